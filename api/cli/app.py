@@ -1,0 +1,101 @@
+"""The command `amos`: which commands there are, and how a run ends.
+
+Every failure becomes one sentence on stderr and an exit code: 0 done, 1 failed, 2 the command line is wrong,
+130 Ctrl-C. A traceback is shown only with `AMOS_LOG_LEVEL=debug`.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli import EXIT_INTERRUPTED, db, doctor, events, extract, index, output, report, search, serve
+from api.cli.failure import EXIT_USAGE, Failure, explain, explain_unexpected
+from orchestrator.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+app = typer.Typer(
+    name="amos",
+    help="AMOS, a search gateway: it falls back when a provider fails, does not pay twice, and says why.",
+    epilog="Try: amos search circuit breaker. With a server running: amos search --url http://127.0.0.1:8000 ...",
+    no_args_is_help=True,
+    # Plain help: importing rich for its panels would take twice as long as all the rest of `amos --help`.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command()(serve.serve)
+app.command()(serve.recorder)
+app.command()(search.search)
+app.command()(extract.extract)
+app.add_typer(report.app, name="report")
+app.add_typer(events.app, name="events")
+app.command()(index.index)
+app.command()(doctor.doctor)
+app.add_typer(db.app, name="db")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from api import version  # noqa: PLC0415
+
+        output.line(f"amos {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """AMOS, a search gateway: it falls back when a provider fails, does not pay twice, and says why."""
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Run one command line and return its exit code. Raises nothing but KeyboardInterrupt."""
+    try:
+        result = app(args=arguments, prog_name="amos", standalone_mode=False)
+        sys.stdout.flush()
+    except (output.ReaderGone, BrokenPipeError):
+        output.stop_writing()
+        return 0  # whoever closed the pipe had all they wanted
+    except typer.TyperException as error:
+        return _usage_error(error)
+    except typer.Abort:
+        return EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, a person gets a sentence
+        return _failed(error)
+    return result if isinstance(result, int) else 0
+
+
+def _usage_error(error: typer.TyperException) -> int:
+    context = getattr(error, "ctx", None)
+    step = f"`{context.command_path} --help` shows how to use it." if context else "See `amos --help`."
+    format_message = getattr(error, "format_message", lambda: str(error))
+    output.failure(Failure(format_message(), step))
+    return EXIT_USAGE
+
+
+def _failed(error: Exception) -> int:
+    failure = explain(error)
+    if failure is None:
+        failure = explain_unexpected(error)
+    if _is_debugging():
+        output.print_traceback(error)
+    output.failure(failure)
+    return failure.exit_code
+
+
+def _is_debugging() -> bool:
+    from api.settings import load  # noqa: PLC0415
+
+    try:
+        return load().log_level == "debug"
+    except SettingsError:
+        return False

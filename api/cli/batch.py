@@ -1,0 +1,67 @@
+"""Runs one question or many over one connection, and shows each answer as soon as it is there."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from api.cli import output
+from api.cli.connection import connect
+from api.cli.failure import CommandError, Failure, explain
+from orchestrator.errors import GatewayError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from rich.console import RenderableType
+
+    from api.cli.connection import Connection
+
+    View = Callable[[dict[str, Any]], RenderableType]
+
+
+class Question(NamedTuple):
+    """One thing to ask: what a person calls it, and how to ask it. The answer is a JSON object."""
+
+    text: str
+    ask: Callable[[Connection], Awaitable[bytes]]
+
+
+async def ask_all(questions: Sequence[Question], view: View, *, url: str | None, as_json: bool) -> int:
+    """Ask the questions in order and print the answers, as JSON lines or for people; returns the exit code.
+
+    A single failure is raised. Of several questions a failed one does not stop the others: it is told on stderr,
+    and in JSON it is a line of its own, so that answers and questions can be matched by their order.
+    """
+    exit_code = 0
+    is_batch = len(questions) > 1
+    async with connect(url) as connection:
+        for number, question in enumerate(questions, start=1):
+            count = f" ({number} of {len(questions)})" if is_batch else ""
+            try:
+                with output.waiting(question.text + count):
+                    answer = await question.ask(connection)
+            except (GatewayError, CommandError) as error:
+                failure = explain(error)
+                if failure is None or not is_batch:
+                    raise
+                exit_code = max(exit_code, failure.exit_code)
+                _show_failure(question.text, failure, as_json=as_json)
+            else:
+                _show(answer, view, as_json=as_json, heading=question.text if is_batch else "")
+    return exit_code
+
+
+def _show(answer: bytes, view: View, *, as_json: bool, heading: str) -> None:
+    if as_json:
+        output.data_json(answer)
+        return
+    if heading:
+        output.data(output.heading(heading))
+    output.data(view(json.loads(answer)))
+
+
+def _show_failure(question: str, failure: Failure, *, as_json: bool) -> None:
+    if as_json:
+        output.data_json({"query": question, "detail": {"error": failure.sentence}})
+    output.failure(failure._replace(sentence=f"{question}: {failure.sentence}"))

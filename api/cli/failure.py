@@ -1,0 +1,69 @@
+"""How a failure reads at a terminal: one sentence that says what is wrong, what to do next, and the exit code."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from orchestrator import errors
+
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+
+
+class Failure(NamedTuple):
+    """What a person is told. `next_step` is `""` when there is nothing better than to read the sentence."""
+
+    sentence: str
+    next_step: str = ""
+    exit_code: int = EXIT_FAILURE
+
+
+class CommandError(Exception):
+    """A command cannot do what was asked, for a reason that is not the gateway's."""
+
+    def __init__(self, sentence: str, next_step: str = "", *, exit_code: int = EXIT_FAILURE) -> None:
+        super().__init__(sentence)
+        self.failure = Failure(sentence, next_step, exit_code)
+
+
+_NEXT_STEPS: tuple[tuple[type[errors.GatewayError], str], ...] = (
+    (errors.QuotaExhausted, "Raise the limit at a provider, or set AMOS_LOCAL_PATHS to search your own folders."),
+    (errors.AllProvidersFailed, "`amos doctor --online` asks each provider once and says what is wrong."),
+    (errors.DeadlineExceeded, "Try again, or allow more time with AMOS_DEADLINE_S."),
+    (errors.NotFound, "`amos events tail` lists recent executions; the newest appear after about a second."),
+    (errors.Unauthenticated, "Ask the server's operator how to reach it."),
+    (errors.EventLogUnavailable, "`amos doctor` checks the data folder, the database and the disk."),
+    (errors.StorageError, "`amos doctor` checks the data folder, the database and the disk."),
+    (errors.SettingsError, "Correct the environment or .env; .env.example explains every setting."),
+)
+"""What helps against which error; the first class that fits counts, so the special stands before the general."""
+
+
+def explain(error: Exception) -> Failure | None:
+    """The failure to show for an expected error; `None` if the error is not one of those."""
+    if isinstance(error, CommandError):
+        return error.failure
+    if isinstance(error, errors.GatewayError):
+        is_usage = isinstance(error, errors.InvalidRequest)
+        return Failure(_sentence(error), _next_step(error), EXIT_USAGE if is_usage else EXIT_FAILURE)
+    if isinstance(error, PermissionError) and error.filename:
+        return Failure(f"No permission for {error.filename}.", "Run as its owner, or set AMOS_DATA_DIR.")
+    return None
+
+
+def explain_unexpected(error: Exception) -> Failure:
+    """The failure to show for a fault of the program itself."""
+    detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return Failure(f"Unexpected error, {detail}.", "AMOS_LOG_LEVEL=debug shows where it comes from.")
+
+
+def _sentence(error: errors.GatewayError) -> str:
+    attempts = error.attempts if isinstance(error, errors.AllProvidersFailed) else ()
+    tried = "; ".join(f"{a.provider}: {a.reason or a.outcome}" for a in attempts)
+    return f"{error.message} ({tried})" if tried and tried not in error.message else error.message
+
+
+def _next_step(error: errors.GatewayError) -> str:
+    if error.retry_after_s is not None:
+        return f"Try again in {max(1, round(error.retry_after_s))} s."
+    return next((step for kind, step in _NEXT_STEPS if isinstance(error, kind)), "")

@@ -1,0 +1,53 @@
+"""Options that several commands share, so that they read and mean the same everywhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli import output
+from api.cli.failure import EXIT_USAGE, CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+UrlOption = Annotated[
+    str | None,
+    typer.Option("--url", metavar="URL", help="Ask this server; without it the gateway runs in this process."),
+]
+
+STDIN = "-"
+"""An argument that stands for the lines of standard input."""
+
+STDIN_LINES_MAX = 10_000
+"""chosen: a batch somebody means; each line may cost money at a provider."""
+
+
+def lines_of_stdin() -> list[str]:
+    """The lines of standard input without blank ones. Raises CommandError when there are none, or too many.
+
+    All are read before the first is used: once the event loop runs, Ctrl-C would not end a wait for a line.
+    """
+    if sys.stdin.isatty():
+        output.message("Reading lines from the terminal; Ctrl-D ends them.")
+    lines: list[str] = []
+    for line in sys.stdin.buffer:
+        if text := line.decode("utf-8", errors="replace").strip():
+            lines.append(text)
+        if len(lines) > STDIN_LINES_MAX:
+            raise CommandError(f"Standard input has more than {STDIN_LINES_MAX} lines.", exit_code=EXIT_USAGE)
+    if not lines:
+        raise CommandError("Standard input is empty.", "Give one line for each, or the text itself.", exit_code=EXIT_USAGE)
+    return lines
+
+
+def from_arguments(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with `-` replaced by the lines of standard input."""
+    found: list[str] = []
+    for argument in arguments:
+        found += lines_of_stdin() if argument == STDIN else [argument]
+    return found
+

@@ -1,0 +1,125 @@
+"""The connection to a running server, `--url`; every way HTTP can fail becomes a sentence."""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import httpx
+
+from api.cli.failure import EXIT_FAILURE, EXIT_USAGE, CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+TIMEOUT = httpx.Timeout(40.0, connect=5.0)
+"""Seconds: an extract may take its server 30 (limits.EXTRACT_DEADLINE_S_MAX); the rest is the way there and back."""
+
+USAGE_STATUSES = {400, 413, 414, 422}
+"""Statuses that say the request itself is wrong, as the shell's exit code 2 does."""
+
+NEXT_STEPS = {
+    401: "The server only serves its own machine until it has API keys: run the command there, or use an SSH tunnel.",
+    404: "Check the address; an execution appears about a second after its answer.",
+    429: "Slow down, or ask the server's operator for a higher limit.",
+    432: "The providers' quotas are used up; ask the server's operator.",
+    503: "`amos report health --url …` shows which provider fails.",
+    504: "Try again, or ask the operator for a longer AMOS_DEADLINE_S.",
+}
+
+
+class HttpConnection:
+    """Asks a server; a `Connection`."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def search(self, body: dict[str, Any], *, no_cache: bool) -> bytes:
+        """Search on the server."""
+        headers = {"Cache-Control": "no-cache"} if no_cache else {}
+        return await self._send("POST", "search", json=body, headers=headers)
+
+    async def extract(self, body: dict[str, Any]) -> bytes:
+        """Extract on the server."""
+        return await self._send("POST", "extract", json=body)
+
+    async def report(self, name: str, parameters: dict[str, str]) -> bytes:
+        """A report of the server."""
+        return await self._send("GET", f"reports/{name}", params=parameters, headers={"Accept": "application/json"})
+
+    async def execution(self, execution_id: str) -> bytes:
+        """An execution of the server."""
+        return await self._send("GET", f"executions/{quote(execution_id, safe='')}")
+
+    async def _send(self, method: str, path: str, **options: Any) -> bytes:
+        base = self._client.base_url
+        try:
+            answer = await self._client.request(method, path, **options)
+        except httpx.ConnectError as error:
+            raise CommandError(
+                f"Nothing answers at {base}.", "Start a server with `amos serve`, or leave out --url."
+            ) from error
+        except httpx.TimeoutException as error:
+            raise CommandError(f"{base} did not answer in time.", "Try again; --url may be wrong.") from error
+        except httpx.HTTPError as error:
+            raise CommandError(
+                f"The connection to {base} broke ({type(error).__name__}).", "Try again."
+            ) from error
+        if not answer.is_success:
+            raise _refused(answer)
+        if not _is_json(answer):
+            raise CommandError(f"{base} answers, but not as AMOS does.", "Check the address given with --url.")
+        return answer.content
+
+
+@asynccontextmanager
+async def open_client(url: str) -> AsyncIterator[HttpConnection]:
+    """A connection to the server at `url`, with or without a path prefix. Raises CommandError for a bad address."""
+    address = url if "://" in url else f"http://{url}"
+    try:
+        parsed = httpx.URL(address)
+    except httpx.InvalidURL as error:
+        raise CommandError(f"--url {url!r} is not an address: {error}.", exit_code=EXIT_USAGE) from error
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise CommandError(f"--url {url!r} is not an http or https address.", exit_code=EXIT_USAGE)
+    async with httpx.AsyncClient(base_url=parsed, timeout=TIMEOUT) as client:
+        yield HttpConnection(client)
+
+
+def _refused(answer: httpx.Response) -> CommandError:
+    status = answer.status_code
+    wait = answer.headers.get("Retry-After", "")
+    step = f"Try again in {wait} s." if wait.isdigit() else NEXT_STEPS.get(status, "")
+    reason = error_text(answer.content) or f"HTTP {status} {answer.reason_phrase}".rstrip()
+    if not answer.is_error:
+        reason, step = f"The server redirects or answers HTTP {status}.", "Check the address given with --url."
+    return CommandError(reason, step, exit_code=EXIT_USAGE if status in USAGE_STATUSES else EXIT_FAILURE)
+
+
+def error_text(content: bytes) -> str:
+    """The sentence in an error body of any of our dialects: Tavily's envelope or problem details; `""` if none."""
+    try:
+        body = json.loads(content)
+    except ValueError:
+        return ""
+    detail = body.get("detail") if isinstance(body, dict) else None
+    if isinstance(detail, dict):
+        detail = detail.get("error")
+    if isinstance(detail, list):  # one entry a wrong field
+        found = [entry for entry in detail if isinstance(entry, dict)]
+        detail = "; ".join(f"{_place(entry)}: {entry.get('msg', '')}" for entry in found)
+    return detail if isinstance(detail, str) else ""
+
+
+def _place(entry: dict[str, Any]) -> str:
+    loc = entry.get("loc")
+    return ".".join(str(part) for part in loc if part != "body") if isinstance(loc, list) else "request"
+
+
+def _is_json(answer: httpx.Response) -> bool:
+    try:
+        return isinstance(json.loads(answer.content), dict)
+    except ValueError:
+        return False

@@ -1,0 +1,362 @@
+"""The configuration in force: the only reader of the environment.
+
+Three places are read once, a later one winning: the secret files of `AMOS_SECRETS_DIR`, the `.env` file of
+the working directory, the environment. A secret file is named like the variable it stands for, in either case
+(`/run/secrets/tavily_api_key`). An empty value means "not set". All faults are told in one message, which
+never repeats a value: it may be a key that went into the wrong variable.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from typing_extensions import override
+
+from orchestrator import limits
+from orchestrator.errors import SettingsError
+from orchestrator.filters.rate_limit import RateLimitPolicy
+
+PREFIX = "AMOS_"
+
+SECRETS_DIR = "AMOS_SECRETS_DIR"
+"""Names the folder of secret files. Not a setting itself: it says where settings are."""
+
+NOT_SETTINGS = frozenset({SECRETS_DIR, "AMOS_PYTHON"})
+"""Variables with our prefix that others read: the second chooses the Python of the launcher."""
+
+PROVIDERS = ("tavily", "jina", "local")
+"""The providers this version has, in their default order."""
+
+PROJECT_DOCS = Path(__file__).resolve().parent.parent / "docs"
+"""What the local provider searches when there is nothing else to search."""
+
+_RATES = RateLimitPolicy()
+"""A default lives once, beside its mechanism; settings only override it."""
+
+
+def _split(separator: str) -> Callable[[Any], Any]:
+    """A validator that turns `a,b` into `("a", "b")`; blanks around parts and empty parts are dropped."""
+
+    def split(value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(separator) if part.strip())
+        return value
+
+    return split
+
+
+def _loopback(host: str) -> str:
+    try:
+        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise ValueError(
+            "other machines could reach this address, and this version has no API keys to tell them apart. "
+            "Use 127.0.0.1, ::1 or localhost; from elsewhere, tunnel: ssh -L 8000:127.0.0.1:8000 <machine>"
+        )
+    return host
+
+
+def _one_worker(workers: int) -> int:
+    if workers != 1:
+        raise ValueError(
+            "must be 1: several workers need Redis to share limits and identical searches, and this version "
+            "has no Redis support yet"
+        )
+    return workers
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+def _folders(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    folders = tuple(_absolute(path) for path in paths)
+    if missing := [str(n) for n, folder in enumerate(folders, start=1) if not folder.is_dir()]:
+        raise ValueError(f"no such folder: path {' and '.join(missing)} of {len(folders)}")
+    return folders
+
+
+def _sqlite_file(url: str) -> str:
+    match = re.fullmatch(r"sqlite(?:\+aiosqlite)?:///(?P<path>[^?]+)", url)
+    if match is None:
+        raise ValueError(
+            "only SQLite is supported in this version: sqlite+aiosqlite:///file.db (four slashes for an "
+            "absolute path). If DATABASE_URL belongs to another program, AMOS_DATABASE_URL wins over it"
+        )
+    if match["path"] == ":memory:":
+        raise ValueError(
+            "must be a file: the gateway and its recorder are two processes and share the database"
+        )
+    return f"sqlite+aiosqlite:///{match['path']}"
+
+
+def _default_database_url(values: dict[str, Any]) -> str:
+    return f"sqlite+aiosqlite:///{values['data_dir'] / 'amos.db'}"
+
+
+def _key(value: Any) -> Any:
+    if isinstance(value, str) and re.fullmatch(r"[!-~]+", value) is None:
+        raise ValueError("holds characters that no key has; was more than the key copied?")
+    return value
+
+
+def _known_providers(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        raise ValueError("names no provider")
+    if len(set(names)) < len(names):
+        raise ValueError("names a provider twice")
+    if any(name not in PROVIDERS for name in names):
+        raise ValueError(f"names an unknown provider; this version has {', '.join(PROVIDERS)}")
+    return names
+
+
+def _web_address(url: str) -> str:
+    if re.fullmatch(r"https?://[^\s/?#@]+[^\s?#@]*", url) is None:
+        raise ValueError("must be an http or https address without user name, query or fragment")
+    return url.rstrip("/")
+
+
+def _prefixes(paths: tuple[str, ...]) -> tuple[str, ...]:
+    if any(re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", path) is None for path in paths):
+        raise ValueError(
+            "each prefix begins with / and holds letters, digits and - . _ ~ only, such as /amos"
+        )
+    return tuple(path.rstrip("/") for path in paths)
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _conventional(name: str) -> AliasChoices:
+    """The names of a setting that also has a name everybody knows; ours wins."""
+    return AliasChoices(PREFIX + name, name)
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+ApiKey = Annotated[SecretStr | None, BeforeValidator(_key)]
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured, checked and frozen. Durations are seconds, sizes bytes.
+
+    Made by `load`; `Settings(...)` itself reads nothing and takes fields by name, for tests and embedding.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True
+    )
+
+    # --- serving
+    host: Annotated[str, AfterValidator(_loopback)] = "127.0.0.1"
+    """The address to listen on; only this machine's own until there are API keys."""
+    port: int = Field(default=8000, ge=0, le=65_535)
+    """0 takes a free port."""
+    workers: Annotated[int, AfterValidator(_one_worker)] = 1
+    root_paths: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(_split(",")), AfterValidator(_prefixes)
+    ] = ()
+    """Path prefixes under which everything is served as well, for clients that insist on one."""
+    deadline_s: float = Field(default=limits.DEADLINE_S, gt=0, le=600)
+    """Total time of a search, retries and fallbacks included."""
+
+    # --- keeping
+    data_dir: Annotated[Path, AfterValidator(_absolute)] = Field(default=Path("var"), validate_default=True)
+    """Folder of the database, the journal and the local index."""
+    database_url: Annotated[str, AfterValidator(_sqlite_file)] = Field(
+        default_factory=_default_database_url, validation_alias=_conventional("DATABASE_URL")
+    )
+    """The event log and its projections; by default amos.db in the data folder."""
+    events_durability: Annotated[Literal["process", "disk"], BeforeValidator(_lower)] = "process"
+    """What an answered call survives: the death of the process, or a power loss as well."""
+    journal_max_bytes: int = Field(default=limits.JOURNAL_BYTES_MAX, ge=limits.JOURNAL_SEGMENT_BYTES)
+    """With more than this not yet in the database the instance stops accepting calls."""
+    store_query_text: bool = True
+    """Whether the text of queries is kept, in a table of its own that can be erased."""
+
+    # --- providers
+    providers: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(_split(",")), AfterValidator(_known_providers)
+    ] = PROVIDERS
+    """The order in which providers are asked. One without its key is passed by."""
+    tavily_api_key: ApiKey = Field(default=None, validation_alias=_conventional("TAVILY_API_KEY"))
+    tavily_base_url: WebAddress = "https://api.tavily.com"
+    jina_api_key: ApiKey = Field(default=None, validation_alias=_conventional("JINA_API_KEY"))
+    jina_search_url: WebAddress = "https://s.jina.ai"
+    jina_reader_url: WebAddress = "https://r.jina.ai"
+    jina_usd_per_million_tokens: float = Field(default=0.05, ge=0)
+    """What Jina's tokens cost under the plan of the key; 0.05 for keys of September 2026."""
+    local_paths: Annotated[
+        tuple[Path, ...], NoDecode, BeforeValidator(_split(os.pathsep)), AfterValidator(_folders)
+    ] = ()
+    """Folders of Markdown, text and HTML that `local` searches; see `local_folders`."""
+
+    # --- cache and limits
+    cache_ttl_s: float | None = Field(default=None, gt=0)
+    """How long an answer is fresh; `None` leaves it to the policy, which goes by topic."""
+    l1_max_bytes: int = Field(default=limits.L1_BYTES_MAX, ge=0)
+    """Size of the cache in memory; 0 switches it off."""
+    rate_burst: int = Field(default=_RATES.burst, ge=1)
+    rate_per_minute: int = Field(default=_RATES.per_minute, ge=1)
+    rate_per_hour: int = Field(default=_RATES.per_hour, ge=1)
+
+    # --- telling
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is passed in: `load` merges the layers, so that an `AMOS_` name wins whatever its layer."""
+        return (init_settings,)
+
+    @property
+    def local_folders(self) -> tuple[Path, ...]:
+        """What `local` searches: its folders; without any, the project's docs if no web provider has a key."""
+        if self.local_paths or any(self.api_key(name) for name in self.providers):
+            return self.local_paths
+        return (PROJECT_DOCS,) if PROJECT_DOCS.is_dir() else ()
+
+    def api_key(self, provider: str) -> str | None:
+        """The key of a web provider in clear text, `None` without one. For the provider alone."""
+        key: SecretStr | None = getattr(self, f"{provider}_api_key", None)
+        return key.get_secret_value() if key is not None else None
+
+    def masked(self) -> dict[str, str]:
+        """Every setting by the name of its variable, as text that may be shown: a key only as set or not."""
+        return {variables(field)[0]: _shown(getattr(self, field)) for field in type(self).model_fields}
+
+
+def variables(field: str) -> tuple[str, ...]:
+    """The variables of a setting; the first wins."""
+    alias = Settings.model_fields[field].validation_alias
+    if isinstance(alias, AliasChoices):
+        return tuple(str(choice) for choice in alias.choices)
+    return (PREFIX + field.upper(),)
+
+
+def load(env: Mapping[str, str] | None = None, env_file: Path | None = None) -> Settings:
+    """Read the configuration.
+
+    `env` stands in for the whole environment; `None` means the process's own and, unless `env_file` names
+    another, the `.env` file of the working directory. A missing `env_file` is an empty one. Raises
+    SettingsError with every fault in one message.
+    """
+    if env is None:
+        env, env_file = os.environ, env_file or Path(".env")
+    written = {**_read_env_file(env_file), **env}
+    secrets, faults = _read_secrets(written.get(SECRETS_DIR, ""))
+    given = {name: value.strip() for name, value in {**secrets, **written}.items() if value.strip()}
+    faults += _unknown(given)
+    source = EnvSettingsSource(Settings)
+    source.env_vars = {name.lower(): value for name, value in given.items()}
+    try:
+        settings = Settings(**source())
+    except ValidationError as error:
+        faults += _faults(error, given)
+    else:
+        if not faults:
+            return settings
+    raise SettingsError(
+        "AMOS cannot start with this configuration:\n" + "\n".join(f"  {fault}" for fault in faults)
+    )
+
+
+def _read_env_file(path: Path | None) -> dict[str, str]:
+    """The variables of a `.env` file, none if there is no such file."""
+    if path is None or not path.is_file():
+        return {}
+    read = DotEnvSettingsSource(Settings, env_file=path, case_sensitive=True).env_vars
+    return {name: value for name, value in read.items() if value is not None}
+
+
+def _read_secrets(folder: str) -> tuple[dict[str, str], list[str]]:
+    """The variables that stand as files in the folder, and what could not be read; `""` is no folder."""
+    if not folder:
+        return {}, []
+    secrets: dict[str, str] = {}
+    faults: list[str] = []
+    try:
+        files = [
+            file
+            for file in sorted(Path(folder).expanduser().iterdir())
+            if _variable_of(file) and file.is_file()
+        ]
+    except OSError as error:
+        return {}, [f"{SECRETS_DIR}: {error.strerror}"]
+    for file in files:
+        try:
+            secrets[_variable_of(file)] = file.read_text(encoding="utf-8")
+        except OSError as error:
+            faults.append(f"{SECRETS_DIR}: {file.name}: {error.strerror}")
+        except UnicodeDecodeError:
+            faults.append(f"{SECRETS_DIR}: {file.name}: not text in UTF-8")
+    return secrets, faults
+
+
+def _variable_of(file: Path) -> str:
+    """The variable a secret file stands for, `""` if it is none of ours."""
+    name = file.name.upper()
+    return name if name.startswith(PREFIX) or name in _names() else ""
+
+
+def _names() -> list[str]:
+    """Every variable that means something, in the order of the settings."""
+    return [name for field in Settings.model_fields for name in variables(field)]
+
+
+def _unknown(names: Iterable[str]) -> list[str]:
+    """A fault for each variable with our prefix that nobody reads."""
+    known = [*_names(), *NOT_SETTINGS]
+    faults = []
+    for name in sorted(set(names)):
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+            hint = f"did you mean {near[0]}?" if near else ".env.example has them all"
+            faults.append(f"{name}: unknown setting; {hint}")
+    return faults
+
+
+def _faults(error: ValidationError, given: Mapping[str, str]) -> list[str]:
+    """One line for each fault: the variable at fault and what is wrong with it, never its value."""
+    by_alias = {variables(field)[0]: field for field in Settings.model_fields}
+    faults = []
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        if fault["type"] == "default_factory_not_called":
+            continue  # follows from another fault, which is in the list
+        place = str(fault["loc"][0])
+        names = variables(by_alias.get(place, place))
+        name = next((name for name in names if name in given), names[0])
+        faults.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}")
+    return faults
+
+
+def _shown(value: Any) -> str:
+    """A setting for people; a key shows only that it is there."""
+    if value is None:
+        return "not set"
+    if isinstance(value, SecretStr):
+        return "set, not shown"
+    if isinstance(value, tuple):
+        return ", ".join(str(part) for part in value) or "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

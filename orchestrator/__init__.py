@@ -1,0 +1,17 @@
+"""The core: what happens to a search, from the door to the providers and back.
+
+Read in this order:
+
+    model, events, errors, limits   the values: what is asked, answered, recorded, refused, bounded
+    ports                           what the core needs from the outside
+    service                         Service, Filter, stack(): the one shape everything has
+    pipeline                        THE order of the stages, with a reason at each line
+    filters/                        one stage a file
+    fallback, per_url               services made of services: the provider chain; pages of an extract
+    providers/                      one upstream a file
+    recorder                        stamps facts and writes frames
+    projections/                    pure folds from events to reports
+    gateway                         what the outside may call
+
+Nothing here knows HTTP, SQL, Redis or the environment; the arrows are checked by tests/test_architecture.py.
+"""

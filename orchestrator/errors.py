@@ -1,0 +1,217 @@
+"""Every failure the gateway can name, as one tree.
+
+    GatewayError(message)
+    ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) · PermissionDenied · RateLimited
+    ├ ProviderError   ProviderTimeout · ProviderUnavailable → ProviderThrottled ·
+    │                 ProviderRejected → ProviderQuotaExceeded · ProviderProtocolError · ResultInvalid · CircuitOpen
+    ├ SearchFailed    AllProvidersFailed → QuotaExhausted · DeadlineExceeded · PageUnreadable · NotInCache · NotFound
+    ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable
+    └ SettingsError   only at start
+
+An error says nothing about HTTP or MCP: each surface holds one table from class to status. A message is written
+for the person who reads it and never holds a secret, a query text or an upstream's body.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.model import Attempt
+
+
+class GatewayError(Exception):
+    """The root: catch this to catch everything the gateway raises on purpose.
+
+    `code` is the stable, low-cardinality name of the failure in events, reports and answers.
+    `retry_after_s` is how long a caller should wait, in seconds; `None` when nobody knows.
+    """
+
+    code: ClassVar[str] = "gateway_error"
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+
+class CallerError(GatewayError):
+    """The caller must change something before the same call can succeed."""
+
+    code = "caller_error"
+
+
+class InvalidRequest(CallerError):
+    """The request breaks a documented rule; `field` names the offending part, `""` when it is the whole."""
+
+    code = "invalid_request"
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class Unauthenticated(CallerError):
+    """Nobody we know is asking; `reason` is a short code for the aggregated refusal event."""
+
+    code = "unauthenticated"
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class PermissionDenied(CallerError):
+    """The caller is known and lacks the scope the call needs."""
+
+    code = "permission_denied"
+
+
+class RateLimited(CallerError):
+    """The caller used up one of their windows; `retry_after_s` says when the next call fits."""
+
+    code = "rate_limited"
+
+
+class ProviderError(GatewayError):
+    """One call to one provider failed.
+
+    `provider` is its registered name, `reason` a short code such as `http_500`, `reset` or `bad_json`.
+    """
+
+    code = "provider_error"
+
+    def __init__(
+        self, message: str, *, provider: str, reason: str, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.provider = provider
+        self.reason = reason
+
+
+class ProviderTimeout(ProviderError):
+    """The provider gave no whole answer within the time of one attempt."""
+
+    code = "provider_timeout"
+
+
+class ProviderUnavailable(ProviderError):
+    """The provider could not be reached, cut the connection or answered with its own fault (5xx)."""
+
+    code = "provider_unavailable"
+
+
+class ProviderThrottled(ProviderUnavailable):
+    """The provider asks us to slow down (429); `retry_after_s` is its own figure, `None` if it gave none."""
+
+    code = "provider_throttled"
+
+
+class ProviderRejected(ProviderError):
+    """The provider understood us and refuses: our key, our plan or the request itself (see `reason`)."""
+
+    code = "provider_rejected"
+
+
+class ProviderQuotaExceeded(ProviderRejected):
+    """Our plan or balance at the provider is used up (Tavily 432 and 433, Jina 402)."""
+
+    code = "provider_quota_exceeded"
+
+
+class ProviderProtocolError(ProviderError):
+    """The answer is not what the provider's contract promises: not JSON, the wrong shape, too large."""
+
+    code = "provider_protocol_error"
+
+
+class ResultInvalid(ProviderError):
+    """The answer has the right shape and is of no use to the caller."""
+
+    code = "result_invalid"
+
+
+class CircuitOpen(ProviderError):
+    """The provider's circuit is open: it was not called; `retry_after_s` is the rest of the cooldown."""
+
+    code = "circuit_open"
+
+
+class SearchFailed(GatewayError):
+    """The gateway did what it could and has no answer."""
+
+    code = "search_failed"
+
+
+class AllProvidersFailed(SearchFailed):
+    """Every provider of the chain failed or was skipped; `attempts` tells each reason in order."""
+
+    code = "all_providers_failed"
+
+    def __init__(
+        self, message: str, *, attempts: Sequence[Attempt], retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.attempts = tuple(attempts)
+
+
+class QuotaExhausted(AllProvidersFailed):
+    """Every provider of the chain refused because our quota there is used up."""
+
+    code = "quota_exhausted"
+
+
+class DeadlineExceeded(SearchFailed):
+    """The total time of the call ran out."""
+
+    code = "deadline_exceeded"
+
+
+class PageUnreadable(SearchFailed):
+    """No provider could read this one page; the others of the extract are unharmed."""
+
+    code = "page_unreadable"
+
+
+class NotInCache(SearchFailed):
+    """The caller asked for a cached answer only (`only-if-cached`) and there is none."""
+
+    code = "not_in_cache"
+
+
+class NotFound(SearchFailed):
+    """The execution asked for is not (or not yet) in the event log."""
+
+    code = "not_found"
+
+
+class StorageError(GatewayError):
+    """A store the gateway depends on did not do its work."""
+
+    code = "storage_error"
+
+
+class EventLogUnavailable(StorageError):
+    """The facts of a call could not be made durable, so the call is refused."""
+
+    code = "event_log_unavailable"
+
+
+class CacheUnavailable(StorageError):
+    """A cache tier is out of reach; the cache filter records a miss and goes on."""
+
+    code = "cache_unavailable"
+
+
+class RateLimitStoreUnavailable(StorageError):
+    """The shared limiter is out of reach; the policy decides whether that opens or closes the door."""
+
+    code = "rate_limit_store_unavailable"
+
+
+class SettingsError(GatewayError):
+    """The configuration cannot be used; the message lists every fault at once. Raised only at start."""
+
+    code = "settings_error"

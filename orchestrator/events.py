@@ -1,0 +1,281 @@
+"""Every fact the gateway records, in the past tense; nothing else is ever stored about an execution.
+
+An event is frozen, versioned by its type name (`amos.<area>.<fact>.v<n>`) and holds no secret, no query text
+and no URL of a caller. An envelope adds its number within the stream and when it happened. A frame is what is
+written at once: all envelopes an execution has recorded since its last frame. Reports, health, traces and bills
+are folds over envelopes.
+
+Units: `_s` seconds, `_bytes` bytes, `at` and `recorded_at` seconds since 1970-01-01 UTC, `usd_micros` millionths
+of a US dollar. A string field that does not apply is `""`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
+    """Base of all events; the tag is the type name with its version."""
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one provider call costs: the provider's own unit, and money as an integer.
+
+    `amount` counts `unit`s (`credits` at Tavily, `tokens` at Jina); 0 is free.
+    """
+
+    amount: float = 0.0
+    unit: str = ""
+    usd_micros: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        """Both together. Amounts of different units do not add: the sum is then in money only, unit `mixed`."""
+        if self == FREE:
+            return other
+        if other == FREE:
+            return self
+        micros = self.usd_micros + other.usd_micros
+        if self.unit != other.unit:
+            return Cost(unit="mixed", usd_micros=micros)
+        return Cost(amount=self.amount + other.amount, unit=self.unit, usd_micros=micros)
+
+
+FREE = Cost()
+"""The cost of a call nobody bills."""
+
+
+# --- one execution -----------------------------------------------------------------------------------------------
+
+
+class RequestReceived(Event, frozen=True, kw_only=True, tag="amos.request.received.v1"):
+    """A call came in at a door. `trace_id` and `parent_span_id` come from a valid incoming `traceparent`."""
+
+    operation: str
+    door: str
+    dialect: str = ""
+    topic: str = ""
+    depth: str = ""
+    max_results: int = 0
+    url_count: int = 0
+    trace_id: str = ""
+    parent_span_id: str = ""
+
+
+class CallerAuthenticated(Event, frozen=True, kw_only=True, tag="amos.caller.authenticated.v1"):
+    """The caller is known as `client`; `method` says by what."""
+
+    client: str
+    method: str
+
+
+class RequestThrottled(Event, frozen=True, kw_only=True, tag="amos.request.throttled.v1"):
+    """The caller's `window` was used up."""
+
+    window: str
+    retry_after_s: float
+
+
+class CacheHit(Event, frozen=True, kw_only=True, tag="amos.cache.hit.v1"):
+    """A tier had a fresh answer under `key`, `age_s` old, that had cost `saved` when it was fetched."""
+
+    key: str
+    tier: str
+    age_s: float
+    saved: Cost = FREE
+
+
+class CacheMissed(Event, frozen=True, kw_only=True, tag="amos.cache.missed.v1"):
+    """No tier answered. `reason`: `absent`, `expired`, `bypass` (no-cache), `too_old` (max-age) or `outage`."""
+
+    key: str
+    reason: str
+
+
+class ResultCached(Event, frozen=True, kw_only=True, tag="amos.cache.stored.v1"):
+    """The answer was put into the named tiers for `ttl_s`."""
+
+    key: str
+    tiers: tuple[str, ...]
+    ttl_s: float
+    size_bytes: int
+
+
+class FlightJoined(Event, frozen=True, kw_only=True, tag="amos.flight.joined.v1"):
+    """An identical call was under way; this one waited for the answer of `leader`, an execution id."""
+
+    key: str
+    leader: str
+
+
+class AttemptStarted(Event, frozen=True, kw_only=True, tag="amos.attempt.started.v1"):
+    """The intent: written before the provider is called. Without an outcome it settles as spent, assumed.
+
+    `number` counts the attempts of this execution at this provider, from 1.
+    """
+
+    provider: str
+    number: int
+    span_id: str
+    estimate: Cost = FREE
+
+
+class AttemptSucceeded(Event, frozen=True, kw_only=True, tag="amos.attempt.succeeded.v1"):
+    """The provider gave a valid answer, perhaps an empty one (`results` 0)."""
+
+    provider: str
+    number: int
+    duration_s: float
+    results: int
+    cost: Cost = FREE
+
+
+class AttemptFailed(Event, frozen=True, kw_only=True, tag="amos.attempt.failed.v1"):
+    """The attempt ended without a valid answer. `outcome` is the judgement of outcome.py, `reason` its cause."""
+
+    provider: str
+    number: int
+    duration_s: float
+    outcome: str
+    reason: str
+
+
+class RetryScheduled(Event, frozen=True, kw_only=True, tag="amos.retry.scheduled.v1"):
+    """A further attempt at the same provider follows after `backoff_s`."""
+
+    provider: str
+    backoff_s: float
+    reason: str
+
+
+class ProviderSkipped(Event, frozen=True, kw_only=True, tag="amos.provider.skipped.v1"):
+    """The chain passed a provider by without calling it: `circuit_open` or `deadline`."""
+
+    provider: str
+    reason: str
+
+
+class ResultRejected(Event, frozen=True, kw_only=True, tag="amos.result.rejected.v1"):
+    """Answers of a provider were dropped before anybody saw them; `dropped` counts results."""
+
+    provider: str
+    reason: str
+    dropped: int
+
+
+class RequestCompleted(Event, frozen=True, kw_only=True, tag="amos.request.completed.v1"):
+    """The last word of an execution that was answered.
+
+    `cache` is `l1`, `l2`, `collapsed` (a follower), `miss`, or `mixed` for an extract of both kinds.
+    `duration_s` is the whole stay, `upstream_s` the part spent waiting for providers.
+    """
+
+    operation: str
+    door: str
+    client: str
+    topic: str = ""
+    provider: str = ""
+    cache: str
+    results: int
+    duration_s: float
+    upstream_s: float = 0.0
+    degraded: bool = False
+    stale: bool = False
+    fallback: bool = False
+    cost: Cost = FREE
+
+
+class RequestFailed(Event, frozen=True, kw_only=True, tag="amos.request.failed.v1"):
+    """The last word of an execution that was refused or had no answer; `error` is the error's code."""
+
+    operation: str
+    door: str
+    client: str = ""
+    topic: str = ""
+    error: str
+    duration_s: float
+    upstream_s: float = 0.0
+
+
+# --- facts that belong to no execution ----------------------------------------------------------------------------
+
+
+class CallersRefused(Event, frozen=True, kw_only=True, tag="amos.caller.refused.v1"):
+    """Unauthenticated calls of one second, counted, so that strangers cannot fill the disk."""
+
+    reason: str
+    count: int
+
+
+class CircuitOpened(Event, frozen=True, kw_only=True, tag="amos.circuit.opened.v1"):
+    """The provider is not called for `cooldown_s`."""
+
+    provider: str
+    reason: str
+    cooldown_s: float
+
+
+class CircuitHalfOpened(Event, frozen=True, kw_only=True, tag="amos.circuit.half_opened.v1"):
+    """The cooldown is over; one probe may pass."""
+
+    provider: str
+
+
+class CircuitClosed(Event, frozen=True, kw_only=True, tag="amos.circuit.closed.v1"):
+    """A probe succeeded; the provider is called again."""
+
+    provider: str
+
+
+class InstanceStarted(Event, frozen=True, kw_only=True, tag="amos.instance.started.v1"):
+    """A writer began its numbered series of frames."""
+
+    version: str
+    pid: int
+
+
+class InstanceStopped(Event, frozen=True, kw_only=True, tag="amos.instance.stopped.v1"):
+    """A writer ended its series on purpose; a series without this event ended in a crash."""
+
+    pid: int
+
+
+class UnknownEvent(msgspec.Struct, frozen=True):
+    """An event of a type this version does not know: kept in the log, passed over by every fold."""
+
+    type: str
+
+
+EVENT_TYPES: tuple[type[Event], ...] = tuple(
+    sorted(
+        (value for value in globals().values() if isinstance(value, type) and issubclass(value, Event) and value is not Event),
+        key=lambda cls: str(cls.__struct_config__.tag),
+    )
+)
+"""Every event class, by type name. The codec decodes exactly these."""
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """One event with its number in the stream (from 1, without holes) and the moment it happened."""
+
+    seq: int
+    at: float
+    event: Any
+    """An `Event`; typed loosely only so that the codec may put an `UnknownEvent` here."""
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is written at once: one journal record, one SQL row.
+
+    `stream` is an execution id, or `circuit:<provider>`, `callers`, `instance:<instance>`. `(instance,
+    instance_seq)` identifies the frame; each writer numbers its frames from 1, so a hole is a loss.
+    `texts` maps cache keys to query texts: they go to an erasable table, never into a row of events.
+    """
+
+    instance: str
+    instance_seq: int
+    stream: str
+    recorded_at: float
+    events: tuple[Envelope, ...]
+    texts: dict[str, str] = {}

@@ -1,0 +1,74 @@
+"""One call to one provider, as facts: the intent before it, the outcome after it.
+
+The intent of a call somebody bills is durable before the provider hears of it. Whatever happens to this process then,
+the log knows that the money may be spent.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sized
+from typing import Generic
+
+from orchestrator.events import FREE, AttemptFailed, AttemptStarted, AttemptSucceeded, Cost
+from orchestrator.model import AnswerT, Call, ExtractAnswer, Found, RequestT, SearchAnswer
+from orchestrator.outcome import judge, reason
+from orchestrator.ports import Clock
+from orchestrator.service import Service
+
+
+class AttemptFilter(Generic[RequestT, AnswerT]):
+    """Records AttemptStarted, then AttemptSucceeded or AttemptFailed. `estimate` prices a request in advance."""
+
+    def __init__(self, provider: str, clock: Clock, estimate: Callable[[RequestT], Cost]) -> None:
+        self._provider = provider
+        self._clock = clock
+        self._estimate = estimate
+
+    async def __call__(
+        self, call: Call[RequestT], service: Service[RequestT, Found[AnswerT]]
+    ) -> Found[AnswerT]:
+        """Answer as the provider does. Raises EventLogUnavailable, and then the provider was not called."""
+        number = self._number(call)
+        estimate = self._estimate(call.request)
+        span_id = secrets.token_hex(8)
+        call.trail.record(
+            AttemptStarted(provider=self._provider, number=number, span_id=span_id, estimate=estimate)
+        )
+        if estimate != FREE:
+            await call.trail.commit()
+        begun = self._clock.monotonic()
+        try:
+            found = await service(call)
+        except BaseException as error:  # A cancelled attempt is a fact too; the cancellation goes on.
+            call.trail.record(
+                AttemptFailed(
+                    provider=self._provider,
+                    number=number,
+                    duration_s=self._clock.monotonic() - begun,
+                    outcome=judge(error),
+                    reason=reason(error),
+                )
+            )
+            raise
+        call.trail.record(
+            AttemptSucceeded(
+                provider=self._provider,
+                number=number,
+                duration_s=self._clock.monotonic() - begun,
+                results=len(_items(found.answer)),
+                cost=found.cost,
+            )
+        )
+        return found
+
+    def _number(self, call: Call[RequestT]) -> int:
+        started = (e.event for e in call.trail.events if isinstance(e.event, AttemptStarted))
+        return 1 + sum(event.provider == self._provider for event in started)
+
+
+def _items(answer: object) -> Sized:
+    if isinstance(answer, SearchAnswer):
+        return answer.results
+    assert isinstance(answer, ExtractAnswer)
+    return answer.pages

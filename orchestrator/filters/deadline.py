@@ -1,0 +1,49 @@
+"""Total time of a call: retries, fallbacks and waiting for others included."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Generic
+
+import msgspec
+
+from orchestrator import limits
+from orchestrator.errors import DeadlineExceeded
+from orchestrator.model import Call, ExtractRequest, RequestT, Response
+from orchestrator.ports import Clock
+from orchestrator.service import Service
+
+
+class DeadlineFilter(Generic[RequestT]):
+    """Sets the call's deadline and ends the call there.
+
+    `total_s` tells the time a request may take, in seconds. The inner stages are expected to finish a little
+    earlier on their own (an attempt gets what is left); this is the guarantee that they do.
+    """
+
+    def __init__(self, clock: Clock, total_s: Callable[[RequestT], float]) -> None:
+        self._clock = clock
+        self._total_s = total_s
+
+    async def __call__(self, call: Call[RequestT], service: Service[RequestT, Response]) -> Response:
+        """Answer in time, or raise DeadlineExceeded."""
+        total_s = self._total_s(call.request)
+        deadline = min(call.deadline, self._clock.monotonic() + total_s)
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await service(msgspec.structs.replace(call, deadline=deadline))
+        except TimeoutError as late:
+            raise DeadlineExceeded(
+                f"No answer within {total_s:g} seconds.", retry_after_s=math.ceil(total_s)
+            ) from late
+
+
+def extract_total_s(request: ExtractRequest) -> float:
+    """Time of an extract: what the caller will wait, at most `limits.EXTRACT_DEADLINE_S_MAX`, less the way back.
+
+    Tavily's clients send the same number they use as their own timeout, so the answer must leave before it.
+    """
+    patience_s = min(request.timeout_s or limits.EXTRACT_DEADLINE_S_MAX, limits.EXTRACT_DEADLINE_S_MAX)
+    return max(patience_s * 0.9, patience_s - 1.0)

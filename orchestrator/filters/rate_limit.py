@@ -1,0 +1,70 @@
+"""Keeps every client within its windows: burst, minute and hour in one charge.
+
+If the store is gone the policy says whether the door stays open: it does by default, since a limiter that stops the
+service is worse than one that is missing for a minute.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from orchestrator.errors import RateLimited, RateLimitStoreUnavailable
+from orchestrator.events import RequestThrottled
+from orchestrator.model import Call, RequestT, Response
+from orchestrator.ports import RateLimitStore, Window
+from orchestrator.service import Service
+
+
+class RateLimitPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """The windows of every client without windows of its own; the defaults are DESIGN 3.5's.
+
+    `fails_open`: whether calls pass while the store is out of reach.
+    """
+
+    burst: int = 20
+    per_minute: int = 120
+    per_hour: int = 2000
+    fails_open: bool = True
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """All windows. The burst window spans as long as the minute's rate takes to refill it."""
+        return (
+            Window("burst", self.burst, 60.0 * self.burst / self.per_minute),
+            Window("minute", self.per_minute, 60.0),
+            Window("hour", self.per_hour, 3600.0),
+        )
+
+
+class RateLimitFilter:
+    """Charges one call to its principal, or refuses with the time to wait."""
+
+    def __init__(self, store: RateLimitStore, policy: RateLimitPolicy) -> None:
+        self._store = store
+        self._fails_open = policy.fails_open
+        self._windows = policy.windows
+
+    async def __call__(self, call: Call[RequestT], service: Service[RequestT, Response]) -> Response:
+        """Answer a caller within its limits. Raises RateLimited, RateLimitStoreUnavailable if closed on failure."""
+        principal = call.principal
+        if principal is not None and not principal.is_unlimited:
+            await self._charge(call, principal.client)
+        return await service(call)
+
+    async def _charge(self, call: Call[RequestT], client: str) -> None:
+        try:
+            verdict = await self._store.hit(client, self._windows)
+        except RateLimitStoreUnavailable:
+            if self._fails_open:
+                return
+            raise
+        if not verdict.allowed:
+            window = verdict.window
+            call.trail.record(RequestThrottled(window=window.name, retry_after_s=verdict.retry_after_s))
+            raise RateLimited(
+                f"Too many requests: {window.quota} per {window.period_s:g} seconds are allowed. "
+                f"Retry after {math.ceil(verdict.retry_after_s)} seconds.",
+                retry_after_s=verdict.retry_after_s,
+            )

@@ -1,0 +1,130 @@
+"""The outermost stage: every call has a first and a last word in the log, however it ends.
+
+The answer leaves only when its frame is durable. A call that is cancelled has nobody waiting: its frame is handed to
+the journal and not waited for. Calls of strangers are only counted, so that they cannot fill the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from orchestrator.errors import GatewayError, Unauthenticated
+from orchestrator.events import (
+    AttemptFailed,
+    AttemptSucceeded,
+    CallerAuthenticated,
+    Envelope,
+    RequestCompleted,
+    RequestFailed,
+    RequestReceived,
+)
+from orchestrator.model import Call, RequestT, Response, SearchRequest, ExtractRequest
+from orchestrator.ports import Clock, FactSink
+from orchestrator.service import Service
+
+
+class RecordFilter:
+    """Records RequestReceived, then RequestCompleted or RequestFailed, and commits."""
+
+    def __init__(self, clock: Clock, facts: FactSink) -> None:
+        self._clock = clock
+        self._facts = facts
+
+    async def __call__(self, call: Call[RequestT], service: Service[RequestT, Response]) -> Response:
+        """Answer as the inner stages do. Raises EventLogUnavailable when the facts cannot be made durable."""
+        begun = self._clock.monotonic()
+        call.trail.record(_received(call))
+        try:
+            response = await service(call)
+        except Unauthenticated as stranger:
+            self._facts.count_refusal(stranger.reason)
+            raise
+        except asyncio.CancelledError:
+            call.trail.record(self._failed(call, "cancelled", begun))
+            call.trail.commit_soon()
+            raise
+        except Exception as error:
+            code = error.code if isinstance(error, GatewayError) else "internal_error"
+            call.trail.record(self._failed(call, code, begun))
+            await call.trail.commit()
+            raise
+        call.trail.record(self._completed(call, response, begun))
+        await call.trail.commit()
+        return response
+
+    def _completed(self, call: Call[RequestT], response: Response, begun: float) -> RequestCompleted:
+        received, client = _opening(call)
+        return RequestCompleted(
+            operation=received.operation,
+            door=received.door,
+            client=client,
+            topic=received.topic,
+            provider=response.provider,
+            cache=response.cache,
+            results=response.result_count,
+            duration_s=self._clock.monotonic() - begun,
+            upstream_s=upstream_s(call.trail.events),
+            degraded=response.is_degraded,
+            stale=response.is_stale,
+            fallback=response.is_fallback,
+            cost=response.cost,
+        )
+
+    def _failed(self, call: Call[RequestT], code: str, begun: float) -> RequestFailed:
+        received, client = _opening(call)
+        return RequestFailed(
+            operation=received.operation,
+            door=received.door,
+            client=client,
+            topic=received.topic,
+            error=code,
+            duration_s=self._clock.monotonic() - begun,
+            upstream_s=upstream_s(call.trail.events),
+        )
+
+
+def upstream_s(events: Sequence[Envelope]) -> float:
+    """Seconds during which at least one attempt was waiting for a provider. Attempts of one execution may overlap."""
+    spans = sorted(
+        (envelope.at - envelope.event.duration_s, envelope.at)
+        for envelope in events
+        if isinstance(envelope.event, AttemptSucceeded | AttemptFailed)
+    )
+    total, reached = 0.0, 0.0
+    for begin, end in spans:
+        total += max(0.0, end - max(begin, reached))
+        reached = max(reached, end)
+    return total
+
+
+def _opening(call: Call[RequestT]) -> tuple[RequestReceived, str]:
+    """What the first events of the call say: the request, and the client (`""` if it was never known)."""
+    events = call.trail.events
+    known = events[1].event if len(events) > 1 else None
+    return events[0].event, known.client if isinstance(known, CallerAuthenticated) else ""
+
+
+def _received(call: Call[RequestT]) -> RequestReceived:
+    request, caller = call.request, call.caller
+    if isinstance(request, SearchRequest):
+        return RequestReceived(
+            operation="search",
+            door=caller.door,
+            dialect=caller.dialect,
+            topic=request.category,
+            depth=request.depth,
+            max_results=request.limit,
+            trace_id=caller.trace_id,
+            parent_span_id=caller.parent_span_id,
+        )
+    assert isinstance(request, ExtractRequest)
+    return RequestReceived(
+        operation="extract",
+        door=caller.door,
+        dialect=caller.dialect,
+        depth=request.depth,
+        url_count=len(request.urls),
+        trace_id=caller.trace_id,
+        parent_span_id=caller.parent_span_id,
+    )

@@ -1,0 +1,79 @@
+"""Identical calls under way at once cost one: a leader works, followers wait for its answer or its error.
+
+The leader is a task of its own, with the deadline of the call that began it: no caller's leaving cancels it, and it
+fills the cache for the next one. A follower's own deadline and cancellation stay its own. `no-store` never joins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Generic
+
+import msgspec
+
+from orchestrator import limits
+from orchestrator.errors import DeadlineExceeded
+from orchestrator.events import FREE, FlightJoined, RequestCompleted, RequestFailed
+from orchestrator.model import Call, RequestT, Response
+from orchestrator.service import Service
+
+
+class _Flight(msgspec.Struct, frozen=True):
+    leader: str
+    task: asyncio.Task[Response]
+
+
+class SingleFlightFilter(Generic[RequestT]):
+    """One flight per cache key in this process. `aclose` waits for those still in the air."""
+
+    def __init__(self) -> None:
+        self._flights: dict[str, _Flight] = {}
+        self._tasks: set[asyncio.Task[Response]] = set()
+
+    async def __call__(self, call: Call[RequestT], service: Service[RequestT, Response]) -> Response:
+        """Answer from the one flight of this key; begin it if there is none. Raises what the flight raises."""
+        if call.caller.cache_control.no_store or len(self._flights) >= limits.FLIGHTS_MAX:
+            return await service(call)
+        flight = self._flights.get(call.cache_key)
+        if flight is not None:
+            call.trail.record(FlightJoined(key=call.cache_key, leader=flight.leader))
+            response = await asyncio.shield(flight.task)
+            return msgspec.structs.replace(response, cache="collapsed", cost=FREE)
+        return await asyncio.shield(self._begin(call, service))
+
+    def _begin(self, call: Call[RequestT], service: Service[RequestT, Response]) -> asyncio.Task[Response]:
+        task = asyncio.create_task(_lead(call, service), name=f"flight {call.trail.execution_id}")
+        self._flights[call.cache_key] = _Flight(call.trail.execution_id, task)
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._land(call.cache_key, done))
+        return task
+
+    def _land(self, key: str, task: asyncio.Task[Response]) -> None:
+        self._tasks.discard(task)
+        if (flight := self._flights.get(key)) is not None and flight.task is task:
+            del self._flights[key]
+        if not task.cancelled():
+            task.exception()  # Seen here, so that a flight everybody has left does not warn about it.
+
+    async def aclose(self) -> None:
+        """Wait until every flight has landed; their deadlines bound the wait."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+async def _lead(call: Call[RequestT], service: Service[RequestT, Response]) -> Response:
+    """Fly within the deadline of the call that began the flight."""
+    try:
+        async with asyncio.timeout_at(call.deadline):
+            return await service(call)
+    except TimeoutError as late:
+        raise DeadlineExceeded("No answer before the deadline of the call this one waited for.") from late
+    finally:
+        if _is_closed(call):
+            # Its caller has left or was told "too late", and its last frame is written: what happened since then
+            # goes into a further frame of the same execution.
+            call.trail.commit_soon()
+
+
+def _is_closed(call: Call[RequestT]) -> bool:
+    return any(isinstance(envelope.event, RequestCompleted | RequestFailed) for envelope in call.trail.events)

@@ -1,0 +1,226 @@
+"""Refuses what no provider should see, and cleans what is harmless.
+
+The rules and most sentences are Tavily's documented ones, because its client libraries show them to people; the reason
+always names the field. Values that clients are known to send beyond a range (25 results) are reduced and said so.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from orchestrator import limits
+from orchestrator.countries import COUNTRIES, country_name
+from orchestrator.errors import InvalidRequest
+from orchestrator.model import Call, ExtractRequest, RequestT, Response, SearchRequest
+from orchestrator.service import Service
+
+CheckedT = TypeVar("CheckedT", SearchRequest, ExtractRequest)
+
+_DEPTHS = ("basic", "advanced", "fast", "ultra-fast")
+_TOPICS = ("general", "news", "finance")
+_TIME_RANGES = ("day", "week", "month", "year", "d", "w", "m", "y")
+_ANSWERS = (True, False, "basic", "advanced")
+_RAW_CONTENTS = (True, False, "markdown", "text")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_KEPT_AS_BLANK = str.maketrans({"\t": " ", "\n": " ", "\r": " ", "\v": " ", "\f": " ", "\x85": " "})
+
+
+class ValidateFilter(Generic[RequestT]):
+    """Passes on a checked and cleaned request. `check` returns it with notes about what was reduced."""
+
+    def __init__(self, check: Callable[[RequestT], tuple[RequestT, tuple[str, ...]]]) -> None:
+        self._check = check
+
+    async def __call__(self, call: Call[RequestT], service: Service[RequestT, Response]) -> Response:
+        """Answer a valid request. Raises InvalidRequest naming the field."""
+        request, notes = self._check(call.request)
+        if request is not call.request:
+            call = msgspec.structs.replace(call, request=request)
+        response = await service(call)
+        return msgspec.structs.replace(response, notes=notes) if notes else response
+
+
+def check_search(request: SearchRequest) -> tuple[SearchRequest, tuple[str, ...]]:
+    """The search as providers may see it. Raises InvalidRequest."""
+    notes: list[str] = []
+    changes: dict[str, Any] = {}
+    query = clean_text(request.query)
+    _check_query(query)
+    _check_choice("search_depth", request.search_depth, _DEPTHS)
+    _check_choice("topic", request.topic, _TOPICS)
+    _check_choice("include_answer", request.include_answer, _ANSWERS)
+    _check_choice("include_raw_content", request.include_raw_content, _RAW_CONTENTS)
+    _check_window(request)
+    _check_extra(request.extra)
+    changes["query"] = query
+    changes["max_results"] = _clamped("max_results", request.max_results, 0, limits.RESULTS_MAX, notes)
+    changes["chunks_per_source"] = _clamped("chunks_per_source", request.chunks_per_source, 1, 3, notes)
+    _clamped("days", request.days, 1, None, notes)
+    changes["include_domains"] = _domains(
+        "include_domains", request.include_domains, limits.INCLUDE_DOMAINS_MAX
+    )
+    changes["exclude_domains"] = _domains(
+        "exclude_domains", request.exclude_domains, limits.EXCLUDE_DOMAINS_MAX
+    )
+    changes["country"] = _country(request)
+    return _changed(request, changes), tuple(notes)
+
+
+def check_extract(request: ExtractRequest) -> tuple[ExtractRequest, tuple[str, ...]]:
+    """The extract as providers may see it. Raises InvalidRequest."""
+    notes: list[str] = []
+    changes: dict[str, Any] = {}
+    if not request.urls:
+        raise InvalidRequest("urls: at least one URL is needed.", field="urls")
+    if len(request.urls) > limits.URLS_MAX:
+        raise InvalidRequest(f"urls: Max {limits.URLS_MAX} URLs are allowed.", field="urls")
+    for position, url in enumerate(request.urls):
+        _check_url(f"urls[{position}]", url)
+    if request.query is not None:
+        changes["query"] = clean_text(request.query) or None
+    _check_choice("extract_depth", request.extract_depth, ("basic", "advanced"))
+    _check_choice("format", request.format, ("markdown", "text"))
+    _check_extra(request.extra)
+    changes["chunks_per_source"] = _clamped("chunks_per_source", request.chunks_per_source, 1, 5, notes)
+    if request.timeout_s is not None and not 0 < request.timeout_s < float("inf"):
+        raise InvalidRequest("timeout: must be a positive number of seconds.", field="timeout")
+    return _changed(request, changes), tuple(notes)
+
+
+def clean_text(text: str) -> str:
+    """The text without control, bidi and invisible characters; line ends and tabs become blanks, ends are trimmed."""
+    if not text.isprintable():
+        text = text.translate(_KEPT_AS_BLANK)
+        text = "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
+    return text.strip()
+
+
+def _check_query(query: str) -> None:
+    if not query:
+        raise InvalidRequest("query: Query is missing.", field="query")
+    if len(query) < limits.QUERY_CHARS_MIN:
+        raise InvalidRequest(
+            f"query: Query is too short. Min query length is {limits.QUERY_CHARS_MIN} characters.", field="query"
+        )
+    if len(query) > limits.QUERY_CHARS_MAX:
+        raise InvalidRequest(
+            f"query: Query is too long. Max query length is {limits.QUERY_CHARS_MAX} characters.", field="query"
+        )
+
+
+def _check_choice(field: str, value: object, choices: Sequence[object]) -> None:
+    if value is not None and value not in choices:
+        known = ", ".join(str(choice).lower() if isinstance(choice, bool) else f"'{choice}'" for choice in choices)
+        raise InvalidRequest(f"{field}: Invalid value. Must be one of {known}.", field=field)
+
+
+def _check_window(request: SearchRequest) -> None:
+    _check_choice("time_range", request.time_range, _TIME_RANGES)
+    start = _date("start_date", request.start_date)
+    end = _date("end_date", request.end_date)
+    if request.time_range and (start or end):
+        raise InvalidRequest(
+            "time_range: When time_range is set, start_date or end_date cannot be set.", field="time_range"
+        )
+    if start and end and start > end:
+        raise InvalidRequest("start_date: start_date cannot be after end_date.", field="start_date")
+
+
+def _date(field: str, value: str | None) -> date | None:
+    if value is None:
+        return None
+    try:
+        if _DATE.fullmatch(value):
+            return date.fromisoformat(value)
+    except ValueError:
+        pass
+    raise InvalidRequest(f"{field}: Invalid date. Expected YYYY-MM-DD.", field=field)
+
+
+def _clamped(field: str, value: int | None, low: int, high: int | None, notes: list[str]) -> int | None:
+    """The value within the range: too small is refused, too large is reduced and noted."""
+    if value is None:
+        return None
+    if value < low:
+        raise InvalidRequest(f"{field}: Must be {low} or more.", field=field)
+    if high is not None and value > high:
+        notes.append(f"{field} was reduced to {high}, the most there is.")
+        return high
+    return value
+
+
+def _domains(field: str, domains: tuple[str, ...], most: int) -> tuple[str, ...]:
+    """The domains in lower case, without scheme and blanks. Wildcards and paths are left as they are."""
+    if len(domains) > most:
+        raise InvalidRequest(
+            f"{field}: Invalid value for {field}. Max {most} domains are allowed.", field=field
+        )
+    cleaned = []
+    for position, domain in enumerate(domains):
+        name = clean_text(domain).lower()
+        name = name.removeprefix("https://").removeprefix("http://").rstrip("/")
+        if not name or len(name) > limits.URL_CHARS_MAX or " " in name:
+            raise InvalidRequest(f"{field}[{position}]: Not a domain name.", field=field)
+        cleaned.append(name)
+    return tuple(cleaned)
+
+
+def _country(request: SearchRequest) -> str | None:
+    if not request.country:
+        return None
+    name = country_name(request.country)
+    if name is None:
+        raise InvalidRequest(
+            f"country: Invalid country. Must be one of the {len(COUNTRIES)} supported English country names, "
+            "for example 'germany', or a two-letter code.",
+            field="country",
+        )
+    return name
+
+
+def _check_extra(extra: dict[str, Any]) -> None:
+    if len(extra) > limits.EXTRA_FIELDS_MAX:
+        raise InvalidRequest(f"Too many unknown fields: at most {limits.EXTRA_FIELDS_MAX} are passed on.")
+    if extra and len(msgspec.json.encode(extra)) > limits.EXTRA_BYTES_MAX:
+        raise InvalidRequest(f"The unknown fields are too large: at most {limits.EXTRA_BYTES_MAX} bytes.")
+
+
+def _check_url(field: str, url: str) -> None:
+    if len(url) > limits.URL_CHARS_MAX:
+        raise InvalidRequest(
+            f"{field}: The URL is longer than {limits.URL_CHARS_MAX} characters.", field="urls"
+        )
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if clean_text(url) != url or not host or parts.scheme not in ("http", "https"):
+        raise InvalidRequest(f"{field}: Not an http or https URL.", field="urls")
+    if parts.username is not None or parts.password is not None:
+        raise InvalidRequest(f"{field}: A URL with a user name or password is not accepted.", field="urls")
+    if not _is_public(host):
+        raise InvalidRequest(f"{field}: The address is not on the public internet.", field="urls")
+
+
+def _is_public(host: str) -> bool:
+    """Whether the host may be on the public internet, as far as its spelling tells."""
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return host != "localhost" and not host.endswith((".localhost", ".local", ".internal"))
+
+
+def _changed(request: CheckedT, changes: dict[str, Any]) -> CheckedT:
+    """The request with the changes, or the very same object when nothing changed."""
+    if all(getattr(request, name) == value for name, value in changes.items()):
+        return request
+    return msgspec.structs.replace(request, **changes)

@@ -1,0 +1,88 @@
+"""Every bound of the system, with its unit and its source.
+
+"Tavily" means Tavily's API description as read on 2026-08-12; "chosen" means ours, with the reason beside it.
+"""
+
+from __future__ import annotations
+
+# --- what a caller may send ---------------------------------------------------------------------------------
+
+QUERY_CHARS_MIN = 2
+"""Tavily: a shorter query is answered 400 "Query is too short"."""
+
+QUERY_CHARS_MAX = 400
+"""Tavily: a longer query is answered 400 "Query is too long"."""
+
+RESULTS_MAX = 20
+"""Tavily: `max_results` is 0 to 20. A larger number is clamped and said so, because clients send 25."""
+
+RESULTS_DEFAULT = 5
+"""Tavily: the value of `max_results` when it is not given."""
+
+INCLUDE_DOMAINS_MAX = 300
+"""Tavily: more answer 400."""
+
+EXCLUDE_DOMAINS_MAX = 150
+"""Tavily: more answer 400."""
+
+URLS_MAX = 20
+"""Tavily: "Max 20 URLs are allowed." for one extract call."""
+
+URL_CHARS_MAX = 2_048
+"""chosen: the longest URL that browsers, proxies and both providers were seen to agree on."""
+
+EXTRA_FIELDS_MAX = 32
+"""chosen: unknown request fields pass through to the provider and are part of the cache key; a client that
+sends more than this many is not sending options."""
+
+EXTRA_BYTES_MAX = 8_192
+"""chosen: the encoded size of all unknown request fields together, for the same reason."""
+
+BODY_BYTES_MAX = 1_048_576
+"""chosen: 300 domains, 20 URLs and a query fit in 64 KB; 1 MB leaves room for clients that pad."""
+
+# --- what a provider may send --------------------------------------------------------------------------------
+
+UPSTREAM_BODY_BYTES_MAX = 10_485_760
+"""Jina's contract: `content` may be hundreds of kilobytes a page; beyond 10 MB an answer is refused."""
+
+CONTENT_CHARS_MAX = 20_000
+"""chosen: a snippet is at most 3 x 800 characters at Tavily; ten times that is no snippet any more."""
+
+RAW_CONTENT_CHARS_MAX = 1_000_000
+"""chosen: the text of a long book; larger pages are cut there."""
+
+RETRY_AFTER_S_MAX = 300.0
+"""chosen: longest time a provider's own `Retry-After` keeps its circuit open before we look again."""
+
+# --- time ------------------------------------------------------------------------------------------------------
+
+DEADLINE_S = 9.0
+"""Common MCP clients stop reading at 10 s; one second is left for the way back."""
+
+EXTRACT_DEADLINE_S_MAX = 30.0
+"""Tavily's client libraries wait 30 s for extract by default."""
+
+ATTEMPT_S_MIN = 0.05
+"""chosen: with less time than this left no attempt is begun; even a local index needs some of it."""
+
+# --- memory and disk -------------------------------------------------------------------------------------------
+
+L1_BYTES_MAX = 67_108_864
+"""chosen: 64 MB hold about 13,000 answers of 5 KB and leave a worker under 200 MB."""
+
+JOURNAL_BYTES_MAX = 1_073_741_824
+"""chosen: 1 GB holds about a million frames, some minutes of a busy day with SQL down."""
+
+JOURNAL_SEGMENT_BYTES = 4_194_304
+"""chosen: a segment is deleted when all of it is in SQL; 4 MB keeps what is read again after a crash small."""
+
+JOURNAL_SEGMENT_S = 60.0
+"""chosen: a segment takes no more frames after this time, so that a quiet writer's drained one can go and
+query texts do not stay on disk outside their erasable table."""
+
+FRAME_BYTES_MAX = 1_048_576
+"""chosen: no execution records a megabyte; a larger length in a segment is damage, not data."""
+
+FLIGHTS_MAX = 10_000
+"""chosen: searches under way at once in one process; a caller beyond that goes alone, unjoined."""

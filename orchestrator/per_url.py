@@ -1,0 +1,167 @@
+"""An extract is one call with many pages: each page has its own cache entry and flight, the rest is read together.
+
+`PerUrl` makes the service of an extract out of the service of one page. `PageBatch` does the reverse at the inner end:
+the pages of one execution that nobody had are put to the provider chain in one call, because providers bill and
+limit by the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from orchestrator.errors import GatewayError, PageUnreadable, SearchFailed
+from orchestrator.events import FREE, Cost
+from orchestrator.model import Attempt, Call, ExtractAnswer, ExtractRequest, Found, Page, PageFailure, Response
+from orchestrator.service import Service
+
+BATCH_WINDOW_S = 0.005
+"""chosen: pages of one execution reach the batch within a few milliseconds of each other (cache tiers are asked in
+between); against the seconds a page takes to read this is nothing."""
+
+
+class PerUrl:
+    """The service of an extract: every page by itself, one answer of all."""
+
+    def __init__(self, page_service: Service[ExtractRequest, Response]) -> None:
+        self._page_service = page_service
+
+    async def __call__(self, call: Call[ExtractRequest]) -> Response:
+        """All pages that could be read, and the others with a reason. Raises what kept *every* page from us."""
+        urls = tuple(dict.fromkeys(call.request.urls))
+        outcomes = await asyncio.gather(
+            *(self._page_service(_single(call, url)) for url in urls), return_exceptions=True
+        )
+        pages: list[Response] = []
+        failures: list[PageFailure] = []
+        for url, outcome in zip(urls, outcomes, strict=True):
+            if isinstance(outcome, Response):
+                pages.append(outcome)
+            elif isinstance(outcome, GatewayError):
+                failures.append(PageFailure(url=url, error=outcome.message))
+            else:
+                raise outcome
+        fatal = next((o for o in outcomes if isinstance(o, GatewayError) and not isinstance(o, PageUnreadable)), None)
+        if fatal is not None and (not pages or not isinstance(fatal, SearchFailed)):
+            raise fatal
+        return _merged(pages, failures)
+
+
+def _single(call: Call[ExtractRequest], url: str) -> Call[ExtractRequest]:
+    return msgspec.structs.replace(call, request=msgspec.structs.replace(call.request, urls=(url,)))
+
+
+def _merged(pages: Sequence[Response], failures: Sequence[PageFailure]) -> Response:
+    members = b",".join(b"{" + page.fragment + b"}" for page in pages)
+    fragment = b'"results":[' + members + b'],"failed_results":' + msgspec.json.encode(failures)
+    caches = {page.cache for page in pages} or {"miss"}
+    attempts: dict[int, tuple[Attempt, ...]] = {id(page.attempts): page.attempts for page in pages}
+    return Response(
+        fragment=fragment,
+        result_count=len(pages),
+        provider="+".join(dict.fromkeys(page.provider for page in pages)),
+        cache=caches.pop() if len(caches) == 1 else "mixed",
+        age_s=max((page.age_s for page in pages), default=0.0),
+        ttl_s=min((page.ttl_s for page in pages), default=0.0),
+        is_fallback=any(page.is_fallback for page in pages),
+        cost=sum((page.cost for page in pages), FREE),
+        attempts=tuple(dict.fromkeys(one for group in attempts.values() for one in group)),
+        unsupported=tuple(dict.fromkeys(name for page in pages for name in page.unsupported)),
+    )
+
+
+class PageBatch:
+    """Gathers the pages that one execution still needs and puts them to the chain in one call."""
+
+    def __init__(self, chain: Service[ExtractRequest, tuple[Found[ExtractAnswer], ...]]) -> None:
+        self._chain = chain
+        self._waiting: dict[str, _Group] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, call: Call[ExtractRequest]) -> Found[Page]:
+        """One page. Raises PageUnreadable for this page alone, or what the whole chain raised."""
+        execution_id = call.trail.execution_id
+        group = self._waiting.get(execution_id)
+        loop = asyncio.get_running_loop()
+        if group is None:
+            group = self._waiting[execution_id] = _Group(call, {})
+            loop.call_later(BATCH_WINDOW_S, self._depart, execution_id)
+        (url,) = call.request.urls
+        seat = group.seats.setdefault(url, loop.create_future())
+        return await asyncio.shield(seat)
+
+    def _depart(self, execution_id: str) -> None:
+        group = self._waiting.pop(execution_id)
+        task = asyncio.create_task(self._read(group), name=f"pages {execution_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _read(self, group: _Group) -> None:
+        request = msgspec.structs.replace(group.call.request, urls=tuple(group.seats))
+        try:
+            async with asyncio.timeout_at(group.call.deadline):
+                found = await self._chain(msgspec.structs.replace(group.call, request=request))
+        except Exception as error:  # Handed to every page that waits; nothing is swallowed.
+            _settle(group, lambda _url, seat: seat.set_exception(error))
+            return
+        by_url = _by_url(found)
+        _settle(group, lambda url, seat: _take_seat(seat, by_url.get(url)))
+
+    async def aclose(self) -> None:
+        """Wait for the batches under way; their deadlines bound the wait."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+class _Group(msgspec.Struct, frozen=True):
+    call: Call[ExtractRequest]
+    seats: dict[str, asyncio.Future[Found[Page]]]
+
+
+def _settle(group: _Group, settle: Callable[[str, asyncio.Future[Found[Page]]], None]) -> None:
+    for url, seat in group.seats.items():
+        if not seat.done():
+            settle(url, seat)
+            if seat.exception() is not None:  # Seen here: the page's flight may have landed at its deadline.
+                continue
+
+
+def _take_seat(seat: asyncio.Future[Found[Page]], found: Found[Page] | PageUnreadable | None) -> None:
+    if isinstance(found, Found):
+        seat.set_result(found)
+    else:
+        seat.set_exception(found or PageUnreadable("No provider could read the page."))
+
+
+def _by_url(found: Sequence[Found[ExtractAnswer]]) -> dict[str, Found[Page] | PageUnreadable]:
+    """What became of each URL: its page from the first provider that had it, else the last reason given."""
+    outcomes: dict[str, Found[Page] | PageUnreadable] = {}
+    for one in found:
+        for failure in one.answer.failures:
+            if not isinstance(outcomes.get(failure.url), Found):
+                outcomes[failure.url] = PageUnreadable(failure.error)
+        costs = _split(one.cost, len(one.answer.pages))
+        for page, cost in zip(one.answer.pages, costs, strict=True):
+            outcomes[page.url] = Found(
+                answer=page,
+                provider=one.provider,
+                cost=cost,
+                unsupported=one.unsupported,
+                attempts=one.attempts,
+                is_fallback=one.is_fallback,
+            )
+    return outcomes
+
+
+def _split(cost: Cost, count: int) -> list[Cost]:
+    """The cost in `count` parts whose sum is the cost, to the last micro-dollar."""
+    if not count:
+        return []
+    share, rest = divmod(cost.usd_micros, count)
+    amount = cost.amount / count
+    return [
+        Cost(amount=amount, unit=cost.unit, usd_micros=share + (1 if position < rest else 0))
+        for position in range(count)
+    ]

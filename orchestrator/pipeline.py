@@ -1,0 +1,238 @@
+"""THE order of the stages, written once, with the reason at each line.
+
+    search    record · deadline · authenticate · rate_limit · validate · cache · single_flight · [fill] · fallback
+    extract   record · deadline · authenticate · rate_limit · validate · per_url[ cache · single_flight · [fill] · batch ] · fallback
+    fallback  per provider: retry · circuit_breaker · attempt · timeout · validate_result · provider
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import msgspec
+
+from orchestrator import limits
+from orchestrator.canonical import page_key, search_key
+from orchestrator.events import FREE, Cost
+from orchestrator.fallback import Fallback, Step
+from orchestrator.filters.attempt import AttemptFilter
+from orchestrator.filters.authenticate import AuthenticateFilter
+from orchestrator.filters.cache import CacheFilter, CacheFillStage, CachePolicy
+from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter, CircuitPolicy
+from orchestrator.filters.deadline import DeadlineFilter, extract_total_s
+from orchestrator.filters.rate_limit import RateLimitFilter, RateLimitPolicy
+from orchestrator.filters.record import RecordFilter
+from orchestrator.filters.retry import RetryFilter, RetryPolicy
+from orchestrator.filters.single_flight import SingleFlightFilter
+from orchestrator.filters.timeout import TimeoutFilter
+from orchestrator.filters.validate import ValidateFilter, check_extract, check_search
+from orchestrator.filters.validate_result import ValidateResultFilter
+from orchestrator.model import (
+    AnswerT,
+    Call,
+    ExtractAnswer,
+    ExtractRequest,
+    Found,
+    RequestT,
+    Response,
+    SearchAnswer,
+    SearchRequest,
+)
+from orchestrator.per_url import PageBatch, PerUrl
+from orchestrator.ports import Cache, Clock, FactSink, Provider, RateLimitStore
+from orchestrator.service import Service, stack
+
+
+class ProviderTiming(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds one attempt may take, by depth, and seconds kept for the provider while others are tried.
+
+    Sources: Tavily answers basic searches in about 1 s and advanced ones in 2 to 5; Jina's published mean is
+    2.5 s for a search and 7.9 s for a page; the local index answers within milliseconds.
+    """
+
+    search_s: float = 5.0
+    search_advanced_s: float = 7.0
+    extract_s: float = 20.0
+    search_reserve_s: float = 3.0
+    extract_reserve_s: float = 9.0
+
+
+LOCAL_TIMING = ProviderTiming(search_s=2.0, search_advanced_s=2.0, search_reserve_s=0.3)
+"""The first search may have to index; every later one takes milliseconds."""
+
+
+class Policies(msgspec.Struct, frozen=True, kw_only=True):
+    """Every choice an operator may make about the pipeline; the defaults live with their mechanisms."""
+
+    deadline_s: float = limits.DEADLINE_S
+    cache: CachePolicy = CachePolicy()
+    rate_limit: RateLimitPolicy = RateLimitPolicy()
+    retry: RetryPolicy = RetryPolicy()
+    circuit: CircuitPolicy = CircuitPolicy()
+    timing: ProviderTiming = ProviderTiming()
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the pipeline is made of: implementations of ports. `providers` is the chain, in order.
+
+    `floor` names the provider that only stands in for the others, `""` if none does.
+    """
+
+    clock: Clock
+    facts: FactSink
+    caches: Sequence[Cache]
+    rate_limits: RateLimitStore
+    providers: Sequence[Provider]
+    floor: str = ""
+
+
+class Pipeline:
+    """The two services of the gateway, built once, and what must be waited for when they end."""
+
+    def __init__(self, parts: Parts, policies: Policies) -> None:
+        self._parts = parts
+        self._policies = policies
+        self.circuits: Mapping[str, Circuit] = {
+            provider.name: Circuit(provider.name, parts.clock, parts.facts, policies.circuit)
+            for provider in parts.providers
+        }
+        self._closers: list[Callable[[], Awaitable[None]]] = []
+        self.search: Service[SearchRequest, Response] = self._search()
+        self.extract: Service[ExtractRequest, Response] = self._extract()
+
+    def _search(self) -> Service[SearchRequest, Response]:
+        clock, policies = self._parts.clock, self._policies
+        flight = self._flight(SingleFlightFilter[SearchRequest]())
+        fill = CacheFillStage[SearchRequest](self._parts.caches, clock, policies.cache)
+        chain = self._search_chain()
+        return stack(
+            # Outermost, so that it sees every end: refusals, timeouts, cancellations.
+            RecordFilter(clock, self._parts.facts),
+            # Around everything that can wait.
+            DeadlineFilter[SearchRequest](clock, lambda _request: policies.deadline_s),
+            # Before the limiter, which counts per principal.
+            AuthenticateFilter(),
+            # Before validation: a flood of invalid requests is a flood.
+            RateLimitFilter(self._parts.rate_limits, policies.rate_limit),
+            # Before the cache: its key is made of clean values only.
+            ValidateFilter[SearchRequest](check_search),
+            # Outside single-flight: a hit never queues.
+            CacheFilter[SearchRequest](self._parts.caches, clock, search_key, lambda request: request.query),
+            # Around the work: one flight per key, detached from whoever began it.
+            flight,
+            # Inside the flight, so that the answer is kept even if everybody has left; it encodes once for all.
+            service=lambda call: fill(call, lambda inner: _best(chain, inner)),
+        )
+
+    def _extract(self) -> Service[ExtractRequest, Response]:
+        clock, policies = self._parts.clock, self._policies
+        flight = self._flight(SingleFlightFilter[ExtractRequest]())
+        fill = CacheFillStage[ExtractRequest](self._parts.caches, clock, policies.cache)
+        batch = PageBatch(self._extract_chain())
+        self._closers.append(batch.aclose)
+        page = stack(
+            CacheFilter[ExtractRequest](
+                self._parts.caches, clock, page_key, lambda request: request.urls[0]
+            ),
+            flight,
+            service=lambda call: fill(call, batch),
+        )
+        return stack(
+            RecordFilter(clock, self._parts.facts),
+            DeadlineFilter[ExtractRequest](clock, extract_total_s),
+            AuthenticateFilter(),
+            RateLimitFilter(self._parts.rate_limits, policies.rate_limit),
+            ValidateFilter[ExtractRequest](check_extract),
+            service=PerUrl(page),
+        )
+
+    def _search_chain(self) -> Fallback[SearchRequest, SearchAnswer]:
+        steps = [
+            Step[SearchRequest, SearchAnswer](
+                provider=provider.name,
+                service=self._guarded(provider.name, provider.search_estimate, provider.search, self._search_limit(provider)),
+                reserve_s=self._timing(provider).search_reserve_s,
+                is_floor=provider.name == self._parts.floor,
+            )
+            for provider in self._parts.providers
+            if "search" in provider.operations
+        ]
+        return Fallback(steps, self._parts.clock, _search_again_if_empty, remainders_max=1)
+
+    def _extract_chain(self) -> Fallback[ExtractRequest, ExtractAnswer]:
+        steps = [
+            Step[ExtractRequest, ExtractAnswer](
+                provider=provider.name,
+                service=self._guarded(
+                    provider.name,
+                    provider.extract_estimate,
+                    provider.extract,
+                    self._extract_limit(provider),
+                ),
+                reserve_s=self._timing(provider).extract_reserve_s,
+            )
+            for provider in self._parts.providers
+            if "extract" in provider.operations
+        ]
+        return Fallback(steps, self._parts.clock, _extract_what_failed, remainders_max=len(steps))
+
+    def _guarded(
+        self,
+        name: str,
+        estimate: Callable[[RequestT], Cost],
+        service: Service[RequestT, Found[AnswerT]],
+        limit_s: Callable[[RequestT], float],
+    ) -> Service[RequestT, Found[AnswerT]]:
+        """One provider behind its own stages."""
+        clock = self._parts.clock
+        return stack(
+            # Outermost: each retry passes the breaker anew, and an open circuit is final, so the chain moves on.
+            RetryFilter[RequestT, Found[AnswerT]](name, clock, self._policies.retry),
+            # Around the attempt: it sees every one; a call it does not let through is no attempt.
+            CircuitBreakerFilter[RequestT, Found[AnswerT]](self.circuits[name]),
+            # Around the timeout and the judgement, so that slow and useless answers are failed attempts.
+            AttemptFilter[RequestT, AnswerT](name, clock, estimate),
+            # Around the judgement too: an answer is not there until it is looked at.
+            TimeoutFilter[RequestT, Found[AnswerT]](name, clock, limit_s),
+            # Next to the provider: what it makes of an answer is what everybody outside sees.
+            ValidateResultFilter[RequestT, AnswerT](),
+            service=service,
+        )
+
+    def _timing(self, provider: Provider) -> ProviderTiming:
+        return LOCAL_TIMING if provider.name == "local" else self._policies.timing
+
+    def _search_limit(self, provider: Provider) -> Callable[[SearchRequest], float]:
+        timing = self._timing(provider)
+        return lambda request: timing.search_advanced_s if request.depth == "advanced" else timing.search_s
+
+    def _extract_limit(self, provider: Provider) -> Callable[[ExtractRequest], float]:
+        timing = self._timing(provider)
+        return lambda _request: timing.extract_s
+
+    def _flight(self, flight: SingleFlightFilter[RequestT]) -> SingleFlightFilter[RequestT]:
+        self._closers.append(flight.aclose)
+        return flight
+
+    async def aclose(self) -> None:
+        """Wait for the flights and batches under way. New calls must not come in any more."""
+        for close in self._closers:
+            await close()
+
+
+async def _best(
+    chain: Service[SearchRequest, tuple[Found[SearchAnswer], ...]], call: Call[SearchRequest]
+) -> Found[SearchAnswer]:
+    """The first answer of the chain that has results, else the first: all of them were paid for."""
+    found = await chain(call)
+    best = next((one for one in found if one.answer.results), found[0])
+    return msgspec.structs.replace(best, cost=sum((one.cost for one in found), FREE))
+
+
+def _search_again_if_empty(request: SearchRequest, answer: SearchAnswer) -> SearchRequest | None:
+    return None if answer.results or not request.limit else request
+
+
+def _extract_what_failed(request: ExtractRequest, answer: ExtractAnswer) -> ExtractRequest | None:
+    urls = tuple(failure.url for failure in answer.failures)
+    return msgspec.structs.replace(request, urls=urls) if urls else None

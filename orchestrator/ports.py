@@ -1,0 +1,175 @@
+"""What the core needs from the outside, as protocols; storage and providers implement them.
+
+Every implementation of a port passes the same contract suite (tests/contract). Unless a method says otherwise it
+may be called concurrently from one event loop and is safe to cancel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from orchestrator.events import FREE, Cost, Envelope, Event, Frame
+from orchestrator.model import Call, ExtractAnswer, ExtractRequest, Found, SearchAnswer, SearchRequest
+
+
+class Clock(Protocol):
+    """Time, injected so that tests do not wait."""
+
+    def now(self) -> float:
+        """Seconds since 1970-01-01 UTC; may jump."""
+
+    def monotonic(self) -> float:
+        """Seconds of a clock that never goes back; the event loop's own."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; 0 or less only yields."""
+
+
+# --- the record ----------------------------------------------------------------------------------------------------
+
+
+class Journal(Protocol):
+    """The local, append-only, durable list of frames of one writer, which it names and numbers."""
+
+    @property
+    def instance(self) -> str:
+        """The name of this writer's series of frames; never used again after the process has ended."""
+
+    def append(
+        self, stream: str, recorded_at: float, events: Sequence[Envelope], texts: Mapping[str, str]
+    ) -> Awaitable[None]:
+        """Take one frame now, in call order; the result is done when the frame is durable.
+
+        The journal numbers the frame itself, because only it knows which frames were really written: a frame
+        that failed leaves no hole in the series. Raises EventLogUnavailable (through the result) when it could
+        not be made durable: the disk is full, the frame is larger than `limits.FRAME_BYTES_MAX` or the journal
+        has reached its bound. A caller that does not await, or whose wait is cancelled, still has its frame
+        written.
+        """
+
+
+class FactSink(Protocol):
+    """Takes facts that belong to no execution."""
+
+    def record_fact(self, stream: str, event: Event) -> None:
+        """Write the fact soon, in a frame of its own stream; never raises, never waits."""
+
+    def count_refusal(self, reason: str) -> None:
+        """Count an unauthenticated call; counts are written once a second."""
+
+
+class ReportStore(Protocol):
+    """Reads what the projector folded, and single executions from the log itself."""
+
+    async def health(self, since: float, until: float) -> dict[str, Any]:
+        """The health report over a window of epoch seconds. Raises EventLogUnavailable."""
+
+    async def hit_rate(self, since: float, until: float, by: str) -> dict[str, Any]:
+        """The hit rate report, grouped by `by`. Raises EventLogUnavailable, InvalidRequest for an unknown `by`."""
+
+    async def latency(self, since: float, until: float, by: str) -> dict[str, Any]:
+        """The latency report, grouped by `by`. Raises EventLogUnavailable, InvalidRequest for an unknown `by`."""
+
+    async def execution(self, execution_id: str) -> list[Frame]:
+        """All frames of one execution, oldest first; empty if the log has none. Raises EventLogUnavailable."""
+
+
+# --- the cache -----------------------------------------------------------------------------------------------------
+
+
+class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer at rest. `fresh_until` ends its use as fresh; a store may forget it any time after that.
+
+    `cost` is what fetching it cost, so that a hit can say what it saved.
+    """
+
+    fragment: bytes
+    result_count: int
+    provider: str
+    stored_at: float
+    fresh_until: float
+    cost: Cost = FREE
+    is_fallback: bool = False
+    unsupported: tuple[str, ...] = ()
+
+
+class Cache(Protocol):
+    """One tier, `l1` or `l2`."""
+
+    @property
+    def tier(self) -> str:
+        """The tier's name in events and answers."""
+
+    async def get(self, key: str) -> CacheEntry | None:
+        """The entry, fresh or not, or `None`. Raises CacheUnavailable."""
+
+    async def put(self, key: str, entry: CacheEntry) -> None:
+        """Store or replace. An entry too large for the tier is silently not stored. Raises CacheUnavailable."""
+
+
+# --- limits --------------------------------------------------------------------------------------------------------
+
+
+class Window(msgspec.Struct, frozen=True):
+    """One limit: `quota` calls per `period_s`, spread evenly, with `quota` of them at once."""
+
+    name: str
+    quota: int
+    period_s: float
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The limiter's answer. `remaining` and `reset_s` describe `window`, the tightest one.
+
+    `retry_after_s` is 0 when the call is allowed.
+    """
+
+    allowed: bool
+    window: Window
+    remaining: int
+    reset_s: float
+    retry_after_s: float = 0.0
+
+
+class RateLimitStore(Protocol):
+    """Counts calls of a client against all windows at once: either all are charged or none."""
+
+    async def hit(self, client: str, windows: Sequence[Window]) -> Verdict:
+        """Charge one call. Raises RateLimitStoreUnavailable."""
+
+
+# --- providers -----------------------------------------------------------------------------------------------------
+
+
+class Provider(Protocol):
+    """An upstream search tool. Its two operations have the shape of a Service; a missing one is not offered.
+
+    `search` and `extract` raise ProviderError subclasses only, never retry, and leave timing to the stages around
+    them; cancelling them releases their connection. A valid empty answer is returned, not raised.
+    """
+
+    @property
+    def name(self) -> str:
+        """The registered name: lower-case letters, digits, `_`."""
+
+    @property
+    def operations(self) -> frozenset[str]:
+        """Which of `search`, `extract` it offers."""
+
+    def search_estimate(self, request: SearchRequest) -> Cost:
+        """The most that the search can be expected to cost; free if nobody bills it."""
+
+    def extract_estimate(self, request: ExtractRequest) -> Cost:
+        """The most that the extract can be expected to cost."""
+
+    async def search(self, call: Call[SearchRequest]) -> Found[SearchAnswer]:
+        """Search once."""
+
+    async def extract(self, call: Call[ExtractRequest]) -> Found[ExtractAnswer]:
+        """Read the pages once; pages it could not read are failures of the answer, not errors."""
+
+    async def aclose(self) -> None:
+        """Release connections. Safe to call twice."""

@@ -1,0 +1,98 @@
+"""A projection is a pure function over events: `initial()` is nothing, `evolve(state, envelope)` is one event more.
+
+Two kinds exist. A *projection* in general carries any state (executions.py: one execution explained). A *rollup*
+is the additive kind: each event adds some counts under some keys, so states can be summed in any order, batch by
+batch, in Python or by an upsert in SQL, and a number never depends on how the events were cut into batches.
+
+Keys hold strings and integers, counts are integers: sums are exact, and two ways to a report agree to the digit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol, TypeAlias, TypeVar
+
+from orchestrator.events import Envelope
+
+StateT = TypeVar("StateT")
+
+Key: TypeAlias = tuple[str | int, ...]
+"""The values of a rollup's dimensions, in their order; the first is the minute."""
+
+Counts: TypeAlias = tuple[int, ...]
+"""The values of a rollup's measures, in their order."""
+
+Increment: TypeAlias = tuple[Key, Counts]
+"""What one event adds under one key."""
+
+MINUTE_S = 60
+"""Rollups count by the minute: the finest grain a chart of a day can show."""
+
+
+class Projection(Protocol[StateT]):
+    """Turns a history into a state. Total: an event it does not know leaves the state as it was."""
+
+    def initial(self) -> StateT:
+        """The state of an empty history."""
+
+    def evolve(self, state: StateT, envelope: Envelope) -> StateT:
+        """The state after one more event. Changes neither argument."""
+
+
+def fold(projection: Projection[StateT], envelopes: Iterable[Envelope]) -> StateT:
+    """The state after a whole history, oldest event first."""
+    state = projection.initial()
+    for envelope in envelopes:
+        state = projection.evolve(state, envelope)
+    return state
+
+
+class Rollup:
+    """An additive projection: subclasses name their columns and say what one event adds.
+
+    `name` is the table's name and the checkpoint's, `dimensions` and `measures` are the columns in order. The
+    first dimension is always `minute`: epoch seconds of the minute in which the event happened.
+    """
+
+    name: str
+    dimensions: tuple[str, ...]
+    measures: tuple[str, ...]
+
+    def increments(self, envelope: Envelope) -> Iterator[Increment]:
+        """What this event adds; nothing for an event that is none of the rollup's business."""
+        raise NotImplementedError
+
+    def initial(self) -> Mapping[Key, Counts]:
+        """No counts."""
+        return {}
+
+    def evolve(self, state: Mapping[Key, Counts], envelope: Envelope) -> Mapping[Key, Counts]:
+        """The counts with those of one more event."""
+        return add(state, self.total((envelope,)))
+
+    def total(self, envelopes: Iterable[Envelope]) -> dict[Key, Counts]:
+        """The same as `fold(self, envelopes)`, in time proportional to the events instead of their square."""
+        state: dict[Key, Counts] = {}
+        for envelope in envelopes:
+            for key, counts in self.increments(envelope):
+                known = state.get(key)
+                state[key] = counts if known is None else _sum(known, counts)
+        return state
+
+
+def add(left: Mapping[Key, Counts], right: Mapping[Key, Counts]) -> dict[Key, Counts]:
+    """The sum of two states of one rollup; associative and commutative, with the empty state as zero."""
+    state = dict(left)
+    for key, counts in right.items():
+        known = state.get(key)
+        state[key] = counts if known is None else _sum(known, counts)
+    return state
+
+
+def minute_of(at: float) -> int:
+    """The start of the minute that contains the moment, in epoch seconds."""
+    return int(at // MINUTE_S) * MINUTE_S
+
+
+def _sum(left: Counts, right: Counts) -> Counts:
+    return tuple(a + b for a, b in zip(left, right, strict=True))

@@ -1,0 +1,125 @@
+"""Why this answer, in sentences a person can read: one for each event that explains something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from orchestrator.events import (
+    AttemptFailed,
+    AttemptSucceeded,
+    CacheHit,
+    CacheMissed,
+    CallerAuthenticated,
+    Envelope,
+    FlightJoined,
+    ProviderSkipped,
+    RequestCompleted,
+    RequestFailed,
+    RequestReceived,
+    RequestThrottled,
+    ResultCached,
+    ResultRejected,
+    RetryScheduled,
+)
+
+_MISSES = {
+    "absent": "No cache tier knew the answer.",
+    "expired": "The cached answer had expired.",
+    "bypass": "The caller asked for a fresh answer, so the cache was passed by.",
+    "too_old": "The cached answer was older than the caller accepts.",
+    "outage": "The cache was out of reach, which counts as a miss.",
+}
+
+_OMISSIONS = {
+    "circuit_open": "its circuit is open after earlier failures",
+    "deadline": "too little time was left",
+}
+
+
+def sentences(envelopes: Iterable[Envelope]) -> tuple[str, ...]:
+    """The story of one execution in order; events that explain nothing (an intent, an unknown type) add no line."""
+    lines = (_sentence(envelope.event) for envelope in envelopes)
+    return tuple(line for line in lines if line)
+
+
+def _sentence(event: object) -> str:
+    return _of_request(event) or _of_cache(event) or _of_provider(event)
+
+
+def _of_request(event: object) -> str:
+    match event:
+        case RequestReceived() as received:
+            dialect = f" in the dialect {received.dialect}" if received.dialect else ""
+            return f"A call for {received.operation} came in at {received.door}{dialect}."
+        case CallerAuthenticated() as known:
+            return f"The caller is {known.client}, known by {known.method}."
+        case RequestThrottled() as throttled:
+            wait = _seconds(throttled.retry_after_s)
+            return f"The caller's limit per {throttled.window} was used up; the next call fits in {wait}."
+        case RequestCompleted() as completed:
+            return _completed(completed)
+        case RequestFailed() as failed:
+            return f"The call ended without an answer ({failed.error}) after {_seconds(failed.duration_s)}."
+        case _:
+            return ""
+
+
+def _completed(completed: RequestCompleted) -> str:
+    gateway_s = max(completed.duration_s - completed.upstream_s, 0.0)
+    by = f" by {completed.provider}" if completed.provider else ""
+    marks = [
+        word
+        for word, applies in (
+            ("as a fallback", completed.fallback),
+            ("past its freshness", completed.stale),
+            ("degraded: from the floor of the chain", completed.degraded),
+        )
+        if applies
+    ]
+    how = f" ({', '.join(marks)})" if marks else ""
+    return (
+        f"Answered with {_results(completed.results)}{by}{how} in {_seconds(completed.duration_s)}, "
+        f"{_seconds(gateway_s)} of it in the gateway."
+    )
+
+
+def _of_cache(event: object) -> str:
+    match event:
+        case CacheHit() as hit:
+            return f"Cache tier {hit.tier} had the answer, {_seconds(hit.age_s)} old."
+        case CacheMissed() as missed:
+            return _MISSES.get(missed.reason, f"The cache did not answer ({missed.reason}).")
+        case FlightJoined() as joined:
+            return f"The same was being asked by {joined.leader}; this call waited for that answer."
+        case ResultCached() as stored:
+            return f"The answer was kept in {', '.join(stored.tiers)} for {_seconds(stored.ttl_s)}."
+        case _:
+            return ""
+
+
+def _of_provider(event: object) -> str:
+    match event:
+        case AttemptSucceeded() as done:
+            return f"{done.provider} answered with {_results(done.results)} in {_seconds(done.duration_s)}."
+        case AttemptFailed() as failed:
+            cause = failed.reason or "no reason given"
+            return (
+                f"{failed.provider} failed after {_seconds(failed.duration_s)}: {cause} ({failed.outcome})."
+            )
+        case RetryScheduled() as retry:
+            return f"{retry.provider} was to be asked again after {_seconds(retry.backoff_s)}."
+        case ProviderSkipped() as skipped:
+            return f"{skipped.provider} was passed by: {_OMISSIONS.get(skipped.reason, skipped.reason)}."
+        case ResultRejected() as rejected:
+            return f"{_results(rejected.dropped)} of {rejected.provider} were dropped: {rejected.reason}."
+        case _:
+            return ""
+
+
+def _results(count: int) -> str:
+    return "1 result" if count == 1 else f"{count} results"
+
+
+def _seconds(duration_s: float) -> str:
+    """Three significant digits are enough to compare: 0.00213 s, 1.25 s, 3600 s."""
+    return f"{duration_s:.0f} s" if duration_s >= 100 else f"{duration_s:.3g} s"

@@ -1,0 +1,86 @@
+"""Tavily: search and extract over its REST API, the vocabulary of which is our own.
+
+The request goes out as the caller wrote it, so there is nothing Tavily cannot honour (`unsupported` is empty). The
+key is ours and travels as a bearer token; whatever the caller showed us stays here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from orchestrator.errors import ProviderError
+from orchestrator.events import Cost
+from orchestrator.model import Call, ExtractAnswer, ExtractRequest, Found, SearchAnswer, SearchRequest
+from orchestrator.providers import tavily_wire as wire
+from orchestrator.providers.upstream import Reply, Upstream, trace_headers
+from orchestrator.providers.upstream_faults import bad_json, bad_shape, quota_fault, status_fault
+
+BASE_URL = "https://api.tavily.com"
+"""Tavily's API description: one host, no version prefix."""
+
+NAME = "tavily"
+"""The registered name."""
+
+AnswerT = TypeVar("AnswerT")
+RequestT = TypeVar("RequestT")
+
+
+class Tavily:
+    """The provider `tavily`. `base_url` may end in a slash or a path; `aclose` closes the upstream it was given."""
+
+    name = NAME
+    operations = frozenset({"search", "extract"})
+
+    def __init__(self, upstream: Upstream, base_url: str, api_key: str) -> None:
+        self._upstream = upstream
+        self._base_url = base_url.rstrip("/")
+        self._authorization = f"Bearer {api_key}"
+
+    def search_estimate(self, request: SearchRequest) -> Cost:
+        """1 credit, or 2 where the depth is or may become `advanced`."""
+        return wire.search_cost(wire.search_credits(request))
+
+    def extract_estimate(self, request: ExtractRequest) -> Cost:
+        """The price if every page can be read."""
+        return wire.extract_cost(request, len(set(request.urls)))
+
+    async def search(self, call: Call[SearchRequest]) -> Found[SearchAnswer]:
+        """Search once. Raises ProviderError as `fault` says, or ProviderProtocolError."""
+        return await self._ask(call, "/search", wire.search_body(call.request), wire.read_search)
+
+    async def extract(self, call: Call[ExtractRequest]) -> Found[ExtractAnswer]:
+        """Read all pages in one call. Raises ProviderError as `fault` says, or ProviderProtocolError."""
+        return await self._ask(call, "/extract", wire.extract_body(call.request), wire.read_extract)
+
+    async def aclose(self) -> None:
+        """Close the connections. Safe to call twice."""
+        await self._upstream.aclose()
+
+    async def _ask(
+        self,
+        call: Call[RequestT],
+        path: str,
+        body: dict[str, Any],
+        read: Callable[[bytes, RequestT], tuple[AnswerT, Cost]],
+    ) -> Found[AnswerT]:
+        headers = {"Authorization": self._authorization, **trace_headers(call, self.name)}
+        reply = await self._upstream.post_json(self._base_url + path, headers=headers, body=body)
+        if reply.status != 200:
+            raise fault(reply)
+        try:
+            answer, cost = read(reply.body, call.request)
+        except msgspec.ValidationError as error:
+            raise bad_shape(self.name) from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise bad_json(self.name) from error
+        return Found(answer=answer, provider=self.name, cost=cost)
+
+
+def fault(reply: Reply) -> ProviderError:
+    """The error for a status other than 200, by status alone: the texts differ between endpoints and over time."""
+    if reply.status in (432, 433):
+        return quota_fault(reply, NAME)
+    return status_fault(reply, NAME)

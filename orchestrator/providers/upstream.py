@@ -1,0 +1,137 @@
+"""The HTTP client of one provider: a JSON request out, a bounded answer in, every failure one of our errors.
+
+httpx is the interface; aiohttp carries it (`httpx-aiohttp`), because httpx's own connection pool serves a tenth of
+the calls at 64 concurrent ones. Both are known to this module and upstream_faults.py only.
+
+On purpose it follows no redirect (a key would travel along), keeps no cookie (calls of different people would
+share it) and ignores the proxy variables of the environment; `SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
+
+import aiohttp
+import httpx
+import msgspec
+from httpx_aiohttp import AiohttpTransport
+
+from orchestrator import limits
+from orchestrator.errors import ProviderProtocolError
+from orchestrator.events import AttemptStarted
+from orchestrator.model import Call
+from orchestrator.ports import Clock
+from orchestrator.providers.upstream_faults import TRANSPORT_ERRORS, retry_after_s, transport_fault
+
+CONNECTIONS_MAX = 256
+"""chosen: sockets of one provider in one process; more calls than that wait for one, within their own timeout."""
+
+KEEPALIVE_S = 15.0
+"""chosen: an idle connection is kept this long. Public balancers close idle ones after 60 s and more; a
+connection closed under our hands costs a failed attempt, because a paid call is not repeated silently."""
+
+UPSTREAM_S_MAX = 60.0
+"""chosen: no call lasts longer, whoever forgot to limit it. The timeout stage normally cancels much earlier."""
+
+USER_AGENT = "amos"
+"""How we introduce ourselves."""
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole answer. `headers` ignore case; `retry_after_s` is `Retry-After` as seconds, `None` if not given."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    retry_after_s: float | None = None
+
+
+class Upstream:
+    """One provider's client. Opens connections as needed; may be called concurrently; `aclose` ends it.
+
+    `provider` is the name that errors carry. `connections_max` bounds the sockets open at once.
+    """
+
+    def __init__(self, provider: str, clock: Clock, *, connections_max: int = CONNECTIONS_MAX) -> None:
+        self._provider = provider
+        self._clock = clock
+        self._client = httpx.AsyncClient(
+            transport=_transport(connections_max),
+            headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            follow_redirects=False,
+            trust_env=False,
+            timeout=None,
+        )
+
+    async def post_json(self, url: str, *, headers: Mapping[str, str], body: Mapping[str, Any]) -> Reply:
+        """Send `body` as JSON and read the whole answer, whatever its status.
+
+        Raises ProviderTimeout, ProviderUnavailable or ProviderProtocolError (too large, not HTTP). Cancelling
+        closes the connection.
+        """
+        content = msgspec.json.encode(body)
+        sent = {**headers, "Content-Type": "application/json"}
+        try:
+            async with (
+                asyncio.timeout(UPSTREAM_S_MAX),
+                self._client.stream("POST", url, headers=sent, content=content) as response,
+            ):
+                received = await self._read(response)
+        except TRANSPORT_ERRORS as error:
+            raise transport_fault(error, self._provider) from error
+        return Reply(
+            status=response.status_code,
+            headers=response.headers,
+            body=received,
+            retry_after_s=retry_after_s(response.headers.get("retry-after"), self._clock.now()),
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections. Safe to call twice."""
+        await self._client.aclose()
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        """The decompressed body, refused while it is being read once it grows too large."""
+        received = bytearray()
+        async for chunk in response.aiter_bytes():
+            received += chunk
+            if len(received) > limits.UPSTREAM_BODY_BYTES_MAX:
+                raise ProviderProtocolError(
+                    f"{self._provider} sent more than {limits.UPSTREAM_BODY_BYTES_MAX} bytes.",
+                    provider=self._provider,
+                    reason="too_large",
+                )
+        return bytes(received)
+
+
+def trace_headers(call: Call[Any], provider: str) -> dict[str, str]:
+    """The `traceparent` (W3C Trace Context, version 00, sampled) of the provider's attempt now under way.
+
+    The parent is the span of its newest AttemptStarted; without one, as in a direct call, there is no header.
+    """
+    for envelope in reversed(call.trail.events):
+        event = envelope.event
+        if isinstance(event, AttemptStarted) and event.provider == provider:
+            return {"traceparent": f"00-{call.trail.trace_id}-{event.span_id}-01"}
+    return {}
+
+
+def _transport(connections_max: int) -> AiohttpTransport:
+    def session() -> aiohttp.ClientSession:
+        # Made at the first call, because aiohttp wants a running event loop.
+        connector = aiohttp.TCPConnector(ssl=_tls(), limit=connections_max, keepalive_timeout=KEEPALIVE_S)
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+
+    return AiohttpTransport(verify=_tls(), client=session)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """One context for all providers: making it reads the certificate store, which takes tens of milliseconds."""
+    return httpx.create_ssl_context()

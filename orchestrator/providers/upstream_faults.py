@@ -1,0 +1,196 @@
+"""What can go wrong between us and an upstream, each case mapped to one of our errors, here and nowhere else.
+
+Two libraries take part: httpx, whose interface we use, and aiohttp, which carries it. The adapter between them
+names most failures of a connection `httpx.ConnectTimeout` and lets some of aiohttp's own exceptions through, so
+the aiohttp exception, where there is one, decides: it is the `__cause__` of the httpx one.
+
+A reason is a short code of low cardinality for events and answers. A message is in our words: the upstream's
+body, its headers and the URL are never part of it.
+"""
+
+from __future__ import annotations
+
+import re
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+import aiohttp
+import httpx
+
+from orchestrator import limits
+from orchestrator.errors import (
+    ProviderError,
+    ProviderProtocolError,
+    ProviderQuotaExceeded,
+    ProviderRejected,
+    ProviderThrottled,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
+
+if TYPE_CHECKING:
+    from orchestrator.providers.upstream import Reply
+
+TRANSPORT_ERRORS = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpx.CookieConflict,
+    httpx.StreamError,
+    aiohttp.ClientError,
+    OSError,
+)
+"""The roots of everything the transport may raise; OSError includes TimeoutError and ssl.SSLError."""
+
+_TIMEOUT = (ProviderTimeout, "timeout", "gave no whole answer in time")
+_CONNECT = (ProviderUnavailable, "connect", "could not be reached")
+_DNS = (ProviderUnavailable, "dns", "has a host name that could not be resolved")
+_TLS = (ProviderUnavailable, "tls", "could not be reached over TLS")
+_PROXY = (ProviderUnavailable, "proxy", "could not be reached through the proxy")
+_RESET = (ProviderUnavailable, "reset", "cut the connection")
+_TRUNCATED = (ProviderUnavailable, "truncated", "ended its answer too early")
+_NOT_HTTP = (ProviderProtocolError, "bad_http", "did not answer in HTTP")
+_ENCODING = (ProviderProtocolError, "bad_encoding", "sent an answer that could not be decompressed")
+_REDIRECT = (ProviderProtocolError, "redirect", "redirected us, which its contract does not foresee")
+_URL = (ProviderUnavailable, "bad_url", "is configured with a URL that cannot be called")
+_CLIENT = (ProviderUnavailable, "client_state", "was called through a client in the wrong state")
+
+FAULTS: dict[type[BaseException], tuple[type[ProviderError], str, str]] = {
+    # aiohttp: the most specific class of an exception decides.
+    aiohttp.ClientConnectorDNSError: _DNS,
+    aiohttp.ClientSSLError: _TLS,
+    aiohttp.ClientConnectorCertificateError: _TLS,
+    aiohttp.ServerFingerprintMismatch: _TLS,
+    aiohttp.ClientProxyConnectionError: _PROXY,
+    aiohttp.ClientHttpProxyError: _PROXY,
+    aiohttp.ClientConnectorError: _CONNECT,
+    aiohttp.ServerTimeoutError: _TIMEOUT,
+    aiohttp.ClientPayloadError: _TRUNCATED,
+    aiohttp.ClientConnectionError: _RESET,
+    aiohttp.TooManyRedirects: _REDIRECT,
+    aiohttp.ClientResponseError: _NOT_HTTP,
+    aiohttp.InvalidURL: _URL,
+    aiohttp.NonHttpUrlClientError: _URL,
+    aiohttp.ClientError: _RESET,
+    # httpx, for a transport that raises its exceptions without a cause.
+    httpx.ConnectTimeout: _TIMEOUT,
+    httpx.ReadTimeout: _TIMEOUT,
+    httpx.WriteTimeout: _TIMEOUT,
+    httpx.PoolTimeout: _TIMEOUT,
+    httpx.TimeoutException: _TIMEOUT,
+    httpx.ConnectError: _CONNECT,
+    httpx.ReadError: _RESET,
+    httpx.WriteError: _RESET,
+    httpx.CloseError: _RESET,
+    httpx.NetworkError: _RESET,
+    httpx.RemoteProtocolError: _NOT_HTTP,
+    httpx.LocalProtocolError: _NOT_HTTP,
+    httpx.ProtocolError: _NOT_HTTP,
+    httpx.ProxyError: _PROXY,
+    httpx.UnsupportedProtocol: _URL,
+    httpx.InvalidURL: _URL,
+    httpx.DecodingError: _ENCODING,
+    httpx.TooManyRedirects: _REDIRECT,
+    httpx.HTTPStatusError: _NOT_HTTP,
+    httpx.CookieConflict: _CLIENT,
+    httpx.StreamConsumed: _CLIENT,
+    httpx.StreamClosed: _CLIENT,
+    httpx.ResponseNotRead: _CLIENT,
+    httpx.RequestNotRead: _CLIENT,
+    httpx.StreamError: _CLIENT,
+    httpx.TransportError: _RESET,
+    httpx.RequestError: _RESET,
+    httpx.HTTPError: _RESET,
+    TimeoutError: _TIMEOUT,
+    OSError: _RESET,
+}
+"""Exception class to our error, reason and words. A test walks both libraries for a class without a row."""
+
+
+def transport_fault(error: BaseException, provider: str) -> ProviderError:
+    """Our error for an exception of the transport; the caller raises it `from` the original."""
+    for candidate in (error.__cause__, error):
+        for cls in type(candidate).__mro__:
+            if cls in FAULTS:
+                kind, reason, words = FAULTS[cls]
+                return kind(f"{provider} {words}.", provider=provider, reason=reason)
+    return ProviderUnavailable(f"{provider} could not be called.", provider=provider, reason="transport")
+
+
+def status_fault(reply: Reply, provider: str) -> ProviderError:
+    """Our error for a status both upstreams use in the same sense; the body is not looked at.
+
+    Statuses of one provider only (Tavily's 432 and 433, the five digits of Jina) are its own module's business.
+    """
+    status, retry_after_s = reply.status, reply.retry_after_s
+    if status in (400, 422):
+        return ProviderRejected(
+            f"{provider} refuses the request as invalid.", provider=provider, reason="bad_request"
+        )
+    if status == 401:
+        return ProviderRejected(f"{provider} refuses our key.", provider=provider, reason="key_refused")
+    if status == 402:
+        return quota_fault(reply, provider)
+    if status == 429:
+        return ProviderThrottled(
+            f"{provider} asks us to slow down.",
+            provider=provider,
+            reason="throttled",
+            retry_after_s=retry_after_s,
+        )
+    reason = f"http_{status}"
+    if status >= 500 or status == 408:
+        return ProviderUnavailable(
+            f"{provider} has a fault of its own (HTTP {status}).",
+            provider=provider,
+            reason=reason,
+            retry_after_s=retry_after_s,
+        )
+    if status in (403, 409, 413, 451):
+        return ProviderRejected(
+            f"{provider} refuses the request (HTTP {status}).", provider=provider, reason=reason
+        )
+    return ProviderProtocolError(
+        f"{provider} answered with HTTP {status}, which its contract does not foresee.",
+        provider=provider,
+        reason=reason,
+    )
+
+
+def quota_fault(reply: Reply, provider: str) -> ProviderQuotaExceeded:
+    """Our plan or balance is used up. `retry_after_s` stays `None` unless the upstream names a time."""
+    return ProviderQuotaExceeded(
+        f"Our quota at {provider} is used up.",
+        provider=provider,
+        reason="quota",
+        retry_after_s=reply.retry_after_s,
+    )
+
+
+def bad_json(provider: str) -> ProviderProtocolError:
+    """The body of a 200 is not JSON."""
+    return ProviderProtocolError(
+        f"{provider} sent an answer that is not JSON.", provider=provider, reason="bad_json"
+    )
+
+
+def bad_shape(provider: str) -> ProviderProtocolError:
+    """The body of a 200 is JSON and not what the contract promises."""
+    return ProviderProtocolError(
+        f"{provider} sent an answer of an unknown shape.", provider=provider, reason="bad_shape"
+    )
+
+
+def retry_after_s(value: str | None, now: float) -> float | None:
+    """A `Retry-After` header as seconds from `now` (epoch seconds), 0 to `limits.RETRY_AFTER_S_MAX`.
+
+    Whole seconds and all HTTP-date forms (RFC 9110, 10.2.3) are understood; `None` if absent or unreadable. A date
+    in the past gives 0.
+    """
+    text = (value or "").strip()
+    if re.fullmatch(r"[0-9]{1,18}", text):
+        return min(float(text), limits.RETRY_AFTER_S_MAX)
+    try:
+        moment = parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(moment - now, 0.0), limits.RETRY_AFTER_S_MAX)

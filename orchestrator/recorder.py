@@ -1,0 +1,119 @@
+"""Stamps facts with their number and moment, and writes them in frames: one journal write per commit.
+
+The recorder is the only writer of events in a process. It refuses to lose: a commit that cannot be made durable
+raises, and the call it belongs to is then refused rather than answered unrecorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Sequence
+
+import uuid_utils
+
+from orchestrator.events import CallersRefused, Envelope, Event
+from orchestrator.ports import Clock, Journal
+
+REFUSALS_EVERY_S = 1.0
+"""chosen: refusals of strangers are written as one count per reason and second, whatever their number."""
+
+CALLERS_STREAM = "callers"
+"""Stream of the facts about callers nobody knows."""
+
+_log = logging.getLogger("amos.recorder")
+
+
+class ExecutionTrail:
+    """The facts of one execution (see `model.Trail`). Facts noted after the last commit go in a further frame."""
+
+    def __init__(self, recorder: Recorder, trace_id: str) -> None:
+        self._recorder = recorder
+        self._now = recorder.clock.now
+        self._events: list[Envelope] = []
+        self._written = 0
+        self._texts: dict[str, str] = {}
+        execution = uuid_utils.uuid7()
+        self.execution_id = str(execution)
+        self.trace_id = trace_id or execution.hex
+
+    @property
+    def events(self) -> Sequence[Envelope]:
+        """Everything recorded so far, written or not."""
+        return self._events
+
+    def record(self, event: Event) -> None:
+        """Note a fact now; it is written with the next `commit`."""
+        self._events.append(Envelope(len(self._events) + 1, self._now(), event))
+
+    def note_text(self, key: str, text: str) -> None:
+        """Keep the text behind a cache key for the erasable table, unless texts are switched off."""
+        if self._recorder.keeps_texts:
+            self._texts[key] = text
+
+    async def commit(self) -> None:
+        """Write what is pending as one frame and wait until it is durable. Raises EventLogUnavailable."""
+        await self._write()
+
+    def commit_soon(self) -> None:
+        """Write what is pending as one frame without waiting; the recorder sees to the end of it."""
+        self._recorder.own(self._write())
+
+    def _write(self) -> Awaitable[None]:
+        events, texts = tuple(self._events[self._written :]), self._texts
+        self._written, self._texts = len(self._events), {}
+        return self._recorder.journal.append(self.execution_id, self._now(), events, texts)
+
+
+class Recorder:
+    """Opens trails and takes facts that belong to no execution. One per process; its own tasks end with `aclose`."""
+
+    def __init__(self, journal: Journal, clock: Clock, *, keep_texts: bool = True) -> None:
+        self.journal = journal
+        self.clock = clock
+        self.keeps_texts = keep_texts
+        self._sequences: dict[str, int] = {}
+        self._refusals: dict[str, int] = {}
+        self._refusals_due: asyncio.TimerHandle | None = None
+        self._writes: set[asyncio.Future[None]] = set()
+
+    def open(self, trace_id: str = "") -> ExecutionTrail:
+        """Begin an execution. `trace_id` is the caller's trace, 32 hex digits, `""` to start one."""
+        return ExecutionTrail(self, trace_id)
+
+    def record_fact(self, stream: str, event: Event) -> None:
+        """Write a fact of its own stream soon. Never raises, never waits; a failed write is logged."""
+        now = self.clock.now()
+        sequence = self._sequences.get(stream, 0) + 1
+        self._sequences[stream] = sequence
+        self.own(self.journal.append(stream, now, (Envelope(sequence, now, event),), {}))
+
+    def own(self, write: Awaitable[None]) -> None:
+        """See a write through that nobody waits for: `aclose` awaits it, and its failure is logged."""
+        future = asyncio.ensure_future(write)
+        self._writes.add(future)
+        future.add_done_callback(self._written)
+
+    def count_refusal(self, reason: str) -> None:
+        """Count a call of a stranger; the counts of a second are written together."""
+        self._refusals[reason] = self._refusals.get(reason, 0) + 1
+        if self._refusals_due is None:
+            self._refusals_due = asyncio.get_running_loop().call_later(REFUSALS_EVERY_S, self._write_refusals)
+
+    async def aclose(self) -> None:
+        """Write what is still counted and wait for every write. Safe to call twice."""
+        if self._refusals_due is not None:
+            self._refusals_due.cancel()
+            self._write_refusals()
+        if self._writes:
+            await asyncio.gather(*self._writes, return_exceptions=True)
+
+    def _write_refusals(self) -> None:
+        refusals, self._refusals, self._refusals_due = self._refusals, {}, None
+        for reason, count in refusals.items():
+            self.record_fact(CALLERS_STREAM, CallersRefused(reason=reason, count=count))
+
+    def _written(self, write: asyncio.Future[None]) -> None:
+        self._writes.discard(write)
+        if not write.cancelled() and (error := write.exception()) is not None:
+            _log.error("facts could not be recorded: %s", error)

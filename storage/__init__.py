@@ -1,0 +1,16 @@
+"""Where the record is kept, and what the core's ports are made of; a file's prefix names its technology.
+
+Read in this order:
+
+    file_segments       the layout of journal segments on disk; reading and judging them
+    file_journal        the writer: one write per tick of the event loop, before any answer leaves
+    codec               frames and events, as JSON and as rows
+    sql_tables          the schema; sql_schema brings a database to it, sql_engine opens one
+    sql_event_log       appends frames, reads them back by position or by stream
+    sql_projector       folds frames into rollups; counts and checkpoint commit together
+    sql_reports         reads the rollups as reports
+    recorder_process    drains the journal into SQL and projects; one per data directory
+    memory_*            limits, caches and logs of one process
+
+Nothing here knows HTTP or the environment, and no technology knows another.
+"""

@@ -1,0 +1,244 @@
+"""The journal's writer: all frames of one tick of the event loop leave in one write, and only then do the answers.
+
+A `write()` that returned survives the death of the process, by `kill -9` too (durability `process`). Against power
+loss, `disk` adds an fdatasync in a thread, one at a time: what arrives meanwhile shares the next, so that under
+load it costs next to nothing. The write is the one call on the event loop that may block.
+
+The journal numbers the frames. A number belongs to a frame for good once a whole record may have been read by
+somebody; a frame that did not get that far gives its number to the next one, so the series on disk has no holes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+from orchestrator import limits
+from orchestrator.errors import EventLogUnavailable
+from orchestrator.events import Envelope, Frame
+from storage.file_segment_writer import SegmentWriter
+from storage.file_segments import directory_bytes, encode_record, segment_path
+from storage.file_sync import Syncer, cause_of, fail, release
+
+Durability: TypeAlias = Literal["process", "disk"]
+"""What an answered call survives: the death of the process, or a power cut as well."""
+
+SAMPLE_S = 1.0
+"""chosen: the size of the whole directory is looked up at most this often; in between own writes are added."""
+
+
+def new_instance() -> str:
+    """A name for a writer that no other process, before or after, will have: host, process and chance."""
+    host = re.sub(r"[^A-Za-z0-9-]+", "-", socket.gethostname())[:32] or "host"
+    return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+class _Pending(NamedTuple):
+    """A frame on its way: its number, its record, and who waits for it."""
+
+    number: int
+    record: bytes
+    waiter: asyncio.Future[None]
+
+
+class FileJournal:
+    """The Journal of one process, in `<data_dir>/journal/`. Use it from one event loop; close it with `aclose`.
+
+    `bytes_max` bounds the segments of all writers in the directory together; beyond it appends fail until the
+    recorder has drained some. `write` is `os.write`, replaceable to test what disks do.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        instance: str | None = None,
+        durability: Durability = "process",
+        bytes_max: int = limits.JOURNAL_BYTES_MAX,
+        segment_bytes_max: int = limits.JOURNAL_SEGMENT_BYTES,
+        segment_s_max: float = limits.JOURNAL_SEGMENT_S,
+        write: Callable[[int, memoryview], int] = os.write,
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._directory = directory
+        self._instance = instance or new_instance()
+        self._durability = durability
+        self._bytes_max = bytes_max
+        self._segment_bytes_max = segment_bytes_max
+        self._segment_s_max = segment_s_max
+        self._write = write
+
+        self._encoder = msgspec.json.Encoder()
+        self._next_number = 1
+        self._tick: list[_Pending] = []
+        self._segment: SegmentWriter | None = None
+        self._segment_count = 0
+        self._age_timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+        self._syncer = Syncer(self._abandon) if durability == "disk" else None
+        self._backlog_bytes = 0
+        self._sampled_at = -SAMPLE_S
+
+    @property
+    def instance(self) -> str:
+        """The name of this writer's series of frames."""
+        return self._instance
+
+    @property
+    def backlog_bytes(self) -> int:
+        """The size of all segments in the directory, at most `SAMPLE_S` old."""
+        self._sample()
+        return self._backlog_bytes
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the bound is reached, so that appends fail."""
+        return self.backlog_bytes >= self._bytes_max
+
+    def append(
+        self, stream: str, recorded_at: float, events: Sequence[Envelope], texts: Mapping[str, str]
+    ) -> Awaitable[None]:
+        """Take one frame now; the result is done when it is durable. See ports.Journal."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        frame = Frame(
+            instance=self._instance,
+            instance_seq=self._next_number,
+            stream=stream,
+            recorded_at=recorded_at,
+            events=tuple(events),
+            texts=dict(texts),
+        )
+        payload = self._encoder.encode(frame)
+        if self._is_closed:
+            fail(waiter, "The journal is closed.")
+        elif len(payload) > limits.FRAME_BYTES_MAX:
+            fail(waiter, f"A frame of {len(payload)} bytes is more than one execution may record.")
+        else:
+            if not self._tick:
+                loop.call_soon(self._flush)
+            self._tick.append(_Pending(self._next_number, encode_record(payload), waiter))
+            self._next_number += 1
+        return waiter
+
+    def rotate(self) -> None:
+        """End the current segment, if there is one; the next append begins another."""
+        segment, self._segment = self._segment, None
+        if self._age_timer is not None:
+            self._age_timer.cancel()
+            self._age_timer = None
+        if segment is None:
+            return
+        if self._syncer is None:
+            segment.close()
+        else:
+            self._syncer.retire(segment)
+
+    async def aclose(self) -> None:
+        """Write what is pending, wait until it is durable, let go of the segment. Safe to call twice."""
+        self._flush()
+        self._is_closed = True
+        self.rotate()
+        if self._syncer is not None:
+            await self._syncer.aclose()
+
+    def _flush(self) -> None:
+        """Write the tick's frames at once, then release those who wait for them."""
+        tick, self._tick = self._tick, []
+        if not tick:
+            return
+        if self.is_full:
+            self._give_up(tick, "The journal is full; the event log has not drained it.")
+            return
+        try:
+            segment = self._writable_segment()
+        except OSError as error:
+            self._give_up(tick, cause_of(error), error)
+            return
+        written, failure = self._write_all(segment, tick)
+        if written:
+            self._confirm(segment, tick[:written])
+        if failure is not None:
+            self._give_up(tick[written:], cause_of(failure), failure)
+
+    def _writable_segment(self) -> SegmentWriter:
+        if self._segment is not None and self._segment.size >= self._segment_bytes_max:
+            self.rotate()
+        if self._segment is None:
+            self._segment_count += 1
+            self._segment = SegmentWriter(segment_path(self._directory, self._instance, self._segment_count))
+            self._age_timer = asyncio.get_running_loop().call_later(self._segment_s_max, self.rotate)
+        return self._segment
+
+    def _write_all(self, segment: SegmentWriter, tick: list[_Pending]) -> tuple[int, OSError | None]:
+        """Write the records; returns how many are whole on disk, and why not all of them if so.
+
+        What was begun and not ended is cut off again, so that the next record begins where a reader expects it.
+        """
+        data = memoryview(b"".join([pending.record for pending in tick]))
+        sent = 0
+        try:
+            while sent < len(data):
+                sent += self._write(segment.fd, data[sent:])
+        except OSError as error:
+            count, whole = _whole_records(tick, sent)
+            segment.size += whole
+            self._backlog_bytes += whole
+            if sent > whole:
+                self._cut(segment)
+            return count, error
+        segment.size += sent
+        self._backlog_bytes += sent
+        return len(tick), None
+
+    def _cut(self, segment: SegmentWriter) -> None:
+        try:
+            segment.cut()
+        except OSError:
+            # The torn record stays, as the last of its segment: a reader passes over it there, and only there.
+            self.rotate()
+
+    def _confirm(self, segment: SegmentWriter, written: list[_Pending]) -> None:
+        waiters = [pending.waiter for pending in written]
+        if self._syncer is None:
+            release(waiters)
+        else:
+            self._syncer.confirm(segment, waiters)
+
+    def _abandon(self, segment: SegmentWriter) -> None:
+        """After a failed sync the kernel may call lost pages clean: never trust that file again."""
+        if self._segment is segment:
+            self.rotate()
+
+    def _give_up(self, lost: list[_Pending], message: str, cause: OSError | None = None) -> None:
+        # No reader can have seen these: their numbers go to the next frames. Nothing was appended meanwhile,
+        # because a flush runs without interruption.
+        self._next_number = lost[0].number
+        for pending in lost:
+            fail(pending.waiter, message, cause)
+
+    def _sample(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._sampled_at < SAMPLE_S:
+            return
+        self._sampled_at = now
+        self._backlog_bytes = directory_bytes(self._directory)
+
+
+def _whole_records(tick: list[_Pending], sent: int) -> tuple[int, int]:
+    """How many of the records fit wholly into the bytes sent, and how long those are."""
+    whole = 0
+    for count, pending in enumerate(tick):
+        if whole + len(pending.record) > sent:
+            return count, whole
+        whole += len(pending.record)
+    return len(tick), whole
