@@ -3,3 +3,5 @@
 settings.py reads the environment once; composition.py turns settings into a running gateway; app.py and rest/
 put HTTP around it, middleware/ decides who may knock; cli/ is the same gateway for people at a terminal.
 """
+
+__version__ = "0.1.0"

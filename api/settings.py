@@ -225,12 +225,12 @@ class Settings(BaseSettings):
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what is passed in: `load` merges the layers, so that an `AMOS_` name wins whatever its layer."""
+        """Only what is passed in: `load` merges the layers, so that an `AMOS_` name wins in any of them."""
         return (init_settings,)
 
     @property
     def local_folders(self) -> tuple[Path, ...]:
-        """What `local` searches: its folders; without any, the project's docs if no web provider has a key."""
+        """What `local` searches: its folders, or else the project's docs if no web provider has a key."""
         if self.local_paths or any(self.api_key(name) for name in self.providers):
             return self.local_paths
         return (PROJECT_DOCS,) if PROJECT_DOCS.is_dir() else ()

@@ -1,7 +1,7 @@
 """Whether two requests ask the same: one canonical form, one key.
 
-The query is compared in Unicode form NFKC, without case and with single blanks; domain lists as sorted sets; options
-with their defaults filled in; unknown fields as they are. What cannot change the answer is left out.
+The query is compared in Unicode form NFKC, without case and with single blanks; domain lists as sorted sets;
+options with their defaults filled in; unknown fields as they are. What cannot change the answer is left out.
 """
 
 from __future__ import annotations
@@ -64,5 +64,3 @@ def normalize(query: str, *, keeps_case: bool = False) -> str:
 def _digest(kind: str, form: tuple[Any, ...]) -> str:
     encoded = _encoder.encode((kind, form))
     return hashlib.blake2b(encoded, digest_size=KEY_BYTES).hexdigest()
-
-

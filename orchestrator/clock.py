@@ -7,7 +7,10 @@ import time
 
 
 class SystemClock:
-    """Wall and monotonic time of this machine. `monotonic` is the clock event loops use on every platform we run on."""
+    """Wall and monotonic time of this machine.
+
+    `monotonic` is the clock event loops use on every platform we run on.
+    """
 
     now = staticmethod(time.time)
     monotonic = staticmethod(time.monotonic)

@@ -3,13 +3,13 @@
     GatewayError(message)
     ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) · PermissionDenied · RateLimited
     ├ ProviderError   ProviderTimeout · ProviderUnavailable → ProviderThrottled ·
-    │                 ProviderRejected → ProviderQuotaExceeded · ProviderProtocolError · ResultInvalid · CircuitOpen
-    ├ SearchFailed    AllProvidersFailed → QuotaExhausted · DeadlineExceeded · PageUnreadable · NotInCache · NotFound
-    ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable
+    │                 ProviderRejected → ProviderQuotaExceeded · ProviderProtocolError · ResultInvalid ·
+    CircuitOpen ├ SearchFailed    AllProvidersFailed → QuotaExhausted · DeadlineExceeded · PageUnreadable ·
+    NotInCache · NotFound ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable
     └ SettingsError   only at start
 
-An error says nothing about HTTP or MCP: each surface holds one table from class to status. A message is written
-for the person who reads it and never holds a secret, a query text or an upstream's body.
+An error says nothing about HTTP or MCP: each surface holds one table from class to status. A message is
+written for the person who reads it and never holds a secret, a query text or an upstream's body.
 """
 
 from __future__ import annotations

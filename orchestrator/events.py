@@ -2,11 +2,11 @@
 
 An event is frozen, versioned by its type name (`amos.<area>.<fact>.v<n>`) and holds no secret, no query text
 and no URL of a caller. An envelope adds its number within the stream and when it happened. A frame is what is
-written at once: all envelopes an execution has recorded since its last frame. Reports, health, traces and bills
-are folds over envelopes.
+written at once: all envelopes an execution has recorded since its last frame. Reports, health, traces and
+bills are folds over envelopes.
 
-Units: `_s` seconds, `_bytes` bytes, `at` and `recorded_at` seconds since 1970-01-01 UTC, `usd_micros` millionths
-of a US dollar. A string field that does not apply is `""`.
+Units: `_s` seconds, `_bytes` bytes, `at` and `recorded_at` seconds since 1970-01-01 UTC, `usd_micros`
+millionths of a US dollar. A string field that does not apply is `""`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     usd_micros: int = 0
 
     def __add__(self, other: Cost) -> Cost:
-        """Both together. Amounts of different units do not add: the sum is then in money only, unit `mixed`."""
+        """Both together.
+
+        Amounts of different units do not add: the sum is then in money only, unit `mixed`.
+        """
         if self == FREE:
             return other
         if other == FREE:
@@ -46,7 +49,8 @@ FREE = Cost()
 """The cost of a call nobody bills."""
 
 
-# --- one execution -----------------------------------------------------------------------------------------------
+# --- one execution
+# -----------------------------------------------------------------------------------------------
 
 
 class RequestReceived(Event, frozen=True, kw_only=True, tag="amos.request.received.v1"):
@@ -87,7 +91,10 @@ class CacheHit(Event, frozen=True, kw_only=True, tag="amos.cache.hit.v1"):
 
 
 class CacheMissed(Event, frozen=True, kw_only=True, tag="amos.cache.missed.v1"):
-    """No tier answered. `reason`: `absent`, `expired`, `bypass` (no-cache), `too_old` (max-age) or `outage`."""
+    """No tier answered.
+
+    `reason`: `absent`, `expired`, `bypass` (no-cache), `too_old` (max-age) or `outage`.
+    """
 
     key: str
     reason: str
@@ -132,7 +139,10 @@ class AttemptSucceeded(Event, frozen=True, kw_only=True, tag="amos.attempt.succe
 
 
 class AttemptFailed(Event, frozen=True, kw_only=True, tag="amos.attempt.failed.v1"):
-    """The attempt ended without a valid answer. `outcome` is the judgement of outcome.py, `reason` its cause."""
+    """The attempt ended without a valid answer.
+
+    `outcome` is the judgement of outcome.py, `reason` its cause.
+    """
 
     provider: str
     number: int
@@ -169,6 +179,7 @@ class RequestCompleted(Event, frozen=True, kw_only=True, tag="amos.request.compl
 
     `cache` is `l1`, `l2`, `collapsed` (a follower), `miss`, or `mixed` for an extract of both kinds.
     `duration_s` is the whole stay, `upstream_s` the part spent waiting for providers.
+    `saved` is what its cached parts had cost when they were fetched.
     """
 
     operation: str
@@ -184,6 +195,7 @@ class RequestCompleted(Event, frozen=True, kw_only=True, tag="amos.request.compl
     stale: bool = False
     fallback: bool = False
     cost: Cost = FREE
+    saved: Cost = FREE
 
 
 class RequestFailed(Event, frozen=True, kw_only=True, tag="amos.request.failed.v1"):
@@ -198,7 +210,8 @@ class RequestFailed(Event, frozen=True, kw_only=True, tag="amos.request.failed.v
     upstream_s: float = 0.0
 
 
-# --- facts that belong to no execution ----------------------------------------------------------------------------
+# --- facts that belong to no execution
+# ----------------------------------------------------------------------------
 
 
 class CallersRefused(Event, frozen=True, kw_only=True, tag="amos.caller.refused.v1"):
@@ -249,7 +262,11 @@ class UnknownEvent(msgspec.Struct, frozen=True):
 
 EVENT_TYPES: tuple[type[Event], ...] = tuple(
     sorted(
-        (value for value in globals().values() if isinstance(value, type) and issubclass(value, Event) and value is not Event),
+        (
+            value
+            for value in globals().values()
+            if isinstance(value, type) and issubclass(value, Event) and value is not Event
+        ),
         key=lambda cls: str(cls.__struct_config__.tag),
     )
 )

@@ -1,8 +1,8 @@
 """One service from an ordered chain of services: the next one is asked for what the one before could not do.
 
-A failure moves on at once. An answer that leaves something open (nothing found; pages unread) may move on too, as the
-policy allows. The last step may be a floor: it stands in when everything before it failed, and never because the web
-simply had nothing.
+A failure moves on at once. An answer that leaves something open (nothing found; pages unread) may move on
+too, as the policy allows. The last step may be a floor: it stands in when everything before it failed, and
+never because the web simply had nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ RETRY_AFTER_S = 5.0
 """chosen: what a caller is told to wait when no failed provider named a time of its own."""
 
 RESERVE_RATIO_MAX = 0.5
-"""chosen: however much the rest of the chain would like to keep, the step at hand gets half of what is left."""
+"""chosen: however much the rest of the chain would like to keep, the step at hand gets half of what is
+left."""
 
 
 class Step(msgspec.Struct, Generic[RequestT, AnswerT], frozen=True, kw_only=True):
@@ -50,8 +51,8 @@ class Step(msgspec.Struct, Generic[RequestT, AnswerT], frozen=True, kw_only=True
 class Fallback(Generic[RequestT, AnswerT]):
     """The chain. Answers with everything found, in order of the chain, at least one.
 
-    `remainder(request, answer)` is what is still to be asked after an answer, or `None`; at most `remainders_max`
-    times is it asked of a further step.
+    `remainder(request, answer)` is what is still to be asked after an answer, or `None`; at most
+    `remainders_max` times is it asked of a further step.
     """
 
     def __init__(
@@ -78,15 +79,12 @@ class Fallback(Generic[RequestT, AnswerT]):
             narrowed = msgspec.structs.replace(call, request=request, deadline=self._share(call, position))
             try:
                 answer = await self._ask(step, narrowed)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - any failure of one provider moves on to the next
                 _raise_if_nobody_could(error)
                 errors.append(error)
                 continue
             found.append(
-                msgspec.structs.replace(
-                    answer, is_fallback=position > 0 and not step.is_floor or answer.is_fallback,
-                    is_degraded=step.is_floor,
-                )
+                msgspec.structs.replace(answer, is_fallback=position > 0, is_degraded=step.is_floor)
             )
             request = self._remainder(request, answer.answer)
         tried = attempts(call.trail.events[first_event:])
@@ -122,7 +120,9 @@ def _raise_if_nobody_could(error: Exception) -> None:
 
 
 def _failure(tried: tuple[Attempt, ...], errors: Sequence[Exception]) -> AllProvidersFailed:
-    reasons = "; ".join(f"{attempt.provider}: {attempt.reason}" for attempt in tried) or "no provider is configured"
+    reasons = (
+        "; ".join(f"{attempt.provider}: {attempt.reason}" for attempt in tried) or "no provider is configured"
+    )
     if errors and all(isinstance(error, ProviderQuotaExceeded) for error in errors):
         return QuotaExhausted(f"The quota of every search provider is used up ({reasons}).", attempts=tried)
     waits = [e.retry_after_s for e in errors if isinstance(e, GatewayError) and e.retry_after_s is not None]

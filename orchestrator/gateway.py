@@ -1,4 +1,7 @@
-"""What the outside may call: search, extract, reports, health. Every surface holds one Gateway and nothing else."""
+"""What the outside may call: search, extract, reports, health.
+
+Every surface holds one Gateway and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,10 @@ class Gateway:
         return await self._pipeline.extract(call)
 
     async def principal_for(self, caller: Caller) -> Principal:
-        """Who is asking, for surfaces beside search and extract. Raises Unauthenticated, and counts the refusal."""
+        """Who is asking, for surfaces beside search and extract.
+
+        Raises Unauthenticated, and counts the refusal.
+        """
         try:
             return identify(caller)
         except Exception:
@@ -76,7 +82,7 @@ class Gateway:
             raise
 
     async def health(self) -> tuple[ComponentHealth, ...]:
-        """Every component: stores first, then providers in the order of the chain, then those without credentials."""
+        """Every component: stores, providers in the order of the chain, providers without credentials."""
         providers = [
             _circuit_health(name, circuit.state, circuit.since, circuit.reason, circuit.retry_after_s)
             for name, circuit in self._pipeline.circuits.items()

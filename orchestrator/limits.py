@@ -38,10 +38,22 @@ sends more than this many is not sending options."""
 EXTRA_BYTES_MAX = 8_192
 """chosen: the encoded size of all unknown request fields together, for the same reason."""
 
+EXTRA_DEPTH_MAX = 16
+"""chosen: unknown fields nested deeper are no options, and would exhaust the stack of whatever encodes
+them."""
+
 BODY_BYTES_MAX = 1_048_576
 """chosen: 300 domains, 20 URLs and a query fit in 64 KB; 1 MB leaves room for clients that pad."""
 
-# --- what a provider may send --------------------------------------------------------------------------------
+BODY_BYTES_DISCARDED_MAX = 33_554_432
+"""chosen: so much of a body that is too large is read and thrown away, because a client that cannot finish
+sending sees a broken connection instead of the 413 that says why; beyond that it does."""
+
+BODY_S_MAX = 10.0
+"""chosen: a body that takes longer to arrive is a slow attack or a dead link, and holds a connection."""
+
+# --- what a provider may send
+# --------------------------------------------------------------------------------
 
 UPSTREAM_BODY_BYTES_MAX = 10_485_760
 """Jina's contract: `content` may be hundreds of kilobytes a page; beyond 10 MB an answer is refused."""
@@ -55,7 +67,8 @@ RAW_CONTENT_CHARS_MAX = 1_000_000
 RETRY_AFTER_S_MAX = 300.0
 """chosen: longest time a provider's own `Retry-After` keeps its circuit open before we look again."""
 
-# --- time ------------------------------------------------------------------------------------------------------
+# --- time
+# ------------------------------------------------------------------------------------------------------
 
 DEADLINE_S = 9.0
 """Common MCP clients stop reading at 10 s; one second is left for the way back."""
@@ -66,7 +79,8 @@ EXTRACT_DEADLINE_S_MAX = 30.0
 ATTEMPT_S_MIN = 0.05
 """chosen: with less time than this left no attempt is begun; even a local index needs some of it."""
 
-# --- memory and disk -------------------------------------------------------------------------------------------
+# --- memory and disk
+# -------------------------------------------------------------------------------------------
 
 L1_BYTES_MAX = 67_108_864
 """chosen: 64 MB hold about 13,000 answers of 5 KB and leave a worker under 200 MB."""
@@ -75,7 +89,8 @@ JOURNAL_BYTES_MAX = 1_073_741_824
 """chosen: 1 GB holds about a million frames, some minutes of a busy day with SQL down."""
 
 JOURNAL_SEGMENT_BYTES = 4_194_304
-"""chosen: a segment is deleted when all of it is in SQL; 4 MB keeps what is read again after a crash small."""
+"""chosen: a segment is deleted when all of it is in SQL; 4 MB keeps what is read again after a crash
+small."""
 
 JOURNAL_SEGMENT_S = 60.0
 """chosen: a segment takes no more frames after this time, so that a quiet writer's drained one can go and

@@ -15,7 +15,8 @@ import msgspec
 from orchestrator import limits
 from orchestrator.events import FREE, Cost, Envelope, Event
 
-# --- what is asked ------------------------------------------------------------------------------------------------
+# --- what is asked
+# ------------------------------------------------------------------------------------------------
 
 
 class SearchRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -105,9 +106,9 @@ DEFAULT_CACHE_CONTROL = CacheControl()
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Who knocks at which door, as far as the door itself can tell.
 
-    `is_local_operator` is the door's finding that nobody but the person at this machine can have sent the call
-    (loopback bind, loopback Host, no proxy headers, no foreign Origin); `refusal` is why not, `""` if it is.
-    `credential` is what was shown, `None` if nothing; it is never recorded.
+    `is_local_operator` is the door's finding that nobody but the person at this machine can have sent the
+    call (loopback bind, loopback Host, no proxy headers, no foreign Origin); `refusal` is why not, `""` if it
+    is. `credential` is what was shown, `None` if nothing; it is never recorded.
     """
 
     door: str
@@ -128,11 +129,15 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     is_unlimited: bool = False
 
 
-# --- what a provider gives -----------------------------------------------------------------------------------------
+# --- what a provider gives
+# -----------------------------------------------------------------------------------------
 
 
 class SearchResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One hit. `score` is 0..1 and falls from hit to hit; it cannot be compared between queries or providers."""
+    """One hit.
+
+    `score` is 0..1 and falls from hit to hit; it cannot be compared between queries or providers.
+    """
 
     title: str
     url: str
@@ -197,8 +202,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 class Found(msgspec.Struct, Generic[AnswerT], frozen=True, kw_only=True):
     """A provider's answer with what it cost and what of the request it could not honour.
 
-    `attempts` is filled by the fallback: everything tried for it, in order. `is_degraded` marks the floor of the
-    chain answering in place of the web.
+    `attempts` is filled by the fallback: everything tried for it, in order. `is_degraded` marks the floor of
+    the chain answering in place of the web.
     """
 
     answer: AnswerT
@@ -210,16 +215,17 @@ class Found(msgspec.Struct, Generic[AnswerT], frozen=True, kw_only=True):
     is_degraded: bool = False
 
 
-# --- what leaves the gateway ------------------------------------------------------------------------------------------
+# --- what leaves the gateway
+# ------------------------------------------------------------------------------------------
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
     """An answer on its way out: an encoded fragment, and how it came about.
 
-    `fragment` is the inside of a JSON object: for a search the members `results`, `answer`, `images`; for an extract
-    `results`, `failed_results`; for one page its own members. It is encoded once, cached, and never decoded on
-    the way to a Tavily client. `cost` is what *this* call spent (a hit spends nothing), `cache` is `l1`, `l2`,
-    `collapsed`, `miss` or `mixed`. `notes` are sentences about clamped values.
+    `fragment` is the inside of a JSON object: for a search the members `results`, `answer`, `images`; for an
+    extract `results`, `failed_results`; for one page its own members. It is encoded once, cached, and never
+    decoded on the way to a Tavily client. `cost` is what *this* call spent (a hit spends nothing), `cache` is
+    `l1`, `l2`, `collapsed`, `miss` or `mixed`. `notes` are sentences about clamped values.
     """
 
     fragment: bytes
@@ -247,7 +253,8 @@ def decode_search(fragment: bytes) -> SearchAnswer:
     return msgspec.json.decode(b"{" + fragment + b"}", type=SearchAnswer)
 
 
-# --- the call itself ----------------------------------------------------------------------------------------------------
+# --- the call itself
+# ----------------------------------------------------------------------------------------------------
 
 
 class Trail(Protocol):
@@ -269,7 +276,7 @@ class Trail(Protocol):
         """Note a fact now. It is written with the next `commit`."""
 
     def note_text(self, key: str, text: str) -> None:
-        """Keep the query text behind a cache key, for the erasable table; a no-op when that is switched off."""
+        """Keep the query text behind a cache key for the erasable table; nothing happens if that is off."""
 
     async def commit(self) -> None:
         """Write what is pending as one frame and wait until it is durable.

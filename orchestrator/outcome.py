@@ -22,10 +22,12 @@ from orchestrator.errors import (
 )
 
 QUOTA_COOLDOWN_S = 3600.0
-"""chosen: no provider says when its quota resets (Tavily: monthly, no field tells it); we look again every hour."""
+"""chosen: no provider says when its quota resets (Tavily: monthly, no field tells it); we look again every
+hour."""
 
 THROTTLE_COOLDOWN_S = 5.0
-"""chosen: for a 429 without `Retry-After`; both providers count by the minute, a few seconds free a few calls."""
+"""chosen: for a 429 without `Retry-After`; both providers count by the minute, a few seconds free a few
+calls."""
 
 BAD_REQUEST = "bad_request"
 """The `reason` with which a provider says that the request itself is wrong, whoever is asked."""
@@ -49,13 +51,15 @@ class Outcome(StrEnum):
 def judge(error: BaseException) -> Outcome:
     """Classify a failure of one attempt.
 
-    A timeout is final: it has used the time a retry would need. So is a wrong answer: it was paid for, and the
-    next one would be as wrong. An error of ours that is none of these is final too, so that a bug in one
+    A timeout is final: it has used the time a retry would need. So is a wrong answer: it was paid for, and
+    the next one would be as wrong. An error of ours that is none of these is final too, so that a bug in one
     provider does not take the chain down.
     """
     if isinstance(error, asyncio.CancelledError):
         return Outcome.IGNORABLE
-    if isinstance(error, CallerError) or (isinstance(error, ProviderRejected) and error.reason == BAD_REQUEST):
+    if isinstance(error, CallerError) or (
+        isinstance(error, ProviderRejected) and error.reason == BAD_REQUEST
+    ):
         return Outcome.INVALID
     if isinstance(error, ProviderUnavailable):
         return Outcome.RETRYABLE
@@ -63,7 +67,7 @@ def judge(error: BaseException) -> Outcome:
 
 
 def is_health_failure(error: BaseException) -> bool:
-    """Whether the provider's circuit should count the failure: it is slow, unreachable, wrong, or refuses our key.
+    """Whether the provider's circuit should count the failure: slow, unreachable, wrong, or refusing our key.
 
     A throttled or exhausted provider is healthy and has asked for a pause instead (`cooldown_s`).
     """
@@ -72,7 +76,8 @@ def is_health_failure(error: BaseException) -> bool:
     if judge(error) in (Outcome.INVALID, Outcome.IGNORABLE):
         return False
     return isinstance(
-        error, ProviderTimeout | ProviderUnavailable | ProviderProtocolError | ProviderRejected | ResultInvalid
+        error,
+        ProviderTimeout | ProviderUnavailable | ProviderProtocolError | ProviderRejected | ResultInvalid,
     )
 
 

@@ -1,25 +1,34 @@
-"""An extract is one call with many pages: each page has its own cache entry and flight, the rest is read together.
+"""An extract is one call with many pages: each has its own cache entry and flight, the rest is read together.
 
-`PerUrl` makes the service of an extract out of the service of one page. `PageBatch` does the reverse at the inner end:
-the pages of one execution that nobody had are put to the provider chain in one call, because providers bill and
-limit by the call.
+`PerUrl` makes the service of an extract out of the service of one page. `PageBatch` does the reverse at the
+inner end: the pages of one execution that nobody had are put to the provider chain in one call, because
+providers bill and limit by the call.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from orchestrator.errors import GatewayError, PageUnreadable, SearchFailed
 from orchestrator.events import FREE, Cost
-from orchestrator.model import Attempt, Call, ExtractAnswer, ExtractRequest, Found, Page, PageFailure, Response
+from orchestrator.model import (
+    Attempt,
+    Call,
+    ExtractAnswer,
+    ExtractRequest,
+    Found,
+    Page,
+    PageFailure,
+    Response,
+)
 from orchestrator.service import Service
 
 BATCH_WINDOW_S = 0.005
-"""chosen: pages of one execution reach the batch within a few milliseconds of each other (cache tiers are asked in
-between); against the seconds a page takes to read this is nothing."""
+"""chosen: pages of one execution reach the batch within a few milliseconds of each other (cache tiers are
+asked in between); against the seconds a page takes to read this is nothing."""
 
 
 class PerUrl:
@@ -29,7 +38,10 @@ class PerUrl:
         self._page_service = page_service
 
     async def __call__(self, call: Call[ExtractRequest]) -> Response:
-        """All pages that could be read, and the others with a reason. Raises what kept *every* page from us."""
+        """All pages that could be read, and the others with a reason.
+
+        Raises what kept *every* page from us.
+        """
         urls = tuple(dict.fromkeys(call.request.urls))
         outcomes = await asyncio.gather(
             *(self._page_service(_single(call, url)) for url in urls), return_exceptions=True
@@ -43,7 +55,9 @@ class PerUrl:
                 failures.append(PageFailure(url=url, error=outcome.message))
             else:
                 raise outcome
-        fatal = next((o for o in outcomes if isinstance(o, GatewayError) and not isinstance(o, PageUnreadable)), None)
+        fatal = next(
+            (o for o in outcomes if isinstance(o, GatewayError) and not isinstance(o, PageUnreadable)), None
+        )
         if fatal is not None and (not pages or not isinstance(fatal, SearchFailed)):
             raise fatal
         return _merged(pages, failures)
@@ -103,11 +117,10 @@ class PageBatch:
         try:
             async with asyncio.timeout_at(group.call.deadline):
                 found = await self._chain(msgspec.structs.replace(group.call, request=request))
-        except Exception as error:  # Handed to every page that waits; nothing is swallowed.
-            _settle(group, lambda _url, seat: seat.set_exception(error))
-            return
-        by_url = _by_url(found)
-        _settle(group, lambda url, seat: _take_seat(seat, by_url.get(url)))
+        except Exception as error:  # noqa: BLE001 - handed to every page that waits; nothing is swallowed
+            _seat_all(group, {}, error)
+        else:
+            _seat_all(group, _by_url(found), PageUnreadable("No provider could read the page."))
 
     async def aclose(self) -> None:
         """Wait for the batches under way; their deadlines bound the wait."""
@@ -120,19 +133,19 @@ class _Group(msgspec.Struct, frozen=True):
     seats: dict[str, asyncio.Future[Found[Page]]]
 
 
-def _settle(group: _Group, settle: Callable[[str, asyncio.Future[Found[Page]]], None]) -> None:
+def _seat_all(
+    group: _Group, outcomes: Mapping[str, Found[Page] | PageUnreadable], otherwise: Exception
+) -> None:
+    """Give every page that waits its outcome."""
     for url, seat in group.seats.items():
-        if not seat.done():
-            settle(url, seat)
-            if seat.exception() is not None:  # Seen here: the page's flight may have landed at its deadline.
-                continue
-
-
-def _take_seat(seat: asyncio.Future[Found[Page]], found: Found[Page] | PageUnreadable | None) -> None:
-    if isinstance(found, Found):
-        seat.set_result(found)
-    else:
-        seat.set_exception(found or PageUnreadable("No provider could read the page."))
+        if seat.done():
+            continue
+        outcome = outcomes.get(url, otherwise)
+        if isinstance(outcome, Found):
+            seat.set_result(outcome)
+        else:
+            seat.set_exception(outcome)
+            seat.exception()  # Seen here: the flight of the page may have ended at its deadline.
 
 
 def _by_url(found: Sequence[Found[ExtractAnswer]]) -> dict[str, Found[Page] | PageUnreadable]:

@@ -1,8 +1,9 @@
 """THE order of the stages, written once, with the reason at each line.
 
-    search    record · deadline · authenticate · rate_limit · validate · cache · single_flight · [fill] · fallback
-    extract   record · deadline · authenticate · rate_limit · validate · per_url[ cache · single_flight · [fill] · batch ] · fallback
-    fallback  per provider: retry · circuit_breaker · attempt · timeout · validate_result · provider
+search    record · deadline · authenticate · rate_limit · validate · cache · single_flight · [fill] · fallback
+extract   record · deadline · authenticate · rate_limit · validate · per_url[ cache · single_flight · [fill] ·
+batch ] · fallback fallback  per provider: retry · circuit_breaker · attempt · timeout · validate_result ·
+provider
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from orchestrator.events import FREE, Cost
 from orchestrator.fallback import Fallback, Step
 from orchestrator.filters.attempt import AttemptFilter
 from orchestrator.filters.authenticate import AuthenticateFilter
-from orchestrator.filters.cache import CacheFilter, CacheFillStage, CachePolicy
+from orchestrator.filters.cache import CacheFillStage, CacheFilter, CachePolicy
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter, CircuitPolicy
 from orchestrator.filters.deadline import DeadlineFilter, extract_total_s
 from orchestrator.filters.rate_limit import RateLimitFilter, RateLimitPolicy
@@ -120,7 +121,8 @@ class Pipeline:
             CacheFilter[SearchRequest](self._parts.caches, clock, search_key, lambda request: request.query),
             # Around the work: one flight per key, detached from whoever began it.
             flight,
-            # Inside the flight, so that the answer is kept even if everybody has left; it encodes once for all.
+            # Inside the flight, so that the answer is kept even if everybody has left; it encodes once for
+            # all.
             service=lambda call: fill(call, lambda inner: _best(chain, inner)),
         )
 
@@ -131,9 +133,7 @@ class Pipeline:
         batch = PageBatch(self._extract_chain())
         self._closers.append(batch.aclose)
         page = stack(
-            CacheFilter[ExtractRequest](
-                self._parts.caches, clock, page_key, lambda request: request.urls[0]
-            ),
+            CacheFilter[ExtractRequest](self._parts.caches, clock, page_key, lambda request: request.urls[0]),
             flight,
             service=lambda call: fill(call, batch),
         )
@@ -150,7 +150,9 @@ class Pipeline:
         steps = [
             Step[SearchRequest, SearchAnswer](
                 provider=provider.name,
-                service=self._guarded(provider.name, provider.search_estimate, provider.search, self._search_limit(provider)),
+                service=self._guarded(
+                    provider.name, provider.search_estimate, provider.search, self._search_limit(provider)
+                ),
                 reserve_s=self._timing(provider).search_reserve_s,
                 is_floor=provider.name == self._parts.floor,
             )
@@ -186,7 +188,8 @@ class Pipeline:
         """One provider behind its own stages."""
         clock = self._parts.clock
         return stack(
-            # Outermost: each retry passes the breaker anew, and an open circuit is final, so the chain moves on.
+            # Outermost: each retry passes the breaker anew, and an open circuit is final, so the chain moves
+            # on.
             RetryFilter[RequestT, Found[AnswerT]](name, clock, self._policies.retry),
             # Around the attempt: it sees every one; a call it does not let through is no attempt.
             CircuitBreakerFilter[RequestT, Found[AnswerT]](self.circuits[name]),

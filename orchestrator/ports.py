@@ -1,7 +1,7 @@
 """What the core needs from the outside, as protocols; storage and providers implement them.
 
-Every implementation of a port passes the same contract suite (tests/contract). Unless a method says otherwise it
-may be called concurrently from one event loop and is safe to cancel.
+Every implementation of a port passes the same contract suite (tests/contract). Unless a method says otherwise
+it may be called concurrently from one event loop and is safe to cancel.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Clock(Protocol):
         """Wait; 0 or less only yields."""
 
 
-# --- the record ----------------------------------------------------------------------------------------------------
+# --- the record
+# ----------------------------------------------------------------------------------------------------
 
 
 class Journal(Protocol):
@@ -44,10 +45,10 @@ class Journal(Protocol):
         """Take one frame now, in call order; the result is done when the frame is durable.
 
         The journal numbers the frame itself, because only it knows which frames were really written: a frame
-        that failed leaves no hole in the series. Raises EventLogUnavailable (through the result) when it could
-        not be made durable: the disk is full, the frame is larger than `limits.FRAME_BYTES_MAX` or the journal
-        has reached its bound. A caller that does not await, or whose wait is cancelled, still has its frame
-        written.
+        that failed leaves no hole in the series. Raises EventLogUnavailable (through the result) when it
+        could not be made durable: the disk is full, the frame is larger than `limits.FRAME_BYTES_MAX` or the
+        journal has reached its bound. A caller that does not await, or whose wait is cancelled, still has its
+        frame written.
         """
 
 
@@ -68,16 +69,26 @@ class ReportStore(Protocol):
         """The health report over a window of epoch seconds. Raises EventLogUnavailable."""
 
     async def hit_rate(self, since: float, until: float, by: str) -> dict[str, Any]:
-        """The hit rate report, grouped by `by`. Raises EventLogUnavailable, InvalidRequest for an unknown `by`."""
+        """The hit rate report, grouped by `by`.
+
+        Raises EventLogUnavailable, InvalidRequest for an unknown `by`.
+        """
 
     async def latency(self, since: float, until: float, by: str) -> dict[str, Any]:
-        """The latency report, grouped by `by`. Raises EventLogUnavailable, InvalidRequest for an unknown `by`."""
+        """The latency report, grouped by `by`.
+
+        Raises EventLogUnavailable, InvalidRequest for an unknown `by`.
+        """
 
     async def execution(self, execution_id: str) -> list[Frame]:
-        """All frames of one execution, oldest first; empty if the log has none. Raises EventLogUnavailable."""
+        """All frames of one execution, oldest first; empty if the log has none.
+
+        Raises EventLogUnavailable.
+        """
 
 
-# --- the cache -----------------------------------------------------------------------------------------------------
+# --- the cache
+# -----------------------------------------------------------------------------------------------------
 
 
 class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,10 +118,14 @@ class Cache(Protocol):
         """The entry, fresh or not, or `None`. Raises CacheUnavailable."""
 
     async def put(self, key: str, entry: CacheEntry) -> None:
-        """Store or replace. An entry too large for the tier is silently not stored. Raises CacheUnavailable."""
+        """Store or replace.
+
+        An entry too large for the tier is silently not stored. Raises CacheUnavailable.
+        """
 
 
-# --- limits --------------------------------------------------------------------------------------------------------
+# --- limits
+# --------------------------------------------------------------------------------------------------------
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -141,14 +156,15 @@ class RateLimitStore(Protocol):
         """Charge one call. Raises RateLimitStoreUnavailable."""
 
 
-# --- providers -----------------------------------------------------------------------------------------------------
+# --- providers
+# -----------------------------------------------------------------------------------------------------
 
 
 class Provider(Protocol):
     """An upstream search tool. Its two operations have the shape of a Service; a missing one is not offered.
 
-    `search` and `extract` raise ProviderError subclasses only, never retry, and leave timing to the stages around
-    them; cancelling them releases their connection. A valid empty answer is returned, not raised.
+    `search` and `extract` raise ProviderError subclasses only, never retry, and leave timing to the stages
+    around them; cancelling them releases their connection. A valid empty answer is returned, not raised.
     """
 
     @property

@@ -1,7 +1,7 @@
 """Stamps facts with their number and moment, and writes them in frames: one journal write per commit.
 
-The recorder is the only writer of events in a process. It refuses to lose: a commit that cannot be made durable
-raises, and the call it belongs to is then refused rather than answered unrecorded.
+The recorder is the only writer of events in a process. It refuses to lose: a commit that cannot be made
+durable raises, and the call it belongs to is then refused rather than answered unrecorded.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ _log = logging.getLogger("amos.recorder")
 
 
 class ExecutionTrail:
-    """The facts of one execution (see `model.Trail`). Facts noted after the last commit go in a further frame."""
+    """The facts of one execution (see `model.Trail`).
+
+    Facts noted after the last commit go in a further frame.
+    """
 
     def __init__(self, recorder: Recorder, trace_id: str) -> None:
         self._recorder = recorder
@@ -66,7 +69,10 @@ class ExecutionTrail:
 
 
 class Recorder:
-    """Opens trails and takes facts that belong to no execution. One per process; its own tasks end with `aclose`."""
+    """Opens trails and takes facts that belong to no execution.
+
+    One per process; its own tasks end with `aclose`.
+    """
 
     def __init__(self, journal: Journal, clock: Clock, *, keep_texts: bool = True) -> None:
         self.journal = journal

@@ -1,4 +1,4 @@
-"""A service is an asynchronous function from a call to an answer; a filter answers itself or asks the next one.
+"""A service is an asynchronous function from a call to an answer; a filter answers or asks the next one.
 
 Client, cache, breaker, retry: all have that shape, so all compose, and the order is a list (pipeline.py).
 """
@@ -11,8 +11,6 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from orchestrator.model import Call, RequestT
 
 ResponseT = TypeVar("ResponseT")
-InT = TypeVar("InT", contravariant=True)
-OutT = TypeVar("OutT", covariant=True)
 
 Service: TypeAlias = Callable[[Call[RequestT]], Awaitable[ResponseT]]
 """An asynchronous function from a `Call` to an answer. Raises GatewayError; cancellation passes through."""
@@ -25,7 +23,9 @@ class Filter(Protocol[RequestT, ResponseT]):
         """Handle the call, asking `service` (all stages further in) as often as the stage sees fit."""
 
 
-def stack(*filters: Filter[RequestT, ResponseT], service: Service[RequestT, ResponseT]) -> Service[RequestT, ResponseT]:
+def stack(
+    *filters: Filter[RequestT, ResponseT], service: Service[RequestT, ResponseT]
+) -> Service[RequestT, ResponseT]:
     """Nest the filters around the service; the first is the outermost."""
     for stage in reversed(filters):
         service = _around(stage, service)

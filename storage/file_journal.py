@@ -1,11 +1,13 @@
-"""The journal's writer: all frames of one tick of the event loop leave in one write, and only then do the answers.
+"""The journal's writer: all frames of one tick of the event loop leave in one write, before their answers.
 
-A `write()` that returned survives the death of the process, by `kill -9` too (durability `process`). Against power
-loss, `disk` adds an fdatasync in a thread, one at a time: what arrives meanwhile shares the next, so that under
-load it costs next to nothing. The write is the one call on the event loop that may block.
+A `write()` that returned survives the death of the process, by `kill -9` too (durability `process`).
+Against power loss, `disk` adds an fdatasync in a thread, one at a time: what arrives meanwhile shares the
+next, so that under load it costs next to nothing. The write is the one call on the event loop that may
+block.
 
-The journal numbers the frames. A number belongs to a frame for good once a whole record may have been read by
-somebody; a frame that did not get that far gives its number to the next one, so the series on disk has no holes.
+The journal numbers the frames. A number belongs to a frame for good once a whole record may have been read
+by somebody; a frame that did not get that far gives its number to the next one, so the series on disk has
+no holes.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import os
 import re
 import secrets
 import socket
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
@@ -22,7 +25,6 @@ from typing import Literal, NamedTuple, TypeAlias
 import msgspec
 
 from orchestrator import limits
-from orchestrator.errors import EventLogUnavailable
 from orchestrator.events import Envelope, Frame
 from storage.file_segment_writer import SegmentWriter
 from storage.file_segments import directory_bytes, encode_record, segment_path
@@ -32,7 +34,7 @@ Durability: TypeAlias = Literal["process", "disk"]
 """What an answered call survives: the death of the process, or a power cut as well."""
 
 SAMPLE_S = 1.0
-"""chosen: the size of the whole directory is looked up at most this often; in between own writes are added."""
+"""chosen: the size of the directory is looked up at most this often; own writes are added in between."""
 
 
 def new_instance() -> str:
@@ -50,10 +52,11 @@ class _Pending(NamedTuple):
 
 
 class FileJournal:
-    """The Journal of one process, in `<data_dir>/journal/`. Use it from one event loop; close it with `aclose`.
+    """The Journal of one process, in `<data_dir>/journal/`.
 
-    `bytes_max` bounds the segments of all writers in the directory together; beyond it appends fail until the
-    recorder has drained some. `write` is `os.write`, replaceable to test what disks do.
+    Use it from one event loop and close it with `aclose`. `bytes_max` bounds the segments of all writers in
+    the directory together; beyond it appends fail until the recorder has drained some. `write` is
+    `os.write`, replaceable to test what disks do.
     """
 
     def __init__(
@@ -110,15 +113,16 @@ class FileJournal:
         """Take one frame now; the result is done when it is durable. See ports.Journal."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
-        frame = Frame(
-            instance=self._instance,
-            instance_seq=self._next_number,
-            stream=stream,
-            recorded_at=recorded_at,
-            events=tuple(events),
-            texts=dict(texts),
+        payload = self._encoder.encode(
+            Frame(
+                instance=self._instance,
+                instance_seq=self._next_number,
+                stream=stream,
+                recorded_at=recorded_at,
+                events=tuple(events),
+                texts=dict(texts),
+            )
         )
-        payload = self._encoder.encode(frame)
         if self._is_closed:
             fail(waiter, "The journal is closed.")
         elif len(payload) > limits.FRAME_BYTES_MAX:
@@ -182,7 +186,8 @@ class FileJournal:
     def _write_all(self, segment: SegmentWriter, tick: list[_Pending]) -> tuple[int, OSError | None]:
         """Write the records; returns how many are whole on disk, and why not all of them if so.
 
-        What was begun and not ended is cut off again, so that the next record begins where a reader expects it.
+        What was begun and not ended is cut off again, so that the next record begins where a reader expects
+        it.
         """
         data = memoryview(b"".join([pending.record for pending in tick]))
         sent = 0
@@ -204,7 +209,8 @@ class FileJournal:
         try:
             segment.cut()
         except OSError:
-            # The torn record stays, as the last of its segment: a reader passes over it there, and only there.
+            # The torn record stays, as the last of its segment: a reader passes over it there, and only
+            # there.
             self.rotate()
 
     def _confirm(self, segment: SegmentWriter, written: list[_Pending]) -> None:
@@ -227,7 +233,7 @@ class FileJournal:
             fail(pending.waiter, message, cause)
 
     def _sample(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         if now - self._sampled_at < SAMPLE_S:
             return
         self._sampled_at = now

@@ -1,13 +1,13 @@
-"""Journal segments on disk: how a record looks, which files there are, who still writes to them, what is whole.
+"""Journal segments on disk: how a record looks, which files there are, who still writes, what is whole.
 
-A segment is a file `<instance>.<number>.seg` of records: length and CRC-32 of the payload as little-endian 32-bit
-numbers, then the payload. Its writer holds an exclusive `flock` on it for as long as it may still grow, so a
-reader can tell a live segment from one whose writer went on or died: the lock goes with the process, whatever
-killed it.
+A segment is a file `<instance>.<number>.seg` of records: length and CRC-32 of the payload as little-endian
+32-bit numbers, then the payload. Its writer holds an exclusive `flock` on it for as long as it may still
+grow, so a reader can tell a live segment from one whose writer went on or died: the lock goes with the
+process, whatever killed it.
 
-A file that ends inside a record was cut off while it was written; nobody was told that record was durable. Any
-other unreadable stretch is damage: it is passed over, the whole records behind it are recovered, and the file is
-kept under another name for whoever wants to look.
+A file that ends inside a record was cut off while it was written; nobody was told that record was durable.
+Any other unreadable stretch is damage: it is passed over, the whole records behind it are recovered, and
+the file is kept under another name for whoever wants to look.
 """
 
 from __future__ import annotations
@@ -158,7 +158,8 @@ def _record_at(data: bytes, position: int) -> bytes | None:
 
 
 def _next_record(data: bytes, start: int) -> int | None:
-    """Where the next whole record begins. A length within bounds has a zero as its fourth byte, text has none."""
+    """Where the next whole record begins, if there is one."""
+    # A length within bounds has a zero as its fourth byte, and JSON text has none: few places are looked at.
     zero = data.find(b"\0", start + 3)
     while zero >= 0:
         if _record_at(data, zero - 3) is not None:

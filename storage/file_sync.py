@@ -17,7 +17,8 @@ Waiter: TypeAlias = "asyncio.Future[None]"
 class Syncer:
     """Makes written segments durable in a thread of its own; used from one event loop.
 
-    `on_failure` is told of a segment that could not be synced: what of it is on disk is then unknown for good.
+    `on_failure` is told of a segment that could not be synced: what of it is on disk is then unknown for
+    good.
     """
 
     def __init__(self, on_failure: Callable[[SegmentWriter], None]) -> None:

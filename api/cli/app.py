@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from api import __version__
 from api.cli import EXIT_INTERRUPTED, db, doctor, events, extract, index, output, report, search, serve
-from api.cli.failure import EXIT_USAGE, Failure, explain, explain_unexpected
+from api.cli.failure import EXIT_USAGE, Failure, explain
 from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ app = typer.Typer(
     name="amos",
     help="AMOS, a search gateway: it falls back when a provider fails, does not pay twice, and says why.",
     epilog="Try: amos search circuit breaker. With a server running: amos search --url http://127.0.0.1:8000 ...",
-    no_args_is_help=True,
+    invoke_without_command=True,
     # Plain help: importing rich for its panels would take twice as long as all the rest of `amos --help`.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -33,7 +34,7 @@ app.command()(serve.serve)
 app.command()(serve.recorder)
 app.command()(search.search)
 app.command()(extract.extract)
-app.add_typer(report.app, name="report")
+app.command()(report.report)
 app.add_typer(events.app, name="events")
 app.command()(index.index)
 app.command()(doctor.doctor)
@@ -42,19 +43,21 @@ app.add_typer(db.app, name="db")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from api import version  # noqa: PLC0415
-
-        output.line(f"amos {version()}")
+        output.line(f"amos {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     """AMOS, a search gateway: it falls back when a provider fails, does not pay twice, and says why."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def run(arguments: Sequence[str] | None) -> int:
@@ -84,8 +87,6 @@ def _usage_error(error: typer.TyperException) -> int:
 
 def _failed(error: Exception) -> int:
     failure = explain(error)
-    if failure is None:
-        failure = explain_unexpected(error)
     if _is_debugging():
         output.print_traceback(error)
     output.failure(failure)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from api.cli import output
 from api.cli.connection import connect
-from api.cli.failure import CommandError, Failure, explain
+from api.cli.failure import CommandError, Failure, explain_expected
 from orchestrator.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -30,10 +30,11 @@ class Question(NamedTuple):
 async def ask_all(questions: Sequence[Question], view: View, *, url: str | None, as_json: bool) -> int:
     """Ask the questions in order and print the answers, as JSON lines or for people; returns the exit code.
 
-    A single failure is raised. Of several questions a failed one does not stop the others: it is told on stderr,
+    The failure of a single question is raised, once the connection has closed in good order. Of several questions a failed one does not stop the others: it is told on stderr,
     and in JSON it is a line of its own, so that answers and questions can be matched by their order.
     """
     exit_code = 0
+    refused: GatewayError | CommandError | None = None
     is_batch = len(questions) > 1
     async with connect(url) as connection:
         for number, question in enumerate(questions, start=1):
@@ -42,13 +43,15 @@ async def ask_all(questions: Sequence[Question], view: View, *, url: str | None,
                 with output.waiting(question.text + count):
                     answer = await question.ask(connection)
             except (GatewayError, CommandError) as error:
-                failure = explain(error)
-                if failure is None or not is_batch:
-                    raise
+                refused = error
+                failure = explain_expected(error)
                 exit_code = max(exit_code, failure.exit_code)
-                _show_failure(question.text, failure, as_json=as_json)
+                if is_batch:
+                    _show_failure(question.text, failure, as_json=as_json)
             else:
                 _show(answer, view, as_json=as_json, heading=question.text if is_batch else "")
+    if refused is not None and not is_batch:
+        raise refused
     return exit_code
 
 

@@ -19,10 +19,15 @@ Format = Literal["markdown", "text"]
 
 def extract(
     urls: Annotated[
-        list[str], typer.Argument(metavar="URL...", help="The pages to read. - reads one URL a line from stdin.")
+        list[str],
+        typer.Argument(metavar="URL...", help="The pages to read. - reads one URL a line from stdin."),
     ],
-    format_: Annotated[Format | None, typer.Option("--format", help="The form of the text. [default: markdown]")] = None,
-    depth: Annotated[Depth | None, typer.Option(help="advanced reads tables and embedded parts; costs twice.")] = None,
+    format_: Annotated[
+        Format | None, typer.Option("--format", help="The form of the text. [default: markdown]")
+    ] = None,
+    depth: Annotated[
+        Depth | None, typer.Option(help="advanced reads tables and embedded parts; costs twice.")
+    ] = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:

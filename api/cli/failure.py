@@ -27,7 +27,10 @@ class CommandError(Exception):
 
 
 _NEXT_STEPS: tuple[tuple[type[errors.GatewayError], str], ...] = (
-    (errors.QuotaExhausted, "Raise the limit at a provider, or set AMOS_LOCAL_PATHS to search your own folders."),
+    (
+        errors.QuotaExhausted,
+        "Raise the limit at a provider, or set AMOS_LOCAL_PATHS to search your own folders.",
+    ),
     (errors.AllProvidersFailed, "`amos doctor --online` asks each provider once and says what is wrong."),
     (errors.DeadlineExceeded, "Try again, or allow more time with AMOS_DEADLINE_S."),
     (errors.NotFound, "`amos events tail` lists recent executions; the newest appear after about a second."),
@@ -39,31 +42,26 @@ _NEXT_STEPS: tuple[tuple[type[errors.GatewayError], str], ...] = (
 """What helps against which error; the first class that fits counts, so the special stands before the general."""
 
 
-def explain(error: Exception) -> Failure | None:
-    """The failure to show for an expected error; `None` if the error is not one of those."""
-    if isinstance(error, CommandError):
-        return error.failure
-    if isinstance(error, errors.GatewayError):
-        is_usage = isinstance(error, errors.InvalidRequest)
-        return Failure(_sentence(error), _next_step(error), EXIT_USAGE if is_usage else EXIT_FAILURE)
+def explain(error: Exception) -> Failure:
+    """The failure to show, whatever the error is."""
+    if isinstance(error, CommandError | errors.GatewayError):
+        return explain_expected(error)
     if isinstance(error, PermissionError) and error.filename:
         return Failure(f"No permission for {error.filename}.", "Run as its owner, or set AMOS_DATA_DIR.")
-    return None
-
-
-def explain_unexpected(error: Exception) -> Failure:
-    """The failure to show for a fault of the program itself."""
     detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return Failure(f"Unexpected error, {detail}.", "AMOS_LOG_LEVEL=debug shows where it comes from.")
 
 
-def _sentence(error: errors.GatewayError) -> str:
-    attempts = error.attempts if isinstance(error, errors.AllProvidersFailed) else ()
-    tried = "; ".join(f"{a.provider}: {a.reason or a.outcome}" for a in attempts)
-    return f"{error.message} ({tried})" if tried and tried not in error.message else error.message
+def explain_expected(error: CommandError | errors.GatewayError) -> Failure:
+    """The failure to show for an error raised on purpose."""
+    if isinstance(error, CommandError):
+        return error.failure
+    is_usage = isinstance(error, errors.InvalidRequest)
+    return Failure(error.message, _next_step(error), EXIT_USAGE if is_usage else EXIT_FAILURE)
 
 
 def _next_step(error: errors.GatewayError) -> str:
-    if error.retry_after_s is not None:
+    known = next((step for kind, step in _NEXT_STEPS if isinstance(error, kind)), "")
+    if not known and error.retry_after_s is not None:
         return f"Try again in {max(1, round(error.retry_after_s))} s."
-    return next((step for kind, step in _NEXT_STEPS if isinstance(error, kind)), "")
+    return known

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 UrlOption = Annotated[
     str | None,
-    typer.Option("--url", metavar="URL", help="Ask this server; without it the gateway runs in this process."),
+    typer.Option(
+        "--url", metavar="URL", help="Ask this server; without it the gateway runs in this process."
+    ),
 ]
 
 STDIN = "-"
@@ -40,7 +42,9 @@ def lines_of_stdin() -> list[str]:
         if len(lines) > STDIN_LINES_MAX:
             raise CommandError(f"Standard input has more than {STDIN_LINES_MAX} lines.", exit_code=EXIT_USAGE)
     if not lines:
-        raise CommandError("Standard input is empty.", "Give one line for each, or the text itself.", exit_code=EXIT_USAGE)
+        raise CommandError(
+            "Standard input is empty.", "Give one line for each, or the text itself.", exit_code=EXIT_USAGE
+        )
     return lines
 
 
@@ -50,4 +54,3 @@ def from_arguments(arguments: Sequence[str]) -> list[str]:
     for argument in arguments:
         found += lines_of_stdin() if argument == STDIN else [argument]
     return found
-

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rich.console import Console, RenderableType
+    from rich.text import Text
 
     from api.cli.failure import Failure
 
@@ -44,6 +45,17 @@ def data(*renderables: RenderableType) -> None:
     console = _console(stderr=False)
     for renderable in renderables:
         console.print(renderable)
+
+
+def line(text: str) -> None:
+    """Print one line for people and simple scripts alike."""
+    data(_plain(text))
+
+
+def _plain(text: str) -> RenderableType:
+    from rich.text import Text  # noqa: PLC0415
+
+    return Text(one_line(text), overflow="fold")
 
 
 def data_json(value: bytes | object) -> None:
@@ -94,12 +106,14 @@ def heading(text: str) -> RenderableType:
     return Text(one_line(text), style="bold underline")
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[RenderableType]], *, title: str = "") -> RenderableType:
-    """A table for `data`; columns whose cells are all numbers are right-aligned by the caller through `Text`."""
+def table(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> RenderableType:
+    """A table for `data`; a column and its heading are aligned as its first cell is."""
     from rich import box  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    grid = Table(*columns, title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(columns):
+        grid.add_column(one_line(column), justify=rows[0][number].justify or "left" if rows else "left")
     for row in rows:
         grid.add_row(*row)
     return grid

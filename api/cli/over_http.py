@@ -47,7 +47,9 @@ class HttpConnection:
 
     async def report(self, name: str, parameters: dict[str, str]) -> bytes:
         """A report of the server."""
-        return await self._send("GET", f"reports/{name}", params=parameters, headers={"Accept": "application/json"})
+        return await self._send(
+            "GET", f"reports/{name}", params=parameters, headers={"Accept": "application/json"}
+        )
 
     async def execution(self, execution_id: str) -> bytes:
         """An execution of the server."""
@@ -70,7 +72,9 @@ class HttpConnection:
         if not answer.is_success:
             raise _refused(answer)
         if not _is_json(answer):
-            raise CommandError(f"{base} answers, but not as AMOS does.", "Check the address given with --url.")
+            raise CommandError(
+                f"{base} answers, but not as AMOS does.", "Check the address given with --url."
+            )
         return answer.content
 
 
@@ -94,7 +98,10 @@ def _refused(answer: httpx.Response) -> CommandError:
     step = f"Try again in {wait} s." if wait.isdigit() else NEXT_STEPS.get(status, "")
     reason = error_text(answer.content) or f"HTTP {status} {answer.reason_phrase}".rstrip()
     if not answer.is_error:
-        reason, step = f"The server redirects or answers HTTP {status}.", "Check the address given with --url."
+        reason, step = (
+            f"The server redirects or answers HTTP {status}.",
+            "Check the address given with --url.",
+        )
     return CommandError(reason, step, exit_code=EXIT_USAGE if status in USAGE_STATUSES else EXIT_FAILURE)
 
 

@@ -11,7 +11,7 @@ ABSENT = "-"
 
 def shown(name: str, value: Any) -> str:
     """The value of the quantity `name`; `None` is shown as a dash, a list as its items."""
-    if value is None or value == "":
+    if value is None or (isinstance(value, str | Mapping | list | tuple) and not value):
         return ABSENT
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -37,7 +37,11 @@ def seconds(value: float) -> str:
     if value < 59.5:
         return f"{value:.3g} s"
     whole = round(value)
-    for size, name, part, part_name in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
+    for size, name, part, part_name in (
+        (86_400, "d", 3_600, "h"),
+        (3_600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
         if whole >= size:
             rest = whole % size // part
             return f"{whole // size} {name}" + (f" {rest} {part_name}" if rest else "")
@@ -83,7 +87,11 @@ _FORMATS: dict[str, Callable[[float], str]] = {
 }
 
 
+_MOMENTS = {"since", "until", "minute", "hour", "day"}
+"""Names of moments that need no unit to be understood."""
+
+
 def _format_of(name: str) -> Callable[[float], str]:
-    if name == "usd_micros":
-        return dollars
+    if name in _MOMENTS:
+        return moment
     return next((format_ for suffix, format_ in _FORMATS.items() if name.endswith(suffix)), number)

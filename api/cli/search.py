@@ -20,12 +20,16 @@ TimeRange = Literal["day", "week", "month", "year"]
 def search(
     query: Annotated[
         list[str],
-        typer.Argument(help="What to search for; several words are one query. - reads one query a line from stdin."),
+        typer.Argument(
+            help="What to search for; several words are one query. - reads one query a line from stdin."
+        ),
     ],
     max_results: Annotated[
         int | None, typer.Option("-n", "--max-results", min=0, help="At most this many results. [default: 5]")
     ] = None,
-    depth: Annotated[Depth | None, typer.Option(help="How thoroughly to search; advanced costs twice.")] = None,
+    depth: Annotated[
+        Depth | None, typer.Option(help="How thoroughly to search; advanced costs twice.")
+    ] = None,
     topic: Annotated[Topic | None, typer.Option(help="What kind of source to search.")] = None,
     include_domain: Annotated[
         list[str] | None, typer.Option(metavar="DOMAIN", help="Only results from here; may be repeated.")
@@ -34,9 +38,15 @@ def search(
         list[str] | None, typer.Option(metavar="DOMAIN", help="No results from here; may be repeated.")
     ] = None,
     time_range: Annotated[TimeRange | None, typer.Option(help="Only what was published lately.")] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="Ask for the text of each page as well (shown by --json).")] = False,
-    answer: Annotated[bool, typer.Option("--answer", help="Ask for a written answer above the results.")] = False,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Fetch again what is in the cache; costs.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Ask for the text of each page as well (shown by --json).")
+    ] = False,
+    answer: Annotated[
+        bool, typer.Option("--answer", help="Ask for a written answer above the results.")
+    ] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Fetch again what is in the cache; costs.")
+    ] = False,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -69,4 +79,7 @@ def queries(arguments: Sequence[str]) -> list[str]:
 
 def search_body(query: str, options: dict[str, Any]) -> dict[str, Any]:
     """The Tavily request body; an option that was not given is not sent."""
-    return {"query": query, **{name: value for name, value in options.items() if value is not None and value != []}}
+    return {
+        "query": query,
+        **{name: value for name, value in options.items() if value is not None and value != []},
+    }

@@ -84,7 +84,9 @@ def _cut(text: str) -> str:
 
 def _reasons(body: dict[str, Any], amos: dict[str, Any]) -> Iterator[str]:
     if provider := amos.get("provider"):
-        yield one_line(str(provider)) + (" (degraded: the floor of the chain)" if amos.get("degraded") else "")
+        yield one_line(str(provider)) + (
+            " (degraded: the floor of the chain)" if amos.get("degraded") else ""
+        )
     if cache := amos.get("cache"):
         yield _cache(str(cache), amos)
     if isinstance(elapsed := body.get("response_time"), int | float):
@@ -100,12 +102,17 @@ def _cache(cache: str, amos: dict[str, Any]) -> str:
     if cache in {"l1", "l2"}:
         stale = ", stale" if amos.get("stale") else ""
         return f"cache hit in {cache}, {quantities.seconds(amos.get('age_s') or 0)} old{stale}"
-    return {"miss": "not in cache", "collapsed": "joined a search under way"}.get(cache, f"cache {one_line(cache)}")
+    return {"miss": "not in cache", "collapsed": "joined a search under way"}.get(
+        cache, f"cache {one_line(cache)}"
+    )
 
 
 def _cost(amos: dict[str, Any]) -> str:
-    credits = amos.get("credits") or 0
-    return f"{quantities.number(credits)} credits" if credits else "free"
+    credits_, usd = amos.get("credits") or 0, amos.get("cost_usd") or 0
+    money = quantities.dollars(usd * 1_000_000) if usd else ""
+    if credits_:
+        return f"{quantities.number(credits_)} credits" + (f" ({money})" if money else "")
+    return money or "free"
 
 
 def _troubles(amos: dict[str, Any]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """One call to one provider, as facts: the intent before it, the outcome after it.
 
-The intent of a call somebody bills is durable before the provider hears of it. Whatever happens to this process then,
-the log knows that the money may be spent.
+The intent of a call somebody bills is durable before the provider hears of it. Whatever happens to this
+process then, the log knows that the money may be spent.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from orchestrator.service import Service
 
 
 class AttemptFilter(Generic[RequestT, AnswerT]):
-    """Records AttemptStarted, then AttemptSucceeded or AttemptFailed. `estimate` prices a request in advance."""
+    """Records AttemptStarted, then AttemptSucceeded or AttemptFailed.
+
+    `estimate` prices a request in advance.
+    """
 
     def __init__(self, provider: str, clock: Clock, estimate: Callable[[RequestT], Cost]) -> None:
         self._provider = provider

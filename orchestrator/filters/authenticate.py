@@ -1,7 +1,7 @@
 """From what the caller shows to who they are.
 
-The door has found out whether only the person at this machine can have sent the call. That local operator needs no
-key, and a key shown by them (client libraries insist on sending one) is not looked at.
+The door has found out whether only the person at this machine can have sent the call. That local operator
+needs no key, and a key shown by them (client libraries insist on sending one) is not looked at.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def identify(caller: Caller) -> Principal:
     if caller.is_local_operator:
         return LOCAL_OPERATOR
     raise Unauthenticated(
-        "AMOS answers only its local operator here: call it on a loopback address, directly and not through a proxy.",
+        "AMOS answers only its local operator here: call it on a loopback address, "
+        "directly and not through a proxy.",
         reason=caller.refusal or "no_credential",
     )
 

@@ -1,8 +1,9 @@
 """Answers at rest: looked up before anything costs, filled by the one call that fetched.
 
-Two stages of one idea. `CacheFilter` stands outside single-flight, so that a hit never queues. `CacheFillStage` stands
-inside it, in the detached flight, so that an answer everybody stopped waiting for is still kept; it also encodes the
-answer, once for all who get it. A tier that is out of reach is a recorded miss, never an error and never a wait.
+Two stages of one idea. `CacheFilter` stands outside single-flight, so that a hit never queues.
+`CacheFillStage` stands inside it, in the detached flight, so that an answer everybody stopped waiting for is
+still kept; it also encodes the answer, once for all who get it. A tier that is out of reach is a recorded
+miss, never an error and never a wait.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ from orchestrator.service import Service
 class CachePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How long an answer stays fresh, in seconds; 0 keeps nothing.
 
-    News and finance age fast, an empty answer is soon worth asking again, and an answer of a fallback provider should
-    make room for the first choice as soon as that is back. `jitter_ratio` spreads the ends, so that what was fetched
-    together does not expire together. All chosen.
+    News and finance age fast, an empty answer is soon worth asking again, and an answer of a fallback
+    provider should make room for the first choice as soon as that is back. `jitter_ratio` spreads the ends,
+    so that what was fetched together does not expire together. All chosen.
     """
 
     ttl_s: float = 3600.0

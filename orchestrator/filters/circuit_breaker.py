@@ -1,8 +1,9 @@
 """Stops calling a provider that is down, and lets one probe through to see whether it is back.
 
-pybreaker holds the state and counts; it knows no asyncio, so admission is ours (COMPONENTS: its `call_async` needs
-Tornado, its half-open state admits everybody, and it counts a cancelled call as a failure). A cancelled call is
-nobody's fault and moves nothing. Everything here runs on one event loop and never waits, so it needs no lock.
+pybreaker holds the state and counts; it knows no asyncio, so admission is ours (COMPONENTS: its `call_async`
+needs Tornado, its half-open state admits everybody, and it counts a cancelled call as a failure). A cancelled
+call is nobody's fault and moves nothing. Everything here runs on one event loop and never waits, so it needs
+no lock.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from orchestrator.service import ResponseT, Service
 
 
 class CircuitPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """`failures_max` failures in a row open the circuit for `cooldown_s`. Both chosen: five failures are no accident,
-    and half a minute is shorter than the outages worth waiting for.
+    """`failures_max` failures in a row open the circuit for `cooldown_s`.
+
+    Both chosen: five failures are no accident, and half a minute is shorter than the outages worth waiting
+    for.
     """
 
     failures_max: int = 5
@@ -86,7 +89,7 @@ class Circuit:
                 self._note(CircuitClosed(provider=self.provider))
 
     def failed(self, error: BaseException) -> None:
-        """A call failed: count it if it speaks against the provider's health, open at once if it asked for a pause."""
+        """A call failed: count it if it speaks of ill health, open at once if it asks for a pause."""
         asked_s = cooldown_s(error)
         if asked_s is not None:
             self._open(asked_s, reason(error))

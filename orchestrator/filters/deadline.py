@@ -41,7 +41,7 @@ class DeadlineFilter(Generic[RequestT]):
 
 
 def extract_total_s(request: ExtractRequest) -> float:
-    """Time of an extract: what the caller will wait, at most `limits.EXTRACT_DEADLINE_S_MAX`, less the way back.
+    """Time of an extract: the caller's patience, at most `limits.EXTRACT_DEADLINE_S_MAX`, less the way back.
 
     Tavily's clients send the same number they use as their own timeout, so the answer must leave before it.
     """

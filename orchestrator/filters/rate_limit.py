@@ -1,7 +1,7 @@
 """Keeps every client within its windows: burst, minute and hour in one charge.
 
-If the store is gone the policy says whether the door stays open: it does by default, since a limiter that stops the
-service is worse than one that is missing for a minute.
+If the store is gone the policy says whether the door stays open: it does by default, since a limiter that
+stops the service is worse than one that is missing for a minute.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ class RateLimitFilter:
         self._windows = policy.windows
 
     async def __call__(self, call: Call[RequestT], service: Service[RequestT, Response]) -> Response:
-        """Answer a caller within its limits. Raises RateLimited, RateLimitStoreUnavailable if closed on failure."""
+        """Answer a caller within its limits.
+
+        Raises RateLimited, RateLimitStoreUnavailable if closed on failure.
+        """
         principal = call.principal
         if principal is not None and not principal.is_unlimited:
             await self._charge(call, principal.client)

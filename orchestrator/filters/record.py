@@ -1,7 +1,8 @@
 """The outermost stage: every call has a first and a last word in the log, however it ends.
 
-The answer leaves only when its frame is durable. A call that is cancelled has nobody waiting: its frame is handed to
-the journal and not waited for. Calls of strangers are only counted, so that they cannot fill the disk.
+The answer leaves only when its frame is durable. A call that is cancelled has nobody waiting: its frame is
+handed to the journal and not waited for. Calls of strangers are only counted, so that they cannot fill the
+disk.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from orchestrator.events import (
     RequestFailed,
     RequestReceived,
 )
-from orchestrator.model import Call, RequestT, Response, SearchRequest, ExtractRequest
+from orchestrator.model import Call, ExtractRequest, RequestT, Response, SearchRequest
 from orchestrator.ports import Clock, FactSink
 from orchestrator.service import Service
 
@@ -85,7 +86,10 @@ class RecordFilter:
 
 
 def upstream_s(events: Sequence[Envelope]) -> float:
-    """Seconds during which at least one attempt was waiting for a provider. Attempts of one execution may overlap."""
+    """Seconds during which at least one attempt was waiting for a provider.
+
+    Attempts of one execution may overlap.
+    """
     spans = sorted(
         (envelope.at - envelope.event.duration_s, envelope.at)
         for envelope in events

@@ -1,8 +1,8 @@
 """A further attempt at the same provider, when that is likely to help and there is time and budget for it.
 
-A fixed number of retries turns a provider's bad minute into three times the load on it. The budget ties retries to
-requests instead: about one in five may be retried, with a small constant so that a quiet service may retry too
-(Finagle's RetryBudget).
+A fixed number of retries turns a provider's bad minute into three times the load on it. The budget ties
+retries to requests instead: about one in five may be retried, with a small constant so that a quiet service
+may retry too (Finagle's RetryBudget).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     `attempts_max` counts the first one. The wait before retry n (from 1) is drawn evenly from
     0 to `min(backoff_cap_s, backoff_base_s * 2**(n-1))` ("full jitter"), unless the provider named a time:
-    then exactly that, if it is at most `backoff_cap_s`. All chosen: with 9 s in all a long wait is worth less than
-    the next provider.
+    then exactly that, if it is at most `backoff_cap_s`. All chosen: with 9 s in all a long wait is worth less
+    than the next provider.
     """
 
     attempts_max: int = 2

@@ -1,7 +1,8 @@
 """Identical calls under way at once cost one: a leader works, followers wait for its answer or its error.
 
-The leader is a task of its own, with the deadline of the call that began it: no caller's leaving cancels it, and it
-fills the cache for the next one. A follower's own deadline and cancellation stay its own. `no-store` never joins.
+The leader is a task of its own, with the deadline of the call that began it: no caller's leaving cancels it,
+and it fills the cache for the next one. A follower's own deadline and cancellation stay its own. `no-store`
+never joins.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ class SingleFlightFilter(Generic[RequestT]):
         self._tasks: set[asyncio.Task[Response]] = set()
 
     async def __call__(self, call: Call[RequestT], service: Service[RequestT, Response]) -> Response:
-        """Answer from the one flight of this key; begin it if there is none. Raises what the flight raises."""
+        """Answer from the one flight of this key; begin it if there is none.
+
+        Raises what the flight raises.
+        """
         if call.caller.cache_control.no_store or len(self._flights) >= limits.FLIGHTS_MAX:
             return await service(call)
         flight = self._flights.get(call.cache_key)
@@ -70,8 +74,8 @@ async def _lead(call: Call[RequestT], service: Service[RequestT, Response]) -> R
         raise DeadlineExceeded("No answer before the deadline of the call this one waited for.") from late
     finally:
         if _is_closed(call):
-            # Its caller has left or was told "too late", and its last frame is written: what happened since then
-            # goes into a further frame of the same execution.
+            # Its caller has left or was told "too late", and its last frame is written: what happened since
+            # then goes into a further frame of the same execution.
             call.trail.commit_soon()
 
 

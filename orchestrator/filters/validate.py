@@ -1,7 +1,8 @@
 """Refuses what no provider should see, and cleans what is harmless.
 
-The rules and most sentences are Tavily's documented ones, because its client libraries show them to people; the reason
-always names the field. Values that clients are known to send beyond a range (25 results) are reduced and said so.
+The rules and most sentences are Tavily's documented ones, because its client libraries show them to people;
+the reason always names the field. Values that clients are known to send beyond a range (25 results) are
+reduced and said so.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def check_extract(request: ExtractRequest) -> tuple[ExtractRequest, tuple[str, .
 
 
 def clean_text(text: str) -> str:
-    """The text without control, bidi and invisible characters; line ends and tabs become blanks, ends are trimmed."""
+    """The text without control, bidi and invisible characters; line ends become blanks, ends are trimmed."""
     if not text.isprintable():
         text = text.translate(_KEPT_AS_BLANK)
         text = "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
@@ -108,17 +109,21 @@ def _check_query(query: str) -> None:
         raise InvalidRequest("query: Query is missing.", field="query")
     if len(query) < limits.QUERY_CHARS_MIN:
         raise InvalidRequest(
-            f"query: Query is too short. Min query length is {limits.QUERY_CHARS_MIN} characters.", field="query"
+            f"query: Query is too short. Min query length is {limits.QUERY_CHARS_MIN} characters.",
+            field="query",
         )
     if len(query) > limits.QUERY_CHARS_MAX:
         raise InvalidRequest(
-            f"query: Query is too long. Max query length is {limits.QUERY_CHARS_MAX} characters.", field="query"
+            f"query: Query is too long. Max query length is {limits.QUERY_CHARS_MAX} characters.",
+            field="query",
         )
 
 
 def _check_choice(field: str, value: object, choices: Sequence[object]) -> None:
     if value is not None and value not in choices:
-        known = ", ".join(str(choice).lower() if isinstance(choice, bool) else f"'{choice}'" for choice in choices)
+        known = ", ".join(
+            str(choice).lower() if isinstance(choice, bool) else f"'{choice}'" for choice in choices
+        )
         raise InvalidRequest(f"{field}: Invalid value. Must be one of {known}.", field=field)
 
 

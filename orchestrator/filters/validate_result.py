@@ -1,7 +1,8 @@
 """A useless answer is a failure, so that the next provider can do better.
 
-Providers treat domain lists as wishes and return what they like; what the caller ruled out is dropped here, whichever
-provider it came from, and so is what no client can use. An answer that was empty from the start is a success.
+Providers treat domain lists as wishes and return what they like; what the caller ruled out is dropped here,
+whichever provider it came from, and so is what no client can use. An answer that was empty from the start is
+a success.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def is_allowed(place: str, request: SearchRequest) -> bool:
 
 
 def matches(place: str, domain: str) -> bool:
-    """Whether `place` (`host/path`) is at the domain: the same host or one below it, and below its path if it has one.
+    """Whether `place` (`host/path`) is at the domain: its host or one below, and below its path if any.
 
     `*.example.com` and `example.com` mean the same; `*.com` is every host under com.
     """

@@ -1,7 +1,7 @@
 """One execution explained: what was asked, who was tried, what came of it, what it cost, and why.
 
-This projection is folded when somebody asks, from the frames of one execution; it is stored nowhere, so that an
-answer from the cache costs one SQL row and no more.
+This projection is folded when somebody asks, from the frames of one execution; it is stored nowhere, so
+that an answer from the cache costs one SQL row and no more.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ UNSETTLED = "unsettled"
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """An execution as people ask about it.
 
-    `status` is `answered`, `failed` or `unsettled` (its last word is not recorded: it is under way, or its process
-    died). `ended_at` and the durations are `None` until then. `gateway_s` is the stay minus the wait for providers.
-    `cost` is what providers billed, `assumed` the estimate of calls whose outcome is missing, `saved` what cached
-    answers had cost. `why` is the story in sentences, in order.
+    `status` is `answered`, `failed` or `unsettled` (its last word is not recorded: it is under way, or its
+    process died). `ended_at` and the durations are `None` until then. `gateway_s` is the stay minus the
+    wait for providers. `cost` is what providers billed, `assumed` the estimate of calls whose outcome is
+    missing, `saved` what cached answers had cost. `why` is the story in sentences, in order.
     """
 
     status: str = UNSETTLED
@@ -101,9 +101,9 @@ def explain(envelopes: Iterable[Envelope]) -> Explanation:
 def attempts(envelopes: Iterable[Envelope]) -> tuple[Attempt, ...]:
     """Every call to a provider and every omission, in the order in which they began.
 
-    An answered attempt has the outcome `success`, or `empty` if it found nothing, and no reason; a failed one its
-    judgement and cause; an omitted provider the outcome `skipped`; an attempt still under way, or one whose process
-    died, `unsettled` with a duration of 0.
+    An answered attempt has the outcome `success`, or `empty` if it found nothing, and no reason; a failed
+    one its judgement and cause; an omitted provider the outcome `skipped`; an attempt still under way, or
+    one whose process died, `unsettled` with a duration of 0.
     """
     lines: dict[tuple[str, int], Attempt] = {}
     for order, envelope in enumerate(envelopes):
@@ -131,7 +131,10 @@ def saved(envelopes: Iterable[Envelope]) -> Cost:
 
 
 def total_cost(costs: Iterable[Cost]) -> Cost:
-    """The sum of costs. Money always adds; amounts of different units do not and leave `amount` 0, `unit` `""`."""
+    """The sum of costs.
+
+    Money always adds; amounts of different units do not: then `amount` is 0 and `unit` `""`.
+    """
     billed = [cost for cost in costs if cost != FREE]
     if not billed:
         return FREE
@@ -157,27 +160,20 @@ def _unsettled(history: tuple[Envelope, ...]) -> list[AttemptStarted]:
 
 
 def _changes(state: Explanation, envelope: Envelope) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
     match envelope.event:
         case RequestReceived() as received:
-            return {
-                "operation": received.operation,
-                "door": received.door,
-                "dialect": received.dialect,
-                "topic": received.topic,
-                "trace_id": received.trace_id,
-                "parent_span_id": received.parent_span_id,
-                "started_at": envelope.at,
-            }
+            changes = _begin(envelope.at, received)
         case CallerAuthenticated() as known:
-            return {"client": known.client}
+            changes = {"client": known.client}
         case CacheHit(key=key) | CacheMissed(key=key) if key not in state.keys:
-            return {"keys": (*state.keys, key)}
+            changes = {"keys": (*state.keys, key)}
         case FlightJoined() as joined:
-            return {"leader": joined.leader}
+            changes = {"leader": joined.leader}
         case AttemptSucceeded() as done:
-            return {"cost": total_cost((state.cost, done.cost))}
+            changes = {"cost": total_cost((state.cost, done.cost))}
         case RequestCompleted() as completed:
-            return {
+            changes = {
                 "status": "answered",
                 "provider": completed.provider,
                 "cache": completed.cache,
@@ -188,9 +184,22 @@ def _changes(state: Explanation, envelope: Envelope) -> dict[str, Any]:
                 **_end(envelope.at, completed),
             }
         case RequestFailed() as failed:
-            return {"status": "failed", "error": failed.error, **_end(envelope.at, failed)}
+            changes = {"status": "failed", "error": failed.error, **_end(envelope.at, failed)}
         case _:
-            return {}
+            pass
+    return changes
+
+
+def _begin(at: float, first: RequestReceived) -> dict[str, Any]:
+    return {
+        "operation": first.operation,
+        "door": first.door,
+        "dialect": first.dialect,
+        "topic": first.topic,
+        "trace_id": first.trace_id,
+        "parent_span_id": first.parent_span_id,
+        "started_at": at,
+    }
 
 
 def _end(at: float, last: RequestCompleted | RequestFailed) -> dict[str, Any]:

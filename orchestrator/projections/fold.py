@@ -1,16 +1,18 @@
-"""A projection is a pure function over events: `initial()` is nothing, `evolve(state, envelope)` is one event more.
+"""A projection is a pure function over events: `initial()` is nothing, `evolve(state, event)` one event more.
 
-Two kinds exist. A *projection* in general carries any state (executions.py: one execution explained). A *rollup*
-is the additive kind: each event adds some counts under some keys, so states can be summed in any order, batch by
-batch, in Python or by an upsert in SQL, and a number never depends on how the events were cut into batches.
+Two kinds exist. A *projection* in general carries any state (executions.py: one execution explained). A
+*rollup* is the additive kind: each event adds some counts under some keys, so states can be summed in any
+order, batch by batch, in Python or by an upsert in SQL, and a number never depends on how the events were
+cut into batches.
 
-Keys hold strings and integers, counts are integers: sums are exact, and two ways to a report agree to the digit.
+Keys hold strings and integers, counts are integers: sums are exact, and two ways to a report agree to the
+digit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from orchestrator.events import Envelope
 
@@ -27,6 +29,9 @@ Increment: TypeAlias = tuple[Key, Counts]
 
 MINUTE_S = 60
 """Rollups count by the minute: the finest grain a chart of a day can show."""
+
+SPANS = {"minute": MINUTE_S, "hour": 3_600, "day": 86_400}
+"""By which stretches of time a report can be grouped, in seconds; they begin at whole multiples, in UTC."""
 
 
 class Projection(Protocol[StateT]):
@@ -62,6 +67,10 @@ class Rollup:
         """What this event adds; nothing for an event that is none of the rollup's business."""
         raise NotImplementedError
 
+    def report(self, counts: Mapping[Key, Counts], by: str) -> dict[str, Any]:
+        """What the counts say, as JSON; `by` is a dimension or a span to group by, `""` for none."""
+        raise NotImplementedError
+
     def initial(self) -> Mapping[Key, Counts]:
         """No counts."""
         return {}
@@ -92,6 +101,24 @@ def add(left: Mapping[Key, Counts], right: Mapping[Key, Counts]) -> dict[Key, Co
 def minute_of(at: float) -> int:
     """The start of the minute that contains the moment, in epoch seconds."""
     return int(at // MINUTE_S) * MINUTE_S
+
+
+def grouped(
+    counts: Mapping[Key, Counts], dimensions: tuple[str, ...], by: str
+) -> dict[str | int, list[Increment]]:
+    """The counts by the values of one dimension, or by one of `SPANS`, in order of the values."""
+    span_s = SPANS.get(by)
+    where = dimensions.index("minute" if span_s else by)
+    groups: dict[str | int, list[Increment]] = {}
+    for key, value in sorted(counts.items()):
+        group = int(key[where]) // span_s * span_s if span_s else key[where]
+        groups.setdefault(group, []).append((key, value))
+    return dict(sorted(groups.items()))
+
+
+def ratio(part: int, whole: int) -> float | None:
+    """A share from 0 to 1; `None` of nothing, because nothing was asked and no number would be true."""
+    return part / whole if whole else None
 
 
 def _sum(left: Counts, right: Counts) -> Counts:

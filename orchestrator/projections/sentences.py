@@ -37,7 +37,7 @@ _OMISSIONS = {
 
 
 def sentences(envelopes: Iterable[Envelope]) -> tuple[str, ...]:
-    """The story of one execution in order; events that explain nothing (an intent, an unknown type) add no line."""
+    """The story of one execution, in order; an event that explains nothing (an intent) adds no line."""
     lines = (_sentence(envelope.event) for envelope in envelopes)
     return tuple(line for line in lines if line)
 

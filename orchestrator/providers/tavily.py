@@ -1,7 +1,7 @@
 """Tavily: search and extract over its REST API, the vocabulary of which is our own.
 
-The request goes out as the caller wrote it, so there is nothing Tavily cannot honour (`unsupported` is empty). The
-key is ours and travels as a bearer token; whatever the caller showed us stays here.
+The request goes out as the caller wrote it, so there is nothing Tavily cannot honour (`unsupported` is
+empty). The key is ours and travels as a bearer token; whatever the caller showed us stays here.
 """
 
 from __future__ import annotations
@@ -11,27 +11,23 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from orchestrator.errors import ProviderError
 from orchestrator.events import Cost
 from orchestrator.model import Call, ExtractAnswer, ExtractRequest, Found, SearchAnswer, SearchRequest
 from orchestrator.providers import tavily_wire as wire
-from orchestrator.providers.upstream import Reply, Upstream, trace_headers
-from orchestrator.providers.upstream_faults import bad_json, bad_shape, quota_fault, status_fault
+from orchestrator.providers.upstream import Upstream, trace_headers
+from orchestrator.providers.upstream_faults import bad_json, bad_shape, status_fault
 
 BASE_URL = "https://api.tavily.com"
 """Tavily's API description: one host, no version prefix."""
-
-NAME = "tavily"
-"""The registered name."""
 
 AnswerT = TypeVar("AnswerT")
 RequestT = TypeVar("RequestT")
 
 
 class Tavily:
-    """The provider `tavily`. `base_url` may end in a slash or a path; `aclose` closes the upstream it was given."""
+    """The provider `tavily`. `base_url` may have a path; `aclose` closes the upstream it was given."""
 
-    name = NAME
+    name = "tavily"
     operations = frozenset({"search", "extract"})
 
     def __init__(self, upstream: Upstream, base_url: str, api_key: str) -> None:
@@ -48,11 +44,11 @@ class Tavily:
         return wire.extract_cost(request, len(set(request.urls)))
 
     async def search(self, call: Call[SearchRequest]) -> Found[SearchAnswer]:
-        """Search once. Raises ProviderError as `fault` says, or ProviderProtocolError."""
+        """Search once. Raises ProviderError by the status, or ProviderProtocolError."""
         return await self._ask(call, "/search", wire.search_body(call.request), wire.read_search)
 
     async def extract(self, call: Call[ExtractRequest]) -> Found[ExtractAnswer]:
-        """Read all pages in one call. Raises ProviderError as `fault` says, or ProviderProtocolError."""
+        """Read all pages in one call. Raises ProviderError by the status, or ProviderProtocolError."""
         return await self._ask(call, "/extract", wire.extract_body(call.request), wire.read_extract)
 
     async def aclose(self) -> None:
@@ -69,7 +65,7 @@ class Tavily:
         headers = {"Authorization": self._authorization, **trace_headers(call, self.name)}
         reply = await self._upstream.post_json(self._base_url + path, headers=headers, body=body)
         if reply.status != 200:
-            raise fault(reply)
+            raise status_fault(reply, self.name)
         try:
             answer, cost = read(reply.body, call.request)
         except msgspec.ValidationError as error:
@@ -77,10 +73,3 @@ class Tavily:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise bad_json(self.name) from error
         return Found(answer=answer, provider=self.name, cost=cost)
-
-
-def fault(reply: Reply) -> ProviderError:
-    """The error for a status other than 200, by status alone: the texts differ between endpoints and over time."""
-    if reply.status in (432, 433):
-        return quota_fault(reply, NAME)
-    return status_fault(reply, NAME)

@@ -1,8 +1,8 @@
 """Tavily's wire format: what a request becomes, and what an answer means. Pure; tavily.py does the talking.
 
-The answer types are tolerant on purpose: Tavily adds fields every few weeks, has changed the shape of `images`
-twice, and documents `response_time` as a string while sending a number. What we do not need is not declared, so
-it cannot break an answer; what may have several shapes is `Any` and looked at with care.
+The answer types are tolerant on purpose: Tavily adds fields every few weeks, has changed the shape of
+`images` twice, and documents `response_time` as a string while sending a number. What we do not need is not
+declared, so it cannot break an answer; what may have several shapes is `Any` and looked at with care.
 """
 
 from __future__ import annotations
@@ -14,14 +14,23 @@ from urllib.parse import urlsplit
 import msgspec
 
 from orchestrator.events import Cost
-from orchestrator.model import ExtractAnswer, ExtractRequest, Page, PageFailure, SearchAnswer, SearchRequest, SearchResult
+from orchestrator.model import (
+    ExtractAnswer,
+    ExtractRequest,
+    Page,
+    PageFailure,
+    SearchAnswer,
+    SearchRequest,
+    SearchResult,
+)
 
 USD_MICROS_PER_CREDIT = 8_000
-"""Tavily's price list: pay-as-you-go costs USD 0.008 a credit (docs.tavily.com, api-credits, read in 2026)."""
+"""Tavily's price list: pay-as-you-go costs USD 0.008 a credit (docs.tavily.com, api-credits, read in
+2026)."""
 
 EXTRACT_CREDITS = {"basic": 0.2, "advanced": 0.4}
-"""Tavily's price list: 1 or 2 credits for 5 pages that were read. Its counter runs across calls, so `usage.credits`
-of one call may be 0 or the price of five: the fifth part a page is right in the sum."""
+"""Tavily's price list: 1 or 2 credits for 5 pages that were read. Its counter runs across calls, so
+`usage.credits` of one call may be 0 or the price of five: the fifth part a page is right in the sum."""
 
 EXTRACT_TIMEOUT_S = (1.0, 60.0)
 """Tavily's API description: the range of `timeout` of an extract."""
@@ -33,11 +42,11 @@ UNREADABLE = "The page could not be read."
 """What a caller is told about a failed page; the upstream's own words are not repeated."""
 
 
-# --- requests --------------------------------------------------------------------------------------------------
+# --- requests -----------------------------------------------------------------------------------------------
 
 
 def search_body(request: SearchRequest) -> dict[str, Any]:
-    """The JSON of a search: what the caller gave, unknown fields included, and the wish to be told the price."""
+    """The JSON of a search: what the caller gave, unknown fields included; the price is asked for."""
     body = _given(request)
     if request.max_results is not None:
         body["max_results"] = request.limit
@@ -62,7 +71,7 @@ def _given(request: SearchRequest | ExtractRequest) -> dict[str, Any]:
     return extra | {name: value for name, value in fields.items() if value is not None and value != ()}
 
 
-# --- answers ---------------------------------------------------------------------------------------------------
+# --- answers ------------------------------------------------------------------------------------------------
 
 
 class _Result(msgspec.Struct):
@@ -113,7 +122,7 @@ def read_search(body: bytes, request: SearchRequest) -> tuple[SearchAnswer, Cost
     score = 1.0
     for result in found.results:
         score = score if result.score is None else min(max(result.score, 0.0), 1.0)
-        if result.url and len(results) < request.limit:
+        if result.url:
             results.append(_result(result, result.url, score))
     auto_parameters = found.auto_parameters if isinstance(found.auto_parameters, dict) else None
     answer = SearchAnswer(
@@ -153,9 +162,12 @@ def _images(images: Any) -> tuple[Any, ...]:
 def read_extract(body: bytes, request: ExtractRequest) -> tuple[ExtractAnswer, Cost]:
     """Pages and failures, which together cover the URLs asked for. Raises msgspec.DecodeError.
 
-    Pages nobody asked for are left out; a page that came back under another spelling of its URL is recognised.
+    Pages nobody asked for are left out; a page that came back under another spelling of its URL is
+    recognised.
     """
-    pages = {_url_key(page.url): page for page in _EXTRACT.decode(body).results if page.url and page.raw_content}
+    pages = {
+        _url_key(page.url): page for page in _EXTRACT.decode(body).results if page.url and page.raw_content
+    }
     read: list[Page] = []
     failed: list[PageFailure] = []
     for url in dict.fromkeys(request.urls):
@@ -190,7 +202,7 @@ def _url_key(url: str) -> tuple[str, ...]:
     return (parts.scheme.lower(), parts.netloc.lower(), parts.path.rstrip("/"), parts.query)
 
 
-# --- prices ----------------------------------------------------------------------------------------------------
+# --- prices -------------------------------------------------------------------------------------------------
 
 
 def search_credits(request: SearchRequest) -> int:

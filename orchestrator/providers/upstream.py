@@ -1,7 +1,7 @@
 """The HTTP client of one provider: a JSON request out, a bounded answer in, every failure one of our errors.
 
-httpx is the interface; aiohttp carries it (`httpx-aiohttp`), because httpx's own connection pool serves a tenth of
-the calls at 64 concurrent ones. Both are known to this module and upstream_faults.py only.
+httpx is the interface; aiohttp carries it (`httpx-aiohttp`), because httpx's own connection pool serves a
+tenth of the calls at 64 concurrent ones. Both are known to this module and upstream_faults.py only.
 
 On purpose it follows no redirect (a key would travel along), keeps no cookie (calls of different people would
 share it) and ignores the proxy variables of the environment; `SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured.
@@ -29,21 +29,23 @@ from orchestrator.ports import Clock
 from orchestrator.providers.upstream_faults import TRANSPORT_ERRORS, retry_after_s, transport_fault
 
 CONNECTIONS_MAX = 256
-"""chosen: sockets of one provider in one process; more calls than that wait for one, within their own timeout."""
+"""chosen: sockets of one provider in one process; more calls than that wait for one, within their own
+timeout."""
 
 KEEPALIVE_S = 15.0
 """chosen: an idle connection is kept this long. Public balancers close idle ones after 60 s and more; a
 connection closed under our hands costs a failed attempt, because a paid call is not repeated silently."""
 
 UPSTREAM_S_MAX = 60.0
-"""chosen: no call lasts longer, whoever forgot to limit it. The timeout stage normally cancels much earlier."""
+"""chosen: no call lasts longer, whoever forgot to limit it. The timeout stage normally cancels much
+earlier."""
 
 USER_AGENT = "amos"
 """How we introduce ourselves."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole answer. `headers` ignore case; `retry_after_s` is `Retry-After` as seconds, `None` if not given."""
+    """A whole answer. `headers` ignore case; `retry_after_s` is `Retry-After`, `None` if not given."""
 
     status: int
     headers: Mapping[str, str]
@@ -66,7 +68,7 @@ class Upstream:
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             follow_redirects=False,
             trust_env=False,
-            timeout=None,
+            timeout=None,  # noqa: S113 - the attempt has its own limit, and UPSTREAM_S_MAX is behind it
         )
 
     async def post_json(self, url: str, *, headers: Mapping[str, str], body: Mapping[str, Any]) -> Reply:
@@ -126,12 +128,14 @@ def _transport(connections_max: int) -> AiohttpTransport:
     def session() -> aiohttp.ClientSession:
         # Made at the first call, because aiohttp wants a running event loop.
         connector = aiohttp.TCPConnector(ssl=_tls(), limit=connections_max, keepalive_timeout=KEEPALIVE_S)
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+        return aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+        )
 
     return AiohttpTransport(verify=_tls(), client=session)
 
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """One context for all providers: making it reads the certificate store, which takes tens of milliseconds."""
+    """One context for all providers: making it reads the certificate store, some tens of milliseconds."""
     return httpx.create_ssl_context()

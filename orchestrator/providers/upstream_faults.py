@@ -1,8 +1,8 @@
 """What can go wrong between us and an upstream, each case mapped to one of our errors, here and nowhere else.
 
-Two libraries take part: httpx, whose interface we use, and aiohttp, which carries it. The adapter between them
-names most failures of a connection `httpx.ConnectTimeout` and lets some of aiohttp's own exceptions through, so
-the aiohttp exception, where there is one, decides: it is the `__cause__` of the httpx one.
+Two libraries take part: httpx, whose interface we use, and aiohttp, which carries it. The adapter between
+them names most failures of a connection `httpx.ConnectTimeout` and lets some of aiohttp's own exceptions
+through, so the aiohttp exception, where there is one, decides: it is the `__cause__` of the httpx one.
 
 A reason is a short code of low cardinality for events and answers. A message is in our words: the upstream's
 body, its headers and the URL are never part of it.
@@ -52,6 +52,7 @@ _NOT_HTTP = (ProviderProtocolError, "bad_http", "did not answer in HTTP")
 _ENCODING = (ProviderProtocolError, "bad_encoding", "sent an answer that could not be decompressed")
 _REDIRECT = (ProviderProtocolError, "redirect", "redirected us, which its contract does not foresee")
 _URL = (ProviderUnavailable, "bad_url", "is configured with a URL that cannot be called")
+_QUOTA = (ProviderQuotaExceeded, "quota", "has no quota left for us")
 _CLIENT = (ProviderUnavailable, "client_state", "was called through a client in the wrong state")
 
 FAULTS: dict[type[BaseException], tuple[type[ProviderError], str, str]] = {
@@ -116,52 +117,36 @@ def transport_fault(error: BaseException, provider: str) -> ProviderError:
     return ProviderUnavailable(f"{provider} could not be called.", provider=provider, reason="transport")
 
 
-def status_fault(reply: Reply, provider: str) -> ProviderError:
-    """Our error for a status both upstreams use in the same sense; the body is not looked at.
+_STATUSES: dict[int, tuple[type[ProviderError], str, str]] = {
+    400: (ProviderRejected, "bad_request", "refuses the request as invalid"),
+    401: (ProviderRejected, "key_refused", "refuses our key"),
+    402: _QUOTA,
+    403: (ProviderRejected, "forbidden", "refuses the request"),
+    408: (ProviderTimeout, "timeout", "gave up waiting"),
+    409: (ProviderRejected, "conflict", "refuses the request"),
+    413: (ProviderRejected, "too_large", "refuses the request as too large"),
+    422: (ProviderRejected, "bad_request", "refuses the request as invalid"),
+    429: (ProviderThrottled, "throttled", "asks us to slow down"),
+    432: _QUOTA,
+    433: _QUOTA,
+    451: (ProviderRejected, "forbidden", "refuses the request"),
+}
+"""What a status means wherever it comes from; 432 and 433 are Tavily's own and used by nobody else."""
 
-    Statuses of one provider only (Tavily's 432 and 433, the five digits of Jina) are its own module's business.
-    """
-    status, retry_after_s = reply.status, reply.retry_after_s
-    if status in (400, 422):
-        return ProviderRejected(
-            f"{provider} refuses the request as invalid.", provider=provider, reason="bad_request"
-        )
-    if status == 401:
-        return ProviderRejected(f"{provider} refuses our key.", provider=provider, reason="key_refused")
-    if status == 402:
-        return quota_fault(reply, provider)
-    if status == 429:
-        return ProviderThrottled(
-            f"{provider} asks us to slow down.",
-            provider=provider,
-            reason="throttled",
-            retry_after_s=retry_after_s,
-        )
-    reason = f"http_{status}"
-    if status >= 500 or status == 408:
-        return ProviderUnavailable(
-            f"{provider} has a fault of its own (HTTP {status}).",
-            provider=provider,
-            reason=reason,
-            retry_after_s=retry_after_s,
-        )
-    if status in (403, 409, 413, 451):
-        return ProviderRejected(
-            f"{provider} refuses the request (HTTP {status}).", provider=provider, reason=reason
-        )
-    return ProviderProtocolError(
-        f"{provider} answered with HTTP {status}, which its contract does not foresee.",
+
+def status_fault(reply: Reply, provider: str) -> ProviderError:
+    """Our error for a status other than 200, by the status alone; the body is not looked at."""
+    status = reply.status
+    if status in _STATUSES:
+        kind, reason, words = _STATUSES[status]
+    elif status >= 500:
+        kind, reason, words = ProviderUnavailable, f"http_{status}", "has a fault of its own"
+    else:
+        kind, reason, words = ProviderProtocolError, f"http_{status}", "answered outside of its contract"
+    return kind(
+        f"{provider} {words} (HTTP {status}).",
         provider=provider,
         reason=reason,
-    )
-
-
-def quota_fault(reply: Reply, provider: str) -> ProviderQuotaExceeded:
-    """Our plan or balance is used up. `retry_after_s` stays `None` unless the upstream names a time."""
-    return ProviderQuotaExceeded(
-        f"Our quota at {provider} is used up.",
-        provider=provider,
-        reason="quota",
         retry_after_s=reply.retry_after_s,
     )
 
@@ -183,8 +168,8 @@ def bad_shape(provider: str) -> ProviderProtocolError:
 def retry_after_s(value: str | None, now: float) -> float | None:
     """A `Retry-After` header as seconds from `now` (epoch seconds), 0 to `limits.RETRY_AFTER_S_MAX`.
 
-    Whole seconds and all HTTP-date forms (RFC 9110, 10.2.3) are understood; `None` if absent or unreadable. A date
-    in the past gives 0.
+    Whole seconds and all HTTP-date forms (RFC 9110, 10.2.3) are understood; `None` if absent or unreadable. A
+    date in the past gives 0.
     """
     text = (value or "").strip()
     if re.fullmatch(r"[0-9]{1,18}", text):

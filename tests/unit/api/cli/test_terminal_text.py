@@ -51,7 +51,9 @@ def test_a_plain_url_is_clickable(url):
     assert link_target(url) == url
 
 
-@pytest.mark.parametrize("url", ["https://a\x1b\\b", "javascript:alert(1)", "https://a.example/\u202e", "", "x"])
+@pytest.mark.parametrize(
+    "url", ["https://a\x1b\\b", "javascript:alert(1)", "https://a.example/\u202e", "", "x"]
+)
 def test_any_other_url_is_not(url):
     """A URL that could break out of the link sequence, or that runs something, is only printed."""
     assert link_target(url) is None

@@ -1,0 +1,75 @@
+"""The HTTP application: which path is answered by what, and what every request passes on its way there.
+
+From outside in: Paths (one path per resource), Failures (whatever is raised becomes an answer), Guard (who
+may knock), then the routes. `/search` and `/extract` are found by one look into a table; Starlette's router
+serves the rest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.routing import Router
+
+from api.middleware.failures import Failures
+from api.middleware.guard import Guard
+from api.middleware.paths import Paths
+from api.rest import executions, health, reports
+from api.rest.problems import Problem
+from api.rest.search import ExtractEndpoint, SearchEndpoint
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from api.settings import Settings
+    from orchestrator.gateway import Gateway
+
+NOT_FOUND = (
+    "Nothing is offered at this path. There are /search, /extract, /reports/..., /executions/... and /health."
+)
+
+
+def create_app(gateway: Gateway, settings: Settings) -> ASGIApp:
+    """The ASGI application around a running gateway, which it neither starts nor stops."""
+    return Application(gateway, settings)
+
+
+class Application:
+    """Sorts what the server sends: requests go through the layers, a websocket is refused."""
+
+    def __init__(self, gateway: Gateway, settings: Settings) -> None:
+        self._endpoints: dict[str, ASGIApp] = {
+            "/search": SearchEndpoint(gateway),
+            "/extract": ExtractEndpoint(gateway),
+        }
+        self._router = Router(
+            [*health.routes(gateway), *reports.routes(gateway), *executions.routes(gateway)],
+            redirect_slashes=False,
+            default=_not_found,
+        )
+        self._http = Paths(Failures(Guard(self._route)), settings.root_paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        match scope["type"]:
+            case "http":
+                await self._http(scope, receive, send)
+            case "lifespan":
+                await self._router(scope, receive, send)
+            case _:
+                await receive()
+                await send({"type": "websocket.close", "code": 1008, "reason": "No websockets here."})
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self._endpoints.get(scope["path"])
+        if endpoint is not None:
+            await endpoint(scope, receive, send)
+        else:
+            scope["app"] = (
+                self  # Makes the router raise for a wrong method instead of answering in plain text.
+            )
+            await self._router(scope, receive, send)
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    raise Problem(404, "not_found", NOT_FOUND)

@@ -1,0 +1,133 @@
+"""What `amos doctor` looks at. Each check looks, changes nothing, and says what it found and what helps."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from api.cli.quantities import size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OK, WARNING, FAILURE = "ok", "warning", "failure"
+
+SQLITE_OLDEST = (3, 35, 0)
+"""chosen: RETURNING, which the recorder uses, came with SQLite 3.35 (2021-03-12)."""
+
+DISK_FREE_BYTES_MIN = 100_000_000
+"""chosen: with less than this the next busy hour may fill the disk."""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing looked at. `status` is `ok`, `warning` or `failure`; `next_step` is `""` when nothing is to be done."""
+
+    name: str
+    status: str
+    detail: str
+    next_step: str = ""
+
+
+def check_data_dir(path: Path) -> Finding:
+    """Whether the data folder can be written, or made."""
+    if path.is_dir():
+        if os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            return Finding(name="data folder", status=OK, detail=f"{path} is writable")
+        detail = f"{path} cannot be written by this user"
+    elif path.exists():
+        detail = f"{path} is not a folder"
+    elif os.access(nearest_existing(path), os.W_OK | os.X_OK):
+        return Finding(name="data folder", status=OK, detail=f"{path} will be made by the first use")
+    else:
+        detail = f"{path} does not exist and cannot be made by this user"
+    return Finding(
+        name="data folder", status=FAILURE, detail=detail, next_step="Set AMOS_DATA_DIR to a folder of yours."
+    )
+
+
+def check_disk(path: Path, journal_max_bytes: int) -> Finding:
+    """Whether the disk can take what the journal may grow to."""
+    free = shutil.disk_usage(nearest_existing(path)).free
+    detail = f"{size(free)} free"
+    if free < DISK_FREE_BYTES_MIN:
+        return Finding(
+            name="disk", status=FAILURE, detail=detail, next_step="Make room: events cannot be recorded soon."
+        )
+    if free < journal_max_bytes:
+        return Finding(
+            name="disk",
+            status=WARNING,
+            detail=f"{detail}, less than the journal may grow to ({size(journal_max_bytes)})",
+            next_step="Make room, or lower AMOS_JOURNAL_MAX_BYTES.",
+        )
+    return Finding(name="disk", status=OK, detail=detail)
+
+
+def nearest_existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that exists."""
+    return next((candidate for candidate in (path, *path.parents) if candidate.exists()), path)
+
+
+def check_sqlite() -> Finding:
+    """Whether this Python's SQLite is new enough and has the full-text index of the local provider."""
+    version = sqlite3.sqlite_version
+    if sqlite3.sqlite_version_info < SQLITE_OLDEST:
+        wanted = ".".join(map(str, SQLITE_OLDEST))
+        return Finding(
+            name="SQLite", status=FAILURE, detail=f"{version} is older than {wanted}", next_step=_NEWER_PYTHON
+        )
+    connection = sqlite3.connect(":memory:")
+    try:
+        connection.execute("CREATE VIRTUAL TABLE probe USING fts5(text)")
+    except sqlite3.OperationalError:
+        return Finding(
+            name="SQLite",
+            status=WARNING,
+            detail=f"{version} without FTS5: no local search",
+            next_step=_NEWER_PYTHON,
+        )
+    finally:
+        connection.close()
+    return Finding(name="SQLite", status=OK, detail=f"{version} with FTS5")
+
+
+_NEWER_PYTHON = "Use a Python with a newer SQLite: AMOS_PYTHON=/path/to/python ./amos doctor"
+
+
+def check_recorder(*, is_running: bool, backlog_bytes: int, backlog_bytes_max: int) -> Finding:
+    """Whether somebody brings the journal into the database, and how much waits there.
+
+    Without a recorder a waiting journal is no loss: the next command or server start drains it.
+    """
+    waiting = f"{size(backlog_bytes)} in the journal"
+    if is_running:
+        if backlog_bytes > backlog_bytes_max // 2:
+            step = "Look at the server's log: the database may be slow or out of reach."
+            return Finding(name="recorder", status=WARNING, detail=f"running, but {waiting}", next_step=step)
+        return Finding(name="recorder", status=OK, detail=f"running, {waiting}")
+    if backlog_bytes:
+        return Finding(
+            name="recorder",
+            status=WARNING,
+            detail=f"not running, {waiting}",
+            next_step="`amos recorder` or `amos serve` brings it into the database.",
+        )
+    return Finding(name="recorder", status=OK, detail="not running, nothing waits in the journal")
+
+
+def check_schema(current: str | None, newest: str, database: str) -> Finding:
+    """Whether the database has the tables this version works with; `current` is `None` if there is no database yet."""
+    if current is None:
+        return Finding(name="database", status=OK, detail=f"{database} will be made by the first use")
+    if current == newest:
+        return Finding(name="database", status=OK, detail=f"{database}, schema {current}")
+    return Finding(
+        name="database",
+        status=FAILURE,
+        detail=f"{database} has schema {current or 'of none of our versions'}, this version needs {newest}",
+        next_step="`amos db upgrade` brings it up to date.",
+    )

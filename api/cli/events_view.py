@@ -1,0 +1,58 @@
+"""Shows events to a person: one line each, or one whole execution with its explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.text import Text
+
+from api.cli.quantities import shown
+from api.cli.terminal_text import one_line
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+STYLES = {"failed": "red", "opened": "red", "refused": "yellow", "throttled": "yellow", "hit": "green"}
+"""Colours by the last word of an event's name; the rest is plain."""
+
+HIDDEN = {"type", "key"}
+"""Fields that say nothing to a person on a line: the type has a column, a cache key is a hash."""
+
+
+def event_line(at: float, stream: str, event: Mapping[str, Any]) -> RenderableType:
+    """One event of any execution: when, of which stream, what."""
+    clock = datetime.fromtimestamp(at, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    return Text.assemble((f"{clock}  ", "dim"), (f"{one_line(stream):<36}  ", "cyan"), *_what(event))
+
+
+def execution_view(body: Mapping[str, Any]) -> RenderableType:
+    """One execution: its facts with the time since its start, then why it ended as it did."""
+    events = body.get("events", [])
+    start = events[0]["at"] if events else 0.0
+    lines = [
+        Text.assemble((f"{(item['at'] - start) * 1000:>9.1f} ms  ", "dim"), *_what(item["event"]))
+        for item in events
+    ]
+    why = [Text(f"  {one_line(str(sentence))}") for sentence in _explanation(body).get("why", [])]
+    title = Text(one_line(str(body.get("execution_id", ""))), style="bold")
+    return Group(title, Text(), *lines, Text(), *why)
+
+
+def short_name(type_name: str) -> str:
+    """`amos.attempt.failed.v1` as people say it: `attempt.failed`."""
+    parts = type_name.split(".")
+    return ".".join(parts[1:-1]) if len(parts) > 3 else type_name
+
+
+def _what(event: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    name = short_name(str(event.get("type", "")))
+    fields = [f"{key}={one_line(shown(key, value))}" for key, value in event.items() if key not in HIDDEN]
+    return (f"{one_line(name):<20}", STYLES.get(name.rpartition(".")[2], "")), ("  " + " ".join(fields), "")
+
+
+def _explanation(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = body.get("explanation", body)
+    return found if isinstance(found, Mapping) else {}

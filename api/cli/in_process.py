@@ -1,0 +1,120 @@
+"""The connection to a gateway in this process, on the data folder: no server has to run, and one may run beside it.
+
+Each part is opened when it is first needed: a report reads the database and starts no gateway.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from api.rest.dialects import tavily
+from api.settings import load
+from orchestrator.model import CacheControl, Caller
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from api.settings import Settings
+    from orchestrator.gateway import Gateway
+    from orchestrator.ports import ReportStore
+
+DOOR = "cli"
+
+
+class InProcess:
+    """Asks a gateway of its own; a `Connection`."""
+
+    def __init__(self, settings: Settings, cleanup: AsyncExitStack) -> None:
+        self._settings = settings
+        self._cleanup = cleanup
+        self._opened: Gateway | None = None
+
+    async def search(self, body: dict[str, Any], *, no_cache: bool) -> bytes:
+        """Search here, with the parsing and the answer of `POST /search`."""
+        asked = tavily.parse_search(json.dumps(body).encode())
+        gateway = await self._gateway()
+        begun = time.monotonic()
+        call = gateway.open(asked.request, _caller(CacheControl(no_cache=no_cache)))
+        response = await gateway.search(call)
+        return tavily.render_search(
+            asked.request.query,
+            response,
+            execution_id=call.trail.execution_id,
+            duration_s=time.monotonic() - begun,
+            wants_usage=asked.wants_usage,
+        )
+
+    async def extract(self, body: dict[str, Any]) -> bytes:
+        """Extract here, with the parsing and the answer of `POST /extract`."""
+        asked = tavily.parse_extract(json.dumps(body).encode())
+        gateway = await self._gateway()
+        begun = time.monotonic()
+        call = gateway.open(asked.request, _caller(CacheControl()))
+        response = await gateway.extract(call)
+        return tavily.render_extract(
+            response,
+            execution_id=call.trail.execution_id,
+            duration_s=time.monotonic() - begun,
+            wants_usage=asked.wants_usage,
+        )
+
+    async def report(self, name: str, parameters: dict[str, str]) -> bytes:
+        """A report over the database here, as `GET /reports/{name}` gives it."""
+        from api.rest import reports  # noqa: PLC0415
+
+        store = await self._reports()
+        return msgspec.json.encode(await reports.answer(store, name, parameters.items(), time.time()))
+
+    async def execution(self, execution_id: str) -> bytes:
+        """An execution from the database here, as `GET /executions/{id}` gives it."""
+        from api.rest import executions  # noqa: PLC0415
+
+        store = await self._reports()
+        return msgspec.json.encode(await executions.answer(store, execution_id))
+
+    async def _reports(self) -> ReportStore:
+        from storage.sql_reports import SqlReports  # noqa: PLC0415
+
+        return SqlReports(await self._cleanup.enter_async_context(open_database(self._settings)))
+
+    async def _gateway(self) -> Gateway:
+        if self._opened is None:
+            from api.composition import standalone  # noqa: PLC0415
+
+            self._opened = await self._cleanup.enter_async_context(standalone(self._settings))
+        return self._opened
+
+
+@asynccontextmanager
+async def open_gateway() -> AsyncIterator[InProcess]:
+    """A gateway with the settings in force. Raises SettingsError."""
+    async with AsyncExitStack() as cleanup:
+        yield InProcess(load(), cleanup)
+
+
+@asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[AsyncEngine]:
+    """The database, to be read, with all in it that was recorded: what no recorder has drained yet is drained first.
+
+    Raises EventLogUnavailable.
+    """
+    from storage.recorder_process import drain  # noqa: PLC0415
+    from storage.sql_engine import open_engine  # noqa: PLC0415
+
+    await drain(settings.data_dir, settings.database_url)
+    engine = open_engine(settings.database_url)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+def _caller(cache_control: CacheControl) -> Caller:
+    return Caller(door=DOOR, dialect="tavily", is_local_operator=True, cache_control=cache_control)

@@ -1,0 +1,70 @@
+"""`amos index`: brings the index of the local provider up to date, before anybody has to wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli import output
+from api.cli.failure import CommandError
+from api.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.providers.local_scan import IndexReport
+
+SKIPPED_SHOWN_MAX = 10
+"""chosen: enough to see a pattern; --json has all of them."""
+
+
+def index(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="Folders of Markdown, text and HTML. [default: AMOS_LOCAL_PATHS]"),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Index the folders of the local provider; only what changed is read."""
+    from api.settings import load  # noqa: PLC0415
+
+    settings = load()
+    folders = paths or list(settings.local_folders)
+    if not folders:
+        raise CommandError("There is no folder to index.", "Name one, or set AMOS_LOCAL_PATHS.")
+    report = asyncio.run(_index(folders, settings.data_dir))
+    _show(report, as_json=as_json)
+    searched = {folder.resolve() for folder in settings.local_folders}
+    if any(path.expanduser().resolve() not in searched for path in folders):
+        output.message("To search these folders, name them in AMOS_LOCAL_PATHS.")
+
+
+async def _index(folders: Sequence[Path], data_dir: Path) -> IndexReport:
+    from orchestrator.clock import SystemClock  # noqa: PLC0415
+    from orchestrator.providers.local import Local  # noqa: PLC0415
+
+    local = Local(folders, data_dir / "local.db", SystemClock())
+    try:
+        with output.progress("indexing") as advance:
+            return await local.index(lambda done, total, _: advance(done, total))
+    finally:
+        await local.aclose()
+
+
+def _show(report: IndexReport, *, as_json: bool) -> None:
+    documents = report.added + report.updated + report.unchanged
+    if as_json:
+        skipped = [{"path": path, "reason": reason} for path, reason in report.skipped]
+        output.data_json({"documents": documents, **report._asdict(), "skipped": skipped})
+        return
+    output.line(
+        f"{documents} documents: {report.added} added, {report.updated} updated, {report.removed} removed, "
+        f"{report.unchanged} unchanged, {len(report.skipped)} skipped"
+    )
+    for path, reason in report.skipped[:SKIPPED_SHOWN_MAX]:
+        output.message(f"skipped {path}: {reason}")
+    if len(report.skipped) > SKIPPED_SHOWN_MAX:
+        output.message(f"... and {len(report.skipped) - SKIPPED_SHOWN_MAX} more; --json has all of them")

@@ -1,0 +1,32 @@
+"""`amos report`: health, hit rate and latency, computed from the recorded events."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Literal
+
+import typer
+
+from api.cli.options import JsonOption, UrlOption
+
+Name = Literal["health", "hit-rate", "latency"]
+
+
+def report(
+    name: Annotated[Name, typer.Argument(help="Which report.")],
+    since: Annotated[
+        str | None, typer.Option(help="Begin: an age such as 90m, 24h, 7d, or a moment. [default: 24h]")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="End, in the same forms. [default: now]")] = None,
+    by: Annotated[str | None, typer.Option(help="Group by this, such as provider or hour.")] = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what the recorded events say about health, hit rate or latency."""
+    from api.cli.batch import Question, ask_all  # noqa: PLC0415
+    from api.cli.report_view import report_view  # noqa: PLC0415
+
+    given = {"since": since, "until": until, "by": by}
+    parameters = {key: value for key, value in given.items() if value is not None}
+    question = Question(f"{name} report", lambda gateway: gateway.report(name, parameters))
+    raise typer.Exit(asyncio.run(ask_all([question], report_view, url=url, as_json=as_json)))

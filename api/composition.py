@@ -1,0 +1,190 @@
+"""From settings to a running gateway: the one place that knows the concrete classes of every room."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable
+
+from api import __version__
+from api.settings import Settings
+from orchestrator.clock import SystemClock
+from orchestrator.events import InstanceStarted, InstanceStopped
+from orchestrator.filters.cache import CachePolicy
+from orchestrator.filters.rate_limit import RateLimitPolicy
+from orchestrator.gateway import ComponentHealth, Gateway
+from orchestrator.pipeline import Parts, Pipeline, Policies
+from orchestrator.ports import Clock, Provider
+from orchestrator.providers.jina import Jina
+from orchestrator.providers.local import Local
+from orchestrator.providers.registry import Roster, Unconfigured, enrol
+from orchestrator.providers.tavily import Tavily
+from orchestrator.providers.upstream import Upstream
+from orchestrator.recorder import Recorder
+from storage.file_journal import FileJournal
+from storage.file_status import read_status
+from storage.memory_cache import MemoryCache
+from storage.memory_rate_limit import MemoryRateLimit
+from storage.recorder_process import RecorderBusy, RecorderLoop
+from storage.sql_engine import open_engine
+from storage.sql_reports import SqlReports
+
+RECORDER_LAG_S_MAX = 30.0
+"""DESIGN: reports that are further behind than this are not to be trusted as current."""
+
+
+@contextlib.asynccontextmanager
+async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    """A gateway on the data directory, for as long as the context lasts.
+
+    It writes to the journal only; a recorder must be running for its facts to reach SQL. Several may run on one
+    data directory at once, each with its own journal segments. Leaving waits for the flights under way.
+    """
+    clock = SystemClock()
+    async with contextlib.AsyncExitStack() as cleanup:
+        journal = FileJournal(
+            settings.data_dir / "journal",
+            durability=settings.events_durability,
+            bytes_max=settings.journal_max_bytes,
+        )
+        cleanup.push_async_callback(journal.aclose)
+        recorder = Recorder(journal, clock, keep_texts=settings.store_query_text)
+        cleanup.push_async_callback(recorder.aclose)
+        stream = f"instance:{journal.instance}"
+        recorder.record_fact(stream, InstanceStarted(version=__version__, pid=os.getpid()))
+        cleanup.callback(recorder.record_fact, stream, InstanceStopped(pid=os.getpid()))
+        roster = providers(settings, clock)
+        for provider in roster.providers:
+            cleanup.push_async_callback(provider.aclose)
+        cache = MemoryCache(settings.l1_max_bytes)
+        pipeline = _pipeline(settings, clock, recorder, cache, roster)
+        cleanup.push_async_callback(pipeline.aclose)
+        engine = open_engine(settings.database_url)
+        cleanup.push_async_callback(engine.dispose)
+        yield Gateway(
+            pipeline,
+            recorder,
+            SqlReports(engine),
+            clock,
+            unconfigured={one.name: one.reason for one in roster.unconfigured},
+            probes=(
+                lambda: _journal_health(journal, clock),
+                lambda: _recorder_health(settings, clock),
+                lambda: _cache_health(cache),
+            ),
+        )
+
+
+@contextlib.asynccontextmanager
+async def standalone(settings: Settings) -> AsyncIterator[Gateway]:
+    """A gateway without a server: when the context ends, what it recorded is on its way into SQL.
+
+    If nobody records the data directory this process does it before it goes on; otherwise the recorder will,
+    within a second.
+    """
+    async with gateway(settings) as running:
+        yield running
+    with contextlib.suppress(RecorderBusy):
+        async with RecorderLoop(settings.data_dir, settings.database_url) as recorder:
+            await recorder.drain()
+
+
+def providers(settings: Settings, clock: Clock) -> Roster:
+    """The chain of this installation. Raises SettingsError."""
+    makers: dict[str, Callable[[], Provider | Unconfigured]] = {
+        "tavily": lambda: _tavily(settings, clock),
+        "jina": lambda: _jina(settings, clock),
+        "local": lambda: _local(settings, clock),
+    }
+    return enrol(settings.providers, makers)
+
+
+def _tavily(settings: Settings, clock: Clock) -> Provider | Unconfigured:
+    key = settings.api_key("tavily")
+    if key is None:
+        return Unconfigured(name="tavily", reason="TAVILY_API_KEY is not set.")
+    return Tavily(Upstream("tavily", clock), settings.tavily_base_url, key)
+
+
+def _jina(settings: Settings, clock: Clock) -> Provider | Unconfigured:
+    key = settings.api_key("jina")
+    if key is None:
+        return Unconfigured(name="jina", reason="JINA_API_KEY is not set.")
+    return Jina(
+        Upstream("jina", clock),
+        clock,
+        key,
+        search_url=settings.jina_search_url,
+        reader_url=settings.jina_reader_url,
+        usd_per_million_tokens=settings.jina_usd_per_million_tokens,
+    )
+
+
+def _local(settings: Settings, clock: Clock) -> Provider | Unconfigured:
+    folders = settings.local_folders
+    if not folders:
+        return Unconfigured(name="local", reason="AMOS_LOCAL_PATHS is not set.")
+    return Local(folders, settings.data_dir / "local.sqlite", clock)
+
+
+def _pipeline(
+    settings: Settings, clock: Clock, recorder: Recorder, cache: MemoryCache, roster: Roster
+) -> Pipeline:
+    has_web = any(provider.name != "local" for provider in roster.providers)
+    parts = Parts(
+        clock=clock,
+        facts=recorder,
+        caches=(cache,),
+        rate_limits=MemoryRateLimit(clock),
+        providers=roster.providers,
+        # Own documents stand in for the web only if there is a web to stand in for.
+        floor="local" if has_web else "",
+    )
+    return Pipeline(parts, _policies(settings))
+
+
+def _policies(settings: Settings) -> Policies:
+    cache = CachePolicy() if settings.cache_ttl_s is None else CachePolicy(ttl_s=settings.cache_ttl_s)
+    return Policies(
+        deadline_s=settings.deadline_s,
+        cache=cache,
+        rate_limit=RateLimitPolicy(
+            burst=settings.rate_burst, per_minute=settings.rate_per_minute, per_hour=settings.rate_per_hour
+        ),
+    )
+
+
+def _journal_health(journal: FileJournal, clock: Clock) -> ComponentHealth:
+    if journal.is_full:
+        return ComponentHealth(
+            name="journal",
+            status="down",
+            since=clock.now(),
+            detail="The journal has reached AMOS_JOURNAL_MAX_BYTES; calls are refused until it is drained.",
+        )
+    return ComponentHealth(
+        name="journal", status="ok", since=clock.now(), detail=f"{journal.backlog_bytes} bytes on disk."
+    )
+
+
+def _recorder_health(settings: Settings, clock: Clock) -> ComponentHealth:
+    """A recorder that is behind or dead degrades reports; it does not stop the gateway from answering."""
+    now = clock.now()
+    status = read_status(settings.data_dir)
+    if status is None:
+        return ComponentHealth(
+            name="recorder",
+            status="degraded",
+            since=now,
+            detail="No recorder has run on this data directory.",
+        )
+    lag_s = status.lag_s(now)
+    if status.fault or lag_s > RECORDER_LAG_S_MAX:
+        detail = status.fault or f"Reports are {lag_s:.0f} s behind; is the recorder running?"
+        return ComponentHealth(name="recorder", status="degraded", since=status.drained_at, detail=detail)
+    return ComponentHealth(name="recorder", status="ok", since=status.drained_at)
+
+
+def _cache_health(cache: MemoryCache) -> ComponentHealth:
+    detail = f"{len(cache)} answers, {cache.size_bytes} bytes."
+    return ComponentHealth(name="cache:l1", status="ok", since=cache.since, detail=detail)

@@ -1,0 +1,44 @@
+"""The last net: whatever is raised behind it becomes an answer in the dialect of the path, and nothing more.
+
+Routes send only finished answers, so an exception means that none has begun.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import uuid_utils
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.rest.exchange import ClientLeft, send_answer
+from api.rest.problems import Problem, problem_of, render
+from api.rest.visitor import Visitor, fold
+from orchestrator.errors import GatewayError
+
+_log = logging.getLogger("amos.http")
+
+
+class Failures:
+    """Answers in place of a route that raised."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as the inner application does, or with what kept it from answering."""
+        try:
+            await self._app(scope, receive, send)
+        except ClientLeft:
+            return
+        except (Problem, GatewayError, HTTPException) as error:
+            await self._answer(scope, send, problem_of(error))
+        except Exception as error:  # noqa: BLE001 - the outermost frame we own: nothing beyond it may learn more
+            _log.error("unexpected failure", exc_info=error)
+            await self._answer(scope, send, problem_of(error))
+
+    async def _answer(self, scope: Scope, send: Send, problem: Problem) -> None:
+        headers, body = render(problem, scope["path"])
+        request_id = Visitor(fold(scope["headers"]), "").request_id or str(uuid_utils.uuid7()).encode()
+        headers.append((b"x-request-id", request_id))
+        await send_answer(send, problem.status, headers, body, is_head=scope["method"] == "HEAD")

@@ -1,0 +1,88 @@
+"""The headers of a search or extract answer: how it came about, how long it took, who may keep it."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any
+
+from api.rest.exchange import JSON_TYPE, NO_SNIFFING, Header
+from orchestrator.events import CacheMissed, RequestCompleted, ResultCached
+from orchestrator.model import Call, Response, Trail
+
+NO_STORE = (b"cache-control", b"no-store")
+REVALIDATE = (b"cache-control", b"private, no-cache")
+
+_FORWARDED = {
+    "absent": b"uri-miss",
+    "expired": b"stale",
+    "bypass": b"request",
+    "too_old": b"request",
+    "outage": b"miss",
+}
+
+
+def answer_headers(
+    call: Call[Any], response: Response, closing: RequestCompleted, request_id: bytes
+) -> list[Header]:
+    """All headers but length, `Cache-Control` and `ETag`."""
+    headers = [
+        JSON_TYPE,
+        NO_SNIFFING,
+        (b"cache-status", cache_status(call.trail, response)),
+        (
+            b"server-timing",
+            b"total;dur=%.3f, upstream;dur=%.3f" % (closing.duration_s * 1000, closing.upstream_s * 1000),
+        ),
+        *correlation(call.trail, request_id),
+    ]
+    if response.cache in ("l1", "l2") or response.is_stale:
+        headers.append((b"age", b"%d" % response.age_s))
+    return headers
+
+
+def correlation(trail: Trail, request_id: bytes) -> list[Header]:
+    """The ids by which to find this call again: the client's or ours, and the trace.
+
+    The span of the call itself is named by the last 16 digits of its execution id, which are random.
+    """
+    execution_id = trail.execution_id
+    traceparent = f"00-{trail.trace_id}-{execution_id[-17:].replace('-', '')}-01"
+    return [(b"x-request-id", request_id or execution_id.encode()), (b"traceparent", traceparent.encode())]
+
+
+def cache_status(trail: Trail, response: Response) -> bytes:
+    """RFC 9211: one member for each tier asked, the one nearest the provider first."""
+    match response.cache:
+        case "l1":
+            return b"amos-l1; hit; ttl=%d" % response.ttl_s
+        case "l2":
+            return b"amos-l2; hit; ttl=%d, amos-l1; fwd=uri-miss" % response.ttl_s
+        case "collapsed":
+            return b"amos-l1; fwd=uri-miss; collapsed"
+        case "mixed":
+            return b"amos-l1; fwd=partial"
+        case _:
+            return _forwarded(trail)
+
+
+def weak_etag(fragment: bytes) -> bytes:
+    """Names what was found, not the envelope around it, which differs from call to call: hence weak."""
+    return b'W/"%b"' % blake2b(fragment, digest_size=12).hexdigest().encode()
+
+
+def matches(if_none_match: bytes | None, etag: bytes) -> bool:
+    """Whether the client has this very answer (RFC 9110, 13.1.2; the comparison is weak)."""
+    if if_none_match is None:
+        return False
+    tags = [tag.strip().removeprefix(b"W/") for tag in if_none_match.split(b",")]
+    return b"*" in tags or etag.removeprefix(b"W/") in tags
+
+
+def _forwarded(trail: Trail) -> bytes:
+    why, stored = b"miss", b""
+    for envelope in trail.events:
+        if isinstance(envelope.event, CacheMissed):
+            why = _FORWARDED.get(envelope.event.reason, b"miss")
+        elif isinstance(envelope.event, ResultCached):
+            stored = b"; stored"
+    return b"amos-l1; fwd=%b%b" % (why, stored)

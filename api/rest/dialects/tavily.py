@@ -1,0 +1,203 @@
+"""Tavily's wire format, which is the native format of the search API: requests in, answers and errors out.
+
+Parsing checks shape and types; which values are allowed is decided behind every door by the validate stage.
+Rendering joins bytes around the encoded fragment of an answer, which is never decoded on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from api.rest.dialects.fields import build, check_depth, decode_object
+from orchestrator.errors import InvalidRequest
+from orchestrator.model import Attempt, ExtractRequest, RequestT, Response, SearchRequest
+
+_SEARCH_FIELDS = frozenset(SearchRequest.__struct_fields__) - {"extra"}
+_EXTRACT_FIELDS = frozenset(ExtractRequest.__struct_fields__) - {"extra"}
+_EXTRACT_RENAMED = {"timeout_s": "timeout"}
+_LISTS = frozenset({"include_domains", "exclude_domains"})
+_INTEGERS = frozenset({"max_results", "chunks_per_source", "days"})
+_WORDS = {"true": True, "false": False}
+
+QUERY_PARAMETERS_MAX = 400
+"""chosen: more than the 300 domains a search may name, each a parameter of its own, and all options."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Asked(msgspec.Struct, Generic[RequestT], frozen=True):
+    """What a caller sent: the request, the key in its body (`None` without), and whether usage is wanted."""
+
+    request: RequestT
+    credential: str | None = None
+    wants_usage: bool = False
+
+
+class Amos(msgspec.Struct, frozen=True, kw_only=True):
+    """Our addition to an answer: why this answer. `credits` and `cost_usd` are what this very call spent."""
+
+    provider: str
+    cache: str
+    age_s: float
+    stale: bool
+    degraded: bool
+    attempts: tuple[Attempt, ...]
+    credits: float
+    cost_usd: float
+    unsupported: tuple[str, ...]
+    notes: tuple[str, ...]
+    execution_id: str
+
+
+# --- requests -----------------------------------------------------------------------------------------------
+
+
+def parse_search(body: bytes) -> Asked[SearchRequest]:
+    """The search in a JSON body. Raises InvalidRequest, whatever the bytes."""
+    return _search(decode_object(body))
+
+
+def parse_search_query(query_string: bytes) -> Asked[SearchRequest]:
+    """The search in a URL: `q` or `query`, and every option under its own name. Raises InvalidRequest.
+
+    Lists are repeated or separated by commas, integers and `true`/`false` are written out.
+    """
+    try:
+        pairs = parse_qsl(
+            query_string.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=QUERY_PARAMETERS_MAX,
+        )
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("The query string is not percent-encoded UTF-8.") from error
+    except ValueError as error:
+        raise InvalidRequest(f"The query string has more than {QUERY_PARAMETERS_MAX} parameters.") from error
+    given: dict[str, Any] = {}
+    for name, text in pairs:
+        if name in _LISTS:
+            given.setdefault(name, []).extend(part.strip() for part in text.split(",") if part.strip())
+        else:
+            given["query" if name == "q" else name] = _parameter(name, text)
+    if "query" not in given:
+        raise InvalidRequest("q: Query is missing. Ask for /search?q=...", field="q")
+    return _search(given)
+
+
+def parse_extract(body: bytes) -> Asked[ExtractRequest]:
+    """The extract in a JSON body. Raises InvalidRequest, whatever the bytes."""
+    given = decode_object(body)
+    fields, extra, credential, wants_usage = _sorted_out(given, _EXTRACT_FIELDS - {"timeout_s"})
+    urls = fields.get("urls")
+    if urls is None:
+        raise InvalidRequest("urls: URLs are missing.", field="urls")
+    if isinstance(urls, str):
+        fields["urls"] = [urls]
+    elif not isinstance(urls, list):
+        raise InvalidRequest("urls: expected a string or a list of strings.", field="urls")
+    if (timeout_s := extra.pop("timeout", None)) is not None:
+        fields["timeout_s"] = timeout_s
+    if extra:
+        check_depth(extra)
+        fields["extra"] = extra
+    return Asked(build(ExtractRequest, fields, _EXTRACT_RENAMED), credential, wants_usage)
+
+
+def _search(given: dict[str, Any]) -> Asked[SearchRequest]:
+    fields, extra, credential, wants_usage = _sorted_out(given, _SEARCH_FIELDS)
+    if "query" not in fields:
+        raise InvalidRequest("query: Query is missing.", field="query")
+    if extra:
+        check_depth(extra)
+        fields["extra"] = extra
+    return Asked(build(SearchRequest, fields), credential, wants_usage)
+
+
+def _sorted_out(
+    given: dict[str, Any], known: frozenset[str]
+) -> tuple[dict[str, Any], dict[str, Any], str | None, bool]:
+    """Known fields, unknown ones, the key, whether usage is wanted. A null is a field that was not given."""
+    fields: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is not None:
+            (fields if name in known else extra)[name] = value
+    credential = extra.pop("api_key", None)
+    if credential is not None and not isinstance(credential, str):
+        raise InvalidRequest("api_key: expected a string.", field="api_key")
+    wants_usage = extra.pop("include_usage", False)
+    if not isinstance(wants_usage, bool):
+        raise InvalidRequest("include_usage: expected true or false.", field="include_usage")
+    return fields, extra, credential, wants_usage
+
+
+def _parameter(name: str, text: str) -> Any:
+    """The JSON value a parameter of a URL stands for; the text itself where it stands for none."""
+    if name in ("q", "query"):
+        return text
+    if name in _INTEGERS:
+        digits = text.removeprefix("-")
+        # More digits than any limit, and int() is quadratic: such a text is refused as the string it is.
+        return int(text) if digits.isascii() and digits.isdigit() and len(digits) <= 18 else text
+    return _WORDS.get(text.lower(), text or None)
+
+
+# --- answers ------------------------------------------------------------------------------------------------
+
+
+def render_search(
+    query: str, response: Response, *, execution_id: str, duration_s: float, wants_usage: bool
+) -> bytes:
+    """The JSON body of a search answer. `query` is echoed as it was asked."""
+    head = b'{"query":' + _encode(query) + b',"follow_up_questions":null,' + response.fragment
+    return head + _tail(response, execution_id, duration_s, wants_usage=wants_usage)
+
+
+def render_extract(response: Response, *, execution_id: str, duration_s: float, wants_usage: bool) -> bytes:
+    """The JSON body of an extract answer."""
+    return b"{" + response.fragment + _tail(response, execution_id, duration_s, wants_usage=wants_usage)
+
+
+def render_error(
+    message: str, *, code: str, execution_id: str = "", attempts: Sequence[Attempt] = ()
+) -> bytes:
+    """The JSON body of an error, in the only envelope whose sentence Tavily's clients show to people."""
+    amos: dict[str, Any] = {"code": code}
+    if execution_id:
+        amos |= {"execution_id": execution_id, "attempts": _rounded(attempts)}
+    return _encode({"detail": {"error": message}, "amos": amos})
+
+
+def _rounded(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
+    """The attempts with durations to the microsecond: more digits say nothing and are hard to read."""
+    return tuple(msgspec.structs.replace(one, duration_s=round(one.duration_s, 6)) for one in attempts)
+
+
+def _tail(response: Response, execution_id: str, duration_s: float, *, wants_usage: bool) -> bytes:
+    cost = response.cost
+    spent = cost.amount if cost.unit == "credits" else 0.0
+    amos = Amos(
+        provider=response.provider,
+        cache=response.cache,
+        age_s=round(response.age_s, 3),
+        stale=response.is_stale,
+        degraded=response.is_degraded,
+        attempts=_rounded(response.attempts),
+        credits=spent,
+        cost_usd=cost.usd_micros / 1_000_000,
+        unsupported=response.unsupported,
+        notes=response.notes,
+        execution_id=execution_id,
+    )
+    # Tavily counts whole credits; the exact figure is in `amos`.
+    usage = b',"usage":{"credits":%d}' % round(spent) if wants_usage else b""
+    return b',"response_time":%.3f%b,"request_id":"%b","amos":%b}' % (
+        duration_s,
+        usage,
+        execution_id.encode(),
+        _encode(amos),
+    )

@@ -1,0 +1,64 @@
+"""`/executions/{id}`: one execution as the list of its events, and what they mean."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from starlette.routing import Route
+
+from api.rest.health import json_response
+from api.rest.visitor import visitor_of
+from orchestrator.errors import NotFound
+from orchestrator.projections.executions import explain
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from orchestrator.events import Frame
+    from orchestrator.gateway import Gateway
+    from orchestrator.ports import ReportStore
+
+NOT_YET_S = 1.0
+"""An answered execution is in the log when the recorder has read the journal, well within a second (D5)."""
+
+
+def routes(gateway: Gateway) -> list[Route]:
+    """The routes of this file."""
+    return [Route("/executions/{id}", _execution(gateway))]
+
+
+def _execution(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
+    async def execution(request: Request) -> Response:
+        await gateway.principal_for(visitor_of(request.scope).caller())
+        return json_response(await answer(gateway.reports, request.path_params["id"]))
+
+    return execution
+
+
+async def answer(store: ReportStore, execution_id: str) -> dict[str, Any]:
+    """The execution's explanation and events. Raises NotFound, EventLogUnavailable."""
+    execution_id = canonical(execution_id)
+    frames = await store.execution(execution_id)
+    if not frames:
+        raise NotFound(
+            "There is no such execution in the event log. One just answered appears within a second.",
+            retry_after_s=NOT_YET_S,
+        )
+    return account(execution_id, frames)
+
+
+def account(execution_id: str, frames: Sequence[Frame]) -> dict[str, Any]:
+    """What is shown of an execution, from all its frames."""
+    events = sorted((envelope for frame in frames for envelope in frame.events), key=lambda e: e.seq)
+    return {"execution_id": execution_id, "explanation": explain(events), "events": events}
+
+
+def canonical(execution_id: str) -> str:
+    """The id as it is recorded, also from one written in capitals or without hyphens. Raises NotFound."""
+    try:
+        return str(uuid.UUID(execution_id))
+    except ValueError as error:
+        raise NotFound("There is no such execution: this is not an execution id.") from error

@@ -1,0 +1,172 @@
+"""From failures to HTTP: the one table of statuses, and the two ways to say what went wrong.
+
+Tavily's paths answer in Tavily's envelope, whose sentence its clients show to people; all others in problem
+details (RFC 9457). Neither ever shows internals: an exception nobody expected is a 500 here and a traceback
+in the log.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from http import HTTPStatus
+
+import msgspec
+from starlette.exceptions import HTTPException
+
+from api.rest.dialects import tavily
+from orchestrator import errors
+from orchestrator.errors import GatewayError
+from orchestrator.model import Attempt, Trail
+
+STATUSES: dict[type[GatewayError], int] = {
+    errors.GatewayError: 500,
+    errors.CallerError: 400,
+    errors.InvalidRequest: 400,
+    errors.Unauthenticated: 401,
+    errors.PermissionDenied: 403,
+    errors.RateLimited: 429,
+    # One provider's failure reaches nobody, since the chain makes it AllProvidersFailed; else it is ours.
+    errors.ProviderError: 503,
+    errors.ProviderTimeout: 503,
+    errors.ProviderUnavailable: 503,
+    errors.ProviderThrottled: 503,
+    errors.ProviderRejected: 503,
+    errors.ProviderQuotaExceeded: 503,
+    errors.ProviderProtocolError: 503,
+    errors.ResultInvalid: 503,
+    errors.CircuitOpen: 503,
+    errors.SearchFailed: 503,
+    errors.AllProvidersFailed: 503,
+    # Tavily's own status for a used-up plan: its clients have a typed error for it.
+    errors.QuotaExhausted: 432,
+    errors.DeadlineExceeded: 504,
+    errors.PageUnreadable: 503,
+    # RFC 9111, 5.2.1.7: `only-if-cached` that cannot be met.
+    errors.NotInCache: 504,
+    errors.NotFound: 404,
+    errors.StorageError: 503,
+    errors.EventLogUnavailable: 503,
+    errors.CacheUnavailable: 503,
+    errors.RateLimitStoreUnavailable: 503,
+    errors.SettingsError: 500,
+}
+"""Every error class and its status; a class without a row fails a test."""
+
+RETRY_AFTER_S = 1.0
+"""chosen: what a 429 or 503 says when nobody knows better."""
+
+TAVILY_PATHS = ("/search", "/extract", "/map", "/crawl", "/research", "/usage", "/feedback")
+"""Paths on which a client of Tavily may be listening, also those we do not offer."""
+
+PROBLEM_TYPE = (b"content-type", b"application/problem+json")
+
+_QUOTA_TITLE = "Quota Exhausted"
+_encode = msgspec.json.Encoder().encode
+
+
+class Problem(Exception):
+    """A failure as HTTP knows it. `headers` are those the status demands; `attempts` tell what was tried."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        attempts: Sequence[Attempt] = (),
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.headers = tuple(headers)
+        self.attempts = tuple(attempts)
+
+
+def internal_error() -> Problem:
+    """What the outside learns of an exception nobody expected."""
+    return Problem(500, "internal_error", "AMOS failed in an unexpected way. The cause is in its log.")
+
+
+def problem_of(error: Exception) -> Problem:
+    """The failure behind an exception; anything unknown is an internal error."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, GatewayError):
+        return _of_gateway(error)
+    if isinstance(error, HTTPException):
+        return _of_routing(error)
+    return internal_error()
+
+
+def render(
+    problem: Problem, path: str, trail: Trail | None = None
+) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body of a failure, in the dialect of the path. `trail` is that of the execution, if any."""
+    execution_id = trail.execution_id if trail is not None else ""
+    if is_tavily(path):
+        content_type = (b"content-type", b"application/json")
+        body = tavily.render_error(
+            problem.message, code=problem.code, execution_id=execution_id, attempts=problem.attempts
+        )
+    else:
+        content_type = PROBLEM_TYPE
+        body = _details(problem, execution_id)
+    headers = [content_type, (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+    return [*headers, *problem.headers], body
+
+
+def is_tavily(path: str) -> bool:
+    """Whether clients on this path expect Tavily's envelope."""
+    return path.startswith(TAVILY_PATHS) and f"/{path.split('/')[1]}" in TAVILY_PATHS
+
+
+def method_not_allowed(method: str, allowed: bytes) -> Problem:
+    """The 405 for a method; `allowed` is the header's list. Only an ordinary method is repeated in it."""
+    name = method if method.isascii() and method.isalpha() and len(method) <= 16 else "This method"
+    return Problem(
+        405,
+        "method_not_allowed",
+        f"{name} is not offered here; use {allowed.decode()}.",
+        headers=((b"allow", allowed),),
+    )
+
+
+def _of_gateway(error: GatewayError) -> Problem:
+    status = next(STATUSES[cls] for cls in type(error).__mro__ if cls in STATUSES)
+    headers: list[tuple[bytes, bytes]] = []
+    if status == 401:
+        headers.append((b"www-authenticate", b'Bearer realm="amos"'))
+    wait_s = error.retry_after_s
+    if wait_s is None and status in (429, 503):
+        wait_s = RETRY_AFTER_S
+    if wait_s is not None:
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(wait_s))))
+    attempts = error.attempts if isinstance(error, errors.AllProvidersFailed) else ()
+    return Problem(status, error.code, error.message, headers=headers, attempts=attempts)
+
+
+def _of_routing(error: HTTPException) -> Problem:
+    """What the router refuses: a path or a method nobody offers."""
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "GET")
+        return method_not_allowed("", allowed.encode())
+    return Problem(
+        error.status_code, HTTPStatus(error.status_code).phrase.lower().replace(" ", "_"), error.detail
+    )
+
+
+def _details(problem: Problem, execution_id: str) -> bytes:
+    title = _QUOTA_TITLE if problem.status == 432 else HTTPStatus(problem.status).phrase
+    members: dict[str, object] = {
+        "type": "about:blank",
+        "title": title,
+        "status": problem.status,
+        "detail": problem.message,
+        "code": problem.code,
+    }
+    if execution_id:
+        members["execution_id"] = execution_id
+    return _encode(members)

@@ -1,0 +1,94 @@
+"""`/reports/{name}`: what the recorded events add up to over a window of time."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from starlette.routing import Route
+
+from api.rest.health import json_response
+from api.rest.visitor import visitor_of
+from orchestrator.errors import InvalidRequest, NotFound
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from orchestrator.gateway import Gateway
+    from orchestrator.ports import ReportStore
+
+NAMES = ("health", "hit-rate", "latency")
+
+SINCE_DEFAULT = "24h"
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_AGE = re.compile(r"(?P<count>[0-9]{1,9})(?P<unit>[smhdw])")
+_EPOCH = re.compile(r"[0-9]{1,11}(\.[0-9]{1,6})?")
+
+
+def routes(gateway: Gateway) -> list[Route]:
+    """The routes of this file."""
+    return [Route("/reports/{name}", _report(gateway))]
+
+
+def _report(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
+    async def report(request: Request) -> Response:
+        await gateway.principal_for(visitor_of(request.scope).caller())
+        parameters = request.query_params.multi_items()
+        name = request.path_params["name"]
+        return json_response(await answer(gateway.reports, name, parameters, time.time()))
+
+    return report
+
+
+async def answer(
+    store: ReportStore, name: str, parameters: Iterable[tuple[str, str]], now: float
+) -> dict[str, Any]:
+    """The report `name` with the parameters `since`, `until` and `by`; of a repeated one the last counts.
+
+    `now` is epoch seconds. Raises NotFound for another name, InvalidRequest for a parameter,
+    EventLogUnavailable.
+    """
+    if name not in NAMES:
+        raise NotFound(f"There is no such report; there are {', '.join(NAMES)}.")
+    given = dict(parameters)
+    allowed = ("since", "until") if name == "health" else ("since", "until", "by")
+    for parameter in given:
+        if parameter not in allowed:
+            raise InvalidRequest(
+                f"An unknown parameter was given; this report has {', '.join(allowed)}.", field="parameters"
+            )
+    until = moment("until", given.get("until") or "now", now)
+    since = moment("since", given.get("since") or SINCE_DEFAULT, now)
+    if since >= until:
+        raise InvalidRequest("since: must be before until.", field="since")
+    by = given.get("by", "")
+    if name == "health":
+        return await store.health(since, until)
+    return await (store.hit_rate if name == "hit-rate" else store.latency)(since, until, by)
+
+
+def moment(field: str, text: str, now: float) -> float:
+    """A moment in epoch seconds: `now`, an age (`90m`, `24h`, `7d`, `2w`), epoch seconds or ISO 8601.
+
+    ISO text without an offset is UTC. Raises InvalidRequest.
+    """
+    if text == "now":
+        return now
+    if age := _AGE.fullmatch(text):
+        return now - int(age["count"]) * _UNITS_S[age["unit"]]
+    if _EPOCH.fullmatch(text):
+        return float(text)
+    try:
+        # A plus sign of an offset arrives as a blank from clients that do not encode it.
+        parsed = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequest(
+            f"{field}: expected an age such as 24h or 7d, a moment such as 2026-11-22T10:00:00Z, or now.",
+            field=field,
+        ) from error

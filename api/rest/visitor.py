@@ -1,0 +1,111 @@
+"""Who knocks, as the headers of one request tell it: read once, by the guard, and used by every route."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import TypeAlias
+
+import msgspec
+from starlette.types import Scope
+
+from orchestrator.model import DEFAULT_CACHE_CONTROL, CacheControl, Caller
+
+SCOPE_KEY = "amos.visitor"
+"""Where in the ASGI scope the guard leaves the visitor."""
+
+Headers: TypeAlias = dict[bytes, bytes]
+"""Header values by lower-case name; values of a repeated header are joined by `, ` (RFC 9110, 5.3)."""
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
+_NO_TRACE = ("", "")
+
+
+class Visitor(msgspec.Struct, frozen=True):
+    """One request's headers, and why it cannot be the local operator's (`""` if it is theirs)."""
+
+    headers: Headers
+    refusal: str
+
+    @property
+    def request_id(self) -> bytes:
+        """The client's own `X-Request-Id` if it is harmless to repeat, else `b""`."""
+        given = self.headers.get(b"x-request-id", b"")
+        return given if _REQUEST_ID.fullmatch(given) else b""
+
+    def caller(self, *, dialect: str = "", credential: str | None = None) -> Caller:
+        """The caller for the pipeline. A key in the header wins over `credential`, one from the body."""
+        headers = self.headers
+        authorization = headers.get(b"authorization")
+        if authorization is not None:
+            credential = _bearer(authorization) or credential
+        traceparent = headers.get(b"traceparent")
+        trace_id, parent_span_id = _NO_TRACE if traceparent is None else trace_of(traceparent)
+        wishes = headers.get(b"cache-control")
+        return Caller(
+            door="http",
+            dialect=dialect,
+            is_local_operator=not self.refusal,
+            refusal=self.refusal,
+            credential=credential,
+            trace_id=trace_id,
+            parent_span_id=parent_span_id,
+            cache_control=DEFAULT_CACHE_CONTROL if wishes is None else cache_control(wishes),
+        )
+
+
+def fold(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """The headers of a scope as a mapping. ASGI promises lower-case names."""
+    pairs = list(pairs)
+    headers = dict(pairs)
+    if len(headers) == len(pairs):
+        return headers
+    joined: Headers = {}
+    for name, value in pairs:
+        joined[name] = joined[name] + b", " + value if name in joined else value
+    return joined
+
+
+def trace_of(traceparent: bytes) -> tuple[str, str]:
+    """Trace id and parent span id of a valid header, two empty strings otherwise (W3C Trace Context, 3.2).
+
+    Version `ff` is forbidden, version `00` has nothing after the flags, later versions may; ids of zeros are
+    no ids.
+    """
+    found = _TRACEPARENT.fullmatch(traceparent)
+    if found is None:
+        return _NO_TRACE
+    version, trace_id, span_id, rest = found.groups()
+    if version == b"ff" or (version == b"00" and rest) or not trace_id.strip(b"0") or not span_id.strip(b"0"):
+        return _NO_TRACE
+    return trace_id.decode(), span_id.decode()
+
+
+@lru_cache(maxsize=256)
+def cache_control(value: bytes) -> CacheControl:
+    """The request directives we know (RFC 9111, 5.2.1); others and malformed ones are ignored."""
+    directives: dict[str, str] = {}
+    for part in value.decode("latin-1").lower().split(","):
+        name, _, argument = part.strip().partition("=")
+        directives[name] = argument.strip('"')
+    max_age = directives.get("max-age", "")
+    return CacheControl(
+        no_cache="no-cache" in directives,
+        no_store="no-store" in directives,
+        only_if_cached="only-if-cached" in directives,
+        # Nine digits are 30 years; a longer number means the same and would not fit a float exactly.
+        max_age_s=float(max_age[:9]) if max_age.isascii() and max_age.isdigit() else None,
+    )
+
+
+def visitor_of(scope: Scope) -> Visitor:
+    """The visitor the guard has let in."""
+    visitor: Visitor = scope[SCOPE_KEY]
+    return visitor
+
+
+def _bearer(authorization: bytes) -> str | None:
+    scheme, _, key = authorization.partition(b" ")
+    return key.strip().decode("latin-1") or None if scheme.lower() == b"bearer" else None

@@ -1,0 +1,71 @@
+"""One worker: the app on Hypercorn, on a socket that the supervisor opened.
+
+Run as `python -m api.server <fd>` by the supervisor. Told to stop, it finishes what it has begun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+
+from hypercorn.asyncio import serve as hypercorn_serve
+from hypercorn.config import Config
+
+from api import composition
+from api.app import create_app
+from api.child import stop_requested
+from api.logs import configure_logging
+from api.settings import Settings, load
+
+KEEP_ALIVE_S = 75.0
+"""chosen: longer than the 60 s for which common proxies keep an idle upstream connection, so that they close
+first."""
+
+KEEP_ALIVE_REQUESTS = 1_000_000
+"""chosen: Hypercorn's 1,000 would cut a busy proxy's connection every half second."""
+
+BACKLOG = 1_024
+"""chosen: connections the kernel holds while the loop is busy; Hypercorn's 100 refuses a burst of 200
+clients."""
+
+GRACE_S = 10.0
+"""chosen: more than the longest search, so that SIGTERM cuts no answer (an extract may take longer and is
+cut)."""
+
+
+def hypercorn_config(fd: int) -> Config:
+    """Hypercorn's settings for a worker on the inherited listening socket `fd`.
+
+    There is no access log: every call is an event already, and the log line would cost a third of the
+    throughput.
+    """
+    config = Config()
+    config.bind = [f"fd://{fd}"]
+    config.backlog = BACKLOG
+    config.keep_alive_timeout = KEEP_ALIVE_S
+    config.keep_alive_max_requests = KEEP_ALIVE_REQUESTS
+    config.graceful_timeout = GRACE_S
+    config.include_server_header = False
+    config.accesslog = None
+    config.errorlog = logging.getLogger("amos.hypercorn")
+    config.loglevel = "WARNING"
+    return config
+
+
+async def work(settings: Settings, fd: int) -> None:
+    """Serve until told to stop, then let the calls under way finish within `GRACE_S`."""
+    async with stop_requested(watches_parent=True) as stop, composition.gateway(settings) as gateway:
+        app = create_app(gateway, settings)
+        await hypercorn_serve(app, hypercorn_config(fd), shutdown_trigger=stop.wait, mode="asgi")
+
+
+def main() -> None:
+    """The worker process."""
+    settings = load()
+    configure_logging(settings.log_level)
+    asyncio.run(work(settings, int(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""`./amos bench [hit|promise|footprint …] [--seconds N]`: measure, print, exit 1 if a promise is not kept."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from benchmarks import footprint, hit, promise
+
+BENCHMARKS = {"hit": hit, "promise": promise, "footprint": footprint}
+
+
+def main() -> int:
+    """Run the benchmarks named, or all."""
+    parser = argparse.ArgumentParser(prog="amos bench", description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"any of {', '.join(BENCHMARKS)}; all when none is named")
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of each measurement (default 60)")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(BENCHMARKS):
+        parser.error(f"unknown benchmark: {', '.join(sorted(unknown))}")
+    kept = True
+    for name in arguments.names or BENCHMARKS:
+        print(f"== {name}: {(BENCHMARKS[name].__doc__ or '').splitlines()[0]}")
+        is_kept = BENCHMARKS[name].run(arguments.seconds)
+        print("  kept" if is_kept else "  NOT KEPT")
+        kept = kept and is_kept
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""Starts what is measured: AMOS as users start it, the bare server, a simulated provider; each on its core."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import httpx
+import msgspec
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SERVER_CORE = 0
+"""The worker, and the bare server when its turn comes."""
+
+OTHER_CORE = 1
+"""Load, recorder, simulated provider."""
+
+START_S = 30.0
+"""A server that is not up after this has failed."""
+
+
+class Amos(msgspec.Struct, frozen=True):
+    """A running AMOS. `start_s` is the time from the command to the first answer of /readyz."""
+
+    port: int
+    data_dir: Path
+    worker_pid: int
+    recorder_pid: int
+    start_s: float
+
+    def stored_frames(self) -> int:
+        """Frames in SQL so far."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.data_dir / 'amos.db'}?mode=ro", uri=True)) as db:
+            return int(db.execute("SELECT COALESCE(MAX(position), 0) FROM frames").fetchone()[0])
+
+
+def pin(pid: int, core: int) -> None:
+    """Keep a process, all its threads included, on one core; on a single-core machine nothing happens."""
+    if (os.cpu_count() or 1) < 2:
+        return
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread.name), {core})
+
+
+@contextlib.contextmanager
+def amos(settings: Mapping[str, str]) -> Iterator[Amos]:
+    """`amos serve` on a free port and a fresh data directory, the worker on its own core."""
+    data_dir = Path(tempfile.mkdtemp(prefix="amos-bench-"))
+    environment = {
+        **{
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AMOS_", "TAVILY", "JINA"))
+        },
+        "AMOS_PORT": "0",
+        "AMOS_DATA_DIR": str(data_dir),
+        **settings,
+    }
+    begun = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "api.cli", "serve"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        start_s = time.perf_counter() - begun
+        port = int(line.rsplit(":", 1)[1])
+        children = _children(process.pid)
+        worker, recorder = _named(children, "api.server"), _named(children, "api.recorder")
+        pin(worker, SERVER_CORE)
+        pin(recorder, OTHER_CORE)
+        yield Amos(port, data_dir, worker, recorder, start_s)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+        shutil.rmtree(data_dir)
+
+
+def _children(pid: int) -> dict[int, str]:
+    """The command lines of a process's children."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                if parent == pid:
+                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return found
+
+
+def _named(processes: Mapping[int, str], part: str) -> int:
+    return next(pid for pid, command in processes.items() if part in command)
+
+
+@contextlib.contextmanager
+def bare(body: bytes) -> Iterator[int]:
+    """The bare server answering `body`; yields its port."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1_024) as listener:
+        port = int(listener.getsockname()[1])
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.bare", str(listener.fileno())],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            pass_fds=(listener.fileno(),),
+        )
+        assert process.stdin is not None
+        process.stdin.write(body)
+        process.stdin.close()
+        try:
+            _wait_until_up(port)
+            pin(process.pid, SERVER_CORE)
+            yield port
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _wait_until_up(port: int) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            httpx.post(f"http://127.0.0.1:{port}/search", json={"query": "up"})
+            return
+        time.sleep(0.05)
+    raise TimeoutError("the server did not come up")
+
+
+@contextlib.contextmanager
+def tavily(delay_ms: float) -> Iterator[dict[str, str]]:
+    """A simulated Tavily that answers after `delay_ms`; yields the settings that make AMOS use only it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.tavily_simulator", "--port", "0", "--delay-ms", str(delay_ms)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[-1]
+        pin(process.pid, OTHER_CORE)
+        yield {
+            "AMOS_PROVIDERS": "tavily",
+            "AMOS_TAVILY_BASE_URL": url,
+            "AMOS_TAVILY_API_KEY": "tvly-benchmark",
+            "AMOS_DEADLINE_S": "9",
+        }
+    finally:
+        process.terminate()
+        process.wait(30)

@@ -1,0 +1,64 @@
+"""Durations as counts in exponential buckets, from which quantiles of any sum of windows can be told.
+
+Bucket `i` holds the durations in (base**i, base**(i + 1)] seconds with base = 2**(2**-5): the mapping of
+OpenTelemetry's exponential histogram at scale 5. A quantile read from it is at most 1.1 % off. Counts add
+over time, instances and providers, which stored percentiles never do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+SCALE = 5
+"""Worst relative error 1.08 %; scale 4 has 2.2 %, scale 6 half of it for twice the rows."""
+
+PER_DOUBLING = 1 << SCALE
+BASE = math.exp2(1 / PER_DOUBLING)
+
+DURATION_S_MIN = 1e-6
+"""Shorter durations, and clocks that went back, count as a microsecond: no stage of ours is faster."""
+
+DURATION_S_MAX = 86_400.0
+"""Longer ones count as a day: no call lives that long."""
+
+
+def bucket_of(duration_s: float) -> int:
+    """The bucket of a duration in seconds. Bounds belong to the lower bucket, exactly."""
+    duration_s = min(max(duration_s, DURATION_S_MIN), DURATION_S_MAX)
+    index = math.ceil(math.log2(duration_s) * PER_DOUBLING) - 1
+    # The logarithm may be off in its last digit, which matters exactly at a bound.
+    if duration_s > upper_bound(index):
+        return index + 1
+    if duration_s <= upper_bound(index - 1):
+        return index - 1
+    return index
+
+
+def upper_bound(index: int) -> float:
+    """The longest duration of a bucket, in seconds."""
+    return math.exp2((index + 1) / PER_DOUBLING)
+
+
+def estimate(index: int) -> float:
+    """The duration that stands for a bucket: the one with the least relative error at both bounds."""
+    return 2 * upper_bound(index) / (1 + BASE)
+
+
+def quantile(counts: Mapping[int, int], share: float) -> float | None:
+    """The duration that `share` (0..1) of all counted ones do not exceed, in seconds; `None` without any.
+
+    By the nearest rank: with ten durations the 0.95 quantile is the tenth.
+    """
+    rank = max(math.ceil(share * sum(counts.values())), 1)
+    passed = 0
+    for index in sorted(counts):
+        passed += counts[index]
+        if passed >= rank:
+            return estimate(index)
+    return None
+
+
+def longest(counts: Mapping[int, int]) -> float | None:
+    """The upper bound of the highest bucket in use, in seconds: nothing was longer; `None` without any."""
+    return upper_bound(max(counts)) if counts else None

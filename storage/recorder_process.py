@@ -1,0 +1,193 @@
+"""The recorder: drains all writers' segments into the event log and keeps the reports' rollups up to date.
+
+One recorder serves a data directory; a lock says which. It never gives up and never drops: while SQL is away
+it tries again, and the journal holds what was answered meanwhile. A frame is deleted from the journal only
+after the transaction that stored it, and storing it twice is storing it once, so it may die at any moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from orchestrator.clock import SystemClock
+from orchestrator.errors import EventLogUnavailable
+from orchestrator.ports import Clock
+from storage.codec import FrameRow, UnreadableFrame, frame_row
+from storage.file_reader import Batch, JournalReader
+from storage.file_segments import instance_of
+from storage.file_status import RecorderStatus, write_status
+from storage.sql_engine import open_engine
+from storage.sql_event_log import SqlEventLog
+from storage.sql_projector import SqlProjector
+from storage.sql_schema import upgrade
+
+BUSY_S = 0.05
+"""chosen: pause between two looks while frames keep coming. A commit costs about a millisecond whatever it
+holds, so a shorter pause burns more of the core, a longer one keeps executions from being found."""
+
+IDLE_S = 0.25
+"""chosen: longest pause while nothing comes; a look at an idle journal costs tens of microseconds."""
+
+RETRY_S_MAX = 5.0
+"""chosen: longest pause between attempts while SQL is away; the journal waits longer than that."""
+
+STATUS_S = 1.0
+"""chosen: how often the status file is written, so that a reader can tell a slow recorder from a dead one."""
+
+_log = logging.getLogger("amos.recorder_process")
+
+
+class RecorderBusy(RuntimeError):
+    """Another process records this data directory; what is in the journal there is in good hands."""
+
+
+class RecorderLoop:
+    """The owner of a data directory's record: enter it with `async with`, then `run` or `drain`.
+
+    Entering raises RecorderBusy if another process is the owner. Use it from one event loop.
+    """
+
+    def __init__(self, data_dir: Path, database_url: str, *, clock: Clock | None = None) -> None:
+        self._data_dir = data_dir
+        self._database_url = database_url
+        self._clock = clock or SystemClock()
+        self._reader = JournalReader(data_dir / "journal")
+        self._engine = open_engine(database_url, writer=True)
+        self._log = SqlEventLog(self._engine)
+        self._projector = SqlProjector(self._engine)
+        self._turn = asyncio.Lock()
+        self._lock_fd: int | None = None
+        self._is_migrated = False
+
+        self._frames = 0
+        self._damaged = 0
+        self._drained_at = 0.0
+        self._status_at = -STATUS_S
+
+    async def __aenter__(self) -> Self:
+        """Take the directory. Raises RecorderBusy, OSError."""
+        self._lock_fd = _lock(self._data_dir)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of the database, then of the directory."""
+        await self._engine.dispose()
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Record until `stop` is set, then drain if SQL lets us. Faults of disk and SQL are waited out."""
+        pause_s = BUSY_S
+        while not stop.is_set():
+            try:
+                moved = await self._step()
+            except (EventLogUnavailable, OSError) as error:
+                pause_s = min(pause_s * 2, RETRY_S_MAX)
+                self._report(fault=str(error))
+                _log.warning("the recorder waits: %s", error)
+            else:
+                pause_s = BUSY_S if moved else min(pause_s * 2, IDLE_S)
+                self._report()
+            await _rest(stop, pause_s)
+        try:
+            await self.drain()
+        except (EventLogUnavailable, OSError) as error:
+            self._report(fault=str(error), at_once=True)
+
+    async def drain(self) -> int:
+        """Put everything the journal holds into SQL and fold it; returns how many frames were taken over.
+
+        Raises EventLogUnavailable, OSError; nothing is lost then, and a later call goes on.
+        """
+        before = self._frames
+        while await self._step():
+            pass
+        self._report(at_once=True)
+        return self._frames - before
+
+    async def _step(self) -> int:
+        """Store one batch and fold all there is; returns how many frames moved, 0 when there was nothing."""
+        async with self._turn:
+            if not self._is_migrated:
+                await upgrade(self._database_url)
+                self._is_migrated = True
+            batch = await asyncio.to_thread(self._reader.read)
+            await self._store(batch)
+            folded = 0
+            while count := await self._projector.project():
+                folded += count
+            moved = len(batch.records) + folded
+            if not moved:
+                self._drained_at = self._clock.now()
+            return moved
+
+    async def _store(self, batch: Batch) -> None:
+        rows: list[FrameRow] = []
+        texts: dict[str, str] = {}
+        for path, payload in batch.records:
+            try:
+                row, of_frame = frame_row(payload)
+            except UnreadableFrame:
+                batch.damaged.add(path)
+                continue
+            rows.append(row)
+            texts.update(of_frame)
+        await self._log.append(rows, texts)
+        # From here on the frames are safe twice; only now may the journal forget them.
+        await asyncio.to_thread(self._reader.commit, batch)
+        self._frames += len(rows)
+        for path in batch.damaged:
+            _log.error("a segment of %s has unreadable stretches; it will be set aside", instance_of(path))
+        self._damaged += len(batch.damaged)
+
+    def _report(self, *, fault: str = "", at_once: bool = False) -> None:
+        now = self._clock.monotonic()
+        if now - self._status_at < STATUS_S and not at_once:
+            return
+        self._status_at = now
+        status = RecorderStatus(
+            pid=os.getpid(),
+            at=self._clock.now(),
+            drained_at=self._drained_at,
+            backlog_bytes=self._reader.backlog_bytes(),
+            frames=self._frames,
+            damaged=self._damaged,
+            fault=fault,
+        )
+        try:
+            write_status(self._data_dir, status)
+        except OSError as error:  # a full disk must not end the one process that can empty it
+            _log.warning("the recorder cannot write its status: %s", error.strerror)
+
+
+async def record_forever(data_dir: Path, database_url: str, stop: asyncio.Event) -> None:
+    """Own the data directory and record until `stop` is set. Raises RecorderBusy, SettingsError at once."""
+    async with RecorderLoop(data_dir, database_url) as recorder:
+        await recorder.run(stop)
+
+
+def _lock(data_dir: Path) -> int:
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fd = os.open(data_dir / "recorder.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(fd)
+        raise RecorderBusy("Another recorder owns this data directory.") from error
+    return fd
+
+
+async def _rest(stop: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()

@@ -1,0 +1,96 @@
+"""Opens databases: which driver, which guarantees, and whose errors come out.
+
+SQLite runs in WAL mode: one writer and any number of readers do not wait for each other. A writer begins
+with BEGIN IMMEDIATE, so that two writers queue at the beginning of a transaction, where waiting is safe,
+and not in its middle, where one of them would have to fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from orchestrator.errors import EventLogUnavailable, SettingsError
+
+BUSY_TIMEOUT_MS = 5_000
+"""chosen: how long a writer waits for another before it reports that the log is unavailable."""
+
+
+def sqlite_url(path: Path) -> str:
+    """The address of a SQLite file, as `AMOS_DATABASE_URL` takes it."""
+    return f"sqlite:///{path}"
+
+
+def prepare_directory(url: str) -> None:
+    """Make the folder of the database's file, readable by its owner only. Raises EventLogUnavailable."""
+    folder = Path(str(_driver_url(url, "aiosqlite").database)).absolute().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise EventLogUnavailable("The folder of the database cannot be made.") from error
+
+
+def open_engine(url: str, *, writer: bool = False) -> AsyncEngine:
+    """An engine for the database at `url`; dispose of it when done.
+
+    A `writer` syncs each commit to the disk, because the journal's copy is deleted after it. Raises
+    SettingsError for an address we cannot serve.
+    """
+    engine = create_async_engine(_driver_url(url, "aiosqlite"), connect_args={"isolation_level": None})
+    _configure(engine.sync_engine, writer=writer)
+    return engine
+
+
+def open_blocking_engine(url: str) -> Engine:
+    """A writer's engine for code that blocks, in a thread of its own: migrations."""
+    engine = create_engine(_driver_url(url, "pysqlite"), connect_args={"isolation_level": None})
+    _configure(engine, writer=True)
+    return engine
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """One transaction, committed at the end. Raises EventLogUnavailable for any fault of the database."""
+    try:
+        async with engine.begin() as connection:
+            yield connection
+    except (SQLAlchemyError, OSError) as error:
+        # The driver's message may quote values of a row; only its kind goes on.
+        raise EventLogUnavailable(f"The event log is out of reach ({type(error).__name__}).") from error
+
+
+def _driver_url(url: str, driver: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise SettingsError("The database URL cannot be read.") from error
+    if parsed.get_backend_name() != "sqlite":
+        raise SettingsError(f"A database of type {parsed.get_backend_name()} is not supported; use sqlite.")
+    if not parsed.database or parsed.database == ":memory:":
+        raise SettingsError("The database must be a file: several processes share it.")
+    return parsed.set(drivername=f"sqlite+{driver}")
+
+
+def _configure(engine: Engine, *, writer: bool) -> None:
+    @event.listens_for(engine, "connect")
+    def set_up(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        if writer:
+            # The mode stays with the file; setting it again needs a lock that only the first one should take.
+            cursor.execute("PRAGMA journal_mode")
+            if cursor.fetchone()[0] != "wal":
+                cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute(f"PRAGMA synchronous = {'FULL' if writer else 'NORMAL'}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")

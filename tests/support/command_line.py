@@ -1,0 +1,123 @@
+"""The real command in a process of its own, on a data folder of its own: what a user at a shell has."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "COVERAGE_PROCESS_START")
+"""The variables of the test's own environment that a command sees; everything else is set by the test."""
+
+TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended and what it wrote."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as one JSON value."""
+        return json.loads(self.stdout)
+
+    @property
+    def json_lines(self) -> list[Any]:
+        """Standard output as one JSON value a line."""
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+
+@dataclass
+class CommandLine:
+    """Runs `amos` in `folder`, where there is no `.env`, with `environment` and little else."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def whole_environment(self) -> dict[str, str]:
+        """What the command sees."""
+        inherited = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        return {**inherited, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", **self.environment}
+
+    def run(self, *arguments: str, stdin: str = "", **environment: str) -> Result:
+        """Run to the end, with pipes; fails the test if that takes longer than `TIMEOUT_S`."""
+        done = subprocess.run(
+            [sys.executable, "-m", "api.cli", *arguments],
+            cwd=self.folder,
+            env={**self.whole_environment, **environment},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def run_on_terminal(self, *arguments: str, **environment: str) -> str:
+        """Run to the end with a terminal 100 columns wide as standard output; what appeared there."""
+        ours, theirs = pty.openpty()
+        with os.fdopen(ours, "rb", buffering=0) as screen:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "api.cli", *arguments],
+                cwd=self.folder,
+                env={**self.whole_environment, "TERM": "xterm-256color", "COLUMNS": "100", **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=theirs,
+                stderr=subprocess.DEVNULL,
+            )
+            os.close(theirs)
+            shown = b"".join(_until_hung_up(screen))
+            process.wait(TIMEOUT_S)
+        return shown.decode()
+
+    @contextmanager
+    def started(self, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+        """A command that goes on running; ended, by force if need be, with the context."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "api.cli", *arguments],
+            cwd=self.folder,
+            env={**self.whole_environment, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                process.terminate()
+                try:
+                    process.communicate(timeout=TIMEOUT_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    raise
+
+
+def _until_hung_up(screen: IO[bytes]) -> Iterator[bytes]:
+    while True:
+        try:
+            chunk = screen.read(65_536)
+        except OSError:  # how Linux says that the other side of a terminal is closed
+            return
+        if not chunk:
+            return
+        yield chunk

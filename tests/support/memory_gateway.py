@@ -1,0 +1,194 @@
+"""The real gateway on parts that live in memory: the real pipeline, a journal that is a list, a scripted provider."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from api.app import create_app
+from api.settings import Settings
+from orchestrator.clock import SystemClock
+from orchestrator.errors import EventLogUnavailable, InvalidRequest, ProviderUnavailable
+from orchestrator.events import FREE, Cost, Envelope, Frame
+from orchestrator.gateway import ComponentHealth, Gateway
+from orchestrator.model import (
+    Call,
+    ExtractAnswer,
+    ExtractRequest,
+    Found,
+    Page,
+    PageFailure,
+    SearchAnswer,
+    SearchRequest,
+    SearchResult,
+)
+from orchestrator.pipeline import Parts, Pipeline, Policies
+from orchestrator.recorder import Recorder
+from storage.memory_cache import MemoryCache
+from storage.memory_rate_limit import MemoryRateLimit
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ONE_CREDIT = Cost(amount=1.0, unit="credits", usd_micros=8_000)
+BASE = "http://127.0.0.1:8000"
+
+
+class ListJournal:
+    """Keeps frames in a list; `is_full` makes every append fail."""
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self.is_full = False
+
+    def append(
+        self, stream: str, recorded_at: float, events: Sequence[Envelope], texts: Mapping[str, str]
+    ) -> Awaitable[None]:
+        """Take the frame at once."""
+        done = asyncio.get_running_loop().create_future()
+        if self.is_full:
+            done.set_exception(EventLogUnavailable("The journal is full."))
+            return done
+        frame = Frame(
+            instance="test",
+            instance_seq=len(self.frames) + 1,
+            stream=stream,
+            recorded_at=recorded_at,
+            events=tuple(events),
+            texts=dict(texts),
+        )
+        self.frames.append(frame)
+        done.set_result(None)
+        return done
+
+
+class JournalReports:
+    """Answers executions from the journal, and every report with the window it was asked for."""
+
+    def __init__(self, journal: ListJournal) -> None:
+        self._journal = journal
+
+    async def health(self, since: float, until: float) -> dict[str, Any]:
+        """The window."""
+        return {"since": since, "until": until}
+
+    async def hit_rate(self, since: float, until: float, by: str) -> dict[str, Any]:
+        """The window and `by`, which must be `provider` or nothing."""
+        if by not in ("", "provider"):
+            raise InvalidRequest("by: there is provider.", field="by")
+        return {"since": since, "until": until, "by": by}
+
+    async def latency(self, since: float, until: float, by: str) -> dict[str, Any]:
+        """The window and `by`."""
+        return {"since": since, "until": until, "by": by}
+
+    async def execution(self, execution_id: str) -> list[Frame]:
+        """The frames of one execution."""
+        return [frame for frame in self._journal.frames if frame.stream == execution_id]
+
+
+class ScriptedProvider:
+    """Finds one result whose title is the query. `failure`, if set, is raised instead; `calls` counts."""
+
+    name = "scripted"
+    operations = frozenset({"search", "extract"})
+
+    def __init__(self) -> None:
+        self.calls: list[SearchRequest | ExtractRequest] = []
+        self.failure: Exception | None = None
+
+    def search_estimate(self, request: SearchRequest) -> Cost:
+        """One credit."""
+        return ONE_CREDIT
+
+    def extract_estimate(self, request: ExtractRequest) -> Cost:
+        """Free."""
+        return FREE
+
+    async def search(self, call: Call[SearchRequest]) -> Found[SearchAnswer]:
+        """One result, about the query."""
+        self.calls.append(call.request)
+        if self.failure is not None:
+            raise self.failure
+        result = SearchResult(
+            title=call.request.query,
+            url="https://almanac.example/tides",
+            content="High water 06:40.",
+            score=0.9,
+            raw_content=None,
+        )
+        answer = SearchAnswer(results=(result,), answer=None, images=())
+        return Found(answer=answer, provider=self.name, cost=ONE_CREDIT)
+
+    async def extract(self, call: Call[ExtractRequest]) -> Found[ExtractAnswer]:
+        """The text of every page but those with `gone` in their URL."""
+        self.calls.append(call.request)
+        if self.failure is not None:
+            raise self.failure
+        pages = tuple(Page(url=url, raw_content="# Tides") for url in call.request.urls if "gone" not in url)
+        failures = tuple(PageFailure(url=url, error="Not found.") for url in call.request.urls if "gone" in url)
+        return Found(answer=ExtractAnswer(pages=pages, failures=failures), provider=self.name)
+
+    async def aclose(self) -> None:
+        """Nothing to release."""
+
+
+class MemoryGateway:
+    """The gateway with its parts at hand. `sick` makes its journal's probe say down."""
+
+    def __init__(self) -> None:
+        self.clock = SystemClock()
+        self.journal = ListJournal()
+        self.provider = ScriptedProvider()
+        self.recorder = Recorder(self.journal, self.clock)
+        self.sick = False
+        self.pipeline = Pipeline(
+            Parts(
+                clock=self.clock,
+                facts=self.recorder,
+                caches=(MemoryCache(10_000_000),),
+                rate_limits=MemoryRateLimit(self.clock),
+                providers=(self.provider,),
+            ),
+            Policies(),
+        )
+        self.gateway = Gateway(
+            self.pipeline,
+            self.recorder,
+            JournalReports(self.journal),
+            self.clock,
+            unconfigured={"tavily": "AMOS_TAVILY_API_KEY is not set."},
+            probes=(self._journal_health,),
+        )
+
+    def _journal_health(self) -> ComponentHealth:
+        status, detail = ("down", "The journal is full.") if self.sick else ("ok", "")
+        return ComponentHealth(name="journal", status=status, since=0.0, detail=detail)
+
+    async def aclose(self) -> None:
+        """Wait for what is under way."""
+        await self.pipeline.aclose()
+        await self.recorder.aclose()
+
+
+Client = Callable[..., httpx.AsyncClient]
+
+
+@asynccontextmanager
+async def served(**settings: Any) -> AsyncIterator[tuple[MemoryGateway, httpx.AsyncClient]]:
+    """A gateway in memory and a client of its application, as from this machine."""
+    memory = MemoryGateway()
+    app = create_app(memory.gateway, Settings(**settings))
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
+    async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
+        yield memory, client
+    await memory.aclose()
+
+
+def unreachable() -> ProviderUnavailable:
+    """The failure of a provider that cannot be reached."""
+    return ProviderUnavailable("The provider cannot be reached.", provider="scripted", reason="connect")

@@ -1,0 +1,377 @@
+"""What the simulated upstreams share: a real HTTP server, faults on demand, a record of every call.
+
+In a test:
+
+    async with TavilySimulator() as tavily:
+        tavily.script(Fault.status(429, retry_after=30), times=2)   # the next two calls
+        tavily.when("harbour", Fault.reset())                       # every query with that word
+        tavily.always(Fault.hang())                                 # everything else, until told otherwise
+        tavily.delay_s = 0.01
+        ... tavily.base_url, tavily.api_key, tavily.calls, tavily.count
+
+As a process: `python -m tests.support.tavily_simulator --port 0 --delay-ms 10` prints its URL on one line.
+The same orders are taken there over HTTP: `POST /_control` with an `Orders` as JSON; `GET /_control` tells
+the counts, `GET /_control/calls` the calls too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+from email.utils import formatdate
+from typing import Any, Literal, Self
+
+import msgspec
+
+from tests.support.http_server import GARBAGE, Answer, HttpServer, Request, Wire
+
+CALLS_KEPT = 50_000
+"""How many recorded calls are kept, newest last; the counters have no such bound."""
+
+JSON = {"Content-Type": "application/json"}
+
+Kind = Literal[
+    "none", "status", "body", "variant", "close", "reset", "cut", "truncate", "drip", "garbage", "hang"
+]
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One way to misbehave. Make them with the class methods; as JSON they are plain objects.
+
+    `delay_s` comes before whatever the fault does. For `status`, `shape` is the form of the error body:
+    `normal` is the upstream's own envelope; `flat`, `string`, `list`, `absent`, `html`, `empty` and `raw` are
+    the deviations seen.
+    """
+
+    kind: Kind = "none"
+    code: int = 0
+    shape: str = "normal"
+    number: int = 0
+    retry_after: str | None = None
+    text: str = ""
+    content_type: str = "application/json"
+    variant_name: str = ""
+    set_cookie: str = ""
+    delay_s: float = 0.0
+    interval_s: float = 0.0
+
+    @classmethod
+    def status(
+        cls,
+        code: int,
+        *,
+        retry_after: float | str | None = None,
+        shape: str = "normal",
+        number: int = 0,
+        text: str = "",
+    ) -> Self:
+        """An HTTP status with its documented body.
+
+        `retry_after` is a number of seconds, or `"date"` for an HTTP-date one minute ahead, or any text.
+        `number` is Jina's five-digit status (0: the usual one for the code). `text` replaces the message.
+        """
+        value = formatdate(time.time() + 60, usegmt=True) if retry_after == "date" else retry_after
+        header = None if value is None else str(value)
+        return cls(kind="status", code=code, retry_after=header, shape=shape, number=number, text=text)
+
+    @classmethod
+    def body(cls, text: str, *, content_type: str = "application/json", code: int = 200) -> Self:
+        """A status 200 (or `code`) with any body at all."""
+        return cls(kind="body", code=code, text=text, content_type=content_type)
+
+    @classmethod
+    def variant(cls, name: str) -> Self:
+        """A good answer in one of its known other forms; each simulator lists its own in `VARIANTS`."""
+        return cls(kind="variant", variant_name=name)
+
+    @classmethod
+    def empty(cls) -> Self:
+        """The upstream's way to say that nothing was found."""
+        return cls(kind="variant", variant_name="empty")
+
+    @classmethod
+    def delay(cls, seconds: float) -> Self:
+        """A good answer, late."""
+        return cls(delay_s=seconds)
+
+    @classmethod
+    def close(cls) -> Self:
+        """The connection is closed in good order, without an answer."""
+        return cls(kind="close")
+
+    @classmethod
+    def reset(cls) -> Self:
+        """The connection is reset before any answer."""
+        return cls(kind="reset")
+
+    @classmethod
+    def cut(cls) -> Self:
+        """The connection is reset in the middle of the body."""
+        return cls(kind="cut")
+
+    @classmethod
+    def truncate(cls) -> Self:
+        """The connection is closed in good order in the middle of the body."""
+        return cls(kind="truncate")
+
+    @classmethod
+    def drip(cls, interval_s: float = 0.1) -> Self:
+        """A good answer, sixteen bytes at a time with `interval_s` between them."""
+        return cls(kind="drip", interval_s=interval_s)
+
+    @classmethod
+    def garbage(cls) -> Self:
+        """Bytes that are not HTTP."""
+        return cls(kind="garbage")
+
+    @classmethod
+    def hang(cls) -> Self:
+        """No answer, ever."""
+        return cls(kind="hang")
+
+
+NO_FAULT = Fault()
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """One call as it arrived. `json` is its decoded body or `None`; `at` is monotonic seconds."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    json: Any
+    at: float
+
+
+class Orders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What another process may tell a simulator. `clear` comes first; what is not given stays as it was."""
+
+    clear: bool = False
+    delay_s: float | None = None
+    always: Fault | None = None
+    script: list[Fault] = []
+    when: dict[str, Fault] = {}
+
+
+class Simulator:
+    """Base of the simulated upstreams: an async context manager around a server on a port of its own.
+
+    A subclass answers requests (`respond`) and knows its error bodies (`error`) and variants (`vary`).
+    """
+
+    api_key = "simulated-key"
+    VARIANTS: frozenset[str] = frozenset({"empty"})
+
+    def __init__(self, *, delay_s: float = 0.0, port: int = 0) -> None:
+        self.delay_s = delay_s
+        self.keys = {self.api_key}
+        """Keys that are accepted."""
+        self.counts: Counter[str] = Counter()
+        """Calls by path, of which `count` is the sum."""
+        self._server = HttpServer(self._handle, port=port)
+        self._calls: deque[Recorded] = deque(maxlen=CALLS_KEPT)
+        self._script: deque[Fault] = deque()
+        self._when: dict[str, Fault] = {}
+        self._always = NO_FAULT
+
+    async def __aenter__(self) -> Self:
+        await self._server.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._server.stop()
+
+    @property
+    def base_url(self) -> str:
+        """Scheme, host and port, without a slash at the end."""
+        return f"http://127.0.0.1:{self._server.port}"
+
+    @property
+    def calls(self) -> list[Recorded]:
+        """The recorded calls, oldest first."""
+        return list(self._calls)
+
+    @property
+    def count(self) -> int:
+        """How many calls arrived."""
+        return self.counts.total()
+
+    def script(self, fault: Fault, times: int = 1) -> None:
+        """The next `times` calls get this fault, after those already scripted."""
+        self._script.extend([fault] * times)
+
+    def when(self, text: str, fault: Fault) -> None:
+        """Every call whose query or URL contains the text gets this fault. A script comes first."""
+        self._when[text] = fault
+
+    def always(self, fault: Fault) -> None:
+        """Every call that neither a script nor a text decides gets this fault."""
+        self._always = fault
+
+    def recover(self) -> None:
+        """Forget every fault and the delay; the calls stay counted."""
+        self._script.clear()
+        self._when.clear()
+        self._always = NO_FAULT
+        self.delay_s = 0.0
+
+    def clear(self) -> None:
+        """Forget the calls too."""
+        self.recover()
+        self._calls.clear()
+        self.counts.clear()
+
+    # --- for subclasses -------------------------------------------------------------------------------------
+
+    def respond(self, request: Request, body: Any) -> Answer:
+        """The proper answer; `body` is the request's JSON, `None` if there is none or it cannot be read."""
+        raise NotImplementedError
+
+    def error(self, request: Request, fault: Fault) -> Answer:
+        """The documented error for `fault.code`."""
+        raise NotImplementedError
+
+    def vary(self, answer: Answer, name: str, body: Any) -> Answer:
+        """The proper answer in another of its known forms."""
+        raise NotImplementedError
+
+    def texts(self, request: Request, body: Any) -> str:
+        """What `when` looks at."""
+        return str(body.get("query") or body.get("urls") or "") if isinstance(body, Mapping) else ""
+
+    # --- serving --------------------------------------------------------------------------------------------
+
+    async def _handle(self, request: Request, wire: Wire) -> None:
+        if request.path.startswith("/_control"):
+            wire.send(self._control(request))
+            return
+        body = _json(request.body)
+        self.counts[request.path] += 1
+        self._calls.append(
+            Recorded(
+                method=request.method,
+                path=request.path,
+                query=request.query,
+                headers=request.headers,
+                json=body,
+                at=time.monotonic(),
+            )
+        )
+        fault = self._fault(request, body)
+        delay_s = self.delay_s + fault.delay_s
+        if delay_s:
+            await asyncio.sleep(delay_s)
+        await self._misbehave(fault, request, body, wire)
+
+    def _fault(self, request: Request, body: Any) -> Fault:
+        if self._script:
+            return self._script.popleft()
+        if self._when:
+            texts = self.texts(request, body)
+            for text, fault in self._when.items():
+                if text in texts:
+                    return fault
+        return self._always
+
+    async def _misbehave(self, fault: Fault, request: Request, body: Any, wire: Wire) -> None:
+        if fault.kind == "hang":
+            await wire.hang()
+        elif fault.kind == "reset":
+            wire.reset()
+        elif fault.kind in ("close", "garbage"):
+            wire.close(GARBAGE if fault.kind == "garbage" else b"")
+        else:
+            answer = self._answer(fault, request, body)
+            encoded = answer.encode()
+            half = encoded[: len(encoded) - max(len(answer.body) // 2, 1)]
+            if fault.kind == "cut":
+                await wire.reset_after(half)
+            elif fault.kind == "truncate":
+                wire.close(half)
+            elif fault.kind == "drip":
+                await wire.drip(answer, fault.interval_s)
+            else:
+                wire.send(answer)
+
+    def _answer(self, fault: Fault, request: Request, body: Any) -> Answer:
+        if fault.kind == "status":
+            answer = self.error(request, fault)
+            if fault.retry_after is not None:
+                headers = {**answer.headers, "Retry-After": fault.retry_after}
+                answer = msgspec.structs.replace(answer, headers=headers)
+            return answer
+        if fault.kind == "body":
+            headers = {"Content-Type": fault.content_type}
+            if fault.set_cookie:
+                headers["Set-Cookie"] = fault.set_cookie
+            return Answer(status=fault.code, headers=headers, body=fault.text.encode())
+        answer = self.respond(request, body)
+        if fault.kind == "variant":
+            if fault.variant_name not in self.VARIANTS:
+                raise ValueError(f"{type(self).__name__} has no variant {fault.variant_name!r}")
+            return self.vary(answer, fault.variant_name, body) if answer.status == 200 else answer
+        return answer
+
+    def _control(self, request: Request) -> Answer:
+        if request.method == "GET":
+            calls = self.calls if request.path == "/_control/calls" else []
+            return json_answer({**self._tally(), "calls": calls})
+        try:
+            self._obey(msgspec.json.decode(request.body, type=Orders))
+        except msgspec.DecodeError as error:
+            return json_answer({"error": str(error)}, status=400)
+        return json_answer(self._tally())
+
+    def _tally(self) -> dict[str, Any]:
+        return {"count": self.count, "by_path": dict(self.counts)}
+
+    def _obey(self, orders: Orders) -> None:
+        if orders.clear:
+            self.clear()
+        if orders.delay_s is not None:
+            self.delay_s = orders.delay_s
+        if orders.always is not None:
+            self._always = orders.always
+        self._script.extend(orders.script)
+        self._when.update(orders.when)
+
+
+def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] = JSON) -> Answer:
+    """An answer with a JSON body."""
+    return Answer(status=status, headers=dict(headers), body=msgspec.json.encode(value))
+
+
+def html_answer(status: int) -> Answer:
+    """The page of a balancer in front of an upstream that is not there."""
+    page = f"<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>"
+    return Answer(status=status, headers={"Content-Type": "text/html"}, body=page.encode())
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body) if body else None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def run(simulator: type[Simulator]) -> None:
+    """Serve from the command line until killed; the first line printed is the URL."""
+    parser = argparse.ArgumentParser(description=simulator.__doc__)
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--delay-ms", type=float, default=0.0, help="before each answer")
+    options = parser.parse_args()
+
+    async def serve() -> None:
+        async with simulator(delay_s=options.delay_ms / 1000, port=options.port) as server:
+            sys.stdout.write(f"{server.base_url}\n")
+            sys.stdout.flush()
+            await asyncio.Event().wait()
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve())

@@ -1,0 +1,451 @@
+"""Tavily, simulated: search, extract and usage as its contract describes them, with every documented error.
+
+Checks come in the order the real service is believed to use: key (401), shape of the JSON (422), values
+(400), quota (432 or 433), rate (429). Generated results follow from the query alone, so that the same query
+always gives the same answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Any
+
+import msgspec
+from typing_extensions import override
+
+from orchestrator.countries import COUNTRIES
+from tests.support.generated import hosts_for, page_text, seed_of, sentence, title_for
+from tests.support.http_server import Answer, Request
+from tests.support.rate_window import RateWindow
+from tests.support.simulator import Fault, Simulator, html_answer, json_answer, run
+
+MESSAGES = {
+    400: "Invalid request.",
+    401: "Unauthorized: missing or invalid API key.",
+    403: "[403] URL is not supported",
+    404: "Research task not found",
+    429: "Your request has been blocked due to excessive requests. Please reduce rate of requests.",
+    432: (
+        "This request exceeds your plan's set usage limit. "
+        "Please upgrade your plan or contact support@tavily.com"
+    ),
+    433: (
+        "This request exceeds the pay-as-you-go limit. You can increase your limit on the Tavily dashboard."
+    ),
+    500: "Internal Server Error",
+}
+"""The documented texts; clients show them."""
+
+TYPES: dict[str, tuple[type, ...]] = {
+    "query": (str,),
+    "search_depth": (str,),
+    "topic": (str,),
+    "time_range": (str,),
+    "start_date": (str,),
+    "end_date": (str,),
+    "country": (str,),
+    "extract_depth": (str,),
+    "format": (str,),
+    "max_results": (int,),
+    "chunks_per_source": (int,),
+    "days": (int,),
+    "include_answer": (bool, str),
+    "include_raw_content": (bool, str),
+    "include_images": (bool,),
+    "include_image_descriptions": (bool,),
+    "include_favicon": (bool,),
+    "include_usage": (bool,),
+    "auto_parameters": (bool,),
+    "include_domains": (list,),
+    "exclude_domains": (list,),
+    "urls": (str, list),
+    "timeout": (int, float),
+}
+"""JSON types of the fields that are checked; null is always accepted, unknown fields are ignored."""
+
+CHOICES = {
+    "topic": (("general", "news", "finance"), "Invalid topic. Must be 'general', 'news', or 'finance'"),
+    "search_depth": (
+        ("basic", "advanced", "fast", "ultra-fast"),
+        "Invalid search depth. Must be 'basic' or 'advanced'.",
+    ),
+    "time_range": (("day", "week", "month", "year", "d", "w", "m", "y"), "Invalid time range."),
+    "include_answer": (
+        (True, False, "basic", "advanced"),
+        "Invalid value for include_answer. Must be True, False, 'basic', or 'advanced'.",
+    ),
+    "country": (
+        frozenset(COUNTRIES),
+        (
+            "Invalid country. Must be a valid country name from the list of supported countries "
+            "(https://docs.tavily.com/documentation/api-reference/endpoint/search)."
+        ),
+    ),
+}
+
+DOMAINS_MAX = {"include_domains": 300, "exclude_domains": 150}
+STRICT_MODES = frozenset({"filter", "restrict"})
+
+
+class TavilySimulator(Simulator):
+    """Tavily's API on a port of its own.
+
+    `credits_limit` is the quota, after which calls get `quota_status` (432 or 433); `calls_per_minute` the
+    rate, after which they get 429 with `Retry-After`; both `None` for none. `is_rate_first` swaps these two
+    checks. A URL whose path contains `gone` cannot be extracted.
+    """
+
+    api_key = "tvly-simulated"
+    VARIANTS = frozenset(
+        {
+            *("empty", "string_response_time", "images_null", "images_strings", "images_objects"),
+            *("unknown_fields", "missing_fields", "no_usage", "null_results", "off_list_hosts", "too_many"),
+        }
+    )
+
+    def __init__(
+        self,
+        *,
+        delay_s: float = 0.0,
+        port: int = 0,
+        credits_limit: int | None = None,
+        quota_status: int = 432,
+        calls_per_minute: int | None = None,
+        is_rate_first: bool = False,
+    ) -> None:
+        super().__init__(delay_s=delay_s, port=port)
+        self.credits_limit = credits_limit
+        self.quota_status = quota_status
+        self.is_rate_first = is_rate_first
+        self.search_credits = 0
+        """Credits spent on searches."""
+        self.pages_extracted = {"basic": 0, "advanced": 0}
+        """Pages read; every fifth of a depth costs 1 or 2 credits."""
+        self._rate = RateWindow(calls_per_minute)
+
+    @property
+    def extract_credits(self) -> int:
+        """Credits spent on extracts."""
+        return self.pages_extracted["basic"] // 5 + 2 * (self.pages_extracted["advanced"] // 5)
+
+    @property
+    def credits_used(self) -> int:
+        """All credits spent."""
+        return self.search_credits + self.extract_credits
+
+    @override
+    def respond(self, request: Request, body: Any) -> Answer:
+        path = re.sub("/+", "/", request.path)
+        if path not in ("/search", "/extract", "/usage"):
+            return json_answer({"detail": "Not Found"}, 404)
+        if request.method != ("GET" if path == "/usage" else "POST"):
+            return json_answer({"detail": "Method Not Allowed"}, 405)
+        if not self._is_known(request, body):
+            return self.error(request, Fault.status(401))
+        if path == "/usage":
+            return json_answer(self._usage())
+        refusal = _shape_error(path, body) or _value_error(path, body) or self._limits(request)
+        if refusal is not None:
+            return refusal
+        return self._search(body) if path == "/search" else self._extract(body)
+
+    @override
+    def error(self, request: Request, fault: Fault) -> Answer:
+        if fault.shape == "empty":
+            return Answer(status=fault.code)
+        if fault.shape == "html" or (fault.shape == "normal" and fault.code in (502, 503, 504)):
+            return html_answer(fault.code)
+        if fault.code == 422 and fault.shape == "normal":
+            return _type_error("query", "Input should be a valid string", 7)
+        text = fault.text or MESSAGES.get(fault.code, "Internal Server Error")
+        shapes: dict[str, Any] = {
+            "normal": {"detail": {"error": text}},
+            "flat": {"error": text},
+            "string": {"detail": text},
+            "list": {"detail": [text]},
+            "absent": {},
+        }
+        return json_answer(shapes[fault.shape], fault.code)
+
+    @override
+    def vary(self, answer: Answer, name: str, body: Any) -> Answer:
+        content = msgspec.json.decode(answer.body)
+        _vary(content, name)
+        return json_answer(content)
+
+    def _is_known(self, request: Request, body: Any) -> bool:
+        """The header decides; the historic `api_key` of the body counts only without one."""
+        header = request.headers.get("authorization")
+        if header is not None:
+            return header.removeprefix("Bearer ") in self.keys
+        return isinstance(body, Mapping) and body.get("api_key") in self.keys
+
+    def _limits(self, request: Request) -> Answer | None:
+        checks = [self._quota, self._rate_limit]
+        for check in reversed(checks) if self.is_rate_first else checks:
+            refusal = check(request)
+            if refusal is not None:
+                return refusal
+        return None
+
+    def _quota(self, request: Request) -> Answer | None:
+        if self.credits_limit is None or self.credits_used < self.credits_limit:
+            return None
+        return self.error(request, Fault.status(self.quota_status))
+
+    def _rate_limit(self, request: Request) -> Answer | None:
+        wait_s = self._rate.hit()
+        if not wait_s:
+            return None
+        refusal = self.error(request, Fault.status(429))
+        return msgspec.structs.replace(refusal, headers={**refusal.headers, "Retry-After": str(wait_s)})
+
+    def _search(self, body: Mapping[str, Any]) -> Answer:
+        credit_count = 2 if body.get("search_depth") == "advanced" else 1
+        self.search_credits += credit_count
+        content: dict[str, Any] = {
+            "query": body["query"],
+            "follow_up_questions": None,
+            "answer": sentence(body["query"]) if body.get("include_answer") else None,
+            "images": _images(body),
+            "results": list(_results(body)),
+            "response_time": 0.42,
+            "request_id": _request_id(seed_of(body["query"])),
+        }
+        if body.get("auto_parameters"):
+            content["auto_parameters"] = {"topic": "general"}
+        if body.get("include_usage"):
+            content["usage"] = {"credits": credit_count}
+        return json_answer(content)
+
+    def _extract(self, body: Mapping[str, Any]) -> Answer:
+        urls = [body["urls"]] if isinstance(body["urls"], str) else body["urls"]
+        before = self.extract_credits
+        results, failed = [], []
+        for url in urls:
+            if "gone" in url:
+                failed.append({"url": url, "error": "Failed to fetch url"})
+                continue
+            self.pages_extracted[body.get("extract_depth") or "basic"] += 1
+            results.append(_page(url, body))
+        content: dict[str, Any] = {
+            "results": results,
+            "failed_results": failed,
+            "response_time": 0.84,
+            "request_id": _request_id(seed_of(" ".join(urls))),
+        }
+        if body.get("include_usage"):
+            content["usage"] = {"credits": self.extract_credits - before}
+        return json_answer(content)
+
+    def _usage(self) -> dict[str, Any]:
+        spent = {
+            "search_usage": self.search_credits,
+            "extract_usage": self.extract_credits,
+            "crawl_usage": 0,
+            "map_usage": 0,
+            "research_usage": 0,
+        }
+        account = {
+            "current_plan": "Bootstrap",
+            "plan_usage": self.credits_used,
+            "plan_limit": self.credits_limit,
+            "paygo_usage": 0,
+            "paygo_limit": None,
+        }
+        return {
+            "key": {"usage": self.credits_used, "limit": self.credits_limit, **spent},
+            "account": account | spent,
+        }
+
+
+# --- answers ------------------------------------------------------------------------------------------------
+
+
+def _results(body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    query, seed = body["query"], seed_of(body["query"])
+    is_dated = body.get("topic") == "news" or body.get("include_published_date")
+    count = min(5 if body.get("max_results") is None else body["max_results"], 20)
+    for number, host in enumerate(_hosts(body, count)):
+        result: dict[str, Any] = {
+            "id": f"{seed % 0xFFFFFF:06x}-{number:02d}",
+            "title": title_for(query, host),
+            "url": f"https://{host}/{number}/{seed:08x}",
+            "content": f"{sentence(query, number)} [...] {sentence(query, number + 1)}",
+            "score": round(0.92 - 0.03 * number, 4),
+            "raw_content": None,
+        }
+        # One page could not be read, as happens.
+        if body.get("include_raw_content") and number != 1:
+            result["raw_content"] = page_text(query, host)
+        if is_dated:
+            result["published_date"] = "2026-11-10" if number == 1 else "Tue, 10 Nov 2026 17:00:00 GMT"
+        if body.get("include_favicon"):
+            result["favicon"] = f"https://{host}/favicon.ico"
+        if body.get("include_images"):
+            result["images"] = _images(body)
+        yield result
+
+
+def _hosts(body: Mapping[str, Any], count: int) -> list[str]:
+    """The listed hosts, and one that is not on the list unless a strict mode is asked for."""
+    listed = [domain.removeprefix("*.").partition("/")[0] for domain in body.get("include_domains") or ()]
+    excluded = set(body.get("exclude_domains") or ())
+    hosts = hosts_for(body["query"], count + len(excluded))
+    if listed:
+        strays = [] if body.get("include_domains_mode") in STRICT_MODES else hosts[:1]
+        hosts = [*(listed * count)[: count - len(strays)], *strays]
+    return [host for host in hosts if host not in excluded][:count]
+
+
+def _images(body: Mapping[str, Any]) -> list[Any]:
+    if not body.get("include_images"):
+        return []
+    urls = [f"https://{host}/image.png" for host in hosts_for(body["query"], 2)]
+    if body.get("include_image_descriptions"):
+        return [{"url": url, "description": sentence(body["query"])} for url in urls]
+    return urls
+
+
+def _page(url: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    text = page_text(body.get("query") or "page", url)
+    page: dict[str, Any] = {
+        "url": url,
+        "title": title_for("Page", url),
+        "raw_content": text.replace("# ", "") if body.get("format") == "text" else text,
+    }
+    page["images"] = [f"{url}/image.png"] if body.get("include_images") else []
+    if body.get("include_favicon"):
+        page["favicon"] = f"{url}/favicon.ico"
+    return page
+
+
+def _request_id(seed: int) -> str:
+    return f"{seed:08x}-0000-4000-8000-{seed:012x}"
+
+
+def _vary(content: dict[str, Any], name: str) -> None:
+    """Change a good answer into one of its known other forms."""
+    image = "https://images.example/1.png"
+    changes: dict[str, dict[str, Any]] = {
+        "empty": {"results": []},
+        "null_results": {"results": None},
+        "string_response_time": {"response_time": "1.67"},
+        "images_null": {"images": None},
+        "images_strings": {"images": [image]},
+        "images_objects": {"images": [{"url": image, "description": "A harbour."}]},
+        "unknown_fields": {
+            "brand_new": {"deep": [1]},
+            "results": [r | {"new": 1} for r in content["results"]],
+        },
+        "missing_fields": {
+            "results": [{"url": r["url"]} for r in content["results"]] + [{"title": "No URL"}]
+        },
+        "off_list_hosts": {"results": [r | {"url": "https://stray.example/x"} for r in content["results"]]},
+        "too_many": {"results": content["results"] * 5},
+    }
+    content.update(changes.get(name, {}))
+    if name == "no_usage":
+        content.pop("usage", None)
+
+
+# --- refusals -----------------------------------------------------------------------------------------------
+
+
+def _shape_error(path: str, body: Any) -> Answer | None:
+    """422 for what is not an object, lacks its required field or has a wrong JSON type."""
+    if not isinstance(body, Mapping):
+        return _type_error("", "Input should be a valid dictionary or object to extract fields from", body)
+    required = "query" if path == "/search" else "urls"
+    if body.get(required) is None:
+        return _type_error(required, "Field required", dict(body), "missing")
+    for name, types in TYPES.items():
+        value = body.get(name)
+        is_stray_bool = isinstance(value, bool) and bool not in types
+        if value is not None and (is_stray_bool or not isinstance(value, types)):
+            return _type_error(name, f"Input should be a valid {types[0].__name__}", value)
+    for name in ("include_domains", "exclude_domains", "urls"):
+        for number, item in enumerate(body.get(name) or ()):
+            if not isinstance(item, str):
+                return _type_error(name, "Input should be a valid string", item, number=number)
+    if body.get("chunks_per_source") == 0:
+        return _type_error(
+            "chunks_per_source", "Input should be greater than or equal to 1", 0, "greater_than_equal"
+        )
+    return None
+
+
+def _type_error(
+    name: str, message: str, value: Any, kind: str = "string_type", number: int | None = None
+) -> Answer:
+    place = ["body", *([name] if name else []), *([] if number is None else [number])]
+    return json_answer({"detail": [{"type": kind, "loc": place, "msg": message, "input": value}]}, 422)
+
+
+def _value_error(path: str, body: Mapping[str, Any]) -> Answer | None:
+    """400 for values outside of their range."""
+    checks = _search_faults(body) if path == "/search" else _extract_faults(body)
+    text = next(checks, None)
+    return None if text is None else json_answer({"detail": {"error": text}}, 400)
+
+
+def _search_faults(body: Mapping[str, Any]) -> Iterator[str]:
+    length = len(body["query"])
+    if length == 0:
+        yield "Query is missing."
+    if length == 1:
+        yield "Query is too short. Min query length is 2 characters."
+    if length > 400:
+        yield "Query is too long. Max query length is 400 characters."
+    for name, (values, text) in CHOICES.items():
+        if body.get(name) is not None and body[name] not in values:
+            yield text
+    if (body.get("max_results") or 0) < 0:
+        yield "Invalid max results."
+    yield from _window_faults(body)
+    yield from _domain_faults(body)
+
+
+def _window_faults(body: Mapping[str, Any]) -> Iterator[str]:
+    days = [body[name] for name in ("start_date", "end_date") if body.get(name) is not None]
+    for day in days:
+        if not _is_day(day):
+            yield f"Invalid date format. Expected YYYY-MM-DD, got: {day}"
+    if len(days) == 2 and days[0] > days[1]:
+        yield "start_date cannot be after end_date"
+    if days and body.get("time_range") is not None:
+        yield "When time_range is set, start_date or end_date cannot be set"
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _domain_faults(body: Mapping[str, Any]) -> Iterator[str]:
+    for name, most in DOMAINS_MAX.items():
+        domains = body.get(name) or []
+        if len(domains) > most:
+            yield f"Invalid value for {name}. Max {most} domains are allowed."
+        if domains and not any("." in domain for domain in domains):
+            yield (
+                f"All domains in {name} are invalid: {domains}. Domains must have a valid suffix "
+                "(e.g., 'tavily.com' instead of 'tavily')."
+            )
+
+
+def _extract_faults(body: Mapping[str, Any]) -> Iterator[str]:
+    if not isinstance(body["urls"], str) and len(body["urls"]) > 20:
+        yield "Max 20 URLs are allowed."
+    if body.get("extract_depth") not in (None, "basic", "advanced"):
+        yield "Invalid extract depth. Must be 'basic' or 'advanced'."
+    if body.get("format") not in (None, "markdown", "text"):
+        yield "Invalid format. Must be 'markdown' or 'text'."
+
+
+if __name__ == "__main__":
+    run(TavilySimulator)

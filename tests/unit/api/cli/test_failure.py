@@ -1,0 +1,57 @@
+"""Failures as sentences and exit codes."""
+
+from __future__ import annotations
+
+import pytest
+
+from api.cli.failure import CommandError, explain
+from orchestrator import errors
+
+
+def subclasses(kind: type[Exception]) -> list[type[Exception]]:
+    """The class and everything below it."""
+    return [kind, *(found for child in kind.__subclasses__() for found in subclasses(child))]
+
+
+@pytest.mark.parametrize("kind", subclasses(errors.GatewayError), ids=lambda kind: kind.__name__)
+def test_every_error_of_the_gateway_has_a_sentence(kind):
+    """No error of the tree is unexpected, and its message is what a person reads."""
+    error = kind.__new__(kind)
+    errors.GatewayError.__init__(error, "It broke.")
+
+    failure = explain(error)
+
+    assert failure.sentence == "It broke."
+    assert failure.exit_code == (2 if kind is errors.InvalidRequest else 1)
+
+
+def test_all_failed_leads_to_the_doctor():
+    """When no provider answered, the next step is to ask each of them, not just to wait."""
+    failure = explain(
+        errors.AllProvidersFailed("No provider (tavily: http_500).", attempts=(), retry_after_s=1)
+    )
+
+    assert failure.sentence == "No provider (tavily: http_500)."
+    assert "amos doctor --online" in failure.next_step
+
+
+def test_waiting_is_the_next_step_where_it_helps():
+    """An error that knows when to come back says so instead of anything else."""
+    failure = explain(errors.RateLimited("Too many calls.", retry_after_s=3.4))
+
+    assert failure.next_step == "Try again in 3 s."
+
+
+def test_a_commands_own_failure_keeps_its_code():
+    """A command chooses sentence, next step and exit code."""
+    failure = explain(CommandError("No.", "Do this.", exit_code=2))
+
+    assert failure == ("No.", "Do this.", 2)
+
+
+def test_a_fault_of_the_program_is_admitted():
+    """Anything else is called unexpected, with its kind and how to see more, and no traceback."""
+    failure = explain(ValueError("bad"))
+    assert failure.sentence == "Unexpected error, ValueError: bad."
+    assert "AMOS_LOG_LEVEL=debug" in failure.next_step
+    assert failure.exit_code == 1

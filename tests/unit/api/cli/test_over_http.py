@@ -1,0 +1,124 @@
+"""The way to a server: what its errors say, and what is not its address."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+
+from api.cli.failure import CommandError
+from api.cli.over_http import HttpConnection, error_text, open_client
+
+
+def connection(handler) -> HttpConnection:
+    """A connection to a server that answers with what `handler` returns."""
+    return HttpConnection(
+        httpx.AsyncClient(base_url="http://amos.example/gw", transport=httpx.MockTransport(handler))
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"detail": {"error": "Query is missing."}}, "Query is missing."),
+        ({"type": "about:blank", "detail": "No such execution."}, "No such execution."),
+        (
+            {"detail": [{"loc": ["body", "urls", 0], "msg": "not a string"}, {"msg": "x"}]},
+            "urls.0: not a string; request: x",
+        ),
+        ({"detail": 7}, ""),
+        ([], ""),
+    ],
+)
+def test_every_error_body_of_ours_has_a_sentence(body, sentence):
+    """Tavily's envelope, problem details and the list of wrong fields are read; anything else says nothing."""
+    assert error_text(json.dumps(body).encode()) == sentence
+
+
+async def test_a_search_is_a_post_below_the_prefix():
+    """The body goes to search below the given address, and --no-cache becomes the header that asks for it."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert (request.method, str(request.url)) == ("POST", "http://amos.example/gw/search")
+        assert request.headers["Cache-Control"] == "no-cache"
+        return httpx.Response(200, content=request.content)
+
+    answer = await connection(handler).search({"query": "tide"}, no_cache=True)
+
+    assert json.loads(answer) == {"query": "tide"}
+
+
+async def test_an_execution_id_cannot_leave_its_path():
+    """What is not a plain id is quoted, so that it stays one part of the path."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert request.url.raw_path == b"/gw/executions/..%2Fhealth"
+        return httpx.Response(404, json={"detail": "No such execution."})
+
+    with pytest.raises(CommandError, match=r"No such execution\."):
+        await connection(handler).execution("../health")
+
+
+@pytest.mark.parametrize(("status", "exit_code"), [(400, 2), (422, 2), (401, 1), (432, 1), (500, 1)])
+async def test_a_refusal_becomes_an_exit_code(status, exit_code):
+    """A wrong request is a usage error, every other refusal a failure; the server's sentence is kept."""
+    asking = connection(lambda _: httpx.Response(status, json={"detail": {"error": "No."}}))
+
+    with pytest.raises(CommandError) as caught:
+        await asking.search({}, no_cache=False)
+
+    assert caught.value.failure.sentence == "No."
+    assert caught.value.failure.exit_code == exit_code
+
+
+async def test_retry_after_is_the_next_step():
+    """When the server says how long to wait, so do we."""
+    asking = connection(lambda _: httpx.Response(429, headers={"Retry-After": "7"}, text="slow"))
+
+    with pytest.raises(CommandError) as caught:
+        await asking.search({}, no_cache=False)
+
+    assert caught.value.failure[:2] == ("HTTP 429 Too Many Requests", "Try again in 7 s.")
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ReadTimeout, httpx.RemoteProtocolError])
+async def test_every_transport_failure_is_a_sentence(error):
+    """No answer, a late one and a broken one all name the server and what to do."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        raise error("internal words")
+
+    with pytest.raises(CommandError) as caught:
+        await connection(handler).search({}, no_cache=False)
+
+    assert "http://amos.example/gw" in caught.value.failure.sentence
+    assert "internal words" not in caught.value.failure.sentence
+    assert caught.value.failure.next_step
+
+
+@pytest.mark.parametrize(
+    "response", [httpx.Response(200, text="<html>"), httpx.Response(302, headers={"Location": "/x"})]
+)
+async def test_another_servers_answer_is_recognised(response):
+    """A page or a redirection is no answer of AMOS, and the address is what to check."""
+    with pytest.raises(CommandError) as caught:
+        await connection(lambda _: response).search({}, no_cache=False)
+
+    assert caught.value.failure.next_step == "Check the address given with --url."
+
+
+@pytest.mark.parametrize("url", ["ftp://a.example", "http://", "http://a.example:port"])
+async def test_what_is_no_address_is_a_usage_error(url):
+    """Only http and https addresses are taken."""
+    with pytest.raises(CommandError) as caught:
+        async with open_client(url):
+            raise AssertionError("not reached")
+
+    assert caught.value.failure.exit_code == 2
+
+
+async def test_an_address_may_leave_out_http():
+    """localhost:8000 means http://localhost:8000."""
+    async with open_client("localhost:8000") as client:
+        assert isinstance(client, HttpConnection)
