@@ -48,8 +48,7 @@ def hypercorn_config(fd: int) -> Config:
     config.graceful_timeout = GRACE_S
     config.include_server_header = False
     config.accesslog = None
-    config.errorlog = logging.getLogger("amos.hypercorn")
-    config.loglevel = "WARNING"
+    config.errorlog = logging.getLogger("hypercorn.error")
     return config
 
 

@@ -22,7 +22,10 @@ EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line (`sys.argv` if `None`) and return its exit code: 0, 1 failed, 2 usage, 130 Ctrl-C."""
+    """Run one command line, `sys.argv` if `None`, and return its exit code.
+
+    0 means done, 1 failed, 2 that the command line is wrong, 130 Ctrl-C.
+    """
     try:
         # Imported here so that Ctrl-C during the imports already ends quietly.
         from api.cli.app import run  # noqa: PLC0415

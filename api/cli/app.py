@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="amos",
     help="AMOS, a search gateway: it falls back when a provider fails, does not pay twice, and says why.",
-    epilog="Try: amos search circuit breaker. With a server running: amos search --url http://127.0.0.1:8000 ...",
+    epilog="Try: amos search circuit breaker. With a server running: amos search --url 127.0.0.1:8000 ...",
     invoke_without_command=True,
     # Plain help: importing rich for its panels would take twice as long as all the rest of `amos --help`.
     rich_markup_mode=None,

@@ -30,8 +30,9 @@ class Question(NamedTuple):
 async def ask_all(questions: Sequence[Question], view: View, *, url: str | None, as_json: bool) -> int:
     """Ask the questions in order and print the answers, as JSON lines or for people; returns the exit code.
 
-    The failure of a single question is raised, once the connection has closed in good order. Of several questions a failed one does not stop the others: it is told on stderr,
-    and in JSON it is a line of its own, so that answers and questions can be matched by their order.
+    The failure of a single question is raised, once the connection has closed in good order. Of several
+    questions a failed one does not stop the others: it is told on stderr, and in JSON it is a line of its
+    own, so that answers and questions can be matched by their order.
     """
     exit_code = 0
     refused: GatewayError | CommandError | None = None

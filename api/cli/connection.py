@@ -1,7 +1,7 @@
 """A gateway to ask, wherever it runs: in this process, or behind `--url` on a server.
 
-Both ways speak Tavily's format as the server does, so that a command has one shape of answer to show and `--json`
-prints the same from either.
+Both ways speak Tavily's format as the server does, so that a command has one shape of answer to show and
+`--json` prints the same from either.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Connection(Protocol):
         """The JSON answer to an extract given as a Tavily request body."""
 
     async def report(self, name: str, parameters: dict[str, str]) -> bytes:
-        """The JSON report `name` with the query parameters `since`, `until`, `by`; absent ones have defaults."""
+        """The JSON report `name` with the parameters `since`, `until`, `by`; absent ones have defaults."""
 
     async def execution(self, execution_id: str) -> bytes:
         """The JSON account of one execution. Raises NotFound."""

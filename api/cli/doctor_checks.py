@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -24,7 +25,10 @@ DISK_FREE_BYTES_MIN = 100_000_000
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing looked at. `status` is `ok`, `warning` or `failure`; `next_step` is `""` when nothing is to be done."""
+    """One thing looked at.
+
+    `status` is `ok`, `warning` or `failure`; `next_step` is `""` when nothing is to be done.
+    """
 
     name: str
     status: str
@@ -119,8 +123,23 @@ def check_recorder(*, is_running: bool, backlog_bytes: int, backlog_bytes_max: i
     return Finding(name="recorder", status=OK, detail="not running, nothing waits in the journal")
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds the lock file, as a recorder does its data folder's."""
+    try:
+        with path.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def check_schema(current: str | None, newest: str, database: str) -> Finding:
-    """Whether the database has the tables this version works with; `current` is `None` if there is no database yet."""
+    """Whether the database has the tables this version works with.
+
+    `current` is `None` when there is no database yet, `""` when there is one without a schema of ours.
+    """
     if current is None:
         return Finding(name="database", status=OK, detail=f"{database} will be made by the first use")
     if current == newest:
@@ -128,6 +147,6 @@ def check_schema(current: str | None, newest: str, database: str) -> Finding:
     return Finding(
         name="database",
         status=FAILURE,
-        detail=f"{database} has schema {current or 'of none of our versions'}, this version needs {newest}",
+        detail=f"{database} has schema {current or 'of no version of AMOS'}, this version needs {newest}",
         next_step="`amos db upgrade` brings it up to date.",
     )

@@ -25,7 +25,9 @@ POLL_S = 0.5
 BATCH_FRAMES = 500
 """chosen: frames read at once; a few hundred kilobytes."""
 
-TailLines = Annotated[int, typer.Option("-n", "--lines", min=0, help="Begin with this many of the last events.")]
+TailLines = Annotated[
+    int, typer.Option("-n", "--lines", min=0, help="Begin with this many of the last events.")
+]
 
 
 @app.command()
@@ -44,10 +46,13 @@ def show(
 
 @app.command()
 def tail(
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with new events until Ctrl-C.")] = False,
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", help="Go on with new events until Ctrl-C.")
+    ] = False,
     lines: TailLines = 20,
     type_: Annotated[
-        str, typer.Option("--type", metavar="TYPE", help="Only this type, or part of one: attempt, cache.hit.")
+        str,
+        typer.Option("--type", metavar="TYPE", help="Only this type, or part of one: attempt, cache.hit."),
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -70,8 +75,9 @@ class Line(NamedTuple):
 
 
 def matches(type_name: str, wanted: str) -> bool:
-    """Whether the type name has the wanted parts in a row: `attempt` and `attempt.failed` fit both
-    `amos.attempt.failed.v1`, and `hit` does not fit `hitch`. `""` fits all.
+    """Whether the type name has the wanted parts in a row; `""` fits every type.
+
+    `attempt` and `attempt.failed` both fit `amos.attempt.failed.v1`; `fail` does not.
     """
     return not wanted or f".{wanted.strip('.').lower()}." in f".{type_name}."
 

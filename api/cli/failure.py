@@ -1,4 +1,4 @@
-"""How a failure reads at a terminal: one sentence that says what is wrong, what to do next, and the exit code."""
+"""How a failure reads at a terminal: what is wrong, in one sentence, what to do next, and the exit code."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _NEXT_STEPS: tuple[tuple[type[errors.GatewayError], str], ...] = (
     (errors.StorageError, "`amos doctor` checks the data folder, the database and the disk."),
     (errors.SettingsError, "Correct the environment or .env; .env.example explains every setting."),
 )
-"""What helps against which error; the first class that fits counts, so the special stands before the general."""
+"""What helps against which error; the first class that fits counts, so the special come first."""
 
 
 def explain(error: Exception) -> Failure:

@@ -1,4 +1,4 @@
-"""The connection to a gateway in this process, on the data folder: no server has to run, and one may run beside it.
+"""The connection to a gateway in this process, on the data folder; a server may run beside it, or none.
 
 Each part is opened when it is first needed: a report reads the database and starts no gateway.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -101,14 +101,16 @@ async def open_gateway() -> AsyncIterator[InProcess]:
 
 @asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[AsyncEngine]:
-    """The database, to be read, with all in it that was recorded: what no recorder has drained yet is drained first.
+    """The database, to be read, made if there is none.
 
-    Raises EventLogUnavailable.
+    What was recorded and no recorder has brought there yet is brought there first. Raises EventLogUnavailable.
     """
-    from storage.recorder_process import drain  # noqa: PLC0415
+    from storage.recorder_process import RecorderBusy, RecorderLoop  # noqa: PLC0415
     from storage.sql_engine import open_engine  # noqa: PLC0415
 
-    await drain(settings.data_dir, settings.database_url)
+    with suppress(RecorderBusy):
+        async with RecorderLoop(settings.data_dir, settings.database_url) as recorder:
+            await recorder.drain()
     engine = open_engine(settings.database_url)
     try:
         yield engine

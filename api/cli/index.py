@@ -13,8 +13,7 @@ from api.cli.failure import CommandError
 from api.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from api.settings import Settings
     from orchestrator.providers.local_scan import IndexReport
 
 SKIPPED_SHOWN_MAX = 10
@@ -24,7 +23,9 @@ SKIPPED_SHOWN_MAX = 10
 def index(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH]...", help="Folders of Markdown, text and HTML. [default: AMOS_LOCAL_PATHS]"),
+        typer.Argument(
+            metavar="[PATH]...", help="Folders of Markdown, text and HTML. [default: AMOS_LOCAL_PATHS]"
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -35,18 +36,21 @@ def index(
     folders = paths or list(settings.local_folders)
     if not folders:
         raise CommandError("There is no folder to index.", "Name one, or set AMOS_LOCAL_PATHS.")
-    report = asyncio.run(_index(folders, settings.data_dir))
+    alone = settings.model_copy(update={"providers": ("local",), "local_paths": tuple(folders)})
+    report = asyncio.run(_index(alone))
     _show(report, as_json=as_json)
     searched = {folder.resolve() for folder in settings.local_folders}
     if any(path.expanduser().resolve() not in searched for path in folders):
         output.message("To search these folders, name them in AMOS_LOCAL_PATHS.")
 
 
-async def _index(folders: Sequence[Path], data_dir: Path) -> IndexReport:
+async def _index(settings: Settings) -> IndexReport:
+    from api.composition import providers  # noqa: PLC0415
     from orchestrator.clock import SystemClock  # noqa: PLC0415
     from orchestrator.providers.local import Local  # noqa: PLC0415
 
-    local = Local(folders, data_dir / "local.db", SystemClock())
+    (local,) = providers(settings, SystemClock()).providers
+    assert isinstance(local, Local)
     try:
         with output.progress("indexing") as advance:
             return await local.index(lambda done, total, _: advance(done, total))

@@ -1,8 +1,8 @@
 """The only place that prints: data goes to stdout, messages and progress to stderr.
 
-Colour, links and spinners appear only on a terminal, never with `NO_COLOR` or `TERM=dumb`. Into a pipe nothing is
-wrapped or cut, so that grep sees whole lines. A reader that closes the pipe (`| head`) ends the command quietly:
-every function here that writes data raises `ReaderGone` then.
+Colour, links and spinners appear only on a terminal, never with `NO_COLOR` or `TERM=dumb`. Into a pipe
+nothing is wrapped or cut, so that grep sees whole lines. A reader that closes the pipe (`| head`) ends the
+command quietly: every function here that writes data raises `ReaderGone` then.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PIPE_WIDTH = 100_000
 """Columns assumed where there is no terminal: chosen so large that nothing wraps."""
 
 
-class ReaderGone(Exception):  # noqa: N818 - not an error: the reader has all it wanted
+class ReaderGone(Exception):
     """Nobody reads stdout any more."""
 
 
@@ -61,7 +61,8 @@ def _plain(text: str) -> RenderableType:
 def data_json(value: bytes | object) -> None:
     """Print for programs: one line of JSON a call; `bytes` are JSON already and leave untouched.
 
-    On a terminal it is indented, and characters that a terminal would obey are escaped, which changes no value.
+    On a terminal it is indented, and characters that a terminal would obey are escaped, which changes no
+    value.
     """
     encoded = value if isinstance(value, bytes) else msgspec.json.encode(value)
     if sys.stdout.isatty():
@@ -133,15 +134,15 @@ def waiting(text: str) -> Iterator[None]:
 @contextmanager
 def progress(text: str) -> Iterator[Advance]:
     """Show how far a long piece of work is: a bar on a terminal, elsewhere nothing until the end."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+    from rich import progress as bars  # noqa: PLC0415
 
     console = _console(stderr=True)
     is_shown = console.is_terminal and not console.is_dumb_terminal
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
+    bar = bars.Progress(
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
         console=console,
         disable=not is_shown,
     )
@@ -155,7 +156,7 @@ def progress(text: str) -> Iterator[Advance]:
 
 
 def stop_writing() -> None:
-    """Send whatever is still buffered nowhere, so that the end of the program does not fail on a closed pipe."""
+    """Send whatever is still buffered nowhere, so that the program does not fail on a closed pipe."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

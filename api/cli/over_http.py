@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 TIMEOUT = httpx.Timeout(40.0, connect=5.0)
-"""Seconds: an extract may take its server 30 (limits.EXTRACT_DEADLINE_S_MAX); the rest is the way there and back."""
+"""Seconds: an extract may take its server 30 (limits.EXTRACT_DEADLINE_S_MAX); the rest is the way there."""
 
 USAGE_STATUSES = {400, 413, 414, 422}
 """Statuses that say the request itself is wrong, as the shell's exit code 2 does."""
 
 NEXT_STEPS = {
-    401: "The server only serves its own machine until it has API keys: run the command there, or use an SSH tunnel.",
+    401: "Without API keys a server serves its own machine only: run the command there, or use an SSH tunnel.",
     404: "Check the address; an execution appears about a second after its answer.",
     429: "Slow down, or ask the server's operator for a higher limit.",
     432: "The providers' quotas are used up; ask the server's operator.",
     503: "`amos report health --url …` shows which provider fails.",
-    504: "Try again, or ask the operator for a longer AMOS_DEADLINE_S.",
+    504: "Try again, or ask the server's operator for a longer AMOS_DEADLINE_S.",
 }
 
 
@@ -80,7 +80,7 @@ class HttpConnection:
 
 @asynccontextmanager
 async def open_client(url: str) -> AsyncIterator[HttpConnection]:
-    """A connection to the server at `url`, with or without a path prefix. Raises CommandError for a bad address."""
+    """A connection to the server at `url`, which may have a path. Raises CommandError for a bad address."""
     address = url if "://" in url else f"http://{url}"
     try:
         parsed = httpx.URL(address)
@@ -106,7 +106,7 @@ def _refused(answer: httpx.Response) -> CommandError:
 
 
 def error_text(content: bytes) -> str:
-    """The sentence in an error body of any of our dialects: Tavily's envelope or problem details; `""` if none."""
+    """The sentence in an error body, in Tavily's envelope or as problem details; `""` if there is none."""
     try:
         body = json.loads(content)
     except ValueError:

@@ -12,7 +12,7 @@ from api.cli.options import JsonOption, UrlOption
 Name = Literal["health", "hit-rate", "latency"]
 
 
-def report(
+def report(  # noqa: PLR0917 - each is an option of the command line
     name: Annotated[Name, typer.Argument(help="Which report.")],
     since: Annotated[
         str | None, typer.Option(help="Begin: an age such as 90m, 24h, 7d, or a moment. [default: 24h]")

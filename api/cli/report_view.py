@@ -1,6 +1,7 @@
 """Shows any report to a person: single figures first, then a table for each list.
 
-It knows no report by name: the unit of a figure is the end of its name, so a report that gains a figure shows it.
+It knows no report by name: the unit of a figure is the end of its name, so a report that gains a figure shows
+it.
 """
 
 from __future__ import annotations
@@ -44,7 +45,11 @@ def _is_section(value: Any) -> bool:
     """Whether the value is a list of objects, or an object that is not empty."""
     if isinstance(value, Mapping):
         return bool(value)
-    return isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(i, Mapping) for i in value)
+    return (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and all(isinstance(i, Mapping) for i in value)
+    )
 
 
 def _figures(figures: Mapping[str, Any]) -> RenderableType:

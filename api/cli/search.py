@@ -17,7 +17,7 @@ Topic = Literal["general", "news", "finance"]
 TimeRange = Literal["day", "week", "month", "year"]
 
 
-def search(
+def search(  # noqa: PLR0917 - each is an option of the command line
     query: Annotated[
         list[str],
         typer.Argument(
@@ -73,7 +73,7 @@ def search(
 
 
 def queries(arguments: Sequence[str]) -> list[str]:
-    """The queries of a command line: its words are one, or with `-` alone each line of standard input is one."""
+    """The queries of a command line: its words are one; with `-` alone each line of standard input is one."""
     return lines_of_stdin() if list(arguments) == [STDIN] else [" ".join(arguments)]
 
 

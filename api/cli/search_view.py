@@ -48,7 +48,7 @@ def extract_view(body: dict[str, Any]) -> RenderableType:
 
 
 def why(body: dict[str, Any]) -> RenderableType:
-    """The last lines of an answer: who gave it, from where, how long it took, what was tried and what it cost."""
+    """The last lines of an answer: who gave it, from where, in what time, what was tried, what it cost."""
     amos = body.get("amos") or {}
     first = Text.assemble(("why  ", "dim"), (" · ".join(_reasons(body, amos)), "dim"))
     tried = [Text(f"     {line}", style="dim") for line in _troubles(amos)]

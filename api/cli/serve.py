@@ -39,11 +39,17 @@ def recorder() -> None:
 
     from api.logs import configure_logging  # noqa: PLC0415
     from api.recorder import record  # noqa: PLC0415
+    from storage.recorder_process import RecorderBusy  # noqa: PLC0415
 
     settings = settings_with({})
     configure_logging(settings.log_level)
     output.message(f"amos: recording {settings.data_dir}; Ctrl-C stops")
-    asyncio.run(record(settings, watches_parent=False))
+    try:
+        asyncio.run(record(settings, watches_parent=False))
+    except RecorderBusy as error:
+        raise CommandError(
+            f"Another process records {settings.data_dir} already.", "`amos doctor` shows how it is doing."
+        ) from error
 
 
 def settings_with(flags: dict[str, Any]) -> Settings:

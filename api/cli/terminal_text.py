@@ -1,8 +1,9 @@
 """Makes text of strangers harmless on a terminal: a page title must not move the cursor or reverse the line.
 
-Control characters, among them the ESC that begins every terminal sequence, become U+FFFD, so that an attempt stays
-visible. Characters that reorder text or cannot be seen are dropped. ZWJ and ZWNJ stay: Persian, the scripts of
-India and emoji are read differently without them, and they change nothing but the letters beside them.
+Control characters, among them the ESC that begins every terminal sequence, become U+FFFD, so that an attempt
+stays visible. Characters that reorder text or cannot be seen are dropped. ZWJ and ZWNJ stay: Persian, the
+scripts of India and emoji are read differently without them, and they change nothing but the letters beside
+them.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def link_target(url: str) -> str | None:
 
 
 def json_for_terminal(text: str) -> str:
-    """The same JSON with every unsafe character written as its escape: equal to any parser, harmless to a person."""
+    """The same JSON with every unsafe character as its escape: equal for a parser, harmless for a person."""
     return _UNSAFE_IN_JSON.sub(lambda match: _escape(match[0]), text)
 
 

@@ -12,7 +12,7 @@ from api.rest.dialects import tavily
 from api.rest.exchange import read_body, send_answer
 from api.rest.problems import method_not_allowed, problem_of, render
 from api.rest.visitor import visitor_of
-from orchestrator.errors import GatewayError
+from orchestrator.errors import GatewayError, Unauthenticated
 from orchestrator.events import RequestCompleted
 
 if TYPE_CHECKING:
@@ -107,9 +107,13 @@ class ExtractEndpoint:
 
 
 async def _send_failure(scope: Scope, send: Send, error: GatewayError, call: Call[Any]) -> None:
-    """The failure of an execution: unlike any other it can say what was tried, and where to read on."""
+    """The failure of an execution: unlike any other it can say what was tried, and where to read on.
+
+    Not a stranger's: their calls are only counted, so there is nothing to read.
+    """
     problem = problem_of(error)
-    headers, body = render(problem, scope["path"], call.trail)
+    trail = None if isinstance(error, Unauthenticated) else call.trail
+    headers, body = render(problem, scope["path"], trail)
     headers += correlation(call.trail, visitor_of(scope).request_id)
     await send_answer(send, problem.status, headers, body, is_head=scope["method"] == "HEAD")
 

@@ -111,7 +111,8 @@ def _of_provider(event: object) -> str:
         case ProviderSkipped() as skipped:
             return f"{skipped.provider} was passed by: {_OMISSIONS.get(skipped.reason, skipped.reason)}."
         case ResultRejected() as rejected:
-            return f"{_results(rejected.dropped)} of {rejected.provider} were dropped: {rejected.reason}."
+            verb = "was" if rejected.dropped == 1 else "were"
+            return f"{_results(rejected.dropped)} of {rejected.provider} {verb} dropped: {rejected.reason}."
         case _:
             return ""
 

@@ -95,7 +95,7 @@ async def test_extract_covers_every_url(tavily, simulator):
     found = await tavily.extract(make_call(EXTRACT))
 
     assert [page.url for page in found.answer.pages] == ["https://almanac.example/how"]
-    assert found.answer.pages[0].raw_content.startswith("# Page")
+    assert found.answer.pages[0].raw_content.startswith("# page")
     assert [failure.url for failure in found.answer.failures] == ["https://almanac.example/gone"]
     assert found.cost == Cost(amount=0.2, unit="credits", usd_micros=1_600)
     assert simulator.calls[0].json == {"urls": list(EXTRACT.urls), "include_usage": True}

@@ -46,7 +46,7 @@ def server(amos: CommandLine) -> Iterator[str]:
         yield ready[0]
 
 
-# --- search ------------------------------------------------------------------------------------------------------
+# --- search -------------------------------------------------------------------------------------------------
 
 
 def test_a_search_prints_results_and_why(amos: CommandLine):
@@ -83,7 +83,7 @@ def test_each_line_of_stdin_is_a_search(amos: CommandLine):
 
 
 def test_a_bad_line_does_not_stop_the_others(amos: CommandLine):
-    """Of several searches a refused one is a line with its error; the rest is answered, and the code tells."""
+    """Of several searches a refused one is a line with its error; the rest is answered, the code tells."""
     done = amos.run("search", "-", "--json", stdin=f"circuit breaker\n{'x' * 401}\ntide tables\n")
 
     first, refused, last = done.json_lines
@@ -137,7 +137,7 @@ def test_json_on_a_terminal_is_harmless_json(amos: CommandLine):
     assert not {"\x1b", "\x07", "\u202e"} & set(shown)
 
 
-# --- extract -------------------------------------------------------------------------------------------------------
+# --- extract ------------------------------------------------------------------------------------------------
 
 
 def test_extract_reads_a_page_of_the_folder(amos: CommandLine):
@@ -152,7 +152,7 @@ def test_extract_reads_a_page_of_the_folder(amos: CommandLine):
     assert "High water is at 06:40" in as_json.json["results"][0]["raw_content"]
 
 
-# --- the record ------------------------------------------------------------------------------------------------------
+# --- the record ---------------------------------------------------------------------------------------------
 
 
 def test_reports_show_what_was_searched(amos: CommandLine):
@@ -192,7 +192,7 @@ def test_an_unknown_execution_is_a_failure(amos: CommandLine):
 
 
 def test_tail_prints_the_last_events(amos: CommandLine):
-    """tail ends after the last events, oldest first, and can be limited to a kind of event."""
+    """Tail ends after the last events, oldest first, and can be limited to a kind of event."""
     amos.run("search", "circuit breaker")
 
     events = amos.run("events", "tail", "--json").json_lines
@@ -222,7 +222,7 @@ def test_tail_follows_until_interrupted(amos: CommandLine):
         assert "Traceback" not in tail.stderr.read()
 
 
-# --- a server beside it ----------------------------------------------------------------------------------------------
+# --- a server beside it -------------------------------------------------------------------------------------
 
 
 def test_a_server_can_be_asked(amos: CommandLine, server: str):
@@ -293,11 +293,11 @@ def test_a_closed_pipe_is_no_error(amos: CommandLine):
             assert search.wait(30) == 0
 
 
-# --- looking after it ------------------------------------------------------------------------------------------------
+# --- looking after it ---------------------------------------------------------------------------------------
 
 
 def test_index_counts_documents(amos: CommandLine):
-    """index reads the configured folders; its figures are on stdout as JSON."""
+    """Index reads the configured folders; its figures are on stdout as JSON."""
     done = amos.run("index", "--json")
 
     assert done.exit_code == 0
@@ -331,11 +331,11 @@ def test_doctor_asks_providers_online(amos: CommandLine):
 
     findings = {finding["name"]: finding for finding in done.json["findings"]}
     assert done.exit_code == 0
-    assert "answered" in findings["provider local"]["detail"]
+    assert "answered" in findings["online local"]["detail"]
 
 
 def test_database_is_made_once(amos: CommandLine):
-    """db upgrade makes the database, is content the second time, and db current agrees with it."""
+    """Db upgrade makes the database, is content the second time, and db current agrees with it."""
     before = amos.run("db", "current")
     made = amos.run("db", "upgrade")
     again = amos.run("db", "upgrade")
@@ -347,7 +347,7 @@ def test_database_is_made_once(amos: CommandLine):
     assert after["current"] == after["newest"]
 
 
-# --- the command line itself -------------------------------------------------------------------------------------------
+# --- the command line itself --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -394,7 +394,7 @@ def test_debugging_shows_the_traceback(amos: CommandLine):
 
 
 def test_settings_in_force_are_shown_masked(amos: CommandLine):
-    """serve --print-settings shows flags over environment over defaults, and no key."""
+    """Serve --print-settings shows flags over environment over defaults, and no key."""
     done = amos.run("serve", "--port", "9999", "--print-settings", JINA_API_KEY="jina_secret", AMOS_PORT="1")
 
     assert done.exit_code == 0

@@ -171,6 +171,10 @@ class _Connection(asyncio.Protocol):
 
     def _parse(self) -> Request | None:
         """The next whole request in the buffer, if it is all there."""
+        if self._buffer and not self._buffer[:1].isalpha():
+            # A TLS greeting, for example: its sender would wait for ever.
+            self._transport.close()
+            return None
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
             if len(self._buffer) > HEAD_BYTES_MAX:

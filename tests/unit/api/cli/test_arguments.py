@@ -29,7 +29,7 @@ def test_words_are_one_query():
 
 
 def test_a_dash_reads_one_query_a_line(stdin):
-    """Each line of standard input is a query; blank lines are passed over, bad UTF-8 does not stop the rest."""
+    """Each line of standard input is a query; blank lines are passed over, bad UTF-8 stops nothing."""
     stdin(b"tide tables\n\n  \xff moon \r\n")
 
     assert queries(["-"]) == ["tide tables", "\ufffd moon"]

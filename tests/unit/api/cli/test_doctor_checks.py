@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+
 import pytest
 
 from api.cli.doctor_checks import (
@@ -10,12 +12,13 @@ from api.cli.doctor_checks import (
     check_recorder,
     check_schema,
     check_sqlite,
+    is_locked,
     nearest_existing,
 )
 
 
 def test_a_folder_to_be_made_is_fine(tmp_path):
-    """A data folder that does not exist yet is no fault where it can be made, and looking does not make it."""
+    """A data folder that does not exist is no fault where it can be made; looking does not make it."""
     folder = tmp_path / "a" / "b"
 
     assert check_data_dir(folder).status == "ok"
@@ -66,3 +69,15 @@ def test_an_old_schema_is_to_be_upgraded(current, status):
 
     assert finding.status == status
     assert ("amos db upgrade" in finding.next_step) == (status == "failure")
+
+
+def test_only_a_held_lock_means_somebody_lives(tmp_path):
+    """A lock file that nobody holds, or none, is no recorder."""
+    path = tmp_path / "recorder.lock"
+    assert not is_locked(path)
+
+    with path.open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert is_locked(path)
+
+    assert not is_locked(path)

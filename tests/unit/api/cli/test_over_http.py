@@ -32,7 +32,7 @@ def connection(handler) -> HttpConnection:
     ],
 )
 def test_every_error_body_of_ours_has_a_sentence(body, sentence):
-    """Tavily's envelope, problem details and the list of wrong fields are read; anything else says nothing."""
+    """Tavily's envelope, problem details and a list of wrong fields are read; anything else is nothing."""
     assert error_text(json.dumps(body).encode()) == sentence
 
 

@@ -90,7 +90,7 @@ def test_a_written_answer_comes_first():
 
 
 def test_a_hostile_result_cannot_command_the_terminal():
-    """No escape sequence, line break or direction change of a result reaches the terminal; its link is not made."""
+    """No escape sequence, line break or change of direction reaches the terminal; the link is not made."""
     hostile = result(
         title="Good\x1b]0;owned\x07\x1b[2J\r\ntitle\u202e",
         url="https://evil.example/\x1b]8;;file:///etc/passwd\x1b\\",

@@ -60,7 +60,7 @@ def test_any_other_url_is_not(url):
 
 
 def test_json_on_a_terminal_means_the_same():
-    """Unsafe characters become escapes, beyond the basic plane as a surrogate pair, and the value stays equal."""
+    """Unsafe characters become escapes, far ones a surrogate pair, and the value stays equal."""
     value = {"title": f"a\x9b{RIGHT_TO_LEFT_OVERRIDE}\U000e0041\x7f日"}
 
     shown = json_for_terminal(json.dumps(value, ensure_ascii=False))

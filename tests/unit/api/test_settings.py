@@ -1,0 +1,187 @@
+"""Settings: three layers, one message for all faults, no secret anywhere in sight."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from pydantic import ValidationError
+
+from api import settings as module
+from api.settings import PROJECT_DOCS, Settings, load
+from orchestrator.errors import SettingsError
+
+KEY = "tvly-0123456789abcdef"
+
+
+def faults_of(env: dict[str, str]) -> list[str]:
+    """The lines of the refusal, without its heading."""
+    with pytest.raises(SettingsError) as refused:
+        load(env)
+    return [line.strip() for line in refused.value.message.splitlines()[1:]]
+
+
+def test_nothing_set_gives_the_defaults():
+    """AMOS starts on a fresh machine without any configuration."""
+    settings = load({})
+
+    assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 1)
+    assert settings.providers == ("tavily", "jina", "local")
+    assert settings.database_url == f"sqlite+aiosqlite:///{settings.data_dir / 'amos.db'}"
+    assert settings.data_dir.is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field", "expected"),
+    [
+        ("AMOS_PORT", "0", "port", 0),
+        ("AMOS_HOST", "::1", "host", "::1"),
+        ("AMOS_HOST", "127.8.8.8", "host", "127.8.8.8"),
+        ("AMOS_PROVIDERS", " jina , tavily,", "providers", ("jina", "tavily")),
+        ("AMOS_ROOT_PATHS", "/t/, /amos/api", "root_paths", ("/t", "/amos/api")),
+        ("AMOS_TAVILY_BASE_URL", "http://127.0.0.1:9/x/", "tavily_base_url", "http://127.0.0.1:9/x"),
+        ("AMOS_LOG_LEVEL", "DEBUG", "log_level", "debug"),
+        ("AMOS_EVENTS_DURABILITY", "Disk", "events_durability", "disk"),
+        ("AMOS_STORE_QUERY_TEXT", "false", "store_query_text", False),
+        ("AMOS_CACHE_TTL_S", "2.5", "cache_ttl_s", 2.5),
+        ("AMOS_DATABASE_URL", "sqlite:////srv/a.db", "database_url", "sqlite+aiosqlite:////srv/a.db"),
+        ("AMOS_PORT", "", "port", 8000),
+    ],
+)
+def test_a_value_is_read(name: str, value: str, field: str, expected: object):
+    """Each kind of value is read from its variable; an empty one is not set."""
+    assert getattr(load({name: value}), field) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("AMOS_HOST", "0.0.0.0", "no API keys"),
+        ("AMOS_HOST", "example.org", "no API keys"),
+        ("AMOS_PORT", "http", "valid integer"),
+        ("AMOS_PORT", "65536", "less than or equal to 65535"),
+        ("AMOS_WORKERS", "4", "several workers need Redis"),
+        ("AMOS_DATABASE_URL", "postgresql://amos@db/amos", "only SQLite"),
+        ("AMOS_DATABASE_URL", "sqlite+aiosqlite:///:memory:", "must be a file"),
+        ("DATABASE_URL", "mysql://db/x", "only SQLite"),
+        ("AMOS_PROVIDERS", "tavily,bing", "unknown provider"),
+        ("AMOS_PROVIDERS", "jina,jina", "twice"),
+        ("AMOS_PROVIDERS", ",", "names no provider"),
+        ("AMOS_LOCAL_PATHS", os.pathsep.join((os.curdir, "/no/such/folder")), "path 2 of 2"),
+        ("AMOS_TAVILY_BASE_URL", "ftp://x", "http or https"),
+        ("AMOS_JINA_READER_URL", "https://user:pw@r.example", "without user name"),
+        ("AMOS_ROOT_PATHS", "amos", "begins with /"),
+        ("AMOS_DEADLINE_S", "0", "greater than 0"),
+        ("AMOS_EVENTS_DURABILITY", "none", "'process' or 'disk'"),
+        ("TAVILY_API_KEY", "tvly-1 tvly-2", "no key has"),
+        ("AMOS_PROT", "8000", "did you mean AMOS_PORT?"),
+        ("AMOS_REDIS_URL", "redis://x", "unknown setting"),
+        ("AMOS_SECRETS_DIR", "/no/such/folder", "No such file"),
+    ],
+)
+def test_a_fault_names_the_variable_and_the_remedy(name: str, value: str, words: str):
+    """Whoever has to repair the configuration reads which variable is wrong, and why."""
+    (fault,) = faults_of({name: value})
+
+    assert fault.startswith(f"{name}: ")
+    assert words in fault
+
+
+def test_all_faults_are_told_at_once():
+    """Nobody has to start five times to find five faults."""
+    faults = faults_of({"AMOS_PORT": "x", "AMOS_WORKERS": "2", "AMOS_TYPO": "1", "AMOS_DATA_DIR": "/tmp"})
+
+    assert [fault.partition(":")[0] for fault in faults] == ["AMOS_TYPO", "AMOS_PORT", "AMOS_WORKERS"]
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_no_fault_repeats_the_value(field: str):
+    """A key that went into the wrong variable does not end in a log."""
+    name = module.variables(field)[0]
+    try:
+        load({name: f"{KEY}\x00 {KEY}"})
+    except SettingsError as refused:
+        assert KEY not in refused.message
+
+
+def test_keys_are_masked_everywhere():
+    """A key is seen by its provider alone."""
+    settings = load({"TAVILY_API_KEY": KEY})
+
+    assert settings.api_key("tavily") == KEY
+    assert KEY not in repr(settings)
+    assert settings.masked()["AMOS_TAVILY_API_KEY"] == "set, not shown"
+    assert settings.masked()["AMOS_JINA_API_KEY"] == "not set"
+    assert KEY not in str(settings.masked())
+
+
+def test_our_name_wins_over_the_conventional_one(tmp_path):
+    """The AMOS_ twin wins even when it stands in an earlier layer."""
+    env_file = tmp_path / ".env"
+    env_file.write_text("AMOS_TAVILY_API_KEY=ours\n")
+
+    assert load({"TAVILY_API_KEY": "theirs"}, env_file).api_key("tavily") == "ours"
+
+
+def test_the_environment_wins_over_env_file_and_secrets(tmp_path):
+    """Of one name the environment counts most, then .env, then the secret file."""
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "AMOS_PORT").write_text("1\n")
+    (secrets / "amos_log_level").write_text("error\n")
+    (secrets / "tavily_api_key").write_text(f"{KEY}\n")
+    (secrets / "unrelated").write_bytes(b"\xff")
+    env_file = tmp_path / ".env"
+    env_file.write_text(f"AMOS_SECRETS_DIR={secrets}\nAMOS_PORT=2\nAMOS_LOG_LEVEL=debug\n")
+
+    settings = load({"AMOS_PORT": "3"}, env_file)
+
+    assert (settings.port, settings.log_level, settings.api_key("tavily")) == (3, "debug", KEY)
+
+
+def test_a_secret_that_is_not_text_is_a_fault(tmp_path):
+    """An unreadable secret stops the start instead of being left out."""
+    (tmp_path / "tavily_api_key").write_bytes(b"\xff")
+
+    assert faults_of({"AMOS_SECRETS_DIR": str(tmp_path)}) == [
+        "AMOS_SECRETS_DIR: tavily_api_key: not text in UTF-8"
+    ]
+
+
+def test_the_process_environment_is_the_default(tmp_path, monkeypatch):
+    """Without arguments the environment and the .env file of the working directory are read."""
+    (tmp_path / ".env").write_text("AMOS_PORT=8123\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AMOS_DEADLINE_S", "3")
+
+    settings = load()
+
+    assert (settings.port, settings.deadline_s) == (8123, 3.0)
+
+
+def test_settings_are_frozen():
+    """Nothing changes a setting after the start."""
+    with pytest.raises(ValidationError):
+        load({}).port = 1
+
+
+class TestLocalFolders:
+    """What the local provider searches."""
+
+    def test_without_keys_it_is_our_docs(self):
+        """A fresh machine has something real to search."""
+        assert load({}).local_folders == (PROJECT_DOCS,)
+
+    def test_with_a_web_provider_it_is_nothing(self):
+        """With the web at hand our own docs are no answer to anybody."""
+        assert load({"JINA_API_KEY": "k"}).local_folders == ()
+
+    def test_a_key_of_a_provider_outside_the_chain_does_not_count(self):
+        """A provider that is never asked does not make the floor superfluous."""
+        assert load({"JINA_API_KEY": "k", "AMOS_PROVIDERS": "local"}).local_folders == (PROJECT_DOCS,)
+
+    def test_named_folders_are_searched_in_any_case(self, tmp_path):
+        """Whoever names folders wants them searched, key or not."""
+        settings = load({"JINA_API_KEY": "k", "AMOS_LOCAL_PATHS": str(tmp_path)})
+
+        assert settings.local_folders == (tmp_path,)
