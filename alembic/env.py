@@ -23,7 +23,7 @@ given = context.config.attributes.get("connection")
 if isinstance(given, Connection):
     migrate(given)
 else:
-    engine = open_blocking_engine(context.get_x_argument(as_dictionary=True)["url"])
+    engine = open_blocking_engine(context.get_x_argument(as_dictionary=True)["url"], writer=True)
     with engine.begin() as opened:
         migrate(opened)
     engine.dispose()

@@ -34,11 +34,12 @@ RECORDER_LAG_S_MAX = 30.0
 
 
 @contextlib.asynccontextmanager
-async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
+async def gateway(settings: Settings, policies: Policies | None = None) -> AsyncIterator[Gateway]:
     """A gateway on the data directory, for as long as the context lasts.
 
     It writes to the journal only; a recorder must be running for its facts to reach SQL. Several may run on one
     data directory at once, each with its own journal segments. Leaving waits for the flights under way.
+    `policies` stand in for those the settings make, for whoever embeds the gateway and wants what has no setting.
     """
     clock = SystemClock()
     async with contextlib.AsyncExitStack() as cleanup:
@@ -57,7 +58,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
         for provider in roster.providers:
             cleanup.push_async_callback(provider.aclose)
         cache = MemoryCache(settings.l1_max_bytes)
-        pipeline = _pipeline(settings, clock, recorder, cache, roster)
+        pipeline = _pipeline(policies or _policies(settings), clock, recorder, cache, roster)
         cleanup.push_async_callback(pipeline.aclose)
         engine = open_engine(settings.database_url)
         cleanup.push_async_callback(engine.dispose)
@@ -128,7 +129,7 @@ def _local(settings: Settings, clock: Clock) -> Provider | Unconfigured:
 
 
 def _pipeline(
-    settings: Settings, clock: Clock, recorder: Recorder, cache: MemoryCache, roster: Roster
+    policies: Policies, clock: Clock, recorder: Recorder, cache: MemoryCache, roster: Roster
 ) -> Pipeline:
     has_web = any(provider.name != "local" for provider in roster.providers)
     parts = Parts(
@@ -140,7 +141,7 @@ def _pipeline(
         # Own documents stand in for the web only if there is a web to stand in for.
         floor="local" if has_web else "",
     )
-    return Pipeline(parts, _policies(settings))
+    return Pipeline(parts, policies)
 
 
 def _policies(settings: Settings) -> Policies:

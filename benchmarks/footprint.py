@@ -29,6 +29,7 @@ async def measure(seconds: float) -> tuple[float, float, float]:
             seconds,
             lambda: (post("/search", b'{"query": "lone %d"}' % next(numbers), ours.port), "miss"),
         )
+        assert not lone.errors, f"{lone.errors} errors"
         return lone.quantile_ms("miss", 0.5) - PROVIDER_MS, rss_mb, ours.start_s
 
 

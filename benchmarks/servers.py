@@ -157,7 +157,7 @@ def tavily(delay_ms: float) -> Iterator[dict[str, str]]:
         yield {
             "AMOS_PROVIDERS": "tavily",
             "AMOS_TAVILY_BASE_URL": url,
-            "AMOS_TAVILY_API_KEY": "tvly-benchmark",
+            "AMOS_TAVILY_API_KEY": "tvly-simulated",
             "AMOS_DEADLINE_S": "9",
         }
     finally:

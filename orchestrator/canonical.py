@@ -17,21 +17,23 @@ from orchestrator.model import ExtractRequest, SearchRequest
 KEY_BYTES = 16
 """chosen: 128 bits; with 10^9 entries the chance of any collision is below 10^-20."""
 
+_SPELLED_OUT = {"d": "day", "w": "week", "m": "month", "y": "year"}
+
 _encoder = msgspec.json.Encoder(order="sorted")
 
 
 def search_key(request: SearchRequest) -> str:
     """The key of a search: 32 hex digits."""
     r = request
-    # With auto_parameters the provider chooses the depth unless it was given: "not given" is then a value.
-    depth = r.search_depth if r.auto_parameters else r.depth
+    # With auto_parameters the provider chooses what was not given: "not given" is then a value of its own.
+    depth, topic = (r.search_depth, r.topic) if r.auto_parameters else (r.depth, r.category)
     return _digest(
         "search",
         (
             normalize(r.query, keeps_case=bool(r.exact_match)),
-            (depth, r.category, r.limit, 3 if r.chunks_per_source is None else r.chunks_per_source),
-            (r.time_range, r.start_date, r.end_date, r.days),
-            (r.include_answer or False, r.include_raw_content or False),
+            (depth, topic, r.limit, _chunks(r.chunks_per_source)),
+            (_SPELLED_OUT.get(r.time_range or "", r.time_range), r.start_date, r.end_date, r.days),
+            (_kind(r.include_answer, "basic"), _kind(r.include_raw_content, "markdown")),
             (bool(r.include_images), bool(r.include_image_descriptions), bool(r.include_favicon)),
             (sorted(set(r.include_domains)), sorted(set(r.exclude_domains)), r.include_domains_mode),
             (r.country, r.language, bool(r.filter_by_language)),
@@ -48,7 +50,7 @@ def page_key(request: ExtractRequest) -> str:
     (url,) = r.urls
     query = None if r.query is None else normalize(r.query)
     options = (r.depth, r.format or "markdown", bool(r.include_images), bool(r.include_favicon))
-    return _digest("page", (url, query, r.chunks_per_source if query else None, options, r.extra))
+    return _digest("page", (url, query, _chunks(r.chunks_per_source) if query else None, options, r.extra))
 
 
 def normalize(query: str, *, keeps_case: bool = False) -> str:
@@ -59,6 +61,15 @@ def normalize(query: str, *, keeps_case: bool = False) -> str:
     if not folded.isascii():
         folded = unicodedata.normalize("NFKC", folded)  # Case folding can undo the form (U+0345, for one).
     return " ".join(folded.split())
+
+
+def _chunks(given: int | None) -> int:
+    return 3 if given is None else given
+
+
+def _kind(given: object, default: str) -> str:
+    """The kind that was asked for: `True` is the default kind, `""` none."""
+    return given if isinstance(given, str) else default if given else ""
 
 
 def _digest(kind: str, form: tuple[Any, ...]) -> str:

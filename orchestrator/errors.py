@@ -3,9 +3,11 @@
     GatewayError(message)
     ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) · PermissionDenied · RateLimited
     ├ ProviderError   ProviderTimeout · ProviderUnavailable → ProviderThrottled ·
-    │                 ProviderRejected → ProviderQuotaExceeded · ProviderProtocolError · ResultInvalid ·
-    CircuitOpen ├ SearchFailed    AllProvidersFailed → QuotaExhausted · DeadlineExceeded · PageUnreadable ·
-    NotInCache · NotFound ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable
+    │                 ProviderRejected → ProviderQuotaExceeded · ProviderProtocolError ·
+    │                 ResultInvalid · CircuitOpen
+    ├ SearchFailed    AllProvidersFailed → QuotaExhausted · DeadlineExceeded · PageUnreadable ·
+    │                 NotInCache · NotFound
+    ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable
     └ SettingsError   only at start
 
 An error says nothing about HTTP or MCP: each surface holds one table from class to status. A message is
@@ -134,9 +136,24 @@ class ResultInvalid(ProviderError):
 
 
 class CircuitOpen(ProviderError):
-    """The provider's circuit is open: it was not called; `retry_after_s` is the rest of the cooldown."""
+    """The provider's circuit is open: it was not called; `retry_after_s` is the rest of the cooldown.
+
+    `is_quota`: it was opened because our plan or balance there is used up.
+    """
 
     code = "circuit_open"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str,
+        reason: str,
+        retry_after_s: float | None = None,
+        is_quota: bool = False,
+    ) -> None:
+        super().__init__(message, provider=provider, reason=reason, retry_after_s=retry_after_s)
+        self.is_quota = is_quota
 
 
 class SearchFailed(GatewayError):

@@ -11,6 +11,7 @@ millionths of a US dollar. A string field that does not apply is `""`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -280,6 +281,11 @@ class Envelope(msgspec.Struct, frozen=True):
     at: float
     event: Any
     """An `Event`; typed loosely only so that the codec may put an `UnknownEvent` here."""
+
+
+def has_ended(envelopes: Iterable[Envelope]) -> bool:
+    """Whether the last word of an execution, RequestCompleted or RequestFailed, is among them."""
+    return any(isinstance(envelope.event, RequestCompleted | RequestFailed) for envelope in envelopes)
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -32,7 +32,7 @@ from orchestrator.projections.executions import attempts
 from orchestrator.service import Service
 
 RETRY_AFTER_S = 5.0
-"""chosen: what a caller is told to wait when no failed provider named a time of its own."""
+"""chosen: what a caller is told to wait for a provider that named no time of its own."""
 
 RESERVE_RATIO_MAX = 0.5
 """chosen: however much the rest of the chain would like to keep, the step at hand gets half of what is
@@ -83,9 +83,7 @@ class Fallback(Generic[RequestT, AnswerT]):
                 _raise_if_nobody_could(error)
                 errors.append(error)
                 continue
-            found.append(
-                msgspec.structs.replace(answer, is_fallback=position > 0, is_degraded=step.is_floor)
-            )
+            found.append(msgspec.structs.replace(answer, is_fallback=position > 0, is_degraded=step.is_floor))
             request = self._remainder(request, answer.answer)
         tried = attempts(call.trail.events[first_event:])
         if not found:
@@ -106,9 +104,10 @@ class Fallback(Generic[RequestT, AnswerT]):
 
     def _share(self, call: Call[RequestT], position: int) -> float:
         """The moment by which the step must be done, so that the steps after it get their time too."""
-        left_s = max(0.0, call.deadline - self._clock.monotonic())
+        end = call.deadline - limits.WAY_BACK_S
+        left_s = max(0.0, end - self._clock.monotonic())
         reserve_s = sum(step.reserve_s for step in self._steps[position + 1 :])
-        return call.deadline - min(reserve_s, left_s * RESERVE_RATIO_MAX)
+        return end - min(reserve_s, left_s * RESERVE_RATIO_MAX)
 
 
 def _raise_if_nobody_could(error: Exception) -> None:
@@ -123,11 +122,20 @@ def _failure(tried: tuple[Attempt, ...], errors: Sequence[Exception]) -> AllProv
     reasons = (
         "; ".join(f"{attempt.provider}: {attempt.reason}" for attempt in tried) or "no provider is configured"
     )
-    if errors and all(isinstance(error, ProviderQuotaExceeded) for error in errors):
+    if errors and all(_is_quota(error) for error in errors):
         return QuotaExhausted(f"The quota of every search provider is used up ({reasons}).", attempts=tried)
-    waits = [e.retry_after_s for e in errors if isinstance(e, GatewayError) and e.retry_after_s is not None]
     return AllProvidersFailed(
         f"No search provider could answer ({reasons}).",
         attempts=tried,
-        retry_after_s=min(waits, default=RETRY_AFTER_S),
+        retry_after_s=min(map(_wait_s, errors), default=RETRY_AFTER_S),
     )
+
+
+def _is_quota(error: Exception) -> bool:
+    """Whether it is for our quota that the provider did not answer, now or when its circuit opened."""
+    return isinstance(error, ProviderQuotaExceeded) or (isinstance(error, CircuitOpen) and error.is_quota)
+
+
+def _wait_s(error: Exception) -> float:
+    """After how long the provider may answer again; one that named no time may do so soon."""
+    return (isinstance(error, GatewayError) and error.retry_after_s) or RETRY_AFTER_S

@@ -79,6 +79,10 @@ EXTRACT_DEADLINE_S_MAX = 30.0
 ATTEMPT_S_MIN = 0.05
 """chosen: with less time than this left no attempt is begun; even a local index needs some of it."""
 
+WAY_BACK_S = 0.1
+"""chosen: attempts end this long before the deadline of their call, so that the failure of the last one is
+still an answer with every reason, and not a call cut off in the middle."""
+
 # --- memory and disk
 # -------------------------------------------------------------------------------------------
 

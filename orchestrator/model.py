@@ -19,6 +19,13 @@ from orchestrator.events import FREE, Cost, Envelope, Event
 # ------------------------------------------------------------------------------------------------
 
 
+TOPICS = ("general", "news", "finance")
+"""The values of `topic`."""
+
+DEPTHS = ("basic", "advanced", "fast", "ultra-fast")
+"""The values of `search_depth`; an extract knows the first two."""
+
+
 class SearchRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A web search, in Tavily's vocabulary. `extra` holds fields we do not know, passed on as they are."""
 
@@ -53,7 +60,7 @@ class SearchRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     def limit(self) -> int:
         """How many results the caller gets at most, 0 to `limits.RESULTS_MAX`."""
         wanted = limits.RESULTS_DEFAULT if self.max_results is None else self.max_results
-        return min(wanted, limits.RESULTS_MAX)
+        return max(0, min(wanted, limits.RESULTS_MAX))
 
     @property
     def depth(self) -> str:

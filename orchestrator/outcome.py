@@ -11,14 +11,12 @@ from enum import StrEnum
 from orchestrator.errors import (
     CallerError,
     CircuitOpen,
+    GatewayError,
     ProviderError,
-    ProviderProtocolError,
     ProviderQuotaExceeded,
     ProviderRejected,
     ProviderThrottled,
-    ProviderTimeout,
     ProviderUnavailable,
-    ResultInvalid,
 )
 
 QUOTA_COOLDOWN_S = 3600.0
@@ -69,16 +67,15 @@ def judge(error: BaseException) -> Outcome:
 def is_health_failure(error: BaseException) -> bool:
     """Whether the provider's circuit should count the failure: slow, unreachable, wrong, or refusing our key.
 
-    A throttled or exhausted provider is healthy and has asked for a pause instead (`cooldown_s`).
+    A throttled or exhausted provider is healthy and has asked for a pause instead (`cooldown_s`). A foreign
+    exception counts: it is a bug in that provider, which would be called, and paid, each time. An error of
+    ours that is no ProviderError (the journal is full) does not speak of the provider.
     """
     if isinstance(error, CircuitOpen | ProviderThrottled | ProviderQuotaExceeded):
         return False
     if judge(error) in (Outcome.INVALID, Outcome.IGNORABLE):
         return False
-    return isinstance(
-        error,
-        ProviderTimeout | ProviderUnavailable | ProviderProtocolError | ProviderRejected | ResultInvalid,
-    )
+    return isinstance(error, ProviderError) or not isinstance(error, GatewayError)
 
 
 def cooldown_s(error: BaseException) -> float | None:
@@ -98,4 +95,4 @@ def reason(error: BaseException) -> str:
         return error.reason
     if isinstance(error, asyncio.CancelledError):
         return "cancelled"
-    return getattr(error, "code", "internal_error")
+    return error.code if isinstance(error, GatewayError) else "internal_error"

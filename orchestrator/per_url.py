@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from orchestrator.errors import GatewayError, PageUnreadable, SearchFailed
-from orchestrator.events import FREE, Cost
+from orchestrator.events import FREE, Cost, has_ended
 from orchestrator.model import (
     Attempt,
     Call,
@@ -121,6 +121,10 @@ class PageBatch:
             _seat_all(group, {}, error)
         else:
             _seat_all(group, _by_url(found), PageUnreadable("No provider could read the page."))
+        finally:
+            if has_ended(group.call.trail.events):
+                # The caller and the flights of the pages have ended before: nobody else writes these facts.
+                group.call.trail.commit_soon()
 
     async def aclose(self) -> None:
         """Wait for the batches under way; their deadlines bound the wait."""

@@ -56,11 +56,17 @@ class ExecutionTrail:
 
     async def commit(self) -> None:
         """Write what is pending as one frame and wait until it is durable. Raises EventLogUnavailable."""
-        await self._write()
+        if self._is_pending:
+            await self._write()
 
     def commit_soon(self) -> None:
         """Write what is pending as one frame without waiting; the recorder sees to the end of it."""
-        self._recorder.own(self._write())
+        if self._is_pending:
+            self._recorder.own(self._write())
+
+    @property
+    def _is_pending(self) -> bool:
+        return self._written < len(self._events) or bool(self._texts)
 
     def _write(self) -> Awaitable[None]:
         events, texts = tuple(self._events[self._written :]), self._texts

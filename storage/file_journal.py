@@ -113,25 +113,29 @@ class FileJournal:
         """Take one frame now; the result is done when it is durable. See ports.Journal."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
-        payload = self._encoder.encode(
-            Frame(
-                instance=self._instance,
-                instance_seq=self._next_number,
-                stream=stream,
-                recorded_at=recorded_at,
-                events=tuple(events),
-                texts=dict(texts),
-            )
-        )
         if self._is_closed:
             fail(waiter, "The journal is closed.")
-        elif len(payload) > limits.FRAME_BYTES_MAX:
+            return waiter
+        frame = Frame(
+            instance=self._instance,
+            instance_seq=self._next_number,
+            stream=stream,
+            recorded_at=recorded_at,
+            events=tuple(events),
+            texts=dict(texts),
+        )
+        try:
+            payload = self._encoder.encode(frame)
+        except UnicodeEncodeError:  # half a surrogate pair, from a source that does not decode strictly
+            fail(waiter, "A frame holds text that is no Unicode.")
+            return waiter
+        if len(payload) > limits.FRAME_BYTES_MAX:
             fail(waiter, f"A frame of {len(payload)} bytes is more than one execution may record.")
-        else:
-            if not self._tick:
-                loop.call_soon(self._flush)
-            self._tick.append(_Pending(self._next_number, encode_record(payload), waiter))
-            self._next_number += 1
+            return waiter
+        if not self._tick:
+            loop.call_soon(self._flush)
+        self._tick.append(_Pending(self._next_number, encode_record(payload), waiter))
+        self._next_number += 1
         return waiter
 
     def rotate(self) -> None:

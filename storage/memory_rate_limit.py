@@ -16,9 +16,10 @@ from orchestrator.ports import Clock, Verdict, Window
 CLIENTS_MAX = 100_000
 """chosen: about 30 MB; beyond it the client that has been silent longest starts with fresh windows."""
 
-ROUNDING_S = 1e-9
-"""Sums of `period / quota` are off by less than this; without it the last call of a quota could be
-refused."""
+ROUNDING_CALLS = 1e-3
+"""chosen: a call may come by this part of the time between two calls too early. Sums of `period / quota` are
+off by a little, the more so the longer the machine has been up (a `float` of 10^7 seconds has steps of 2e-9),
+and the last call of a quota must not be refused for that. What is borrowed so is paid back by the next."""
 
 
 class MemoryRateLimit:
@@ -54,10 +55,11 @@ class MemoryRateLimit:
 
 def _wait_s(window: Window, ahead_s: float) -> float:
     """Seconds until one more call fits; 0 if it fits now."""
-    wait_s = ahead_s + window.period_s / window.quota - window.period_s
-    return wait_s if wait_s > ROUNDING_S else 0.0
+    per_call_s = window.period_s / window.quota
+    wait_s = ahead_s + per_call_s - window.period_s
+    return wait_s if wait_s > ROUNDING_CALLS * per_call_s else 0.0
 
 
 def _allowed(window: Window, ahead_s: float) -> Verdict:
-    remaining = int((window.period_s - ahead_s) * window.quota / window.period_s + ROUNDING_S)
+    remaining = int((window.period_s - ahead_s) * window.quota / window.period_s + ROUNDING_CALLS)
     return Verdict(allowed=True, window=window, remaining=max(0, remaining), reset_s=ahead_s)

@@ -93,6 +93,9 @@ class RecorderLoop:
                 moved = await self._step()
             except (EventLogUnavailable, OSError) as error:
                 pause_s = min(pause_s * 2, RETRY_S_MAX)
+                # The file may have been replaced or restored: begin again from the schema.
+                self._is_migrated = False
+                await self._engine.dispose()
                 self._report(fault=str(error))
                 _log.warning("the recorder waits: %s", error)
             else:
@@ -174,6 +177,18 @@ async def record_forever(data_dir: Path, database_url: str, stop: asyncio.Event)
     """Own the data directory and record until `stop` is set. Raises RecorderBusy, SettingsError at once."""
     async with RecorderLoop(data_dir, database_url) as recorder:
         await recorder.run(stop)
+
+
+async def drain(data_dir: Path, database_url: str) -> int:
+    """Take over what the journal holds now, unless a recorder owns the directory and does so anyway.
+
+    Returns how many frames were taken over. Raises EventLogUnavailable, OSError, SettingsError.
+    """
+    try:
+        async with RecorderLoop(data_dir, database_url) as recorder:
+            return await recorder.drain()
+    except RecorderBusy:
+        return 0
 
 
 def _lock(data_dir: Path) -> int:

@@ -48,22 +48,30 @@ def open_engine(url: str, *, writer: bool = False) -> AsyncEngine:
     return engine
 
 
-def open_blocking_engine(url: str) -> Engine:
-    """A writer's engine for code that blocks, in a thread of its own: migrations."""
+def open_blocking_engine(url: str, *, writer: bool = False) -> Engine:
+    """`open_engine` for code that blocks, in a thread of its own: migrations."""
     engine = create_engine(_driver_url(url, "pysqlite"), connect_args={"isolation_level": None})
-    _configure(engine, writer=True)
+    _configure(engine, writer=writer)
     return engine
 
 
 @asynccontextmanager
 async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """One transaction, committed at the end. Raises EventLogUnavailable for any fault of the database."""
+    _require_file(engine)
     try:
         async with engine.begin() as connection:
             yield connection
     except (SQLAlchemyError, OSError) as error:
         # The driver's message may quote values of a row; only its kind goes on.
         raise EventLogUnavailable(f"The event log is out of reach ({type(error).__name__}).") from error
+
+
+def _require_file(engine: AsyncEngine) -> None:
+    # Migrations alone create a database. Without this look SQLite would create an empty one for a mere reader, and
+    # aiosqlite would leave a thread that reports to an event loop which may be gone by then.
+    if not Path(str(engine.url.database)).is_file():
+        raise EventLogUnavailable("There is no event log yet.")
 
 
 def _driver_url(url: str, driver: str) -> URL:

@@ -60,7 +60,7 @@ class SqlReports:
         self, rollup: Rollup, since: float, until: float, by: str, known: tuple[str, ...]
     ) -> dict[str, Any]:
         if by and by not in known:
-            raise InvalidRequest(f"`by` must be one of {', '.join(known)}.", field="by")
+            raise InvalidRequest(f"by: expected one of {', '.join(known)}.", field="by")
         window = _whole_minutes(since, until)
         return {**_named(window), **rollup.report(await self._counts(rollup, window, by), by)}
 

@@ -50,7 +50,7 @@ def head() -> str | None:
 def upgrade_blocking(url: str) -> None:
     """`upgrade` for callers without an event loop."""
     prepare_directory(url)
-    _run(url, _upgrade)
+    _run(url, _upgrade, writer=True)
 
 
 def current_blocking(url: str) -> str | None:
@@ -73,8 +73,8 @@ def _config() -> Config:
     return config
 
 
-def _run(url: str, work: Callable[[Connection], ResultT]) -> ResultT:
-    engine = open_blocking_engine(url)
+def _run(url: str, work: Callable[[Connection], ResultT], *, writer: bool = False) -> ResultT:
+    engine = open_blocking_engine(url, writer=writer)
     try:
         with engine.begin() as connection:
             return work(connection)

@@ -14,7 +14,7 @@ from api.cli.options import JsonOption
 if TYPE_CHECKING:
     from api.settings import Settings
 
-app = typer.Typer(help="Look at the database's schema, or bring it up to date.")
+app = typer.Typer(help="Show or upgrade the database's schema.")
 
 
 @app.command()

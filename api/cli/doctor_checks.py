@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from api.cli.quantities import size
+from orchestrator.errors import EventLogUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from pathlib import Path
 
-OK, WARNING, FAILURE = "ok", "warning", "failure"
+OK, UNCONFIGURED, WARNING, FAILURE = "ok", "unconfigured", "warning", "failure"
+"""What a finding says: all is well; nobody asked for it; it may hurt one day; it does not work."""
 
 SQLITE_OLDEST = (3, 35, 0)
 """chosen: RETURNING, which the recorder uses, came with SQLite 3.35 (2021-03-12)."""
@@ -27,7 +30,7 @@ DISK_FREE_BYTES_MIN = 100_000_000
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing looked at.
 
-    `status` is `ok`, `warning` or `failure`; `next_step` is `""` when nothing is to be done.
+    `status` is one of the four above; `next_step` is `""` when nothing is to be done.
     """
 
     name: str
@@ -135,18 +138,24 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def check_schema(current: str | None, newest: str, database: str) -> Finding:
-    """Whether the database has the tables this version works with.
+async def check_database(path: Path, current: Awaitable[str | None], newest: str) -> Finding:
+    """Whether the database can be read and has the tables this version works with.
 
-    `current` is `None` when there is no database yet, `""` when there is one without a schema of ours.
+    `current` gives its revision, `None` when it has none.
     """
-    if current is None:
-        return Finding(name="database", status=OK, detail=f"{database} will be made by the first use")
-    if current == newest:
-        return Finding(name="database", status=OK, detail=f"{database}, schema {current}")
+    try:
+        found = await current
+    except EventLogUnavailable as error:
+        step = "If the file is damaged, move it away: what the journal holds is brought into a new one."
+        detail = f"{path}: {error.message}"
+        return Finding(name="database", status=FAILURE, detail=detail, next_step=step)
+    if not path.exists():
+        return Finding(name="database", status=OK, detail=f"{path} will be made by the first use")
+    if found == newest:
+        return Finding(name="database", status=OK, detail=f"{path}, schema {found}")
     return Finding(
         name="database",
         status=FAILURE,
-        detail=f"{database} has schema {current or 'of no version of AMOS'}, this version needs {newest}",
+        detail=f"{path} has schema {found or 'of no version of AMOS'}, this version needs {newest}",
         next_step="`amos db upgrade` brings it up to date.",
     )

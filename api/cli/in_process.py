@@ -103,7 +103,7 @@ async def open_gateway() -> AsyncIterator[InProcess]:
 async def open_database(settings: Settings) -> AsyncIterator[AsyncEngine]:
     """The database, to be read, made if there is none.
 
-    What was recorded and no recorder has brought there yet is brought there first. Raises EventLogUnavailable.
+    What was recorded and waits for a recorder is brought there first. Raises EventLogUnavailable.
     """
     from storage.recorder_process import RecorderBusy, RecorderLoop  # noqa: PLC0415
     from storage.sql_engine import open_engine  # noqa: PLC0415

@@ -29,7 +29,10 @@ def index(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Index the folders of the local provider; only what changed is read."""
+    """Index the folders of the local provider.
+
+    Searches do that by themselves; after large changes it spares the next one the wait. Only what changed is read.
+    """
     from api.settings import load  # noqa: PLC0415
 
     settings = load()

@@ -21,7 +21,7 @@ USAGE_STATUSES = {400, 413, 414, 422}
 """Statuses that say the request itself is wrong, as the shell's exit code 2 does."""
 
 NEXT_STEPS = {
-    401: "Without API keys a server serves its own machine only: run the command there, or use an SSH tunnel.",
+    401: "Without API keys a server serves its own machine only: run it there, or use an SSH tunnel.",
     404: "Check the address; an execution appears about a second after its answer.",
     429: "Slow down, or ask the server's operator for a higher limit.",
     432: "The providers' quotas are used up; ask the server's operator.",

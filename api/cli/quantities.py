@@ -1,4 +1,4 @@
-"""Numbers as people read them; their unit is the end of their name, as everywhere in AMOS (`_s`, `_bytes`)."""
+"""Numbers as people read them; the unit is the end of the name, as everywhere in AMOS (`_s`, `_bytes`)."""
 
 from __future__ import annotations
 

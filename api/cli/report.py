@@ -22,7 +22,10 @@ def report(  # noqa: PLR0917 - each is an option of the command line
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what the recorded events say about health, hit rate or latency."""
+    """Show health, hit rate or latency.
+
+    The figures are computed from the recorded events.
+    """
     from api.cli.batch import Question, ask_all  # noqa: PLC0415
     from api.cli.report_view import report_view  # noqa: PLC0415
 

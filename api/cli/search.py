@@ -50,7 +50,10 @@ def search(  # noqa: PLR0917 - each is an option of the command line
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Search the web, or the configured folders when no web provider has a key."""
+    """Search and say why these are the results.
+
+    The providers are asked in their order; without a key for the web the local folders are searched.
+    """
     from api.cli.batch import Question, ask_all  # noqa: PLC0415
     from api.cli.search_view import search_view  # noqa: PLC0415
 

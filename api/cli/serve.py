@@ -22,7 +22,7 @@ def serve(
         bool, typer.Option("--print-settings", help="Print the settings in force, keys masked, and stop.")
     ] = False,
 ) -> None:
-    """Run the server and its recorder until Ctrl-C or SIGTERM."""
+    """Run the server and its recorder."""
     settings = settings_with({"host": host, "port": port})
     if print_settings:
         for name, value in settings.masked().items():
@@ -34,7 +34,10 @@ def serve(
 
 
 def recorder() -> None:
-    """Run the recorder alone: it brings what servers and commands journalled into the database."""
+    """Run the recorder alone, until Ctrl-C or SIGTERM.
+
+    It brings what servers and commands have journalled into the database, as the one of `amos serve` does.
+    """
     import asyncio  # noqa: PLC0415
 
     from api.logs import configure_logging  # noqa: PLC0415

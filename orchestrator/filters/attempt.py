@@ -38,12 +38,15 @@ class AttemptFilter(Generic[RequestT, AnswerT]):
         call.trail.record(
             AttemptStarted(provider=self._provider, number=number, span_id=span_id, estimate=estimate)
         )
-        if estimate != FREE:
-            await call.trail.commit()
         begun = self._clock.monotonic()
         try:
+            if estimate != FREE:
+                await call.trail.commit()
+                begun = self._clock.monotonic()
             found = await service(call)
-        except BaseException as error:  # A cancelled attempt is a fact too; the cancellation goes on.
+        except BaseException as error:
+            # A cancelled attempt is a fact too; the cancellation goes on. So is one that was not made because
+            # its intent could not be written: without an outcome it would settle as spent.
             call.trail.record(
                 AttemptFailed(
                     provider=self._provider,

@@ -8,6 +8,7 @@ miss, never an error and never a wait.
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable, Sequence
 from typing import Generic
@@ -83,7 +84,8 @@ class CacheFilter(Generic[RequestT]):
         call.trail.record(CacheMissed(key=key, reason=reason))
         if wants.only_if_cached:
             raise NotInCache("The answer is not in the cache, and only a cached one was asked for.")
-        call.trail.note_text(key, self._text(call.request))
+        if not wants.no_store:  # RFC 9111, 5.2.1.5: nothing of the request is kept either.
+            call.trail.note_text(key, self._text(call.request))
         return await service(msgspec.structs.replace(call, cache_key=key))
 
     async def _look_up(
@@ -105,7 +107,8 @@ class CacheFilter(Generic[RequestT]):
                 reason = "too_old"
             else:
                 for nearer in self._tiers[:position]:
-                    await nearer.put(key, entry)
+                    with contextlib.suppress(CacheUnavailable):
+                        await nearer.put(key, entry)
                 return entry, cache.tier, ""
         return None, "", reason
 

@@ -14,7 +14,7 @@ from typing import Generic
 import msgspec
 import pybreaker
 
-from orchestrator.errors import CircuitOpen
+from orchestrator.errors import CircuitOpen, ProviderQuotaExceeded
 from orchestrator.events import CircuitClosed, CircuitHalfOpened, CircuitOpened
 from orchestrator.model import Call, RequestT
 from orchestrator.outcome import cooldown_s, is_health_failure, reason
@@ -47,7 +47,9 @@ class Circuit:
             fail_max=policy.failures_max, throw_new_error_on_trip=False, name=provider
         )
         self._opened_until = 0.0
-        self._probes = 0
+        self._cooldown_s = 0.0
+        self._is_quota = False
+        self._has_probe = False
 
     @property
     def state(self) -> str:
@@ -70,40 +72,56 @@ class Circuit:
                 raise self._refusal()
             self._breaker.half_open()
             self._note(CircuitHalfOpened(provider=self.provider))
-        if self._probes:
+        if self._has_probe:
             raise self._refusal()
-        self._probes = 1
+        self._has_probe = True
         return True
 
     def end_probe(self) -> None:
         """The probe is over, whatever came of it."""
-        self._probes = 0
+        self._has_probe = False
 
-    def succeeded(self) -> None:
-        """A call was answered. In an open circuit it is a late answer from before, and changes nothing."""
-        if self.state != pybreaker.STATE_OPEN:
-            was = self.state
-            self._breaker.call(_nothing)
-            if was != self.state:
-                self.reason = ""
-                self._note(CircuitClosed(provider=self.provider))
+    def succeeded(self, *, is_probe: bool) -> None:
+        """A call was answered."""
+        if not self._listens_to(is_probe=is_probe):
+            return
+        was = self.state
+        self._breaker.call(_nothing)
+        if was != self.state:
+            self.reason = ""
+            self._note(CircuitClosed(provider=self.provider))
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException, *, is_probe: bool) -> None:
         """A call failed: count it if it speaks of ill health, open at once if it asks for a pause."""
         asked_s = cooldown_s(error)
         if asked_s is not None:
-            self._open(asked_s, reason(error))
-        elif is_health_failure(error) and self.state != pybreaker.STATE_OPEN:
+            self._pause(asked_s, error)
+        elif is_health_failure(error) and self._listens_to(is_probe=is_probe):
             with contextlib.suppress(_Failure):
                 self._breaker.call(_fail)
             if self.state == pybreaker.STATE_OPEN:
-                self._open(self._policy.cooldown_s, reason(error))
+                self._open(self._policy.cooldown_s, error)
 
-    def _open(self, seconds: float, why: str) -> None:
+    def _listens_to(self, *, is_probe: bool) -> bool:
+        """Whether the end of a call says something new.
+
+        Once the circuit has opened only the probe does: any other call was let through before, and its end
+        is the old news by which the circuit was opened.
+        """
+        return self.state == pybreaker.STATE_CLOSED or (is_probe and self.state == pybreaker.STATE_HALF_OPEN)
+
+    def _pause(self, seconds: float, error: BaseException) -> None:
+        """Open for the time asked for. Of several told to pause at once the first, or longest, counts."""
+        if self.state != pybreaker.STATE_OPEN or seconds > self._cooldown_s:
+            self._open(seconds, error)
+
+    def _open(self, seconds: float, error: BaseException) -> None:
         self._breaker.open()
         self._opened_until = self._clock.monotonic() + seconds
-        self.reason = why
-        self._note(CircuitOpened(provider=self.provider, reason=why, cooldown_s=seconds))
+        self._cooldown_s = seconds
+        self._is_quota = isinstance(error, ProviderQuotaExceeded)
+        self.reason = reason(error)
+        self._note(CircuitOpened(provider=self.provider, reason=self.reason, cooldown_s=seconds))
 
     def _note(self, event: CircuitOpened | CircuitHalfOpened | CircuitClosed) -> None:
         self.since = self._clock.now()
@@ -115,6 +133,7 @@ class Circuit:
             provider=self.provider,
             reason="circuit_open",
             retry_after_s=self.retry_after_s,
+            is_quota=self._is_quota,
         )
 
 
@@ -130,10 +149,10 @@ class CircuitBreakerFilter(Generic[RequestT, ResponseT]):
         try:
             response = await service(call)
         except Exception as error:
-            self._circuit.failed(error)
+            self._circuit.failed(error, is_probe=is_probe)
             raise
         else:
-            self._circuit.succeeded()
+            self._circuit.succeeded(is_probe=is_probe)
             return response
         finally:
             if is_probe:

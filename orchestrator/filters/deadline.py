@@ -45,5 +45,7 @@ def extract_total_s(request: ExtractRequest) -> float:
 
     Tavily's clients send the same number they use as their own timeout, so the answer must leave before it.
     """
-    patience_s = min(request.timeout_s or limits.EXTRACT_DEADLINE_S_MAX, limits.EXTRACT_DEADLINE_S_MAX)
+    asked_s = request.timeout_s or 0.0
+    # The request is not validated yet: a time that is none must live to be refused as such.
+    patience_s = min(asked_s, limits.EXTRACT_DEADLINE_S_MAX) if asked_s > 0 else limits.EXTRACT_DEADLINE_S_MAX
     return max(patience_s * 0.9, patience_s - 1.0)

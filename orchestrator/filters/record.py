@@ -12,15 +12,19 @@ from collections.abc import Sequence
 
 from orchestrator.errors import GatewayError, Unauthenticated
 from orchestrator.events import (
+    FREE,
     AttemptFailed,
+    AttemptStarted,
     AttemptSucceeded,
+    CacheHit,
     CallerAuthenticated,
+    Cost,
     Envelope,
     RequestCompleted,
     RequestFailed,
     RequestReceived,
 )
-from orchestrator.model import Call, ExtractRequest, RequestT, Response, SearchRequest
+from orchestrator.model import DEPTHS, TOPICS, Call, ExtractRequest, RequestT, Response, SearchRequest
 from orchestrator.ports import Clock, FactSink
 from orchestrator.service import Service
 
@@ -65,11 +69,12 @@ class RecordFilter:
             cache=response.cache,
             results=response.result_count,
             duration_s=self._clock.monotonic() - begun,
-            upstream_s=upstream_s(call.trail.events),
+            upstream_s=upstream_s(call.trail.events, self._clock.now()),
             degraded=response.is_degraded,
             stale=response.is_stale,
             fallback=response.is_fallback,
             cost=response.cost,
+            saved=_saved(call.trail.events),
         )
 
     def _failed(self, call: Call[RequestT], code: str, begun: float) -> RequestFailed:
@@ -81,25 +86,37 @@ class RecordFilter:
             topic=received.topic,
             error=code,
             duration_s=self._clock.monotonic() - begun,
-            upstream_s=upstream_s(call.trail.events),
+            upstream_s=upstream_s(call.trail.events, self._clock.now()),
         )
 
 
-def upstream_s(events: Sequence[Envelope]) -> float:
+def upstream_s(events: Sequence[Envelope], now: float) -> float:
     """Seconds during which at least one attempt was waiting for a provider.
 
-    Attempts of one execution may overlap.
+    Attempts of one execution may overlap. One that is still under way, because the caller has left or was
+    told "too late", counts until `now`.
     """
-    spans = sorted(
-        (envelope.at - envelope.event.duration_s, envelope.at)
-        for envelope in events
-        if isinstance(envelope.event, AttemptSucceeded | AttemptFailed)
-    )
+    spans: list[tuple[float, float]] = []
+    under_way: dict[tuple[str, int], float] = {}
+    for envelope in events:
+        match envelope.event:
+            case AttemptStarted() as started:
+                under_way[started.provider, started.number] = envelope.at
+            case AttemptSucceeded() | AttemptFailed() as ended:
+                under_way.pop((ended.provider, ended.number), None)
+                spans.append((envelope.at - ended.duration_s, envelope.at))
+            case _:
+                pass
+    spans += ((begin, now) for begin in under_way.values())
     total, reached = 0.0, 0.0
-    for begin, end in spans:
+    for begin, end in sorted(spans):
         total += max(0.0, end - max(begin, reached))
         reached = max(reached, end)
     return total
+
+
+def _saved(events: Sequence[Envelope]) -> Cost:
+    return sum((envelope.event.saved for envelope in events if isinstance(envelope.event, CacheHit)), FREE)
 
 
 def _opening(call: Call[RequestT]) -> tuple[RequestReceived, str]:
@@ -110,14 +127,15 @@ def _opening(call: Call[RequestT]) -> tuple[RequestReceived, str]:
 
 
 def _received(call: Call[RequestT]) -> RequestReceived:
+    """The first word. Nothing is validated yet: a topic or depth that is none is not taken into the log."""
     request, caller = call.request, call.caller
     if isinstance(request, SearchRequest):
         return RequestReceived(
             operation="search",
             door=caller.door,
             dialect=caller.dialect,
-            topic=request.category,
-            depth=request.depth,
+            topic=_known(request.category, TOPICS),
+            depth=_known(request.depth, DEPTHS),
             max_results=request.limit,
             trace_id=caller.trace_id,
             parent_span_id=caller.parent_span_id,
@@ -127,8 +145,12 @@ def _received(call: Call[RequestT]) -> RequestReceived:
         operation="extract",
         door=caller.door,
         dialect=caller.dialect,
-        depth=request.depth,
+        depth=_known(request.depth, DEPTHS),
         url_count=len(request.urls),
         trace_id=caller.trace_id,
         parent_span_id=caller.parent_span_id,
     )
+
+
+def _known(value: str, values: Sequence[str]) -> str:
+    return value if value in values else ""

@@ -16,7 +16,7 @@ import msgspec
 from orchestrator import limits
 from orchestrator.events import RetryScheduled
 from orchestrator.model import Call, RequestT
-from orchestrator.outcome import Outcome, judge, reason
+from orchestrator.outcome import Outcome, cooldown_s, judge, reason
 from orchestrator.ports import Clock
 from orchestrator.service import ResponseT, Service
 
@@ -107,7 +107,9 @@ class RetryFilter(Generic[RequestT, ResponseT]):
         """The wait before another attempt, or `None` when this error is the last word."""
         if judge(error) is not Outcome.RETRYABLE or retry >= self._policy.attempts_max:
             return None
-        backoff_s = self._policy.backoff_s(retry, getattr(error, "retry_after_s", None), self._chance())
+        # A pause the provider has asked for keeps its circuit open: an earlier retry would meet that.
+        asked_s = cooldown_s(error) or getattr(error, "retry_after_s", None)
+        backoff_s = self._policy.backoff_s(retry, asked_s, self._chance())
         now = self._clock.monotonic()
         if backoff_s is None or now + backoff_s + limits.ATTEMPT_S_MIN > call.deadline:
             return None

@@ -14,7 +14,7 @@ import msgspec
 
 from orchestrator import limits
 from orchestrator.errors import DeadlineExceeded
-from orchestrator.events import FREE, FlightJoined, RequestCompleted, RequestFailed
+from orchestrator.events import FREE, FlightJoined, has_ended
 from orchestrator.model import Call, RequestT, Response
 from orchestrator.service import Service
 
@@ -36,13 +36,15 @@ class SingleFlightFilter(Generic[RequestT]):
 
         Raises what the flight raises.
         """
-        if call.caller.cache_control.no_store or len(self._flights) >= limits.FLIGHTS_MAX:
+        if call.caller.cache_control.no_store:
             return await service(call)
         flight = self._flights.get(call.cache_key)
         if flight is not None:
             call.trail.record(FlightJoined(key=call.cache_key, leader=flight.leader))
             response = await asyncio.shield(flight.task)
             return msgspec.structs.replace(response, cache="collapsed", cost=FREE)
+        if len(self._flights) >= limits.FLIGHTS_MAX:
+            return await service(call)
         return await asyncio.shield(self._begin(call, service))
 
     def _begin(self, call: Call[RequestT], service: Service[RequestT, Response]) -> asyncio.Task[Response]:
@@ -73,11 +75,7 @@ async def _lead(call: Call[RequestT], service: Service[RequestT, Response]) -> R
     except TimeoutError as late:
         raise DeadlineExceeded("No answer before the deadline of the call this one waited for.") from late
     finally:
-        if _is_closed(call):
+        if has_ended(call.trail.events):
             # Its caller has left or was told "too late", and its last frame is written: what happened since
             # then goes into a further frame of the same execution.
             call.trail.commit_soon()
-
-
-def _is_closed(call: Call[RequestT]) -> bool:
-    return any(isinstance(envelope.event, RequestCompleted | RequestFailed) for envelope in call.trail.events)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -20,18 +21,16 @@ import msgspec
 from orchestrator import limits
 from orchestrator.countries import COUNTRIES, country_name
 from orchestrator.errors import InvalidRequest
-from orchestrator.model import Call, ExtractRequest, RequestT, Response, SearchRequest
+from orchestrator.model import DEPTHS, TOPICS, Call, ExtractRequest, RequestT, Response, SearchRequest
 from orchestrator.service import Service
 
 CheckedT = TypeVar("CheckedT", SearchRequest, ExtractRequest)
 
-_DEPTHS = ("basic", "advanced", "fast", "ultra-fast")
-_TOPICS = ("general", "news", "finance")
 _TIME_RANGES = ("day", "week", "month", "year", "d", "w", "m", "y")
 _ANSWERS = (True, False, "basic", "advanced")
 _RAW_CONTENTS = (True, False, "markdown", "text")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_KEPT_AS_BLANK = str.maketrans({"\t": " ", "\n": " ", "\r": " ", "\v": " ", "\f": " ", "\x85": " "})
+_KEPT_AS_BLANK = str.maketrans(dict.fromkeys("\t\n\r\v\f\x85\u2028\u2029", " "))
 
 
 class ValidateFilter(Generic[RequestT]):
@@ -55,8 +54,8 @@ def check_search(request: SearchRequest) -> tuple[SearchRequest, tuple[str, ...]
     changes: dict[str, Any] = {}
     query = clean_text(request.query)
     _check_query(query)
-    _check_choice("search_depth", request.search_depth, _DEPTHS)
-    _check_choice("topic", request.topic, _TOPICS)
+    _check_choice("search_depth", request.search_depth, DEPTHS)
+    _check_choice("topic", request.topic, TOPICS)
     _check_choice("include_answer", request.include_answer, _ANSWERS)
     _check_choice("include_raw_content", request.include_raw_content, _RAW_CONTENTS)
     _check_window(request)
@@ -208,7 +207,7 @@ def _check_url(field: str, url: str) -> None:
         host, _ = parts.hostname, parts.port
     except ValueError:
         host, parts = None, urlsplit("")
-    if clean_text(url) != url or not host or parts.scheme not in ("http", "https"):
+    if clean_text(url) != url or not host or " " in host or parts.scheme not in ("http", "https"):
         raise InvalidRequest(f"{field}: Not an http or https URL.", field="urls")
     if parts.username is not None or parts.password is not None:
         raise InvalidRequest(f"{field}: A URL with a user name or password is not accepted.", field="urls")
@@ -217,11 +216,20 @@ def _check_url(field: str, url: str) -> None:
 
 
 def _is_public(host: str) -> bool:
-    """Whether the host may be on the public internet, as far as its spelling tells."""
+    """Whether the host may be on the public internet, as far as its spelling tells.
+
+    Name resolution also takes digits of other scripts, a final dot, and IPv4 addresses in fewer or
+    hexadecimal parts (`127.1`). A name of one label has no address on the public internet (RFC 7085).
+    """
+    name = unicodedata.normalize("NFKC", host).rstrip(".")
     try:
-        return ipaddress.ip_address(host).is_global
+        return ipaddress.ip_address(name).is_global
     except ValueError:
-        return host != "localhost" and not host.endswith((".localhost", ".local", ".internal"))
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(name)).is_global
+    except (OSError, UnicodeError):
+        return "." in name and not name.endswith((".localhost", ".local", ".internal"))
 
 
 def _changed(request: CheckedT, changes: dict[str, Any]) -> CheckedT:

@@ -5,7 +5,8 @@ with are passages: a result's title names document and heading, its URL (`file:`
 
     local.py            the provider: what is asked, answered, and when the folders are looked at again
     local_query.py      words typed → FTS5 expression; passage → snippet
-    local_index.py      the SQLite file: schema, ranking, rebuilding
+    local_index.py      what is known and found: ranking by BM25
+    local_database.py   the SQLite file: schema, connecting, beginning anew
     local_thread.py     a thread and its connection
     local_scan.py       folders → index, incrementally
     local_files.py      which files, and never others
@@ -32,8 +33,9 @@ from orchestrator.model import (
     SearchResult,
 )
 from orchestrator.ports import Clock
+from orchestrator.providers.local_database import refuse_foreign
 from orchestrator.providers.local_files import is_within, resolve
-from orchestrator.providers.local_index import Hit, LocalIndex, refuse_foreign
+from orchestrator.providers.local_index import Hit, LocalIndex
 from orchestrator.providers.local_query import Query, parse, snippet
 from orchestrator.providers.local_scan import IndexReport, Progress, scan
 from orchestrator.providers.local_thread import IndexThread

@@ -34,9 +34,13 @@ CRUMB = " \u203a "
 """Between the parts of a title: a single right-pointing angle quotation mark."""
 
 _INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
-_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([A-Za-z0-9._:-]{1,40})", re.IGNORECASE)
+# The families of the Encoding Standard only: Python also decodes names like "unicode_escape" and "utf-7".
+_CHARSET = re.compile(
+    rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?((?:iso-8859|windows-|koi8|shift_jis|euc-|gb|big5)[\w-]{0,20})",
+    re.IGNORECASE,
+)
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _ATX = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)")
 _SETEXT = re.compile(r" {0,3}(=+|-{2,})[ \t]*$")
@@ -88,7 +92,12 @@ def decode(data: bytes) -> str:
         raise Unreadable("binary, not text")
     else:
         text = _decode_bytes(data)
-    return _INVISIBLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return clean(text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def clean(text: str) -> str:
+    """The text without control characters (but tab and newline), invisible ones, and halves of characters."""
+    return _INVISIBLE.sub("", text)
 
 
 def _decode_bytes(data: bytes) -> str:

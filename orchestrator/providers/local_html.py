@@ -13,7 +13,14 @@ from pathlib import PurePath
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from orchestrator.providers.local_documents import TITLE_CHARS_MAX, Passage, Section, Unreadable, passages
+from orchestrator.providers.local_documents import (
+    TITLE_CHARS_MAX,
+    Passage,
+    Section,
+    Unreadable,
+    clean,
+    passages,
+)
 
 DEPTH_MAX = 5_000
 """measured: 200,000 nested elements take the parser 165 s (it is quadratic), 5,000 a tenth of a second."""
@@ -137,7 +144,7 @@ def _anchor(heading: LexborNode) -> str:
 
 def _one_line(text: str) -> str:
     # The pilcrow is the permanent link that documentation tools append to a heading.
-    return " ".join(text.split())[:TITLE_CHARS_MAX].removesuffix("¶").rstrip()
+    return " ".join(clean(text).split())[:TITLE_CHARS_MAX].removesuffix("¶").rstrip()
 
 
 class _Text:
@@ -153,7 +160,7 @@ class _Text:
     def enter(self, node: LexborNode, tag: str) -> None:
         """Take the start of an element, or a text."""
         if node.is_text_node:
-            self._add(node.text_content or "")
+            self._add(clean(node.text_content or ""))  # entities may stand for anything
         elif tag in _BLOCKS:
             self._pre_depth += tag == "pre"
             self._parts.append("\n\n")

@@ -1,36 +1,23 @@
-"""The index: passages in SQLite's FTS5, ranked by BM25, in one file that can be thrown away at any time.
+"""The index: passages in SQLite's FTS5, ranked by BM25, and what is known of the files they come from.
 
 Everything here blocks and belongs to one thread (local_thread.py). Several connections, of one process or
-more, may use the file at once: writers take turns, readers never wait (write-ahead log). A file that is
-damaged or of another version is set aside and begun anew, because all that is in it can be read from the
-documents again.
+more, may use the file at once: writers take turns, readers never wait.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from orchestrator.errors import SettingsError
 from orchestrator.limits import RAW_CONTENT_CHARS_MAX
+from orchestrator.providers import local_database as database
 from orchestrator.providers.local_documents import Passage
 from orchestrator.providers.local_query import MATCH_END, MATCH_START, Query, spaced, unspaced
-
-VERSION = 1
-"""Of the schema below and of everything that decides what a document's passages are; raise it with either."""
-
-APPLICATION_ID = 0x414D4F53
-"""SQLite's `application_id`: "AMOS" in ASCII, so that no other program's database is taken for an index."""
-
-BUSY_S = 5.0
-"""chosen: how long a connection waits for another's transaction; below the deadline of a search."""
 
 PASSAGES_PER_DOCUMENT = 2
 """chosen: in one answer, so that a long document on the subject leaves room for others."""
@@ -40,28 +27,14 @@ TITLE_WEIGHT = 4.0
 
 _PASSAGE_BITS = 16  # of a row id: which passage of its document; the bits above are the document's id
 
-_SCHEMA = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE documents(
-    id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-    skipped TEXT NOT NULL
-);
-CREATE TABLE scans(roots TEXT NOT NULL, finished_at REAL NOT NULL);
-CREATE VIRTUAL TABLE passages USING fts5(
-    title, body, heading UNINDEXED, anchor UNINDEXED,
-    tokenize="porter unicode61 remove_diacritics 2 categories 'L* N* Co Mn Mc'"
-);
-PRAGMA user_version = {VERSION};
-COMMIT;
-"""
-
 # Ranked before the texts are fetched: a common word matches many passages, and of those few are shown.
 _RANKED = f"""
 WITH hits AS MATERIALIZED (
     SELECT rowid AS id, bm25(passages, {TITLE_WEIGHT}, 1.0) AS cost FROM passages(?)
 ),
 ranked AS (
-    SELECT id, cost, row_number() OVER (PARTITION BY id >> {_PASSAGE_BITS} ORDER BY cost, id) AS place FROM hits
+    SELECT id, cost, row_number() OVER (PARTITION BY id >> {_PASSAGE_BITS} ORDER BY cost, id) AS place
+    FROM hits
 )
 SELECT id, cost FROM ranked WHERE place <= {PASSAGES_PER_DOCUMENT} ORDER BY cost, id LIMIT ?
 """  # noqa: S608  - the figures are constants of this module
@@ -112,15 +85,8 @@ class LocalIndex:
     @classmethod
     def open(cls, path: Path) -> LocalIndex:
         """Connect, creating the file and its folder where needed. Raises sqlite3.Error, OSError."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _exclusive(path):
-            try:
-                return cls(path, _connect(path))
-            except sqlite3.DatabaseError as error:
-                if not is_damage(error):
-                    raise
-            _set_aside(path)
-            return cls(path, _connect(path))
+        with database.exclusive(path):
+            return cls(path, database.open_or_renew(path))
 
     def close(self) -> None:
         """Disconnect. Safe to call twice."""
@@ -136,9 +102,9 @@ class LocalIndex:
     def set_aside(self) -> None:
         """Disconnect and take the damaged file out of the way, unless somebody else has done that already."""
         self.close()
-        with _exclusive(self._path):
+        with database.exclusive(self._path):
             if self.is_current():
-                _set_aside(self._path)
+                database.set_aside(self._path)
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
@@ -158,7 +124,7 @@ class LocalIndex:
         return {path: Known(*row) for path, *row in rows}
 
     def scanned_at(self, roots: Sequence[Path]) -> float | None:
-        """When the last whole pass over just these folders ended (epoch seconds), `None` if there was none."""
+        """When the last whole pass over just these folders ended, in epoch seconds; `None` if none did."""
         row = self._connection.execute("SELECT roots, finished_at FROM scans").fetchone()
         return row[1] if row and row[0] == _signature(roots) else None
 
@@ -284,84 +250,3 @@ def _rows_of(document: int) -> tuple[int, int]:
 
 def _signature(roots: Sequence[Path]) -> str:
     return json.dumps(sorted(map(str, roots)))
-
-
-# --- the file -----------------------------------------------------------------------------------------------
-
-
-def refuse_foreign(path: Path) -> None:
-    """Raise SettingsError if the path is a database of another program."""
-    if not path.exists():
-        return
-    # Through SQLite and not by reading the header: closing a file drops the locks this process holds on it.
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-    try:
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.DatabaseError:
-        return  # damaged, or busy being created: opening it decides
-    finally:
-        connection.close()
-    if tables and application != APPLICATION_ID:
-        raise SettingsError(f"local index: {path} is a database of another program")
-
-
-def is_damage(error: BaseException) -> bool:
-    """Whether an error of SQLite says that the file itself is not sound, or not of this version."""
-    code = getattr(error, "sqlite_errorcode", None)
-    # The lower eight bits are the primary code; the others say where the damage was found.
-    return isinstance(error, _OtherVersion) or (
-        code is not None and code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-    )
-
-
-class _OtherVersion(sqlite3.DatabaseError):
-    """The file was made by an AMOS with another `VERSION`."""
-
-
-@contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    """One process and one thread at a time decides whether the file is sound; held for milliseconds."""
-    with path.with_name(f"{path.name}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """Connect and make sure of the schema.
-
-    Raises sqlite3.DatabaseError if the file is damaged or of another version.
-    """
-    with suppress(FileExistsError):
-        # The passages of private documents are for the owner; the files SQLite puts beside it copy its mode.
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    # Closing happens in the thread that opened it, except when that one is gone.
-    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-    try:
-        is_new = _is_new(connection)
-        if is_new:
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        # A power loss may then cost the last transactions, never the file.
-        connection.execute("PRAGMA synchronous = NORMAL")
-        if is_new:
-            connection.executescript(_SCHEMA)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _is_new(connection: sqlite3.Connection) -> bool:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if version != VERSION and tables:
-        raise _OtherVersion(f"version {version}")
-    return bool(version != VERSION)
-
-
-def _set_aside(path: Path) -> None:
-    """Keep the file under another name, in case it was no index after all; only the last one is kept."""
-    path.replace(path.with_name(f"{path.name}.damaged"))
-    for beside in ("-wal", "-shm"):
-        path.with_name(path.name + beside).unlink(missing_ok=True)

@@ -45,8 +45,8 @@ _SENTENCE_END = re.compile("|".join(map(re.escape, _SENTENCE_ENDS)))
 # answered by the passage about its subject, not by the one that says "what is the" most often.
 _ENGLISH = """
     a an and are as at be but by can did do does for from had has have how i if in into is it its me my no not
-    of on or our should so than that the their them then there these they this to us was we were what when where
-    which who why will with would you your
+    of on or our should so than that the their them then there these they this to us was we were what when
+    where which who why will with would you your
 """
 _STOP_WORDS = frozenset(_ENGLISH.split())
 
@@ -122,7 +122,7 @@ def snippet(marked: str) -> str:
     where one is near, else with an ellipsis, and is one line without Markdown's marks.
     """
     first, *others = " ".join(plain(marked).split()).split(MATCH_START)
-    text = first
+    text = first.replace(MATCH_END, "")
     matches: list[tuple[int, str]] = []
     for other in others:
         matches.append((len(text), other.partition(MATCH_END)[0].casefold()))

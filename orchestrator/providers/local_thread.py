@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from orchestrator.errors import ProviderUnavailable
-from orchestrator.providers.local_index import LocalIndex, is_damage
+from orchestrator.providers.local_database import is_damage
+from orchestrator.providers.local_index import LocalIndex
 
 ResultT = TypeVar("ResultT")
 

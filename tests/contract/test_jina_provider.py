@@ -161,7 +161,7 @@ async def test_a_repeated_url_counts_once(jina, simulator):
     ("variant", "published"), [("relative_dates", None), ("iso_dates", "2026-11-10T17:00:00Z")]
 )
 async def test_dates_are_absolute_or_absent(jina, simulator, variant, published):
-    """"2 days ago" is left out, ISO 8601 is kept."""
+    """ "2 days ago" is left out, ISO 8601 is kept."""
     simulator.script(Fault.variant(variant))
 
     found = await jina.search(make_call(SEARCH))
@@ -180,7 +180,9 @@ async def test_an_object_is_no_result_list(jina, simulator):
 
 async def test_the_caller_learns_what_was_ignored(jina):
     """Fields without a counterpart are named."""
-    request = SearchRequest(query="tide tables", include_answer=True, include_images=False, search_depth="advanced")
+    request = SearchRequest(
+        query="tide tables", include_answer=True, include_images=False, search_depth="advanced"
+    )
 
     assert (await jina.search(make_call(request))).unsupported == ("include_answer", "search_depth")
 

@@ -19,7 +19,7 @@ from typing_extensions import override
 HEAD_BYTES_MAX = 65_536
 """A request whose head is longer is cut off."""
 
-GARBAGE = b"\x16\x03\x01 this is not HTTP\r\n\x00\xff\r\n\r\n"
+GARBAGE = b"SSH-2.0-simulated\r\n\x00\xff\r\n\r\n"
 """What a server says that speaks another protocol."""
 
 
@@ -172,7 +172,8 @@ class _Connection(asyncio.Protocol):
     def _parse(self) -> Request | None:
         """The next whole request in the buffer, if it is all there."""
         if self._buffer and not self._buffer[:1].isalpha():
-            # A TLS greeting, for example: its sender would wait for ever.
+            # A TLS greeting, for example: without an answer its sender would wait for ever.
+            self._transport.write(GARBAGE)
             self._transport.close()
             return None
         end = self._buffer.find(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""The real gateway on parts that live in memory: the real pipeline, a journal that is a list, a scripted provider."""
+"""The real gateway and pipeline on parts in memory: a journal that is a list, a provider with a script."""
 
 from __future__ import annotations
 
@@ -130,7 +130,9 @@ class ScriptedProvider:
         if self.failure is not None:
             raise self.failure
         pages = tuple(Page(url=url, raw_content="# Tides") for url in call.request.urls if "gone" not in url)
-        failures = tuple(PageFailure(url=url, error="Not found.") for url in call.request.urls if "gone" in url)
+        failures = tuple(
+            PageFailure(url=url, error="Not found.") for url in call.request.urls if "gone" in url
+        )
         return Found(answer=ExtractAnswer(pages=pages, failures=failures), provider=self.name)
 
     async def aclose(self) -> None:

@@ -204,15 +204,15 @@ class Simulator:
 
     def script(self, fault: Fault, times: int = 1) -> None:
         """The next `times` calls get this fault, after those already scripted."""
-        self._script.extend([fault] * times)
+        self._script.extend([self._checked(fault)] * times)
 
     def when(self, text: str, fault: Fault) -> None:
         """Every call whose query or URL contains the text gets this fault. A script comes first."""
-        self._when[text] = fault
+        self._when[text] = self._checked(fault)
 
     def always(self, fault: Fault) -> None:
         """Every call that neither a script nor a text decides gets this fault."""
-        self._always = fault
+        self._always = self._checked(fault)
 
     def recover(self) -> None:
         """Forget every fault and the delay; the calls stay counted."""
@@ -269,6 +269,11 @@ class Simulator:
             await asyncio.sleep(delay_s)
         await self._misbehave(fault, request, body, wire)
 
+    def _checked(self, fault: Fault) -> Fault:
+        if fault.kind == "variant" and fault.variant_name not in self.VARIANTS:
+            raise ValueError(f"{type(self).__name__} has no variant {fault.variant_name!r}")
+        return fault
+
     def _fault(self, request: Request, body: Any) -> Fault:
         if self._script:
             return self._script.popleft()
@@ -313,8 +318,6 @@ class Simulator:
             return Answer(status=fault.code, headers=headers, body=fault.text.encode())
         answer = self.respond(request, body)
         if fault.kind == "variant":
-            if fault.variant_name not in self.VARIANTS:
-                raise ValueError(f"{type(self).__name__} has no variant {fault.variant_name!r}")
             return self.vary(answer, fault.variant_name, body) if answer.status == 200 else answer
         return answer
 
@@ -324,7 +327,7 @@ class Simulator:
             return json_answer({**self._tally(), "calls": calls})
         try:
             self._obey(msgspec.json.decode(request.body, type=Orders))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError) as error:
             return json_answer({"error": str(error)}, status=400)
         return json_answer(self._tally())
 
@@ -337,9 +340,11 @@ class Simulator:
         if orders.delay_s is not None:
             self.delay_s = orders.delay_s
         if orders.always is not None:
-            self._always = orders.always
-        self._script.extend(orders.script)
-        self._when.update(orders.when)
+            self.always(orders.always)
+        for fault in orders.script:
+            self.script(fault)
+        for text, fault in orders.when.items():
+            self.when(text, fault)
 
 
 def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] = JSON) -> Answer:

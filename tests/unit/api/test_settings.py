@@ -7,9 +7,9 @@ import os
 import pytest
 from pydantic import ValidationError
 
-from api import settings as module
-from api.settings import PROJECT_DOCS, Settings, load
+from api.settings import PROJECT_DOCS, Settings, load, variables
 from orchestrator.errors import SettingsError
+from tests.support.fuzzing import outcome
 
 KEY = "tvly-0123456789abcdef"
 
@@ -97,11 +97,9 @@ def test_all_faults_are_told_at_once():
 @pytest.mark.parametrize("field", Settings.model_fields)
 def test_no_fault_repeats_the_value(field: str):
     """A key that went into the wrong variable does not end in a log."""
-    name = module.variables(field)[0]
-    try:
-        load({name: f"{KEY}\x00 {KEY}"})
-    except SettingsError as refused:
-        assert KEY not in refused.message
+    _, refusal = outcome(load, {variables(field)[0]: f"{KEY}\x00 {KEY}"})
+
+    assert refusal is None or KEY not in refusal.message
 
 
 def test_keys_are_masked_everywhere():

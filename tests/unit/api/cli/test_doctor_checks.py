@@ -8,13 +8,14 @@ import pytest
 
 from api.cli.doctor_checks import (
     check_data_dir,
+    check_database,
     check_disk,
     check_recorder,
-    check_schema,
     check_sqlite,
     is_locked,
     nearest_existing,
 )
+from orchestrator.errors import EventLogUnavailable
 
 
 def test_a_folder_to_be_made_is_fine(tmp_path):
@@ -60,15 +61,39 @@ def test_a_journal_nobody_drains_is_a_warning(is_running, backlog_bytes, status)
     assert bool(finding.next_step) == (status != "ok")
 
 
-@pytest.mark.parametrize(
-    ("current", "status"), [(None, "ok"), ("0002", "ok"), ("0001", "failure"), ("", "failure")]
-)
-def test_an_old_schema_is_to_be_upgraded(current, status):
-    """No database is fine, the newest schema too; an older or foreign one needs `amos db upgrade`."""
-    finding = check_schema(current, "0002", "amos.db")
+async def revision(found: str | None) -> str | None:
+    """What reading the revision of a database gives."""
+    return found
+
+
+@pytest.mark.parametrize(("current", "status"), [("0002", "ok"), ("0001", "failure"), (None, "failure")])
+async def test_an_old_schema_is_to_be_upgraded(tmp_path, current, status):
+    """A database with the newest schema is fine; one with an older or none needs `amos db upgrade`."""
+    path = tmp_path / "amos.db"
+    path.touch()
+
+    finding = await check_database(path, revision(current), "0002")
 
     assert finding.status == status
     assert ("amos db upgrade" in finding.next_step) == (status == "failure")
+
+
+async def test_no_database_is_no_fault(tmp_path):
+    """A database that does not exist yet will be made when it is needed."""
+    assert (await check_database(tmp_path / "amos.db", revision(None), "0002")).status == "ok"
+
+
+async def test_an_unreadable_database_is_a_failure(tmp_path):
+    """What the store says of the file is told, with a way out that loses nothing."""
+
+    async def unreadable() -> str | None:
+        raise EventLogUnavailable("The event log is out of reach (DatabaseError).")
+
+    finding = await check_database(tmp_path / "amos.db", unreadable(), "0002")
+
+    assert finding.status == "failure"
+    assert "out of reach" in finding.detail
+    assert "journal" in finding.next_step
 
 
 def test_only_a_held_lock_means_somebody_lives(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from api.cli.events_view import event_line, execution_view, short_name
+from api.cli.quantities import moment
 from api.cli.report_view import report_view
 from tests.support.rendering import rendered
 
@@ -24,14 +25,16 @@ def test_figures_come_before_tables():
 
 def test_an_empty_table_says_so():
     """A window without calls is a sentence, not an empty frame."""
-    assert "groups: nothing in this window" in rendered(report_view({"groups": []}))
+    assert "groups  none" in rendered(report_view({"groups": []}))
 
 
-def test_an_object_of_objects_is_a_table():
-    """Names that lead to objects become the first column."""
-    text = rendered(report_view({"providers": {"tavily": {"status": "ok"}, "jina": {"status": "down"}}}))
+def test_an_object_within_is_a_section():
+    """The figures of an object within stand below its name; an empty object is a dash."""
+    text = rendered(report_view({"since": 0, "requests": {"total": 2, "errors": {}}}))
 
-    assert [line.split() for line in text.splitlines() if "tavily" in line] == [["tavily", "ok"]]
+    lines = [line.split() for line in text.splitlines()]
+    assert lines[0] == ["since", *moment(0).split()]
+    assert lines[2:] == [["requests"], ["total", "2"], ["errors", "-"]]
 
 
 def test_an_event_is_a_line():

@@ -39,7 +39,7 @@ def line(provider, outcome, reason="", duration_s=0.0):
 
 
 def test_attempts_tell_every_call_and_omission_in_order():
-    """A failed call, a provider passed by and an empty answer are three lines, in the order in which they began."""
+    """A failed call, a provider passed by and an empty answer are three lines, in the order they began."""
     assert attempts(numbered(fallback())) == (
         line("tavily", "retryable", "http_500", 0.2),
         line("jina", "skipped", "circuit_open"),
@@ -105,7 +105,7 @@ def test_a_refused_call_has_failed_with_its_code():
 
 
 def test_an_intent_without_outcome_counts_as_spent():
-    """A process that died in a provider call leaves an unsettled execution whose estimate is assumed spent."""
+    """A process that died in a provider call leaves an estimate that is assumed to be spent."""
     explained = explain(numbered(miss()[:4]))
 
     assert explained.status == "unsettled"
@@ -164,8 +164,10 @@ def test_the_story_names_every_reason():
         "tavily failed after 0.2 s: http_500 (retryable).",
         "jina was passed by: its circuit is open after earlier failures.",
         "local answered with 0 results in 0.01 s.",
-        "Answered with 0 results by local (as a fallback, degraded: from the floor of the chain) in 0.215 s, "
-        "0.005 s of it in the gateway.",
+        (
+            "Answered with 0 results by local (as a fallback, degraded: from the floor of the chain) "
+            "in 0.215 s, 0.005 s of it in the gateway."
+        ),
     )
 
 

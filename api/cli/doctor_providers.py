@@ -1,0 +1,60 @@
+"""The part of `amos doctor` that looks at providers: what each lacks and, if asked to, whether it answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from api.cli.doctor_checks import FAILURE, OK, UNCONFIGURED, WARNING, Finding
+from api.cli.quantities import seconds
+from api.composition import providers, standalone
+from orchestrator.clock import SystemClock
+from orchestrator.errors import GatewayError
+from orchestrator.model import CacheControl, Caller, SearchRequest
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+
+QUESTION = "search gateway"
+"""What every provider is asked: harmless, short, and found everywhere."""
+
+_NOBODY = Finding(
+    name="providers",
+    status=WARNING,
+    detail="none is configured",
+    next_step="Set TAVILY_API_KEY or JINA_API_KEY, or name folders in AMOS_LOCAL_PATHS.",
+)
+
+
+async def check_providers(settings: Settings) -> list[Finding]:
+    """Each provider of the chain, in order, and what an unconfigured one lacks. Calls nobody."""
+    try:
+        roster = providers(settings, SystemClock())
+    except GatewayError as error:
+        return [Finding(name="providers", status=FAILURE, detail=error.message)]
+    found = {one.name: _finding(one.name, UNCONFIGURED, one.reason) for one in roster.unconfigured}
+    for provider in roster.providers:
+        await provider.aclose()
+        folders = f"searches {', '.join(map(str, settings.local_folders))}"
+        found[provider.name] = _finding(
+            provider.name, OK, folders if provider.name == "local" else "configured"
+        )
+    return [found[name] for name in settings.providers] + ([] if roster.providers else [_NOBODY])
+
+
+async def ask_provider(settings: Settings, name: str) -> Finding:
+    """One search at one provider, alone: recorded and billed as every other search is."""
+    alone = settings.model_copy(update={"providers": (name,), "local_paths": settings.local_folders})
+    caller = Caller(door="cli", is_local_operator=True, cache_control=CacheControl(no_cache=True))
+    async with standalone(alone) as gateway:
+        call = gateway.open(SearchRequest(query=QUESTION, max_results=1), caller)
+        try:
+            response = await gateway.search(call)
+        except GatewayError as error:
+            step = f"Check key, quota and address; see `amos events show {call.trail.execution_id}`."
+            return Finding(name=f"online {name}", status=FAILURE, detail=error.message, next_step=step)
+    took = seconds(sum(attempt.duration_s for attempt in response.attempts))
+    return Finding(name=f"online {name}", status=OK, detail=f"answered in {took}")
+
+
+def _finding(name: str, status: str, detail: str) -> Finding:
+    return Finding(name=f"provider {name}", status=status, detail=detail)

@@ -1,0 +1,160 @@
+"""The whole gateway on real Hypercorn, in the loop of the test, between simulated providers and a real client.
+
+    async with serving(tmp_path, tavily=tavily, jina=jina, deadline_s=2) as amos:
+        answer = await amos.search("tide tables")
+        await amos.drain()                           # what was answered is in SQL now
+        ... amos.events(execution_id), amos.client.get("/health")
+
+Settings are given by their names in `api.settings.Settings`; a provider that is not given is not configured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+from hypercorn.asyncio import serve as hypercorn_serve
+
+from api import composition
+from api.app import create_app
+from api.server import hypercorn_config
+from api.settings import Settings
+from orchestrator.gateway import Gateway
+from orchestrator.pipeline import Policies
+from storage.recorder_process import RecorderLoop
+from tests.support.http_server import DeadPort
+from tests.support.jina_simulator import JinaSimulator
+from tests.support.simulator import Simulator
+from tests.support.tavily_simulator import TavilySimulator
+
+CLIENT_TIMEOUT_S = 30.0
+
+GRACE_S = 0.5
+"""Connections that a test left open are cut after this."""
+
+
+class GatewayServer:
+    """A running gateway. `client` has its address as base URL and sends nothing but what it is told to."""
+
+    def __init__(self, gateway: Gateway, settings: Settings, port: int, recorder: RecorderLoop) -> None:
+        self.gateway = gateway
+        self.settings = settings
+        self.port = port
+        self.base_url = f"http://127.0.0.1:{port}"
+        self.database = settings.data_dir / "amos.db"
+        self.client = httpx.AsyncClient(base_url=self.base_url, timeout=CLIENT_TIMEOUT_S, trust_env=False)
+        self._recorder = recorder
+
+    async def search(
+        self, query: str, headers: dict[str, str] | None = None, **options: Any
+    ) -> httpx.Response:
+        """`POST /search` with the query and any options."""
+        return await self.client.post("/search", json={"query": query, **options}, headers=headers)
+
+    async def extract(
+        self, urls: str | list[str], headers: dict[str, str] | None = None, **options: Any
+    ) -> httpx.Response:
+        """`POST /extract` with the URLs and any options."""
+        return await self.client.post("/extract", json={"urls": urls, **options}, headers=headers)
+
+    async def drain(self) -> None:
+        """Put everything written so far into SQL, as the recorder does on its own in another process."""
+        await self._recorder.drain()
+
+    def frames(self, stream: str = "") -> list[dict[str, Any]]:
+        """The rows of the event log, oldest first, of one stream or of all; `events` is decoded."""
+        rows = self._rows("SELECT * FROM frames ORDER BY position")
+        chosen = [row for row in rows if not stream or row["stream"] == stream]
+        return [{**row, "events": json.loads(row["events"])} for row in chosen]
+
+    def events(self, stream: str) -> list[dict[str, Any]]:
+        """The events of one stream as the view `events` shows them, in order."""
+        rows = self._rows("SELECT event FROM events WHERE stream = ? ORDER BY seq", stream)
+        return [json.loads(row["event"]) for row in rows]
+
+    def attempts(self, execution_id: str) -> list[tuple[str, str]]:
+        """Provider and reason (`""` for a success) of each ended attempt of an execution, from SQL."""
+        ended = ("amos.attempt.succeeded.v1", "amos.attempt.failed.v1")
+        events = [event for event in self.events(execution_id) if event["type"] in ended]
+        return [(event["provider"], event.get("reason", "")) for event in events]
+
+    async def raw(self, data: bytes, *, closes: bool = False) -> bytes:
+        """Send bytes over a connection of their own; everything that comes back until the server closes.
+
+        `closes` ends our side of the connection after the bytes.
+        """
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(data)
+            if closes:
+                writer.write_eof()
+            async with asyncio.timeout(CLIENT_TIMEOUT_S):
+                return await reader.read()
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    def _rows(self, query: str, *values: str) -> list[dict[str, Any]]:
+        with contextlib.closing(sqlite3.connect(self.database)) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(query, values)]
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    data_dir: Path,
+    *,
+    tavily: TavilySimulator | DeadPort | None = None,
+    jina: JinaSimulator | DeadPort | None = None,
+    policies: Policies | None = None,
+    **fields: Any,
+) -> AsyncIterator[GatewayServer]:
+    """A gateway with these providers for as long as the context lasts; its recorder runs when told to."""
+    settings = Settings(data_dir=data_dir, **_tavily(tavily), **_jina(jina), **fields)
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    # Hypercorn makes the descriptor its own, and closes it.
+    config = hypercorn_config(listener.detach())
+    config.graceful_timeout = GRACE_S
+    stop = asyncio.Event()
+    async with (
+        composition.gateway(settings, policies) as gateway,
+        RecorderLoop(settings.data_dir, settings.database_url) as recorder,
+    ):
+        app = create_app(gateway, settings)
+        served = asyncio.create_task(hypercorn_serve(app, config, shutdown_trigger=stop.wait, mode="asgi"))
+        server = GatewayServer(gateway, settings, port, recorder)
+        try:
+            yield server
+        finally:
+            await server.client.aclose()
+            stop.set()
+            await served
+
+
+def _tavily(provider: TavilySimulator | DeadPort | None) -> dict[str, Any]:
+    if provider is None:
+        return {}
+    return {"tavily_base_url": provider.base_url, "tavily_api_key": _key(provider, TavilySimulator)}
+
+
+def _jina(provider: JinaSimulator | DeadPort | None) -> dict[str, Any]:
+    if provider is None:
+        return {}
+    return {
+        "jina_search_url": f"{provider.base_url}/s",
+        "jina_reader_url": f"{provider.base_url}/r",
+        "jina_api_key": _key(provider, JinaSimulator),
+    }
+
+
+def _key(provider: Simulator | DeadPort, kind: type[Simulator]) -> str:
+    return provider.api_key if isinstance(provider, Simulator) else kind.api_key

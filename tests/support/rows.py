@@ -1,0 +1,28 @@
+"""Histories as rows of the event log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from orchestrator.events import Event, Frame
+from storage.codec import FrameRow, frame_row
+from tests.support.histories import NOON, numbered
+
+
+def row(number: int, events: Iterable[Event], *, instance: str = "i-1", at: float = NOON) -> FrameRow:
+    """Frame `number` of a writer, of the execution `e-<number>`."""
+    frame = Frame(
+        instance=instance,
+        instance_seq=number,
+        stream=f"e-{number}",
+        recorded_at=at,
+        events=numbered(events, at),
+    )
+    return frame_row(msgspec.json.encode(frame))[0]
+
+
+def rows(histories: Sequence[Sequence[Event]], *, apart_s: float = 40.0) -> list[FrameRow]:
+    """One frame for each history, so far apart that they fall into different minutes."""
+    return [row(number, events, at=NOON + number * apart_s) for number, events in enumerate(histories, 1)]

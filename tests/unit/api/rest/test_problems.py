@@ -1,0 +1,119 @@
+"""Failures as HTTP: every class has a status, every path its dialect, and nothing inner gets out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from starlette.exceptions import HTTPException
+
+from api.rest.problems import STATUSES, Problem, is_tavily, problem_of, render
+from orchestrator import errors
+from orchestrator.errors import GatewayError
+from orchestrator.model import Attempt
+
+
+def hierarchy(root: type[GatewayError]) -> Iterator[type[GatewayError]]:
+    """The class and everything below it."""
+    yield root
+    for child in root.__subclasses__():
+        yield from hierarchy(child)
+
+
+def test_every_error_has_a_status():
+    """An error class without a row would be an unexplained 500."""
+    ours = {cls for cls in hierarchy(GatewayError) if cls.__module__ == errors.__name__}
+
+    assert set(STATUSES) == ours
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "retry_after"),
+    [
+        (errors.InvalidRequest("x"), 400, None),
+        (errors.Unauthenticated("x", reason="proxied"), 401, None),
+        (errors.PermissionDenied("x"), 403, None),
+        (errors.RateLimited("x", retry_after_s=1.2), 429, b"2"),
+        (errors.RateLimited("x"), 429, b"1"),
+        (errors.QuotaExhausted("x", attempts=()), 432, None),
+        (errors.QuotaExhausted("x", attempts=(), retry_after_s=60), 432, b"60"),
+        (errors.AllProvidersFailed("x", attempts=()), 503, b"1"),
+        (errors.AllProvidersFailed("x", attempts=(), retry_after_s=0.0), 503, b"1"),
+        (errors.DeadlineExceeded("x"), 504, None),
+        (errors.NotInCache("x"), 504, None),
+        (errors.NotFound("x", retry_after_s=1), 404, b"1"),
+        (errors.EventLogUnavailable("x"), 503, b"1"),
+    ],
+)
+def test_the_statuses_are_those_clients_map(error: GatewayError, status: int, retry_after: bytes | None):
+    """Callers learn by the status what kind of failure it was, and when to come back."""
+    problem = problem_of(error)
+
+    assert problem.status == status
+    assert dict(problem.headers).get(b"retry-after") == retry_after
+    assert (b"www-authenticate" in dict(problem.headers)) == (status == 401)
+
+
+def test_an_unexpected_exception_says_nothing():
+    """The outside learns that something failed, and not what."""
+    problem = problem_of(ZeroDivisionError("secret"))
+
+    assert (problem.status, problem.code) == (500, "internal_error")
+    assert "secret" not in problem.message
+
+
+def test_the_router_s_refusals_are_problems():
+    """A wrong method says which ones there are."""
+    problem = problem_of(HTTPException(405, headers={"Allow": "GET, HEAD"}))
+
+    assert (problem.status, problem.headers) == (405, ((b"allow", b"GET, HEAD"),))
+    assert problem_of(HTTPException(404)).code == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/search", True),
+        ("/extract", True),
+        ("/map", True),
+        ("/research/123", True),
+        ("/searches", False),
+        ("/reports/search", False),
+        ("/", False),
+        ("", False),
+    ],
+)
+def test_tavily_s_paths_are_known(path: str, expected: bool):
+    """A client of Tavily finds its envelope wherever it may call."""
+    assert is_tavily(path) is expected
+
+
+def test_tavily_s_paths_answer_in_its_envelope():
+    """There the sentence is in detail.error."""
+    headers, body = render(Problem(413, "body_too_large", "Too large."), "/search")
+
+    assert json.loads(body) == {"detail": {"error": "Too large."}, "amos": {"code": "body_too_large"}}
+    assert dict(headers)[b"content-type"] == b"application/json"
+
+
+def test_other_paths_answer_in_problem_details():
+    """There RFC 9457 applies, also to a status that no standard names."""
+    headers, body = render(Problem(432, "quota_exhausted", "Used up."), "/reports/cost")
+
+    assert json.loads(body) == {
+        "type": "about:blank",
+        "title": "Quota Exhausted",
+        "status": 432,
+        "detail": "Used up.",
+        "code": "quota_exhausted",
+    }
+    assert dict(headers)[b"content-type"] == b"application/problem+json"
+
+
+def test_attempts_are_told():
+    """All providers failing says what each of them did."""
+    attempt = Attempt(provider="tavily", outcome="final", reason="http_401", duration_s=0.1)
+    problem = problem_of(errors.AllProvidersFailed("x", attempts=[attempt]))
+
+    assert problem.attempts == (attempt,)

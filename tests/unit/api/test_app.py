@@ -1,0 +1,130 @@
+"""The application as a whole: every path behind the guard, every failure in its dialect, nothing but HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+from starlette.types import Message
+
+from api.app import create_app
+from api.settings import Settings
+from tests.support.memory_gateway import BASE, MemoryGateway, served
+
+PATHS = ("/search", "/extract", "/livez", "/readyz", "/health", "/reports/health", "/executions/1", "/", "/x")
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "evil.example"}, 421),
+        ({"origin": "http://evil.example"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+    ],
+)
+async def test_the_guard_covers_every_route(
+    client: httpx.AsyncClient, memory: MemoryGateway, path: str, headers: dict[str, str], status: int
+):
+    """Whatever the path, also one that does not exist, the guard has the first word."""
+    for method in ("GET", "POST", "OPTIONS"):
+        answer = await client.request(method, path, headers=headers, content=b'{"query": "tides"}')
+
+        assert answer.status_code == status
+        assert "detail" in answer.json()
+    assert memory.provider.calls == []
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [
+        ("/map", "application/json"),
+        ("/research/1", "application/json"),
+        ("/docs", "application/problem+json"),
+    ],
+)
+async def test_unknown_paths_answer_in_the_dialect_expected_there(
+    client: httpx.AsyncClient, path: str, content_type: str
+):
+    """A Tavily client that asks for what we lack reads why."""
+    answer = await client.post(path, json={})
+
+    assert (answer.status_code, answer.headers["content-type"]) == (404, content_type)
+
+
+async def test_a_wrong_method_of_any_route_is_405(client: httpx.AsyncClient):
+    """Also where the router decides."""
+    answer = await client.post("/livez")
+
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
+    assert answer.json()["code"] == "method_not_allowed"
+
+
+async def test_a_bug_shows_nothing(client: httpx.AsyncClient, memory: MemoryGateway, caplog: Any):
+    """An exception nobody expected is a 500 in the envelope and a traceback in the log."""
+    memory.provider.failure = ZeroDivisionError("the secret")
+
+    answer = await client.post("/search", json={"query": "tides"})
+
+    assert answer.status_code >= 500
+    assert "secret" not in answer.text
+    assert answer.json()["detail"]["error"]
+
+
+async def test_a_caller_who_leaves_leaves_the_flight(memory: MemoryGateway):
+    """A client that hangs up cancels its own call, and the next one gets the answer it began."""
+    app = create_app(memory.gateway, Settings())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=BASE) as client:
+        first = asyncio.create_task(client.post("/search", json={"query": "tides"}))
+        while not memory.provider.calls:
+            await asyncio.sleep(0)
+        first.cancel()
+        answer = await client.post("/search", json={"query": "tides"})
+
+    assert answer.status_code == 200
+    assert len(memory.provider.calls) == 1
+
+
+async def exchange(scope: dict[str, Any], incoming: list[Message]) -> list[Message]:
+    """What the application sends on a connection that is not HTTP."""
+    memory = MemoryGateway()
+    sent: list[Message] = []
+    messages = iter(incoming)
+
+    async def receive() -> Message:
+        return next(messages)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await create_app(memory.gateway, Settings())(scope, receive, send)
+    await memory.aclose()
+    return sent
+
+
+async def test_websockets_are_refused():
+    """There is nothing to speak over a websocket, and none passes the guard unseen."""
+    sent = await exchange(
+        {"type": "websocket", "path": "/search", "headers": []}, [{"type": "websocket.connect"}]
+    )
+
+    assert [message["type"] for message in sent] == ["websocket.close"]
+
+
+async def test_the_lifespan_is_answered():
+    """Servers announce their start and stop; the gateway's own life is the composition's."""
+    sent = await exchange({"type": "lifespan"}, [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+
+    assert [message["type"] for message in sent] == [
+        "lifespan.startup.complete",
+        "lifespan.shutdown.complete",
+    ]
+
+
+async def test_without_prefixes_none_is_taken_away():
+    """A prefix works only where it is configured."""
+    async with served() as (_, client):
+        assert (await client.post("/t/search", json={"query": "tides"})).status_code == 404

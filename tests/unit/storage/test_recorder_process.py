@@ -1,0 +1,260 @@
+"""The recorder: everything answered gets into SQL once, whoever dies when."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+
+import pytest
+
+from orchestrator.errors import EventLogUnavailable
+from storage import sql_engine
+from storage.file_journal import FileJournal
+from storage.file_reader import JournalReader
+from storage.file_segments import encode_record, list_segments, segment_path
+from storage.file_status import read_status
+from storage.recorder_process import RecorderBusy, RecorderLoop, drain, record_forever
+from storage.sql_engine import open_engine, sqlite_url
+from storage.sql_event_log import SqlEventLog
+from storage.sql_reports import SqlReports
+from tests.support.histories import NOON, hit, numbered
+
+
+@pytest.fixture
+def url(tmp_path):
+    """A database that is not there yet."""
+    return sqlite_url(tmp_path / "amos.sqlite")
+
+
+@pytest.fixture
+async def journal(tmp_path):
+    """A writer that lives as long as the test."""
+    journal = FileJournal(tmp_path / "journal", instance="w-1")
+    yield journal
+    await journal.aclose()
+
+
+async def write(journal, count=1, texts=None):
+    """Frames of hits, durable when this returns."""
+    for _ in range(count):
+        await journal.append("e-1", NOON, numbered(hit()), texts or {})
+
+
+async def recorded(url):
+    """What is in SQL: (instance, number) of every frame, in order of position."""
+    engine = open_engine(url)
+    stored = await SqlEventLog(engine).read(0, 10_000)
+    await engine.dispose()
+    return [(frame.instance, frame.instance_seq) for _, frame in stored]
+
+
+async def answered(url):
+    """How many answered calls the reports count."""
+    engine = open_engine(url)
+    report = await SqlReports(engine).hit_rate(NOON - 60, NOON + 60)
+    await engine.dispose()
+    return report["answered"]
+
+
+async def test_draining_moves_everything_into_sql_and_reports(tmp_path, url, journal):
+    """A drain makes the schema, stores all frames in order and folds them."""
+    await write(journal, 3)
+
+    assert await drain(tmp_path, url) == 3
+
+    assert await recorded(url) == [("w-1", 1), ("w-1", 2), ("w-1", 3)]
+    assert await answered(url) == 3
+
+
+async def test_a_live_writer_keeps_its_segment(tmp_path, url, journal):
+    """A segment in use is drained again and again and deleted when its writer is done with it."""
+    async with RecorderLoop(tmp_path, url) as recorder:
+        await write(journal, 2)
+        assert await recorder.drain() == 2
+        await write(journal)
+        assert await recorder.drain() == 1
+        assert len(list_segments(tmp_path / "journal")) == 1
+
+        await journal.aclose()
+        assert await recorder.drain() == 0
+        assert list_segments(tmp_path / "journal") == []
+    assert await answered(url) == 3
+
+
+async def test_a_recorder_killed_between_commit_and_deletion_repeats_without_effect(
+    tmp_path, url, journal, monkeypatch
+):
+    """Frames that are in SQL and still in the journal are stored and counted once."""
+    await write(journal, 3)
+    await journal.aclose()
+    with monkeypatch.context() as patch:
+        patch.setattr(JournalReader, "commit", lambda *_: None)
+        async with RecorderLoop(tmp_path, url) as killed:
+            await killed._step()
+
+    assert len(list_segments(tmp_path / "journal")) == 1
+    await drain(tmp_path, url)
+
+    assert await recorded(url) == [("w-1", 1), ("w-1", 2), ("w-1", 3)]
+    assert await answered(url) == 3
+    assert list_segments(tmp_path / "journal") == []
+
+
+async def test_a_data_directory_has_one_recorder(tmp_path, url, journal):
+    """A second recorder is refused while the first one is there; a mere drain leaves the work to it."""
+    await write(journal)
+    async with RecorderLoop(tmp_path, url):
+        with pytest.raises(RecorderBusy):
+            await RecorderLoop(tmp_path, url).__aenter__()
+        assert await drain(tmp_path, url) == 0
+
+    assert await drain(tmp_path, url) == 1
+
+
+async def test_segments_of_dead_writers_are_drained(tmp_path, url):
+    """Whoever wrote a segment, and however they ended, its frames get into SQL."""
+    for instance in ("w-1", "w-2"):
+        writer = FileJournal(tmp_path / "journal", instance=instance)
+        await write(writer, 2)
+        await writer.aclose()
+    torn = list_segments(tmp_path / "journal")[0]
+    torn.write_bytes(torn.read_bytes() + encode_record(b"{}")[:-1])
+
+    await drain(tmp_path, url)
+
+    assert sorted(await recorded(url)) == [("w-1", 1), ("w-1", 2), ("w-2", 1), ("w-2", 2)]
+    assert list_segments(tmp_path / "journal") == []
+
+
+async def test_a_record_that_is_no_frame_is_set_aside(tmp_path, url, journal, caplog):
+    """A whole record with nonsense in it stops nobody: the rest is stored, the segment kept, the fault said."""
+    await write(journal)
+    await journal.aclose()
+    path = segment_path(tmp_path / "journal", "foreign", 1)
+    path.write_bytes(encode_record(b"not json"))
+
+    with caplog.at_level(logging.ERROR):
+        await drain(tmp_path, url)
+
+    assert await recorded(url) == [("w-1", 1)]
+    assert [left.name for left in (tmp_path / "journal").iterdir()] == ["foreign.000001.seg.damaged"]
+    assert "foreign" in caplog.text
+    assert read_status(tmp_path).damaged == 1
+
+
+async def test_texts_go_into_their_own_table(tmp_path, url, journal):
+    """The text of a query is in `queries` and nowhere in the event log."""
+    await write(journal, texts={"k1": "a private question"})
+    await drain(tmp_path, url)
+
+    connection = sqlite3.connect(tmp_path / "amos.sqlite")
+    assert connection.execute("SELECT key_hash, text FROM queries").fetchall() == [
+        ("k1", "a private question")
+    ]
+    assert "private" not in str(connection.execute("SELECT * FROM frames").fetchall())
+    connection.close()
+
+
+async def test_a_locked_database_loses_nothing(tmp_path, url, journal, monkeypatch):
+    """While SQL is away a drain fails, the journal keeps everything, and the next drain finds it."""
+    monkeypatch.setattr(sql_engine, "BUSY_TIMEOUT_MS", 1)
+    await drain(tmp_path, url)
+    await write(journal, 2)
+    holder = sqlite3.connect(tmp_path / "amos.sqlite", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(EventLogUnavailable):
+        await drain(tmp_path, url)
+    holder.close()
+
+    assert await drain(tmp_path, url) == 2
+    assert await answered(url) == 2
+
+
+async def test_running_survives_a_fault_and_says_so(tmp_path, url, journal, monkeypatch):
+    """A recorder whose database is locked reports the fault, goes on trying, and drains in the end."""
+    monkeypatch.setattr(sql_engine, "BUSY_TIMEOUT_MS", 1)
+    await drain(tmp_path, url)
+    holder = sqlite3.connect(tmp_path / "amos.sqlite", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    await write(journal)
+    stop = asyncio.Event()
+    running = asyncio.create_task(record_forever(tmp_path, url, stop))
+
+    await until(lambda: (status := read_status(tmp_path)) is not None and status.fault)
+    holder.close()
+    await until(lambda: not list_or_locked(tmp_path))
+    stop.set()
+    await running
+
+    assert await answered(url) == 1
+    assert read_status(tmp_path).fault == ""
+
+
+def list_or_locked(tmp_path):
+    """Whether the one frame is not in SQL yet."""
+    connection = sqlite3.connect(tmp_path / "amos.sqlite")
+    (count,) = connection.execute("SELECT count(*) FROM frames").fetchone()
+    connection.close()
+    return count == 0
+
+
+async def until(condition):
+    """Give way until the condition holds; the test's time limit ends the wait."""
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+async def test_a_stopped_recorder_leaves_an_empty_journal(tmp_path, url, journal):
+    """What was recorded before the stop is in SQL after it, and the status says how much."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(record_forever(tmp_path, url, stop))
+    await write(journal, 5)
+    await journal.aclose()
+
+    stop.set()
+    await running
+
+    assert await answered(url) == 5
+    assert list_segments(tmp_path / "journal") == []
+    status = read_status(tmp_path)
+    assert (status.frames, status.backlog_bytes, status.damaged) == (5, 0, 0)
+
+
+async def test_writers_and_recorder_work_side_by_side(tmp_path, url):
+    """Two writers that rotate all the time, and a recorder that reads behind them, lose and repeat nothing."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(record_forever(tmp_path, url, stop))
+    writers = [
+        FileJournal(tmp_path / "journal", instance=f"w-{number}", segment_bytes_max=2_000)
+        for number in range(2)
+    ]
+
+    await asyncio.gather(*(write(writer, 200) for writer in writers))
+    for writer in writers:
+        await writer.aclose()
+    stop.set()
+    await running
+
+    found = await recorded(url)
+    for number in range(2):
+        assert [seq for instance, seq in found if instance == f"w-{number}"] == list(range(1, 201))
+    assert await answered(url) == 400
+    assert list_segments(tmp_path / "journal") == []
+
+
+async def test_a_replaced_database_is_filled_anew(tmp_path, url, journal):
+    """A database that vanished under a running recorder is made again; later frames are found in it."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(record_forever(tmp_path, url, stop))
+    await until(lambda: (tmp_path / "recorder.json").exists())
+    for path in tmp_path.glob("amos.sqlite*"):
+        path.unlink()
+    await write(journal)
+
+    await until(lambda: (tmp_path / "amos.sqlite").exists())
+    stop.set()
+    await running
+
+    assert await answered(url) == 1

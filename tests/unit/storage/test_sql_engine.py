@@ -1,0 +1,87 @@
+"""Opening databases: which addresses are served, and how waiting and faults look."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+from sqlalchemy import text
+
+from orchestrator.errors import EventLogUnavailable, SettingsError
+from storage import sql_engine
+from storage.sql_engine import open_engine, transaction
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("not a url", "cannot be read"),
+        ("mysql://user:secret@db/amos", "mysql"),
+        ("sqlite://", "must be a file"),
+        ("sqlite:///:memory:", "must be a file"),
+    ],
+)
+def test_an_address_we_cannot_serve_stops_the_start(url, words):
+    """Other databases, and ones that only one process could see, are refused without showing the address."""
+    with pytest.raises(SettingsError, match=words) as refusal:
+        open_engine(url)
+
+    assert "secret" not in str(refusal.value)
+
+
+async def test_a_writer_syncs_every_commit(engine):
+    """The journal's copy is deleted after the commit, so the commit must be on the disk."""
+    async with transaction(engine) as connection:
+        assert (await connection.execute(text("PRAGMA synchronous"))).scalar() == 2
+
+
+async def test_readers_do_not_wait_for_the_writer(engine, database_url):
+    """While a writer is in its transaction others read the state before it."""
+    reader = open_engine(database_url)
+    async with transaction(engine) as writing:
+        await writing.execute(text("INSERT INTO checkpoints VALUES ('x', 1)"))
+        async with transaction(reader) as reading:
+            assert (await reading.execute(text("SELECT count(*) FROM checkpoints"))).scalar() == 0
+    await reader.dispose()
+
+
+async def test_a_lock_held_too_long_is_an_unavailable_log(database_url, monkeypatch):
+    """A writer that does not get its turn says so; nothing of its transaction is left."""
+    monkeypatch.setattr(sql_engine, "BUSY_TIMEOUT_MS", 1)
+    holder = sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    engine = open_engine(database_url, writer=True)
+
+    with pytest.raises(EventLogUnavailable, match="OperationalError"):
+        async with transaction(engine):
+            pass
+
+    holder.close()
+    await engine.dispose()
+
+
+async def test_looking_creates_no_database(tmp_path):
+    """Whoever reads where nothing was recorded is told so, and leaves no empty file behind."""
+    engine = open_engine(sql_engine.sqlite_url(tmp_path / "amos.sqlite"))
+
+    with pytest.raises(EventLogUnavailable, match="no event log yet"):
+        async with transaction(engine):
+            pass
+
+    assert list(tmp_path.iterdir()) == []
+    await engine.dispose()
+
+
+async def test_a_fault_undoes_the_whole_transaction(engine):
+    """Of a transaction that fails in its second statement the first is undone."""
+
+    async def insert_twice():
+        async with transaction(engine) as connection:
+            await connection.execute(text("INSERT INTO checkpoints VALUES ('x', 1)"))
+            await connection.execute(text("INSERT INTO checkpoints VALUES ('x', 2)"))
+
+    with pytest.raises(EventLogUnavailable):
+        await insert_twice()
+
+    async with transaction(engine) as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM checkpoints"))).scalar() == 0

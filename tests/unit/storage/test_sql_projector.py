@@ -1,0 +1,105 @@
+"""The projector: every frame counts once, whatever interrupts, and rollups equal a fold of the log."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select, text
+
+from orchestrator.errors import EventLogUnavailable
+from storage import sql_projector
+from storage.sql_engine import transaction
+from storage.sql_event_log import SqlEventLog
+from storage.sql_projector import SqlProjector
+from storage.sql_tables import rollups
+from tests.support.histories import mixture
+from tests.support.rows import row, rows
+
+
+async def counts(engine, rollup, table):
+    """The rows of a rollup, as the fold has them."""
+    async with transaction(engine) as connection:
+        found = (await connection.execute(select(table))).all()
+    size = len(rollup.dimensions)
+    return {tuple(line[:size]): tuple(line[size:]) for line in found}
+
+
+async def folded(engine, rollup):
+    """The same from the raw frames, without projector and SQL arithmetic."""
+    stored = await SqlEventLog(engine).read(0, 10_000)
+    return rollup.total(envelope for _, frame in stored for envelope in frame.events)
+
+
+async def project_all(projector):
+    """Until nothing is left."""
+    while await projector.project():
+        pass
+
+
+@pytest.mark.parametrize("batch", [1, 2, 1000])
+async def test_rollups_equal_a_fold_of_the_log(engine, monkeypatch, batch):
+    """However the log is cut into batches, every table holds exactly what folding the frames by hand gives."""
+    monkeypatch.setattr(sql_projector, "BATCH_FRAMES", batch)
+    log, projector = SqlEventLog(engine), SqlProjector(engine)
+
+    await log.append(rows(mixture()))
+    await project_all(projector)
+    await log.append([row(number + 100, events) for number, events in enumerate(mixture())])
+    await project_all(projector)
+
+    for rollup, table in rollups:
+        found = await counts(engine, rollup, table)
+        assert found
+        assert found == await folded(engine, rollup)
+
+
+async def test_a_fault_before_the_commit_counts_nothing(engine):
+    """If the checkpoint cannot be moved the counts of the batch are undone with it, and come once later."""
+    log, projector = SqlEventLog(engine), SqlProjector(engine)
+    await log.append(rows(mixture()))
+    async with transaction(engine) as connection:
+        await connection.execute(
+            text(
+                "CREATE TRIGGER refuse BEFORE INSERT ON checkpoints WHEN new.projection = 'latency' "
+                "BEGIN SELECT raise(ABORT, 'no'); END"
+            )
+        )
+
+    with pytest.raises(EventLogUnavailable):
+        await projector.project()
+    for rollup, table in rollups:
+        assert await counts(engine, rollup, table) == {}
+
+    async with transaction(engine) as connection:
+        await connection.execute(text("DROP TRIGGER refuse"))
+    await project_all(projector)
+    for rollup, table in rollups:
+        assert await counts(engine, rollup, table) == await folded(engine, rollup)
+
+
+async def test_a_new_projection_catches_up_alone(engine):
+    """A rollup that begins later folds the whole log; those that were up to date count nothing twice."""
+    log = SqlEventLog(engine)
+    await log.append(rows(mixture()))
+    await project_all(SqlProjector(engine, rollups[:1]))
+
+    await project_all(SqlProjector(engine))
+
+    for rollup, table in rollups:
+        assert await counts(engine, rollup, table) == await folded(engine, rollup)
+
+
+async def test_two_projectors_count_once(engine):
+    """Projectors that take turns share the checkpoint: no frame counts twice."""
+    await SqlEventLog(engine).append(rows(mixture()))
+    first, second = SqlProjector(engine), SqlProjector(engine)
+
+    await first.project()
+    assert await second.project() == 0
+
+    for rollup, table in rollups:
+        assert await counts(engine, rollup, table) == await folded(engine, rollup)
+
+
+async def test_an_empty_log_has_nothing_to_fold(engine):
+    """Without frames there is no work and no checkpoint."""
+    assert await SqlProjector(engine).project() == 0
