@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import socket
 import sys
 import time
@@ -80,8 +79,9 @@ async def _supervise(settings: Settings, listener: socket.socket) -> int:
     fd = listener.fileno()
     async with (
         stop_requested(watches_parent=False) as stop,
-        # The recorder starts first and stops last: what the workers write at their end is still drained.
-        _kept_alive("recorder", ["api.recorder"], environment, ()),
+        # The recorder starts first and stops last: what the workers write at their end is still drained, if
+        # it takes another recorder, because the last one has just died.
+        _kept_alive("recorder", ["api.recorder"], environment, (), is_last_run_due=True),
         _kept_alive("worker", ["api.server", str(fd)], environment, (fd,)),
     ):
         await _announce(host, port, stop)
@@ -104,11 +104,22 @@ def _environment(settings: Settings, port: int) -> dict[str, str]:
 
 @contextlib.asynccontextmanager
 async def _kept_alive(
-    name: str, module: list[str], environment: dict[str, str], fds: tuple[int, ...]
+    name: str,
+    module: list[str],
+    environment: dict[str, str],
+    fds: tuple[int, ...],
+    *,
+    is_last_run_due: bool = False,
 ) -> AsyncIterator[None]:
-    """A child that runs as long as the context: started again when it dies, ended gently with it."""
+    """A child that runs as long as the context: started again when it dies, ended gently with it.
+
+    One whose last run is due is started again to be ended, should it be dead when the context ends.
+    """
     stopping = asyncio.Event()
-    keeper = asyncio.create_task(_keep(name, module, environment, fds, stopping), name=f"keeper of {name}")
+    keeper = asyncio.create_task(
+        _keep(name, module, environment, fds, stopping, is_last_run_due=is_last_run_due),
+        name=f"keeper of {name}",
+    )
     try:
         yield
     finally:
@@ -117,10 +128,16 @@ async def _kept_alive(
 
 
 async def _keep(
-    name: str, module: list[str], environment: dict[str, str], fds: tuple[int, ...], stopping: asyncio.Event
+    name: str,
+    module: list[str],
+    environment: dict[str, str],
+    fds: tuple[int, ...],
+    stopping: asyncio.Event,
+    *,
+    is_last_run_due: bool,
 ) -> None:
     pause_s = RESTART_S_MIN
-    while not stopping.is_set():
+    while is_last_run_due or not stopping.is_set():
         begun = time.monotonic()
         # A session of its own: Ctrl-C at the terminal reaches us alone, and we stop the children in order.
         child = await asyncio.create_subprocess_exec(
@@ -148,8 +165,10 @@ async def _keep(
 
 
 async def _end(name: str, child: asyncio.subprocess.Process, ended: asyncio.Task[int]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        child.send_signal(signal.SIGTERM)
+    # The end of its input tells a child to stop (see child.py). SIGTERM would kill one that is only starting
+    # and does not listen for signals yet; the end of the input waits until it looks.
+    assert child.stdin is not None
+    child.stdin.close()
     done, _ = await asyncio.wait({ended}, timeout=STOP_S)
     if not done:
         _log.error("the %s did not stop within %.0f s and is killed", name, STOP_S)

@@ -25,10 +25,10 @@ from storage.file_segments import instance_of
 from storage.file_status import RecorderStatus, write_status
 from storage.sql_engine import open_engine
 from storage.sql_event_log import SqlEventLog
-from storage.sql_projector import SqlProjector
+from storage.sql_projector import BATCH_FRAMES, SqlProjector
 from storage.sql_schema import upgrade
 
-BUSY_S = 0.05
+BUSY_S = 0.1
 """chosen: pause between two looks while frames keep coming. A commit costs about a millisecond whatever it
 holds, so a shorter pause burns more of the core, a longer one keeps executions from being found."""
 
@@ -127,8 +127,11 @@ class RecorderLoop:
             batch = await asyncio.to_thread(self._reader.read)
             await self._store(batch)
             folded = 0
-            while count := await self._projector.project():
+            is_behind = True
+            while is_behind:
+                count = await self._projector.project()
                 folded += count
+                is_behind = count >= BATCH_FRAMES
             moved = len(batch.records) + folded
             if not moved:
                 self._drained_at = self._clock.now()

@@ -32,6 +32,7 @@ class SqlProjector:
             rollup.name: str(_add(rollup, table).compile(dialect=engine.dialect))
             for rollup, table in projections
         }
+        self._move = str(_move().compile(dialect=engine.dialect))
 
     async def project(self) -> int:
         """Fold one batch into every rollup; returns how many frames that were, 0 when all is folded.
@@ -44,6 +45,8 @@ class SqlProjector:
             if batch:
                 for rollup, _ in self._projections:
                     await self._fold(connection, rollup, batch, reached[rollup.name])
+                moved = [(name, max(position, batch[-1].position)) for name, position in reached.items()]
+                await connection.exec_driver_sql(self._move, moved)
             return len(batch)
 
     async def _checkpoints(self, connection: AsyncConnection) -> dict[str, int]:
@@ -60,8 +63,6 @@ class SqlProjector:
         if counts:
             rows = [_row(key, value) for key, value in counts.items()]
             await connection.exec_driver_sql(self._upserts[rollup.name], rows)
-        position = max(batch[-1].position, reached)
-        await connection.execute(_move(), {"projection": rollup.name, "position": position})
 
 
 def _row(key: Key, counts: Counts) -> tuple[Any, ...]:
@@ -78,7 +79,7 @@ def _add(rollup: Rollup, table: Table) -> Any:
 
 
 def _move() -> Any:
-    statement = insert(checkpoints)
+    statement = insert(checkpoints).values({"projection": None, "position": None})
     return statement.on_conflict_do_update(
         index_elements=["projection"], set_={"position": statement.excluded.position}
     )

@@ -81,7 +81,8 @@ def _usage_error(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     step = f"`{context.command_path} --help` shows how to use it." if context else "See `amos --help`."
     format_message = getattr(error, "format_message", lambda: str(error))
-    output.failure(Failure(format_message(), step))
+    # pydantic, which checks the values for typer, puts the kind of its error before the sentence.
+    output.failure(Failure(format_message().replace("Value error, ", ""), step))
     return EXIT_USAGE
 
 

@@ -149,7 +149,7 @@ async def check_database(path: Path, current: Awaitable[str | None], newest: str
         step = "If the file is damaged, move it away: what the journal holds is brought into a new one."
         detail = f"{path}: {error.message}"
         return Finding(name="database", status=FAILURE, detail=detail, next_step=step)
-    if not path.exists():
+    if found is None and not path.exists():  # noqa: ASYNC240 - a look at a local file, with nothing else to do
         return Finding(name="database", status=OK, detail=f"{path} will be made by the first use")
     if found == newest:
         return Finding(name="database", status=OK, detail=f"{path}, schema {found}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group
 from rich.text import Text
 
-from api.cli.quantities import shown
+from api.cli.quantities import label, shown
 from api.cli.terminal_text import one_line
 
 if TYPE_CHECKING:
@@ -49,8 +49,18 @@ def short_name(type_name: str) -> str:
 
 def _what(event: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     name = short_name(str(event.get("type", "")))
-    fields = [f"{key}={one_line(shown(key, value))}" for key, value in event.items() if key not in HIDDEN]
+    fields = [f"{_name(key)}={_value(key, value)}" for key, value in event.items() if key not in HIDDEN]
     return (f"{one_line(name):<20}", STYLES.get(name.rpartition(".")[2], "")), ("  " + " ".join(fields), "")
+
+
+def _name(field: str) -> str:
+    return label(field).replace(" ", "_")
+
+
+def _value(field: str, value: Any) -> str:
+    # A whole number without a unit may be a pid: those are not written in groups of three.
+    is_plain = type(value) is int and _name(field) == field
+    return one_line(str(value) if is_plain else shown(field, value))
 
 
 def _explanation(body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -24,27 +24,29 @@ def index(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[PATH]...", help="Folders of Markdown, text and HTML. [default: AMOS_LOCAL_PATHS]"
+            metavar="[PATH]...", help="Further folders of Markdown, text and HTML, beside AMOS_LOCAL_PATHS."
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Index the folders of the local provider.
 
-    Searches do that by themselves; after large changes it spares the next one the wait. Only what changed is read.
+    Searches do that by themselves, but the first one has to wait for it. Only what changed is read.
     """
     from api.settings import load  # noqa: PLC0415
 
     settings = load()
-    folders = paths or list(settings.local_folders)
+    known = list(settings.local_folders)
+    # Together with the folders in force, whose documents would otherwise leave the index.
+    folders = [*known, *(path for path in paths or () if path not in known)]
     if not folders:
         raise CommandError("There is no folder to index.", "Name one, or set AMOS_LOCAL_PATHS.")
     alone = settings.model_copy(update={"providers": ("local",), "local_paths": tuple(folders)})
     report = asyncio.run(_index(alone))
     _show(report, as_json=as_json)
-    searched = {folder.resolve() for folder in settings.local_folders}
+    searched = {folder.resolve() for folder in known}
     if any(path.expanduser().resolve() not in searched for path in folders):
-        output.message("To search these folders, name them in AMOS_LOCAL_PATHS.")
+        output.message("To keep these folders in the index and search them, name them in AMOS_LOCAL_PATHS.")
 
 
 async def _index(settings: Settings) -> IndexReport:

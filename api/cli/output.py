@@ -112,7 +112,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> RenderableT
     from rich import box  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for number, column in enumerate(columns):
         grid.add_column(one_line(column), justify=rows[0][number].justify or "left" if rows else "left")
     for row in rows:

@@ -18,16 +18,19 @@ def shown(name: str, value: Any) -> str:
     if isinstance(value, int | float):
         return _format_of(name)(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {shown(str(key), item)}" for key, item in value.items())
+        return ", ".join(f"{label(str(key))} {shown(str(key), item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(shown(name, item) for item in value)
     return str(value)
 
 
 def label(name: str) -> str:
-    """The name as a heading: without the unit that the value shows itself."""
-    unit = next((suffix for suffix in _FORMATS if name.endswith(suffix)), "")
-    return name.removesuffix(unit).replace("_", " ")
+    """The name as a heading: without the unit that the value shows itself, and a ratio is called a rate."""
+    if name.endswith("_ratio"):
+        return name.removesuffix("_ratio").replace("_", " ") + " rate"
+    if name == "usd_micros":
+        return "usd"
+    return name.removesuffix(_suffix_of(name)).replace("_", " ")
 
 
 def seconds(value: float) -> str:
@@ -83,15 +86,23 @@ _FORMATS: dict[str, Callable[[float], str]] = {
     "_ratio": ratio,
     "_at": moment,
     "_usd_micros": dollars,
-    "_count": number,
 }
+"""How a quantity is shown, by the end of its name; `usd_micros` alone is money too."""
+
+_NAMED: dict[str, Callable[[float], str]] = {
+    "availability": ratio,
+    "since": moment,
+    "until": moment,
+    "minute": moment,
+    "hour": moment,
+    "day": moment,
+}
+"""Quantities whose name needs no unit to be understood."""
 
 
-_MOMENTS = {"since", "until", "minute", "hour", "day"}
-"""Names of moments that need no unit to be understood."""
+def _suffix_of(name: str) -> str:
+    return next((suffix for suffix in _FORMATS if f"_{name}".endswith(suffix)), "")
 
 
 def _format_of(name: str) -> Callable[[float], str]:
-    if name in _MOMENTS:
-        return moment
-    return next((format_ for suffix, format_ in _FORMATS.items() if name.endswith(suffix)), number)
+    return _NAMED.get(name) or _FORMATS.get(_suffix_of(name), number)

@@ -113,7 +113,7 @@ def render(
         )
     else:
         content_type = PROBLEM_TYPE
-        body = _details(problem, execution_id)
+        body = _details(problem)
     headers = [content_type, (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
     return [*headers, *problem.headers], body
 
@@ -158,15 +158,14 @@ def _of_routing(error: HTTPException) -> Problem:
     )
 
 
-def _details(problem: Problem, execution_id: str) -> bytes:
+def _details(problem: Problem) -> bytes:
     title = _QUOTA_TITLE if problem.status == 432 else HTTPStatus(problem.status).phrase
-    members: dict[str, object] = {
-        "type": "about:blank",
-        "title": title,
-        "status": problem.status,
-        "detail": problem.message,
-        "code": problem.code,
-    }
-    if execution_id:
-        members["execution_id"] = execution_id
-    return _encode(members)
+    return _encode(
+        {
+            "type": "about:blank",
+            "title": title,
+            "status": problem.status,
+            "detail": problem.message,
+            "code": problem.code,
+        }
+    )

@@ -27,7 +27,7 @@ SINCE_DEFAULT = "24h"
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _AGE = re.compile(r"(?P<count>[0-9]{1,9})(?P<unit>[smhdw])")
-_EPOCH = re.compile(r"[0-9]{1,11}(\.[0-9]{1,6})?")
+_EPOCH = re.compile(r"[0-9]{9,11}(\.[0-9]{1,6})?")  # shorter is more likely an age without its unit
 
 
 def routes(gateway: Gateway) -> list[Route]:
@@ -75,18 +75,18 @@ async def answer(
 def moment(field: str, text: str, now: float) -> float:
     """A moment in epoch seconds: `now`, an age (`90m`, `24h`, `7d`, `2w`), epoch seconds or ISO 8601.
 
-    ISO text without an offset is UTC. Raises InvalidRequest.
+    ISO text without an offset is UTC; what lies before 1970 is 1970. Raises InvalidRequest.
     """
     if text == "now":
         return now
     if age := _AGE.fullmatch(text):
-        return now - int(age["count"]) * _UNITS_S[age["unit"]]
+        return max(0.0, now - int(age["count"]) * _UNITS_S[age["unit"]])
     if _EPOCH.fullmatch(text):
         return float(text)
     try:
         # A plus sign of an offset arrives as a blank from clients that do not encode it.
         parsed = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
-        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+        return max(0.0, (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError) as error:
         raise InvalidRequest(
             f"{field}: expected an age such as 24h or 7d, a moment such as 2026-11-22T10:00:00Z, or now.",

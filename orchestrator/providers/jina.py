@@ -184,7 +184,7 @@ class _Reading:
         return tuple(outcome for outcome in outcomes if isinstance(outcome, PageFailure))
 
     async def run(self, patience_s: float) -> None:
-        """Read every page, or as many as there are before the provider refuses or `patience_s` have passed."""
+        """Read every page, or as many as come before the provider refuses or `patience_s` have passed."""
         try:
             async with asyncio.timeout(patience_s), asyncio.TaskGroup() as reads:
                 for target in self._targets:

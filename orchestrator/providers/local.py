@@ -44,8 +44,7 @@ NAME = "local"
 """The registered name."""
 
 REFRESH_S = 30.0
-"""chosen: a page just saved is found within half a minute; looking at 1,000 unchanged files takes some 20
-ms."""
+"""chosen: a page just saved is found within half a minute; to look at 1,000 unchanged files takes 10 ms."""
 
 # What documents on disk cannot answer. Times are among it: the time a file was last changed says when it was
 # copied here, not when its text was written, and filtering by it would hide a whole folder after a

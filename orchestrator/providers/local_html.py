@@ -23,7 +23,7 @@ from orchestrator.providers.local_documents import (
 )
 
 DEPTH_MAX = 5_000
-"""measured: 200,000 nested elements take the parser 165 s (it is quadratic), 5,000 a tenth of a second."""
+"""measured: 200,000 nested elements take the parser 165 s (it is quadratic), 5,000 take 35 ms."""
 
 _NOISE_NAMES = """
     script style noscript template nav aside footer form button select iframe svg math canvas object audio

@@ -24,8 +24,8 @@ from orchestrator.providers import upstream as upstream_module
 from orchestrator.providers.tavily import Tavily
 from orchestrator.providers.upstream import Upstream
 from tests.support.calls import make_call
+from tests.support.faults import Fault
 from tests.support.http_server import DeadPort
-from tests.support.simulator import Fault
 from tests.support.tavily_simulator import TavilySimulator
 
 SEARCH = SearchRequest(query="tide tables harbour museum")
@@ -91,7 +91,7 @@ async def test_the_newest_attempt_is_the_parent(tavily, simulator):
 
 
 async def test_extract_covers_every_url(tavily, simulator):
-    """Pages and failures together are the URLs asked for; a page costs a fifth of a credit, a failure nothing."""
+    """Pages and failures together are the URLs asked for; a page is a fifth of a credit, a failure free."""
     found = await tavily.extract(make_call(EXTRACT))
 
     assert [page.url for page in found.answer.pages] == ["https://almanac.example/how"]
@@ -354,6 +354,15 @@ async def test_the_base_url_may_have_a_path(simulator, suffix):
     await provider.aclose()
 
     assert simulator.calls[0].path == f"{suffix.rstrip('/')}/search"
+
+
+def test_estimates_are_the_most_it_can_cost(tavily):
+    """Before the call the dearest outcome is expected: every page read, the dearer depth chosen."""
+    wide = SearchRequest(query="ab", auto_parameters=True)
+
+    assert tavily.search_estimate(SEARCH) == Cost(amount=1, unit="credits", usd_micros=8_000)
+    assert tavily.search_estimate(wide).amount == 2
+    assert tavily.extract_estimate(EXTRACT) == Cost(amount=0.4, unit="credits", usd_micros=3_200)
 
 
 async def test_the_quota_of_the_account_ends(simulator, tavily):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.command_line import CommandLine
+from tests.support.simulator import Fault
+from tests.support.tavily_simulator import TavilySimulator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 HOSTILE_TITLE = "Owned \x1b]0;pwned\x07\x1b[2J\u202egnp.exe"
@@ -140,16 +143,51 @@ def test_json_on_a_terminal_is_harmless_json(amos: CommandLine):
 # --- extract ------------------------------------------------------------------------------------------------
 
 
-def test_extract_reads_a_page_of_the_folder(amos: CommandLine):
-    """The URL of a result can be read whole, for people and as JSON."""
-    url = amos.run("search", "tide tables", "--json").json["results"][0]["url"].partition("#")[0]
+@pytest.fixture
+async def web(amos: CommandLine) -> AsyncIterator[TavilySimulator]:
+    """A simulated Tavily that the command line is configured for."""
+    async with TavilySimulator() as tavily:
+        amos.environment |= {"TAVILY_API_KEY": tavily.api_key, "AMOS_TAVILY_BASE_URL": tavily.base_url}
+        yield tavily
 
-    pretty = amos.run("extract", url)
-    as_json = amos.run("extract", "-", "--json", stdin=f"{url}\n")
 
+async def test_extract_prints_pages(amos: CommandLine, web: TavilySimulator):
+    """Pages are printed with their text for people, in Tavily's format with --json; stdin gives URLs."""
+    url = "https://almanac.example/tides"
+
+    pretty = await asyncio.to_thread(amos.run, "extract", url, "--format", "text")
+    as_json = await asyncio.to_thread(amos.run, "extract", "-", "--json", stdin=f"{url}\n{url}\n")
+
+    (page,) = as_json.json["results"]
     assert pretty.exit_code == as_json.exit_code == 0
-    assert "High water is at 06:40" in pretty.stdout
-    assert "High water is at 06:40" in as_json.json["results"][0]["raw_content"]
+    assert page["url"] == url
+    assert page["raw_content"].split()[0] in pretty.stdout
+    assert pretty.stdout.splitlines()[-1].startswith("why  tavily")
+
+
+async def test_a_failed_provider_is_named(amos: CommandLine, web: TavilySimulator):
+    """When the first provider fails the answer of the next is shown, and the failure is among the reasons."""
+    web.always(Fault.status(500))
+
+    done = await asyncio.to_thread(amos.run, "search", "circuit breaker")
+
+    assert done.exit_code == 0
+    assert "why  local (degraded: the floor of the chain)" in done.stdout
+    assert "tavily retryable: http_500" in done.stdout
+
+
+async def test_no_answer_is_a_failure(amos: CommandLine, web: TavilySimulator):
+    """When every provider fails, reasons and next step are on stderr, and the failure is recorded."""
+    web.always(Fault.status(401))
+
+    done = await asyncio.to_thread(amos.run, "extract", "https://almanac.example/tides")
+    events = await asyncio.to_thread(amos.run, "events", "tail", "--json", "--type", "request.failed")
+
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert "tavily" in done.stderr
+    assert "amos doctor" in done.stderr
+    assert events.json["event"]["operation"] == "extract"
 
 
 # --- the record ---------------------------------------------------------------------------------------------
@@ -159,12 +197,16 @@ def test_reports_show_what_was_searched(amos: CommandLine):
     """After two searches without any server all three reports count them."""
     amos.run("search", "-", stdin="circuit breaker\ntide tables\n")
 
+    health = amos.run("report", "health", "--json").json
+    hit_rate = amos.run("report", "hit-rate", "--json", "--since", "1h", "--by", "door").json
+    latency = amos.run("report", "latency", "--json", "--until", "now").json
+    assert health["requests"]["answered"] == 2
+    assert [(row["door"], row["answered"]) for row in hit_rate["rows"]] == [("cli", 2)]
+    assert {stage["stage"]: stage["calls"] for stage in latency["stages"]}["miss"] == 2
     for name in ("health", "hit-rate", "latency"):
-        as_json = amos.run("report", name, "--json")
-        pretty = amos.run("report", name, "--since", "1h")
-        assert (as_json.exit_code, pretty.exit_code) == (0, 0), as_json.stderr + pretty.stderr
-        assert "2" in re.findall(r"\d+", as_json.stdout)
-        assert pretty.stdout.strip()
+        pretty = amos.run("report", name)
+        assert (pretty.exit_code, pretty.stderr) == (0, "")
+        assert re.search(r"\b2\b", pretty.stdout)
 
 
 def test_an_execution_explains_itself(amos: CommandLine):
@@ -302,6 +344,17 @@ def test_index_counts_documents(amos: CommandLine):
 
     assert done.exit_code == 0
     assert done.json["documents"] == len(PAGES)
+
+
+def test_indexing_more_folders_forgets_none(amos: CommandLine):
+    """A further folder joins the configured ones in the index, and is searched once it is configured too."""
+    (amos.folder / "more").mkdir()
+    (amos.folder / "more" / "moon.md").write_text("# Moon\n\nThe moon pulls the sea.\n", encoding="utf-8")
+
+    done = amos.run("index", "more", "--json")
+
+    assert (done.json["documents"], done.json["removed"]) == (len(PAGES) + 1, 0)
+    assert "AMOS_LOCAL_PATHS" in done.stderr
 
 
 def test_doctor_finds_nothing_wrong(amos: CommandLine):

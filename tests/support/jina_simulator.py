@@ -14,64 +14,12 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 from typing_extensions import override
 
+from tests.support.faults import Fault
 from tests.support.generated import hosts_for, page_text, seed_of, sentence, title_for
 from tests.support.http_server import Answer, Request
+from tests.support.jina_errors import ERRORS, USUAL, envelope
 from tests.support.rate_window import RateWindow
-from tests.support.simulator import Fault, Simulator, html_answer, json_answer, run
-
-ERRORS: dict[int, tuple[int, str, str]] = {
-    40001: (400, "ParamValidationError", "Invalid parameter"),
-    40102: (401, "AuthenticationFailedError", "Invalid API key, please get a new one from https://jina.ai"),
-    40103: (
-        401,
-        "AuthenticationRequiredError",
-        (
-            "Authentication is required to use this endpoint. "
-            "Please provide a valid API key via Authorization header."
-        ),
-    ),
-    40201: (402, "InsufficientCreditsError", "Insufficient credits"),
-    40202: (402, "TierFeatureConstraintError", "Feature not in plan"),
-    40203: (
-        402,
-        "InsufficientBalanceError",
-        "Account balance not enough to run this query, please recharge.",
-    ),
-    40301: (403, "OperationNotAllowedError", "please retry after 2026-11-23T00:00:00.000Z"),
-    40304: (403, "AccountSuspendedError", "Account suspended"),
-    40902: (409, "ResourcePolicyDenyError", "Access is disallowed by site robots.txt"),
-    40904: (409, "BudgetExceededError", "Token budget (500) exceeded, intended charge amount 812"),
-    41302: (413, "TargetFileTooLargeError", "Target file is too large"),
-    42203: (422, "SubmittedDataMalformedError", "Domain could not be resolved"),
-    42205: (422, "DownstreamServiceFailureError", "Search(web) failed"),
-    42206: (422, "AssertionFailureError", "No search results available for query"),
-    42901: (429, "TooManyRequestsError", "Too many requests"),
-    42902: (429, "TooManyTriesError", "Too many tries"),
-    42903: (429, "RateLimitTriggeredError", "Per UID rate limit exceeded."),
-    45102: (451, "SecurityCompromiseError", "Suspicious action: Request to localhost or non-public IP"),
-    50000: (500, "ApplicationError", "Internal error"),
-    50301: (503, "ServiceDisabledError", "Service disabled"),
-    50302: (503, "ServiceCrashedError", "Service crashed"),
-    50303: (503, "ServiceNodeResourceDrainError", "Service node resource drained"),
-    50304: (503, "ServiceBadAttemptError", "Bad attempt"),
-    50305: (503, "ServiceBadApproachError", "Bad approach"),
-}
-"""Every row of the contract's error table: five-digit status to HTTP status, name and message."""
-
-USUAL = {
-    400: 40001,
-    401: 40102,
-    402: 40203,
-    403: 40301,
-    409: 40902,
-    413: 41302,
-    422: 42206,
-    429: 42903,
-    451: 45102,
-    500: 50000,
-    503: 50301,
-}
-"""The five-digit status of an HTTP status when a fault does not name one."""
+from tests.support.simulator import Simulator, html_answer, json_answer, run
 
 BALANCE = 10_000_000
 """Tokens that come with a new key."""
@@ -159,7 +107,8 @@ class JinaSimulator(Simulator):
             raw = {"code": 500, "name": "Error", "message": message, "serial": 791, "cause": {}, "config": {}}
             return json_answer(raw, fault.code)
         number = fault.number or USUAL.get(fault.code, 50000)
-        extra = {"retryAfter": int(fault.retry_after)} if (fault.retry_after or "").isdecimal() else {}
+        seconds = fault.retry_after or ""
+        extra = {"retryAfter": int(seconds)} if seconds.isdecimal() else {}
         answer = self._refuse(request, number, extra, fault.text)
         return msgspec.structs.replace(answer, status=fault.code)
 
@@ -168,7 +117,7 @@ class JinaSimulator(Simulator):
         content = msgspec.json.decode(answer.body)
         if name == "empty":
             status, kind, message = ERRORS[42206]
-            return json_answer(_envelope(status, kind, 42206, message, {}), status)
+            return json_answer(envelope(status, kind, 42206, message, {}), status)
         headers = {key: value for key, value in answer.headers.items() if key != "X-Usage-Tokens"}
         _vary(content, name)
         return json_answer(content, headers=headers if name == "no_usage" else answer.headers)
@@ -178,11 +127,11 @@ class JinaSimulator(Simulator):
     ) -> Answer:
         """The envelope of every error class, or its one line of text for a client that does not take JSON."""
         status, name, text = ERRORS[number]
-        envelope = _envelope(status, name, number, message or text, extra or {})
+        content = envelope(status, name, number, message or text, extra or {})
         if "json" in request.headers.get("accept", "*/*") or "*/*" in request.headers.get("accept", "*/*"):
-            return json_answer(envelope, status)
+            return json_answer(content, status)
         return Answer(
-            status=status, headers={"Content-Type": "text/plain"}, body=envelope["readableMessage"].encode()
+            status=status, headers={"Content-Type": "text/plain"}, body=content["readableMessage"].encode()
         )
 
     def _index(self, request: Request) -> Answer:
@@ -198,10 +147,8 @@ class JinaSimulator(Simulator):
         return _success(request, data, 0)
 
     def _search(self, request: Request, options: Mapping[str, Any]) -> Answer:
-        try:
-            count = int(str(options.get("num", options.get("count", 10))))
-        except ValueError:
-            count = -1
+        wanted = str(options.get("num", options.get("count", 10)))
+        count = int(wanted) if wanted.isdecimal() else -1
         if not 0 <= count <= 20:
             return self._refuse(request, 40001, {"path": "num"}, "ParamValidationError(num): out of range")
         gl = str(options.get("gl") or "us")
@@ -343,18 +290,6 @@ def _page(url: str, request: Request) -> dict[str, Any]:
     if "blank" in url:
         page |= {"content": "", "text": ""}
     return page
-
-
-def _envelope(status: int, name: str, number: int, message: str, extra: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "data": None,
-        **extra,
-        "code": status,
-        "name": name,
-        "status": number,
-        "message": message,
-        "readableMessage": f"{name}: {message}",
-    }
 
 
 def _vary(content: dict[str, Any], name: str) -> None:

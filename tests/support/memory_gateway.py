@@ -41,6 +41,8 @@ BASE = "http://127.0.0.1:8000"
 class ListJournal:
     """Keeps frames in a list; `is_full` makes every append fail."""
 
+    instance = "test"
+
     def __init__(self) -> None:
         self.frames: list[Frame] = []
         self.is_full = False
@@ -54,7 +56,7 @@ class ListJournal:
             done.set_exception(EventLogUnavailable("The journal is full."))
             return done
         frame = Frame(
-            instance="test",
+            instance=self.instance,
             instance_seq=len(self.frames) + 1,
             stream=stream,
             recorded_at=recorded_at,
@@ -92,13 +94,17 @@ class JournalReports:
 
 
 class ScriptedProvider:
-    """Finds one result whose title is the query. `failure`, if set, is raised instead; `calls` counts."""
+    """Finds one result whose title is the query, or raises `failure` if it is set.
+
+    `calls` holds the requests; `called` is set by the first.
+    """
 
     name = "scripted"
     operations = frozenset({"search", "extract"})
 
     def __init__(self) -> None:
         self.calls: list[SearchRequest | ExtractRequest] = []
+        self.called = asyncio.Event()
         self.failure: Exception | None = None
 
     def search_estimate(self, request: SearchRequest) -> Cost:
@@ -112,6 +118,8 @@ class ScriptedProvider:
     async def search(self, call: Call[SearchRequest]) -> Found[SearchAnswer]:
         """One result, about the query."""
         self.calls.append(call.request)
+        self.called.set()
+        await asyncio.sleep(0)
         if self.failure is not None:
             raise self.failure
         result = SearchResult(

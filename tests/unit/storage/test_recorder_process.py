@@ -128,7 +128,7 @@ async def test_segments_of_dead_writers_are_drained(tmp_path, url):
 
 
 async def test_a_record_that_is_no_frame_is_set_aside(tmp_path, url, journal, caplog):
-    """A whole record with nonsense in it stops nobody: the rest is stored, the segment kept, the fault said."""
+    """A whole record with nonsense in it stops nobody; its segment is kept and the fault is said."""
     await write(journal)
     await journal.aclose()
     path = segment_path(tmp_path / "journal", "foreign", 1)
@@ -184,7 +184,7 @@ async def test_running_survives_a_fault_and_says_so(tmp_path, url, journal, monk
 
     await until(lambda: (status := read_status(tmp_path)) is not None and status.fault)
     holder.close()
-    await until(lambda: not list_or_locked(tmp_path))
+    await until(lambda: not is_missing(tmp_path))
     stop.set()
     await running
 
@@ -192,7 +192,7 @@ async def test_running_survives_a_fault_and_says_so(tmp_path, url, journal, monk
     assert read_status(tmp_path).fault == ""
 
 
-def list_or_locked(tmp_path):
+def is_missing(tmp_path):
     """Whether the one frame is not in SQL yet."""
     connection = sqlite3.connect(tmp_path / "amos.sqlite")
     (count,) = connection.execute("SELECT count(*) FROM frames").fetchone()
@@ -202,7 +202,7 @@ def list_or_locked(tmp_path):
 
 async def until(condition):
     """Give way until the condition holds; the test's time limit ends the wait."""
-    while not condition():
+    while not condition():  # noqa: ASYNC110  (a file of another task; there is no event to wait for)
         await asyncio.sleep(0.001)
 
 
@@ -223,7 +223,7 @@ async def test_a_stopped_recorder_leaves_an_empty_journal(tmp_path, url, journal
 
 
 async def test_writers_and_recorder_work_side_by_side(tmp_path, url):
-    """Two writers that rotate all the time, and a recorder that reads behind them, lose and repeat nothing."""
+    """Writers that rotate all the time, and a recorder that reads behind them, lose and repeat nothing."""
     stop = asyncio.Event()
     running = asyncio.create_task(record_forever(tmp_path, url, stop))
     writers = [
@@ -248,12 +248,12 @@ async def test_a_replaced_database_is_filled_anew(tmp_path, url, journal):
     """A database that vanished under a running recorder is made again; later frames are found in it."""
     stop = asyncio.Event()
     running = asyncio.create_task(record_forever(tmp_path, url, stop))
-    await until(lambda: (tmp_path / "recorder.json").exists())
+    await until((tmp_path / "recorder.json").exists)
     for path in tmp_path.glob("amos.sqlite*"):
         path.unlink()
     await write(journal)
 
-    await until(lambda: (tmp_path / "amos.sqlite").exists())
+    await until((tmp_path / "amos.sqlite").exists)
     stop.set()
     await running
 

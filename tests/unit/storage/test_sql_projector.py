@@ -37,7 +37,7 @@ async def project_all(projector):
 
 @pytest.mark.parametrize("batch", [1, 2, 1000])
 async def test_rollups_equal_a_fold_of_the_log(engine, monkeypatch, batch):
-    """However the log is cut into batches, every table holds exactly what folding the frames by hand gives."""
+    """However the log is cut into batches, every table holds what folding the frames by hand gives."""
     monkeypatch.setattr(sql_projector, "BATCH_FRAMES", batch)
     log, projector = SqlEventLog(engine), SqlProjector(engine)
 

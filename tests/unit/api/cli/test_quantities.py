@@ -52,9 +52,11 @@ def test_the_end_of_a_name_says_the_unit():
     assert shown("hit_ratio", 0.5) == ratio(0.5) == "50.0 %"
     assert shown("backlog_bytes", 1000) == "1 kB"
     assert shown("saved_usd_micros", 8000) == "$0.008"
-    assert shown("since_at", 0.0) == moment(0.0)
+    assert shown("since_at", 0.0) == shown("since", 0) == moment(0.0)
+    assert shown("availability", 1.0) == "100.0 %"
     assert label("upstream_p95_s") == "upstream p95"
     assert label("saved_usd_micros") == "saved"
+    assert label("hit_ratio") == "hit rate"
 
 
 def test_what_has_no_unit_is_shown_plainly():
@@ -63,5 +65,5 @@ def test_what_has_no_unit_is_shown_plainly():
     assert shown("x", value=True) == "yes"
     assert shown("calls", 1_234_567) == number(1_234_567.0) == "1,234,567"
     assert shown("score", 0.123456) == "0.1235"
-    assert shown("cost", {"amount": 2, "unit": "credits"}) == "amount 2, unit credits"
+    assert shown("cost", {"amount": 2, "usd_micros": 8000}) == "amount 2, usd $0.008"
     assert shown("tiers", ["l1", "l2"]) == "l1, l2"

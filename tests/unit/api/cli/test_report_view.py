@@ -18,7 +18,7 @@ def test_figures_come_before_tables():
 
     lines = [line.rstrip() for line in rendered(report_view(report)).splitlines()]
 
-    assert lines[:2] == ["requests  1,200", "hit       50.0 %"]
+    assert lines[:2] == ["requests  1,200", "hit rate  50.0 %"]
     assert [line.split() for line in lines if "jina" in line] == [["jina", "250", "ms"]]
     assert any(line.split() == ["x\ufffd[2J", "-"] for line in lines)
 
@@ -43,6 +43,7 @@ def test_an_event_is_a_line():
         "type": "amos.attempt.failed.v1",
         "provider": "tavily",
         "duration_s": 0.5,
+        "pid": 20091,
         "reason": "a\x1bb",
         "key": "f00",
     }
@@ -51,7 +52,7 @@ def test_an_event_is_a_line():
 
     assert "0199" in line
     assert "attempt.failed" in line
-    assert "provider=tavily duration_s=500 ms reason=a\ufffdb" in line
+    assert "provider=tavily duration=500 ms pid=20091 reason=a\ufffdb" in line
     assert "f00" not in line
 
 

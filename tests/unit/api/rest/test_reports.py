@@ -25,6 +25,8 @@ NOW = 1_795_000_000.0
         ("1795000000", NOW),
         ("1795000000.5", NOW + 0.5),
         ("1970-01-02", 86_400.0),
+        ("0001-01-01", 0.0),
+        ("999999999w", 0.0),
         ("1970-01-01T01:00:00Z", 3_600.0),
         ("1970-01-01T01:00:00", 3_600.0),
         ("1970-01-01T01:00:00+01:00", 0.0),
@@ -37,13 +39,10 @@ def test_a_moment_is_written_in_many_ways(text: str, expected: float):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "yesterday", "24", "-1h", "1y", "h", "1e9", "2026-13-01", "0001-01-01T00:00:00+23:00", "٣h"]
+    "text", ["", "yesterday", "24", "-1h", "1y", "h", "1e9", "2026-13-01", "0001-01-01T00:00:00+25:00", "٣h"]
 )
 def test_anything_else_is_refused_with_an_example(text: str):
-    """Whoever writes a moment wrongly is shown a right one; a bare number is epoch seconds, not hours."""
-    if text == "24":
-        assert moment("since", text, NOW) == 24.0
-        return
+    """Whoever writes a moment wrongly is shown a right one; a small number is an age without its unit."""
     with pytest.raises(InvalidRequest, match="24h"):
         moment("since", text, NOW)
 
@@ -60,9 +59,9 @@ async def test_a_report_covers_a_day_unless_told(client: httpx.AsyncClient, name
 
 async def test_a_report_takes_a_window_and_a_group(client: httpx.AsyncClient):
     """The window and the grouping reach the store."""
-    answer = await client.get("/reports/hit-rate?since=1000&until=2000&by=provider")
+    answer = await client.get("/reports/hit-rate?since=1000000000&until=1000002000&by=provider")
 
-    assert answer.json() == {"since": 1000.0, "until": 2000.0, "by": "provider"}
+    assert answer.json() == {"since": 1e9, "until": 1_000_002_000.0, "by": "provider"}
     assert answer.headers["cache-control"] == "no-store"
 
 

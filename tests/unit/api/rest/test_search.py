@@ -1,4 +1,4 @@
-"""`/search` and `/extract` over HTTP: answers with their reasons, failures with theirs, bad input with a field."""
+"""`/search` and `/extract` over HTTP: answers and failures with their reasons, bad input with its field."""
 
 from __future__ import annotations
 

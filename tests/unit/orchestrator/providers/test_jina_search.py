@@ -40,7 +40,7 @@ def query_of(**fields):
     ],
 )
 def test_filters_become_operators(fields, query):
-    """Excluded hosts and time windows are written into the query; news without a window reach back a month."""
+    """Excluded hosts and windows are written into the query; news without a window reach back a month."""
     assert query_of(**fields) == query
 
 

@@ -89,3 +89,7 @@ def test_other_databases_are_refused(path: Path) -> None:
 
     with pytest.raises(SettingsError, match="another program"):
         refuse_foreign(foreign)
+    with pytest.raises(sqlite3.DatabaseError, match="another program"):
+        LocalIndex.open(foreign)
+    with closing(sqlite3.connect(foreign)) as connection:
+        assert connection.execute("SELECT count(*) FROM precious").fetchone() == (0,)

@@ -44,7 +44,7 @@ def test_a_provider_without_credential_is_left_out():
 
 def test_all_faults_in_one_message():
     """Unknown and repeated names are refused together, and the known names are told."""
-    with pytest.raises(SettingsError, match="'bing'.*known are: jina, local, tavily.*'local' is named more"):
+    with pytest.raises(SettingsError, match=r"'bing'.*known are: jina, local, tavily.*'local' is named more"):
         enrol(["local", "bing", "local"], MAKERS)
 
 

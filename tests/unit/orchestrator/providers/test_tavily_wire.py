@@ -47,7 +47,7 @@ def test_max_results_is_clamped():
 
 
 def test_unknown_fields_pass_through():
-    """Fields we do not know travel as they are, but a credential stays here and a known field is not replaced."""
+    """Fields we do not know travel as they are; a credential stays here, a known field is not replaced."""
     extra = {"max_age_hours": 3, "api_key": "tvly-of-the-caller", "query": "other"}
 
     body = wire.search_body(SearchRequest(query="tide tables", extra=extra))

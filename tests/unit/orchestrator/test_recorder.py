@@ -1,0 +1,229 @@
+"""The recorder stamps facts, writes them in frames, and refuses to lose any."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from orchestrator.errors import EventLogUnavailable
+from orchestrator.events import CallerAuthenticated, CallersRefused, CircuitClosed, RequestReceived
+from orchestrator.recorder import CALLERS_STREAM, REFUSALS_EVERY_S, Recorder
+from tests.support.clock import FakeClock, LoopClock
+from tests.support.memory_journal import MemoryJournal
+
+RECEIVED = RequestReceived(operation="search", door="test")
+KNOWN = CallerAuthenticated(client="local", method="local_operator")
+
+
+@pytest.fixture
+def journal():
+    return MemoryJournal()
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def recorder(journal, clock):
+    return Recorder(journal, clock)
+
+
+async def test_facts_are_numbered_and_dated(recorder, clock):
+    """Every fact carries its number in the execution, from 1, and the moment it happened."""
+    trail = recorder.open()
+    begun = clock.now()
+
+    trail.record(RECEIVED)
+    clock.advance(2.5)
+    trail.record(KNOWN)
+
+    assert [(e.seq, e.at, e.event) for e in trail.events] == [
+        (1, begun, RECEIVED),
+        (2, begun + 2.5, KNOWN),
+    ]
+
+
+async def test_a_commit_writes_what_is_pending_as_one_frame(recorder, journal, clock):
+    """All facts since the last commit are one frame of the execution's stream."""
+    trail = recorder.open()
+    trail.record(RECEIVED)
+    trail.record(KNOWN)
+
+    await trail.commit()
+
+    (frame,) = journal.frames
+    assert (frame.stream, frame.recorded_at) == (trail.execution_id, clock.now())
+    assert [e.event for e in frame.events] == [RECEIVED, KNOWN]
+
+
+async def test_a_later_frame_continues_the_numbers(recorder, journal):
+    """Facts after a commit go in a further frame and are numbered on."""
+    trail = recorder.open()
+    trail.record(RECEIVED)
+    await trail.commit()
+
+    trail.record(KNOWN)
+    await trail.commit()
+
+    assert [[e.seq for e in frame.events] for frame in journal.frames] == [[1], [2]]
+
+
+async def test_nothing_pending_writes_nothing(recorder, journal):
+    """A commit without new facts costs no frame."""
+    trail = recorder.open()
+    trail.record(RECEIVED)
+    await trail.commit()
+
+    await trail.commit()
+    trail.commit_soon()
+    await recorder.aclose()
+
+    assert len(journal.frames) == 1
+
+
+async def test_a_failed_commit_is_told(recorder, journal):
+    """Facts that cannot be made durable raise EventLogUnavailable."""
+    journal.is_full = True
+    trail = recorder.open()
+    trail.record(RECEIVED)
+
+    with pytest.raises(EventLogUnavailable):
+        await trail.commit()
+
+
+async def test_a_cancelled_commit_is_still_written(recorder, journal):
+    """Whoever stops waiting for a commit does not take the facts back."""
+    trail = recorder.open()
+    trail.record(RECEIVED)
+    commit = asyncio.ensure_future(trail.commit())
+    await asyncio.sleep(0)
+
+    commit.cancel()
+    await asyncio.wait([commit])
+
+    assert commit.cancelled()
+    assert journal.events(trail.execution_id) == [RECEIVED]
+
+
+async def test_commit_soon_waits_for_nothing_and_aclose_for_all(recorder, journal):
+    """A commit nobody waits for is durable when the recorder is closed."""
+    trail = recorder.open()
+    trail.record(RECEIVED)
+
+    trail.commit_soon()
+
+    assert journal.frames == []
+    await recorder.aclose()
+    assert journal.events(trail.execution_id) == [RECEIVED]
+
+
+async def test_a_failure_nobody_waits_for_is_logged(recorder, journal, caplog):
+    """A write that fails with nobody waiting leaves a line in the log, and raises nowhere."""
+    journal.is_full = True
+    trail = recorder.open()
+    trail.record(RECEIVED)
+
+    with caplog.at_level(logging.ERROR, "amos.recorder"):
+        trail.commit_soon()
+        recorder.record_fact("circuit:tavily", CircuitClosed(provider="tavily"))
+        await recorder.aclose()
+
+    assert [record.message for record in caplog.records] == [
+        "facts could not be recorded: The journal is full."
+    ] * 2
+
+
+async def test_execution_ids_sort_by_time_and_start_a_trace(recorder):
+    """An execution id is a UUIDv7 in canonical form; without a caller's trace it is the trace id as well."""
+    first, second = recorder.open(), recorder.open()
+
+    assert first.execution_id < second.execution_id
+    assert first.execution_id[14] == "7"
+    assert first.trace_id == first.execution_id.replace("-", "")
+
+
+async def test_a_callers_trace_is_kept(recorder):
+    """The trace id of the caller is taken over, the execution id never comes from outside."""
+    trail = recorder.open("ab" * 16)
+
+    assert trail.trace_id == "ab" * 16
+    assert trail.execution_id.replace("-", "") != trail.trace_id
+
+
+async def test_texts_go_with_the_next_frame_once(recorder, journal):
+    """The text behind a key leaves with the next frame and with no later one."""
+    trail = recorder.open()
+    trail.note_text("k1", "tides in Leith")
+    trail.record(RECEIVED)
+    await trail.commit()
+    trail.record(KNOWN)
+    await trail.commit()
+
+    assert [frame.texts for frame in journal.frames] == [{"k1": "tides in Leith"}, {}]
+
+
+async def test_texts_can_be_switched_off(journal, clock):
+    """A recorder that keeps no texts forgets them at once."""
+    trail = Recorder(journal, clock, keep_texts=False).open()
+    trail.note_text("k1", "tides in Leith")
+    trail.record(RECEIVED)
+
+    await trail.commit()
+
+    assert journal.frames[0].texts == {}
+
+
+async def test_facts_of_their_own_are_numbered_by_stream(recorder, journal):
+    """A fact that belongs to no execution is a frame of its stream; each stream counts for itself."""
+    recorder.record_fact("circuit:tavily", CircuitClosed(provider="tavily"))
+    recorder.record_fact("circuit:jina", CircuitClosed(provider="jina"))
+    recorder.record_fact("circuit:tavily", CircuitClosed(provider="tavily"))
+    await recorder.aclose()
+
+    assert [(frame.stream, frame.events[0].seq) for frame in journal.frames] == [
+        ("circuit:tavily", 1),
+        ("circuit:jina", 1),
+        ("circuit:tavily", 2),
+    ]
+
+
+async def test_refusals_of_a_second_are_one_count_each(journal):
+    """However many strangers knock within a second, the log gets one fact per reason."""
+    recorder = Recorder(journal, LoopClock())
+    for _ in range(1000):
+        recorder.count_refusal("proxy")
+    recorder.count_refusal("foreign_origin")
+
+    await asyncio.sleep(REFUSALS_EVERY_S + 0.1)
+
+    assert journal.events(CALLERS_STREAM) == [
+        CallersRefused(reason="proxy", count=1000),
+        CallersRefused(reason="foreign_origin", count=1),
+    ]
+
+
+async def test_refusals_of_the_next_second_count_anew(journal):
+    """Each second has its own counts."""
+    recorder = Recorder(journal, LoopClock())
+    recorder.count_refusal("proxy")
+    await asyncio.sleep(REFUSALS_EVERY_S + 0.1)
+
+    recorder.count_refusal("proxy")
+    recorder.count_refusal("proxy")
+    await asyncio.sleep(REFUSALS_EVERY_S + 0.1)
+
+    assert [event.count for event in journal.events(CALLERS_STREAM)] == [1, 2]
+
+
+async def test_closing_writes_what_is_still_counted(recorder, journal):
+    """Refusals counted in the last second are written on closing, and closing twice writes them once."""
+    recorder.count_refusal("proxy")
+
+    await recorder.aclose()
+    await recorder.aclose()
+
+    assert journal.events(CALLERS_STREAM) == [CallersRefused(reason="proxy", count=1)]
