@@ -37,9 +37,10 @@ RECORDER_LAG_S_MAX = 30.0
 async def gateway(settings: Settings, policies: Policies | None = None) -> AsyncIterator[Gateway]:
     """A gateway on the data directory, for as long as the context lasts.
 
-    It writes to the journal only; a recorder must be running for its facts to reach SQL. Several may run on one
-    data directory at once, each with its own journal segments. Leaving waits for the flights under way.
-    `policies` stand in for those the settings make, for whoever embeds the gateway and wants what has no setting.
+    It writes to the journal only; a recorder must be running for its facts to reach SQL. Several may run on
+    one data directory at once, each with its own journal segments. Leaving waits for the flights under way.
+    `policies` stand in for those the settings make, for whoever embeds the gateway and wants what has no
+    setting.
     """
     clock = SystemClock()
     async with contextlib.AsyncExitStack() as cleanup:

@@ -7,11 +7,15 @@ second one raises RecorderBusy. When told to stop it empties the journal as it i
 from __future__ import annotations
 
 import asyncio
+import logging
+import sys
 
 from api.child import stop_requested
 from api.logs import configure_logging
 from api.settings import Settings, load
-from storage.recorder_process import record_forever
+from storage.recorder_process import RecorderBusy, record_forever
+
+_log = logging.getLogger("amos.recorder_process")
 
 
 async def record(settings: Settings, *, watches_parent: bool) -> None:
@@ -21,10 +25,15 @@ async def record(settings: Settings, *, watches_parent: bool) -> None:
 
 
 def main() -> None:
-    """The recorder as the supervisor's child."""
+    """The recorder as the supervisor's child; ends with status 1 if the data directory has one already."""
     settings = load()
     configure_logging(settings.log_level)
-    asyncio.run(record(settings, watches_parent=True))
+    try:
+        asyncio.run(record(settings, watches_parent=True))
+    except RecorderBusy as busy:
+        # No fault of ours: the supervisor tries again until that one has left.
+        _log.warning("%s", busy)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from typing import cast
 
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
+from hypercorn.typing import Framework
 
 from api import composition
 from api.app import create_app
@@ -56,7 +58,9 @@ async def work(settings: Settings, fd: int) -> None:
     """Serve until told to stop, then let the calls under way finish within `GRACE_S`."""
     async with stop_requested(watches_parent=True) as stop, composition.gateway(settings) as gateway:
         app = create_app(gateway, settings)
-        await hypercorn_serve(app, hypercorn_config(fd), shutdown_trigger=stop.wait, mode="asgi")
+        # Starlette and Hypercorn spell the same ASGI types differently.
+        served = cast("Framework", app)
+        await hypercorn_serve(served, hypercorn_config(fd), shutdown_trigger=stop.wait, mode="asgi")
 
 
 def main() -> None:

@@ -153,7 +153,7 @@ async def _keep(
         told = asyncio.create_task(stopping.wait())
         await asyncio.wait({ended, told}, return_when=asyncio.FIRST_COMPLETED)
         told.cancel()
-        if stopping.is_set():
+        if not ended.done():
             await _end(name, child, ended)
             return
         pause_s = RESTART_S_MIN if time.monotonic() - begun > STEADY_S else min(pause_s * 2, RESTART_S_MAX)

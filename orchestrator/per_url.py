@@ -13,9 +13,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from orchestrator.errors import GatewayError, PageUnreadable, SearchFailed
-from orchestrator.events import FREE, Cost, has_ended
+from orchestrator.events import Cost, has_ended
 from orchestrator.model import (
-    Attempt,
     Call,
     ExtractAnswer,
     ExtractRequest,
@@ -24,6 +23,7 @@ from orchestrator.model import (
     PageFailure,
     Response,
 )
+from orchestrator.projections.executions import attempts, spent
 from orchestrator.service import Service
 
 BATCH_WINDOW_S = 0.005
@@ -60,18 +60,25 @@ class PerUrl:
         )
         if fatal is not None and (not pages or not isinstance(fatal, SearchFailed)):
             raise fatal
-        return _merged(pages, failures)
+        return _merged(call, pages, failures)
 
 
 def _single(call: Call[ExtractRequest], url: str) -> Call[ExtractRequest]:
     return msgspec.structs.replace(call, request=msgspec.structs.replace(call.request, urls=(url,)))
 
 
-def _merged(pages: Sequence[Response], failures: Sequence[PageFailure]) -> Response:
+def _merged(
+    call: Call[ExtractRequest], pages: Sequence[Response], failures: Sequence[PageFailure]
+) -> Response:
+    """One answer of all pages.
+
+    What was tried and what it cost is read from the call's own facts, because a page nobody could read may
+    have cost as much as any other; attempts of a flight this call has joined come with the page.
+    """
     members = b",".join(b"{" + page.fragment + b"}" for page in pages)
     fragment = b'"results":[' + members + b'],"failed_results":' + msgspec.json.encode(failures)
-    caches = {page.cache for page in pages} or {"miss"}
-    attempts: dict[int, tuple[Attempt, ...]] = {id(page.attempts): page.attempts for page in pages}
+    caches = {page.cache for page in pages} | ({"miss"} if failures else set())
+    joined = (attempt for page in pages for attempt in page.attempts)
     return Response(
         fragment=fragment,
         result_count=len(pages),
@@ -80,8 +87,8 @@ def _merged(pages: Sequence[Response], failures: Sequence[PageFailure]) -> Respo
         age_s=max((page.age_s for page in pages), default=0.0),
         ttl_s=min((page.ttl_s for page in pages), default=0.0),
         is_fallback=any(page.is_fallback for page in pages),
-        cost=sum((page.cost for page in pages), FREE),
-        attempts=tuple(dict.fromkeys(one for group in attempts.values() for one in group)),
+        cost=spent(call.trail.events),
+        attempts=tuple(dict.fromkeys((*attempts(call.trail.events), *joined))),
         unsupported=tuple(dict.fromkeys(name for page in pages for name in page.unsupported)),
     )
 

@@ -1,7 +1,7 @@
 """THE order of the stages, written once, with the reason at each line.
 
-    search    record · authenticate · rate_limit · validate · cache · deadline · flight · fill · fallback
-    extract   record · authenticate · rate_limit · validate · deadline · pages · fallback
+    search    record · deadline · authenticate · rate_limit · validate · cache · flight · fill · fallback
+    extract   record · deadline · authenticate · rate_limit · validate · pages · fallback
     pages     for each page: cache · flight · fill · batch
     fallback  for each provider: retry · circuit_breaker · attempt · timeout · validate_result · provider
 
@@ -111,6 +111,8 @@ class Pipeline:
         return stack(
             # Outermost, so that it sees every end: refusals, timeouts, cancellations.
             RecordFilter(clock, self._parts.facts),
+            # Around everything that can wait.
+            DeadlineFilter[SearchRequest](clock, lambda _request: policies.deadline_s),
             # Before the limiter, which counts per principal.
             AuthenticateFilter(),
             # Before validation: a flood of invalid requests is a flood.
@@ -119,9 +121,6 @@ class Pipeline:
             ValidateFilter[SearchRequest](check_search),
             # Outside single-flight: a hit never queues.
             CacheFilter[SearchRequest](self._parts.caches, clock, search_key, lambda request: request.query),
-            # Around everything that waits for others. Not around the cache: tiers have short limits of their
-            # own, and a timer costs a hit as much as all its stages together.
-            DeadlineFilter[SearchRequest](clock, lambda _request: policies.deadline_s),
             # Around the work: one flight per key, detached from whoever began it.
             flight,
             # Inside the flight, so that the answer is kept even if everybody has left; it encodes once for
@@ -142,11 +141,10 @@ class Pipeline:
         )
         return stack(
             RecordFilter(clock, self._parts.facts),
+            DeadlineFilter[ExtractRequest](clock, extract_total_s),
             AuthenticateFilter(),
             RateLimitFilter(self._parts.rate_limits, policies.rate_limit),
             ValidateFilter[ExtractRequest](check_extract),
-            # Around the pages together: the caller waits for all of them.
-            DeadlineFilter[ExtractRequest](clock, extract_total_s),
             service=PerUrl(page),
         )
 

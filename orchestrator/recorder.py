@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Sequence
 
 import uuid_utils
 
+from orchestrator.errors import EventLogUnavailable
 from orchestrator.events import CallersRefused, Envelope, Event
 from orchestrator.ports import Clock, Journal
 
@@ -55,7 +56,10 @@ class ExecutionTrail:
             self._texts[key] = text
 
     async def commit(self) -> None:
-        """Write what is pending as one frame and wait until it is durable. Raises EventLogUnavailable."""
+        """Write what is pending as one frame and wait until it is durable.
+
+        Raises EventLogUnavailable; what could not be written is pending again.
+        """
         if self._is_pending:
             await self._write()
 
@@ -69,9 +73,25 @@ class ExecutionTrail:
         return self._written < len(self._events) or bool(self._texts)
 
     def _write(self) -> Awaitable[None]:
-        events, texts = tuple(self._events[self._written :]), self._texts
-        self._written, self._texts = len(self._events), {}
-        return self._recorder.journal.append(self.execution_id, self._now(), events, texts)
+        """Hand over what is pending now; the result is done when it is durable."""
+        begun, reached, texts = self._written, len(self._events), self._texts
+        self._written, self._texts = reached, {}
+        events = tuple(self._events[begun:])
+        write = self._recorder.journal.append(self.execution_id, self._now(), events, texts)
+        return self._see_through(write, begun, reached, texts)
+
+    async def _see_through(
+        self, write: Awaitable[None], begun: int, reached: int, texts: dict[str, str]
+    ) -> None:
+        try:
+            await write
+        except EventLogUnavailable:
+            # They go with the next frame, so that no execution is ever stored without its beginning: a call
+            # refused because its intent could not be written still ends with a frame, and that may fit.
+            # If somebody has written on meanwhile it is too late for that.
+            if self._written == reached:
+                self._written, self._texts = begun, {**texts, **self._texts}
+            raise
 
 
 class Recorder:

@@ -36,6 +36,13 @@ Durability: TypeAlias = Literal["process", "disk"]
 SAMPLE_S = 1.0
 """chosen: the size of the directory is looked up at most this often; own writes are added in between."""
 
+SAMPLE_FULL_S = 0.05
+"""chosen: the same while the journal seems full, because a refused call costs more than a look."""
+
+SEGMENTS_MIN = 4
+"""chosen: a segment takes at most this fraction of the bound. What is drained is deleted by the segment, so
+one as large as the bound would fill the journal with frames that are long in SQL."""
+
 
 def new_instance() -> str:
     """A name for a writer that no other process, before or after, will have: host, process and chance."""
@@ -75,7 +82,7 @@ class FileJournal:
         self._instance = instance or new_instance()
         self._durability = durability
         self._bytes_max = bytes_max
-        self._segment_bytes_max = segment_bytes_max
+        self._segment_bytes_max = min(segment_bytes_max, bytes_max // SEGMENTS_MIN)
         self._segment_s_max = segment_s_max
         self._write = write
 
@@ -98,7 +105,7 @@ class FileJournal:
 
     @property
     def backlog_bytes(self) -> int:
-        """The size of all segments in the directory, at most `SAMPLE_S` old."""
+        """The size of all segments in the directory, at most `SAMPLE_S` old (`SAMPLE_FULL_S` when full)."""
         self._sample()
         return self._backlog_bytes
 
@@ -165,6 +172,8 @@ class FileJournal:
         if not tick:
             return
         if self.is_full:
+            # Others may have filled it. Ours is let go of as well, so that all there is can be drained.
+            self.rotate()
             self._give_up(tick, "The journal is full; the event log has not drained it.")
             return
         try:
@@ -177,10 +186,12 @@ class FileJournal:
             self._confirm(segment, tick[:written])
         if failure is not None:
             self._give_up(tick[written:], cause_of(failure), failure)
+        if segment.size >= self._segment_bytes_max or self.is_full:
+            # Now and not with the next frame: a full journal makes the instance unready, so that nobody calls it,
+            # and what a writer holds the recorder cannot delete.
+            self.rotate()
 
     def _writable_segment(self) -> SegmentWriter:
-        if self._segment is not None and self._segment.size >= self._segment_bytes_max:
-            self.rotate()
         if self._segment is None:
             self._segment_count += 1
             self._segment = SegmentWriter(segment_path(self._directory, self._instance, self._segment_count))
@@ -238,7 +249,8 @@ class FileJournal:
 
     def _sample(self) -> None:
         now = time.monotonic()
-        if now - self._sampled_at < SAMPLE_S:
+        is_full = self._backlog_bytes >= self._bytes_max
+        if now - self._sampled_at < (SAMPLE_FULL_S if is_full else SAMPLE_S):
             return
         self._sampled_at = now
         self._backlog_bytes = directory_bytes(self._directory)

@@ -7,9 +7,9 @@ with `commit`, the same records are read again. One reader at a time: recorder_p
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 from storage.file_segments import (
     Damage,
@@ -26,18 +26,21 @@ BATCH_RECORDS = 1_000
 """chosen: as many frames as one transaction takes in a few milliseconds."""
 
 
-class Batch(NamedTuple):
+@dataclass(slots=True)
+class Batch:
     """What was read, and what may be forgotten once it is stored.
 
     `records` are payloads with their segment, in the order in which each writer wrote them. `reached` is the
     offset behind them in each segment, `drained` are dead segments of which nothing is left, `damaged` those
     of them with unreadable stretches.
+    `is_cut` says that the limit ended the batch: there may be more.
     """
 
-    records: list[tuple[Path, bytes]]
-    reached: dict[Path, int]
-    drained: list[Path]
-    damaged: set[Path]
+    records: list[tuple[Path, bytes]] = field(default_factory=list)
+    reached: dict[Path, int] = field(default_factory=dict)
+    drained: list[Path] = field(default_factory=list)
+    damaged: set[Path] = field(default_factory=set)
+    is_cut: bool = False
 
 
 class JournalReader:
@@ -50,7 +53,7 @@ class JournalReader:
 
     def read(self, limit: int = BATCH_RECORDS) -> Batch:
         """At most `limit` records that were not committed yet; none if the journal is drained."""
-        batch = Batch([], {}, [], set())
+        batch = Batch()
         for path in list_segments(self._directory):
             if len(batch.records) >= limit:
                 break
@@ -97,4 +100,5 @@ def _take(items: Iterator[Record | Damage], limit: int, path: Path, batch: Batch
             batch.damaged.add(path)
         else:
             batch.records.append((path, item.payload))
+    batch.is_cut = batch.is_cut or count >= limit
     return count < limit

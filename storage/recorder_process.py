@@ -65,6 +65,7 @@ class RecorderLoop:
         self._turn = asyncio.Lock()
         self._lock_fd: int | None = None
         self._is_migrated = False
+        self._is_folded = False  # what an earlier recorder stored may not be
 
         self._frames = 0
         self._damaged = 0
@@ -90,16 +91,16 @@ class RecorderLoop:
         pause_s = BUSY_S
         while not stop.is_set():
             try:
-                moved = await self._step()
+                batch = await self._step()
             except (EventLogUnavailable, OSError) as error:
-                pause_s = min(pause_s * 2, RETRY_S_MAX)
+                pause_s = min(max(pause_s, BUSY_S) * 2, RETRY_S_MAX)
                 # The file may have been replaced or restored: begin again from the schema.
                 self._is_migrated = False
                 await self._engine.dispose()
                 self._report(fault=str(error))
                 _log.warning("the recorder waits: %s", error)
             else:
-                pause_s = BUSY_S if moved else min(pause_s * 2, IDLE_S)
+                pause_s = _pause_s(batch, pause_s)
                 self._report()
             await _rest(stop, pause_s)
         try:
@@ -113,29 +114,27 @@ class RecorderLoop:
         Raises EventLogUnavailable, OSError; nothing is lost then, and a later call goes on.
         """
         before = self._frames
-        while await self._step():
+        while (await self._step()).is_cut:
             pass
         self._report(at_once=True)
         return self._frames - before
 
-    async def _step(self) -> int:
-        """Store one batch and fold all there is; returns how many frames moved, 0 when there was nothing."""
+    async def _step(self) -> Batch:
+        """Store one batch and fold all there is."""
         async with self._turn:
             if not self._is_migrated:
                 await upgrade(self._database_url)
                 self._is_migrated = True
+            begun_at = self._clock.now()
             batch = await asyncio.to_thread(self._reader.read)
             await self._store(batch)
-            folded = 0
-            is_behind = True
-            while is_behind:
-                count = await self._projector.project()
-                folded += count
-                is_behind = count >= BATCH_FRAMES
-            moved = len(batch.records) + folded
-            if not moved:
-                self._drained_at = self._clock.now()
-            return moved
+            if batch.records:
+                self._is_folded = False
+            while not self._is_folded:
+                self._is_folded = await self._projector.project() < BATCH_FRAMES
+            if not batch.is_cut:
+                self._drained_at = begun_at
+            return batch
 
     async def _store(self, batch: Batch) -> None:
         rows: list[FrameRow] = []
@@ -203,6 +202,13 @@ def _lock(data_dir: Path) -> int:
         os.close(fd)
         raise RecorderBusy("Another recorder owns this data directory.") from error
     return fd
+
+
+def _pause_s(batch: Batch, last_s: float) -> float:
+    """None while there is a backlog, short while frames keep coming, longer and longer after that."""
+    if batch.is_cut:
+        return 0.0
+    return BUSY_S if batch.records else min(max(last_s, BUSY_S) * 1.5, IDLE_S)
 
 
 async def _rest(stop: asyncio.Event, seconds: float) -> None:

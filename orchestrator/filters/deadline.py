@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Callable
 from typing import Generic
@@ -12,6 +11,7 @@ import msgspec
 from orchestrator import limits
 from orchestrator.errors import DeadlineExceeded
 from orchestrator.model import Call, ExtractRequest, RequestT, Response
+from orchestrator.patience import within
 from orchestrator.ports import Clock
 from orchestrator.service import Service
 
@@ -20,7 +20,8 @@ class DeadlineFilter(Generic[RequestT]):
     """Sets the call's deadline and ends the call there.
 
     `total_s` tells the time a request may take, in seconds. The inner stages are expected to finish a little
-    earlier on their own (an attempt gets what is left); this is the guarantee that they do.
+    earlier on their own (an attempt gets what is left); this is the guarantee that they do. A call that waits
+    for nothing, such as a cached answer, sets no timer.
     """
 
     def __init__(self, clock: Clock, total_s: Callable[[RequestT], float]) -> None:
@@ -32,8 +33,7 @@ class DeadlineFilter(Generic[RequestT]):
         total_s = self._total_s(call.request)
         deadline = min(call.deadline, self._clock.monotonic() + total_s)
         try:
-            async with asyncio.timeout_at(deadline):
-                return await service(msgspec.structs.replace(call, deadline=deadline))
+            return await within(deadline, service(msgspec.structs.replace(call, deadline=deadline)))
         except TimeoutError as late:
             raise DeadlineExceeded(
                 f"No answer within {total_s:g} seconds.", retry_after_s=math.ceil(total_s)

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic
 
+import msgspec
+
 from orchestrator.errors import ProviderTimeout
 from orchestrator.model import Call, RequestT
 from orchestrator.ports import Clock
@@ -13,7 +15,10 @@ from orchestrator.service import ResponseT, Service
 
 
 class TimeoutFilter(Generic[RequestT, ResponseT]):
-    """Ends an attempt that takes too long. `limit_s` gives the provider's limit for a request, in seconds."""
+    """Ends an attempt that takes too long. `limit_s` gives the provider's limit for a request, in seconds.
+
+    The moment is the attempt's deadline, so that a provider may end its own waits before it.
+    """
 
     def __init__(self, provider: str, clock: Clock, limit_s: Callable[[RequestT], float]) -> None:
         self._provider = provider
@@ -26,7 +31,7 @@ class TimeoutFilter(Generic[RequestT, ResponseT]):
         moment = min(call.deadline, now + self._limit_s(call.request))
         try:
             async with asyncio.timeout_at(moment):
-                return await service(call)
+                return await service(msgspec.structs.replace(call, deadline=moment))
         except TimeoutError as late:
             raise ProviderTimeout(
                 f"{self._provider} gave no answer within {moment - now:.1f} seconds.",

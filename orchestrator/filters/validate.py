@@ -29,6 +29,7 @@ CheckedT = TypeVar("CheckedT", SearchRequest, ExtractRequest)
 _TIME_RANGES = ("day", "week", "month", "year", "d", "w", "m", "y")
 _ANSWERS = (True, False, "basic", "advanced")
 _RAW_CONTENTS = (True, False, "markdown", "text")
+_DOMAINS_MODES = ("restrict", "prefer", "filter", "boost")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _KEPT_AS_BLANK = str.maketrans(dict.fromkeys("\t\n\r\v\f\x85\u2028\u2029", " "))
 
@@ -58,6 +59,7 @@ def check_search(request: SearchRequest) -> tuple[SearchRequest, tuple[str, ...]
     _check_choice("topic", request.topic, TOPICS)
     _check_choice("include_answer", request.include_answer, _ANSWERS)
     _check_choice("include_raw_content", request.include_raw_content, _RAW_CONTENTS)
+    _check_choice("include_domains_mode", request.include_domains_mode, _DOMAINS_MODES)
     _check_window(request)
     _check_extra(request.extra)
     changes["query"] = query

@@ -92,7 +92,7 @@ def explain(envelopes: Iterable[Envelope]) -> Explanation:
     return msgspec.structs.replace(
         fold(ExecutionProjection(), history),
         attempts=attempts(history),
-        assumed=total_cost(start.estimate for start in _unsettled(history)),
+        assumed=sum((start.estimate for start in _unsettled(history)), FREE),
         saved=saved(history),
         why=sentences(history),
     )
@@ -125,24 +125,14 @@ def attempts(envelopes: Iterable[Envelope]) -> tuple[Attempt, ...]:
     return tuple(lines.values())
 
 
+def spent(envelopes: Iterable[Envelope]) -> Cost:
+    """What providers billed for one execution."""
+    return sum((item.event.cost for item in envelopes if isinstance(item.event, AttemptSucceeded)), FREE)
+
+
 def saved(envelopes: Iterable[Envelope]) -> Cost:
     """What the cached answers of one execution had cost when they were fetched."""
-    return total_cost(item.event.saved for item in envelopes if isinstance(item.event, CacheHit))
-
-
-def total_cost(costs: Iterable[Cost]) -> Cost:
-    """The sum of costs.
-
-    Money always adds; amounts of different units do not: then `amount` is 0 and `unit` `""`.
-    """
-    billed = [cost for cost in costs if cost != FREE]
-    if not billed:
-        return FREE
-    units = {cost.unit for cost in billed}
-    money = sum(cost.usd_micros for cost in billed)
-    if len(units) > 1:
-        return Cost(usd_micros=money)
-    return Cost(amount=sum(cost.amount for cost in billed), unit=units.pop(), usd_micros=money)
+    return sum((item.event.saved for item in envelopes if isinstance(item.event, CacheHit)), FREE)
 
 
 def _line(provider: str, outcome: str, reason: str, duration_s: float) -> Attempt:
@@ -171,7 +161,7 @@ def _changes(state: Explanation, envelope: Envelope) -> dict[str, Any]:
         case FlightJoined() as joined:
             changes = {"leader": joined.leader}
         case AttemptSucceeded() as done:
-            changes = {"cost": total_cost((state.cost, done.cost))}
+            changes = {"cost": state.cost + done.cost}
         case RequestCompleted() as completed:
             changes = {
                 "status": "answered",

@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -129,42 +130,41 @@ class AmosProcesses:
 
 
 class UpstreamProcess:
-    """A simulated upstream that survives whatever happens to AMOS."""
+    """A simulated upstream in a process that survives whatever happens to AMOS. A context manager.
 
-    def __init__(self, base_url: str, client: httpx.AsyncClient) -> None:
-        self.base_url = base_url
-        self._client = client
+    `module` is the simulator's in tests.support; it answers after `delay_ms`.
+    """
 
-    async def obey(self, orders: Mapping[str, Any]) -> None:
+    def __init__(self, module: str, delay_ms: float) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", f"tests.support.{module}", "--port", "0", "--delay-ms", str(delay_ms)],
+            cwd=ROOT,
+            env=environment({}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        assert self._process.stdout is not None
+        self.base_url = self._process.stdout.readline().strip()
+        assert self.base_url, "the simulator did not start"
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def obey(self, orders: Mapping[str, Any]) -> None:
         """Give it the orders (`simulator.Orders` as JSON)."""
-        (await self._client.post(f"{self.base_url}/_control", json=dict(orders))).raise_for_status()
+        httpx.post(f"{self.base_url}/_control", json=dict(orders), trust_env=False).raise_for_status()
 
-    async def calls(self) -> list[dict[str, Any]]:
-        """All calls that arrived, oldest first."""
-        answer = (await self._client.get(f"{self.base_url}/_control/calls")).json()
-        assert answer["count"] == len(answer["calls"]), "the simulator forgot calls"
+    def calls(self) -> list[dict[str, Any]]:
+        """All calls that arrived since it was last told to clear, oldest first."""
+        answer = httpx.get(f"{self.base_url}/_control/calls", timeout=STOP_S, trust_env=False).json()
         calls: list[dict[str, Any]] = answer["calls"]
+        assert answer["count"] == len(calls), "the simulator forgot calls"
         return calls
-
-
-@contextlib.asynccontextmanager
-async def upstream(module: str, delay_ms: float) -> AsyncIterator[UpstreamProcess]:
-    """The simulator of that name in `tests.support`, answering after `delay_ms`."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", f"tests.support.{module}", "--port", "0", "--delay-ms", str(delay_ms)),
-        cwd=ROOT,
-        env=environment({}),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        base_url = (await asyncio.wait_for(process.stdout.readline(), READY_S)).decode().strip()
-        async with httpx.AsyncClient(timeout=STOP_S) as client:
-            yield UpstreamProcess(base_url, client)
-    finally:
-        process.kill()
-        await process.communicate()
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:

@@ -95,6 +95,24 @@ async def test_a_failed_commit_is_told(recorder, journal):
         await trail.commit()
 
 
+async def test_facts_of_a_failed_commit_go_with_the_next(recorder, journal):
+    """An execution is never stored without its beginning: what could not be written is pending again."""
+    trail = recorder.open()
+    trail.record(RECEIVED)
+    trail.note_text("k", "tides")
+    journal.is_full = True
+    with pytest.raises(EventLogUnavailable):
+        await trail.commit()
+
+    journal.is_full = False
+    trail.record(KNOWN)
+    await trail.commit()
+
+    (frame,) = journal.frames
+    assert [e.seq for e in frame.events] == [1, 2]
+    assert frame.texts == {"k": "tides"}
+
+
 async def test_a_cancelled_commit_is_still_written(recorder, journal):
     """Whoever stops waiting for a commit does not take the facts back."""
     trail = recorder.open()

@@ -90,11 +90,13 @@ def test_a_batch_has_a_bound_and_the_next_goes_on(reader, tmp_path):
     write(tmp_path, "b", 1, b"5", b"6")
 
     seen = []
-    while batch := texts(last := reader.read(2)):
-        assert len(batch) <= 2
-        seen += batch
-        reader.commit(last)
-    reader.commit(last)
+    is_cut = True
+    while is_cut:
+        batch = reader.read(2)
+        assert len(batch.records) <= 2
+        seen += texts(batch)
+        reader.commit(batch)
+        is_cut = batch.is_cut
 
     assert seen == [b"1", b"2", b"3", b"4", b"5", b"6"]
     assert list_segments(tmp_path) == []
@@ -107,7 +109,7 @@ def test_a_damaged_segment_is_remembered_over_batches(reader, tmp_path):
     whole[8] ^= 1
     path.write_bytes(whole)
 
-    while (batch := reader.read(1)).reached:
+    while (batch := reader.read(1)).is_cut:
         reader.commit(batch)
     reader.commit(batch)
 

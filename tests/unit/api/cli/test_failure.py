@@ -49,6 +49,14 @@ def test_a_commands_own_failure_keeps_its_code():
     assert failure == ("No.", "Do this.", 2)
 
 
+def test_a_fault_of_the_disk_names_the_file():
+    """An error of the operating system is told with the file it is about."""
+    failure = explain(PermissionError(13, "Permission denied", "/srv/amos/journal"))
+
+    assert failure.sentence == "/srv/amos/journal: Permission denied."
+    assert "amos doctor" in failure.next_step
+
+
 def test_a_fault_of_the_program_is_admitted():
     """Anything else is called unexpected, with its kind and how to see more, and no traceback."""
     failure = explain(ValueError("bad"))

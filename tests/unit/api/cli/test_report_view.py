@@ -56,6 +56,16 @@ def test_an_event_is_a_line():
     assert "f00" not in line
 
 
+def test_a_price_is_shown_as_one():
+    """What a call costs is its amount in the provider's unit, and money."""
+    event = {
+        "type": "amos.attempt.started.v1",
+        "estimate": {"amount": 0.2, "unit": "credits", "usd_micros": 1600},
+    }
+
+    assert "estimate=0.2 credits ($0.0016)" in rendered(event_line(0.0, "0199", event), width=200)
+
+
 def test_a_foreign_event_keeps_its_name():
     """A type that is not built like ours is shown whole."""
     assert short_name("amos.cache.hit.v1") == "cache.hit"

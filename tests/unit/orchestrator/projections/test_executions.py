@@ -18,7 +18,7 @@ from orchestrator.events import (
     UnknownEvent,
 )
 from orchestrator.model import Attempt
-from orchestrator.projections.executions import attempts, explain, saved, total_cost
+from orchestrator.projections.executions import attempts, explain, saved
 from tests.support.histories import (
     CREDIT,
     NOON,
@@ -143,14 +143,6 @@ def test_an_extract_saves_the_sum_of_its_pages():
     page = CacheHit(key="p", tier="l1", age_s=1.0, saved=CREDIT)
 
     assert saved(numbered((page, page))) == Cost(amount=2.0, unit="credits", usd_micros=16_000)
-
-
-def test_costs_in_different_units_add_as_money():
-    """Credits and tokens have no sum; what they are worth has."""
-    tokens = Cost(amount=10_000, unit="tokens", usd_micros=500)
-
-    assert total_cost((CREDIT, tokens, FREE)) == Cost(usd_micros=8_500)
-    assert total_cost(()) == FREE
 
 
 def test_the_story_names_every_reason():

@@ -1,0 +1,176 @@
+"""SQL away, the recorder asleep or doubled, the journal or its disk full: serving goes on or says 503."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import resource
+import signal
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+import httpx
+import pytest
+
+from orchestrator import limits
+from storage.file_segments import list_segments
+from storage.file_status import read_status
+from tests.chaos.conftest import Install
+from tests.support.audit import stored_frames
+from tests.support.installation import Installation
+from tests.support.load import Load
+from tests.support.processes import until
+
+SEEDS = [pytest.param(seed, id=f"seed{seed}") for seed in range(1,13)]
+
+LOCKED_S = 6.5
+"""Longer than a recorder waits for the lock, so that its failure and its next attempt are seen."""
+
+RECOVERED_S = 10.0
+"""How long it may take until calls are taken again."""
+
+
+def is_tavily_error(body: Any) -> bool:
+    """Whether a body is the envelope whose sentence Tavily's clients show."""
+    return isinstance(body, dict) and isinstance(body["detail"]["error"], str) and bool(body["detail"]["error"])
+
+
+async def readiness(installation: Installation) -> int:
+    """The status of /readyz."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return (await client.get(f"{installation.amos.base_url}/readyz")).status_code
+
+
+async def ready_again(installation: Installation) -> None:
+    """Wait until /readyz says so. Raises TimeoutError."""
+    async with asyncio.timeout(RECOVERED_S):
+        while await readiness(installation) != 200:
+            await asyncio.sleep(0.1)
+
+
+async def test_the_database_is_locked(installation: Installation) -> None:
+    """While another program holds the database's lock calls are answered, and stored after it lets go."""
+    database = installation.amos.database
+    async with Load(installation.amos, 1) as load:
+        await load.answer_more(20)
+        with closing(sqlite3.connect(database, isolation_level=None, timeout=5.0)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            stored = stored_frames(database)
+            await asyncio.sleep(LOCKED_S)
+            await load.answer_more(20)
+            status = read_status(installation.amos.data_dir)
+            assert stored_frames(database) == stored
+            other.execute("ROLLBACK")
+        await until(lambda: stored_frames(database) > stored, RECOVERED_S, lambda: installation.amos.log)
+
+    assert status is not None
+    assert "out of reach" in status.fault
+    assert await installation.settled(load) == []
+    assert not load.refused
+
+
+async def test_the_recorder_sleeps(installation: Installation) -> None:
+    """A recorder stopped for two seconds delays the record and nothing else."""
+    async with Load(installation.amos, 1) as load:
+        await load.answer_more(20)
+        installation.amos.signal("recorder", signal.SIGSTOP)
+        await asyncio.sleep(2.0)
+        await load.answer_more(20)
+        installation.amos.signal("recorder", signal.SIGCONT)
+        await load.answer_more(20)
+
+    assert await installation.settled(load) == []
+    assert not load.refused
+
+
+async def test_there_are_two_recorders(installation: Installation) -> None:
+    """The second recorder of a data folder says whose it is and leaves; the first one goes on."""
+    async with Load(installation.amos, 1) as load:
+        await load.answer_more(20)
+        first = installation.amos.pid("recorder")
+
+        status, output = await installation.amos.command("recorder")
+
+        await load.answer_more(20)
+
+    assert status == 1
+    assert "Another process records" in output
+    assert "Traceback" not in output
+    assert installation.amos.pid("recorder") == first
+    assert await installation.settled(load) == []
+
+
+async def test_the_journal_is_full(install: Install) -> None:
+    """At its bound the journal refuses calls with 503 and unreadiness, until the recorder has drained it."""
+    installation = install(AMOS_JOURNAL_MAX_BYTES=str(limits.JOURNAL_SEGMENT_BYTES))
+    await installation.amos.start()
+    async with Load(installation.amos, 1) as load:
+        await load.answer_more(20)
+        installation.amos.signal("recorder", signal.SIGSTOP)
+        await fill_journal(installation)
+        await until(lambda: bool(load.refused), RECOVERED_S, lambda: load.summary)
+        assert await readiness(installation) == 503
+    assert set(load.refused) == {503}
+    assert is_tavily_error(load.bodies[503])
+
+    # Nobody calls an instance that is not ready: it must recover without.
+    installation.amos.signal("recorder", signal.SIGCONT)
+    await ready_again(installation)
+    async with Load(installation.amos, 2) as after:
+        await after.answer_more(50)
+
+    assert not after.refused
+    assert await installation.settled(load, after) == []
+
+
+async def fill_journal(installation: Installation) -> None:
+    """Read pages with the longest of addresses until a call is refused: the texts of twenty fill 40 KB."""
+    padding = "x" * (limits.URL_CHARS_MAX - 100)
+    calls_max = 2 * limits.JOURNAL_SEGMENT_BYTES // (limits.URLS_MAX * len(padding))
+    async with httpx.AsyncClient(trust_env=False, timeout=30.0) as client:
+        for number in range(calls_max):
+            urls = [f"https://harbour.example/{number}/{page}/{padding}" for page in range(limits.URLS_MAX)]
+            answer = await client.post(f"{installation.amos.base_url}/extract", json={"urls": urls})
+            if answer.status_code == 503:
+                assert is_tavily_error(answer.json())
+                return
+            assert answer.status_code == 200, answer.text
+    raise AssertionError("the journal has no bound")
+
+
+async def test_a_small_journal_that_is_drained(install: Install) -> None:
+    """With its recorder at work the smallest journal allowed takes any amount of calls."""
+    installation = install(AMOS_JOURNAL_MAX_BYTES=str(limits.JOURNAL_SEGMENT_BYTES))
+    await installation.amos.start()
+    padding = "x" * (limits.URL_CHARS_MAX - 100)
+    async with httpx.AsyncClient(trust_env=False, timeout=30.0) as client:
+        for number in range(150):
+            urls = [f"https://harbour.example/{number}/{page}/{padding}" for page in range(limits.URLS_MAX)]
+            answer = await client.post(f"{installation.amos.base_url}/extract", json={"urls": urls})
+            assert answer.status_code == 200, answer.text
+
+    assert await installation.settled() == []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_the_disk_is_full(installation: Installation, seed: int) -> None:
+    """When the journal cannot grow calls get 503, no frame is torn, and all goes on when there is room."""
+    room = random.Random(seed).randrange(1_000, 20_000)
+    async with Load(installation.amos, seed) as load:
+        await load.answer_more(100)
+        worker = installation.amos.pid("worker")
+        size = list_segments(installation.amos.journal)[-1].stat().st_size
+        _, hard = resource.prlimit(worker, resource.RLIMIT_FSIZE)
+        resource.prlimit(worker, resource.RLIMIT_FSIZE, (size + room, hard))
+        await until(lambda: load.refused[503] > 50, RECOVERED_S, lambda: load.summary)
+        assert await readiness(installation) in (200, 503)
+
+        resource.prlimit(worker, resource.RLIMIT_FSIZE, (hard, hard))
+        refused = load.refused.total()
+        await load.answer_more(100)
+
+    assert set(load.refused) == {503}
+    assert is_tavily_error(load.bodies[503])
+    assert load.refused.total() <= refused + 16
+    assert await installation.settled(load) == []
