@@ -25,7 +25,6 @@ from storage.file_journal import FileJournal
 from storage.file_status import read_status
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
-from storage.recorder_process import RecorderBusy, RecorderLoop
 from storage.sql_engine import open_engine
 from storage.sql_reports import SqlReports
 
@@ -75,20 +74,6 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
                 lambda: _cache_health(cache),
             ),
         )
-
-
-@contextlib.asynccontextmanager
-async def standalone(settings: Settings) -> AsyncIterator[Gateway]:
-    """A gateway without a server: when the context ends, what it recorded is on its way into SQL.
-
-    If nobody records the data directory this process does it before it goes on; otherwise the recorder will,
-    within a second.
-    """
-    async with gateway(settings) as running:
-        yield running
-    with contextlib.suppress(RecorderBusy):
-        async with RecorderLoop(settings.data_dir, settings.database_url) as recorder:
-            await recorder.drain()
 
 
 def providers(settings: Settings, clock: Clock) -> Roster:

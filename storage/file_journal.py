@@ -187,8 +187,8 @@ class FileJournal:
         if failure is not None:
             self._give_up(tick[written:], cause_of(failure), failure)
         if segment.size >= self._segment_bytes_max or self.is_full:
-            # Now and not with the next frame: a full journal makes the instance unready, so that nobody calls it,
-            # and what a writer holds the recorder cannot delete.
+            # Now and not with the next frame: a full journal makes the instance unready, so nobody calls, and
+            # what a writer holds the recorder cannot delete.
             self.rotate()
 
     def _writable_segment(self) -> SegmentWriter:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from api.cli.doctor_checks import FAILURE, OK, UNCONFIGURED, WARNING, Finding
 from api.cli.quantities import seconds
-from api.composition import providers, standalone
+from api.composition import gateway, providers
 from orchestrator.clock import SystemClock
 from orchestrator.errors import GatewayError
 from orchestrator.model import CacheControl, Caller, SearchRequest
@@ -45,10 +45,10 @@ async def ask_provider(settings: Settings, name: str) -> Finding:
     """One search at one provider, alone: recorded and billed as every other search is."""
     alone = settings.model_copy(update={"providers": (name,), "local_paths": settings.local_folders})
     caller = Caller(door="cli", is_local_operator=True, cache_control=CacheControl(no_cache=True))
-    async with standalone(alone) as gateway:
-        call = gateway.open(SearchRequest(query=QUESTION, max_results=1), caller)
+    async with gateway(alone) as running:
+        call = running.open(SearchRequest(query=QUESTION, max_results=1), caller)
         try:
-            response = await gateway.search(call)
+            response = await running.search(call)
         except GatewayError as error:
             step = f"Check key, quota and address; see `amos events show {call.trail.execution_id}`."
             return Finding(name=f"online {name}", status=FAILURE, detail=error.message, next_step=step)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -130,11 +130,9 @@ async def open_record(settings: Settings) -> AsyncIterator[Record]:
 
 async def _bring_in(settings: Settings) -> None:
     """Bring what is in the journal into the database, unless a recorder is there to do it."""
-    from storage.recorder_process import RecorderBusy, RecorderLoop  # noqa: PLC0415
+    from storage.recorder_process import drain  # noqa: PLC0415
 
-    with suppress(RecorderBusy):
-        async with RecorderLoop(settings.data_dir, settings.database_url) as recorder:
-            await recorder.drain()
+    await drain(settings.data_dir, settings.database_url)
 
 
 async def _bring_in_or_say_so(settings: Settings) -> None:

@@ -31,7 +31,9 @@ TARGETS = {
 }
 
 
-async def kill_one_by_one(installation: Installation, seed: int, targets: tuple[str, ...], kills: int) -> Load:
+async def kill_one_by_one(
+    installation: Installation, seed: int, targets: tuple[str, ...], kills: int
+) -> Load:
     """Load, and in it `kills` kills of drawn targets at drawn moments; the supervisor lives."""
     chance = random.Random(seed)
     print(f"seed {seed}")

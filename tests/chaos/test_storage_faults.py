@@ -7,6 +7,7 @@ import random
 import resource
 import signal
 import sqlite3
+from collections.abc import AsyncIterator
 from contextlib import closing
 from typing import Any
 
@@ -19,10 +20,10 @@ from storage.file_status import read_status
 from tests.chaos.conftest import Install
 from tests.support.audit import stored_frames
 from tests.support.installation import Installation
-from tests.support.load import Load
+from tests.support.load import CLIENTS, Load
 from tests.support.processes import until
 
-SEEDS = [pytest.param(seed, id=f"seed{seed}") for seed in range(1,13)]
+SEEDS = [pytest.param(seed, id=f"seed{seed}") for seed in (1, 2, 3)]
 
 LOCKED_S = 6.5
 """Longer than a recorder waits for the lock, so that its failure and its next attempt are seen."""
@@ -30,10 +31,15 @@ LOCKED_S = 6.5
 RECOVERED_S = 10.0
 """How long it may take until calls are taken again."""
 
+CALLS_TO_FILL = limits.JOURNAL_SEGMENT_BYTES // (limits.URLS_MAX * limits.URL_CHARS_MAX)
+"""The texts of so many `large_calls` are as large as the smallest journal allowed; the events come on top."""
+
 
 def is_tavily_error(body: Any) -> bool:
     """Whether a body is the envelope whose sentence Tavily's clients show."""
-    return isinstance(body, dict) and isinstance(body["detail"]["error"], str) and bool(body["detail"]["error"])
+    return (
+        isinstance(body, dict) and isinstance(body["detail"]["error"], str) and bool(body["detail"]["error"])
+    )
 
 
 async def readiness(installation: Installation) -> int:
@@ -47,6 +53,18 @@ async def ready_again(installation: Installation) -> None:
     async with asyncio.timeout(RECOVERED_S):
         while await readiness(installation) != 200:
             await asyncio.sleep(0.1)
+
+
+async def large_calls(installation: Installation, count: int) -> AsyncIterator[httpx.Response]:
+    """The answers to up to `count` extracts of many pages with long addresses, up to the first refusal."""
+    padding = "x" * (limits.URL_CHARS_MAX - 100)
+    async with httpx.AsyncClient(trust_env=False, timeout=30.0) as client:
+        for number in range(count):
+            urls = [f"https://harbour.example/{number}/{page}/{padding}" for page in range(limits.URLS_MAX)]
+            answer = await client.post(f"{installation.amos.base_url}/extract", json={"urls": urls})
+            yield answer
+            if answer.status_code != 200:
+                return
 
 
 async def test_the_database_is_locked(installation: Installation) -> None:
@@ -108,7 +126,9 @@ async def test_the_journal_is_full(install: Install) -> None:
     async with Load(installation.amos, 1) as load:
         await load.answer_more(20)
         installation.amos.signal("recorder", signal.SIGSTOP)
-        await fill_journal(installation)
+        last = [answer async for answer in large_calls(installation, 2 * CALLS_TO_FILL)][-1]
+        assert last.status_code == 503, "the journal has no bound"
+        assert is_tavily_error(last.json())
         await until(lambda: bool(load.refused), RECOVERED_S, lambda: load.summary)
         assert await readiness(installation) == 503
     assert set(load.refused) == {503}
@@ -124,32 +144,14 @@ async def test_the_journal_is_full(install: Install) -> None:
     assert await installation.settled(load, after) == []
 
 
-async def fill_journal(installation: Installation) -> None:
-    """Read pages with the longest of addresses until a call is refused: the texts of twenty fill 40 KB."""
-    padding = "x" * (limits.URL_CHARS_MAX - 100)
-    calls_max = 2 * limits.JOURNAL_SEGMENT_BYTES // (limits.URLS_MAX * len(padding))
-    async with httpx.AsyncClient(trust_env=False, timeout=30.0) as client:
-        for number in range(calls_max):
-            urls = [f"https://harbour.example/{number}/{page}/{padding}" for page in range(limits.URLS_MAX)]
-            answer = await client.post(f"{installation.amos.base_url}/extract", json={"urls": urls})
-            if answer.status_code == 503:
-                assert is_tavily_error(answer.json())
-                return
-            assert answer.status_code == 200, answer.text
-    raise AssertionError("the journal has no bound")
-
-
-async def test_a_small_journal_that_is_drained(install: Install) -> None:
+async def test_a_small_journal_is_drained(install: Install) -> None:
     """With its recorder at work the smallest journal allowed takes any amount of calls."""
     installation = install(AMOS_JOURNAL_MAX_BYTES=str(limits.JOURNAL_SEGMENT_BYTES))
     await installation.amos.start()
-    padding = "x" * (limits.URL_CHARS_MAX - 100)
-    async with httpx.AsyncClient(trust_env=False, timeout=30.0) as client:
-        for number in range(150):
-            urls = [f"https://harbour.example/{number}/{page}/{padding}" for page in range(limits.URLS_MAX)]
-            answer = await client.post(f"{installation.amos.base_url}/extract", json={"urls": urls})
-            assert answer.status_code == 200, answer.text
 
+    statuses = [answer.status_code async for answer in large_calls(installation, 2 * CALLS_TO_FILL)]
+
+    assert set(statuses) == {200}
     assert await installation.settled() == []
 
 
@@ -164,13 +166,12 @@ async def test_the_disk_is_full(installation: Installation, seed: int) -> None:
         _, hard = resource.prlimit(worker, resource.RLIMIT_FSIZE)
         resource.prlimit(worker, resource.RLIMIT_FSIZE, (size + room, hard))
         await until(lambda: load.refused[503] > 50, RECOVERED_S, lambda: load.summary)
-        assert await readiness(installation) in (200, 503)
-
         resource.prlimit(worker, resource.RLIMIT_FSIZE, (hard, hard))
         refused = load.refused.total()
         await load.answer_more(100)
 
     assert set(load.refused) == {503}
     assert is_tavily_error(load.bodies[503])
-    assert load.refused.total() <= refused + 16
+    # Those that were under way when the limit went.
+    assert load.refused.total() <= refused + CLIENTS
     assert await installation.settled(load) == []

@@ -1,4 +1,4 @@
-"""Whatever is sent, the caller is told what was wrong with it, no provider is asked, and nothing inside shows."""
+"""Whatever is sent, the caller learns what is wrong with it, nobody else is asked, and nothing inside shows."""
 
 from __future__ import annotations
 
@@ -267,7 +267,7 @@ async def test_of_a_repeated_key_the_last_counts(amos: GatewayServer, tavily: Ta
 
 
 async def test_unknown_fields_pass_through(amos: GatewayServer, tavily: TavilySimulator):
-    """What we do not know goes to Tavily as it is, nested or not, and makes another question of the search."""
+    """What we do not know goes to Tavily as it is, nested or not, and makes it another question."""
     unknown = {"brand_new": {"deep": [1, "two", None, True]}, "fetch_timeout": 2.5, "nothing": None}
     first = await amos.search("passing through", **unknown)
     again = await amos.search("Passing  Through", **unknown)

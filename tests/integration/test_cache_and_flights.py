@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.jina_simulator import JinaSimulator
+from tests.support.processes import until
 from tests.support.simulator import Fault
 from tests.support.tavily_simulator import TavilySimulator
 
@@ -36,6 +37,11 @@ async def tavily():
     """Tavily, simulated."""
     async with TavilySimulator() as running:
         yield running
+
+
+async def tavily_is_asked(tavily: TavilySimulator) -> None:
+    """Wait until the first call has arrived there."""
+    await until(lambda: tavily.count > 0, 5.0, lambda: "no call arrived")
 
 
 @pytest.fixture
@@ -285,15 +291,14 @@ async def test_identical_queries_at_once_cost_one(amos: GatewayServer, tavily: T
 
 
 async def test_a_leaving_leader_takes_nobody_with_it(amos: GatewayServer, tavily: TavilySimulator):
-    """When the first caller hangs up, the others still get the answer of its one call, and so does the cache."""
+    """When the first caller hangs up, the others still get the answer of its call, and so does the cache."""
     tavily.delay_s = 0.6
     body = b'{"query":"tide tables"}'
     reader, writer = await asyncio.open_connection("127.0.0.1", amos.port)
     writer.write(
         b"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     )
-    while not tavily.count:
-        await asyncio.sleep(0.01)
+    await tavily_is_asked(tavily)
     followers = [asyncio.create_task(amos.search("tide tables")) for _ in range(CALLERS - 1)]
     await asyncio.sleep(0.15)
 
@@ -316,8 +321,7 @@ async def test_an_abandoned_search_is_finished_and_recorded(amos: GatewayServer,
     writer.write(
         b"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     )
-    while not tavily.count:
-        await asyncio.sleep(0.01)
+    await tavily_is_asked(tavily)
 
     writer.transport.abort()
     await asyncio.sleep(0.5)

@@ -1,4 +1,4 @@
-"""A provider that is down is left alone, looked at again after a while, and never punished for finding nothing."""
+"""A provider that is down is left alone and looked at again later; finding nothing is not being down."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ async def test_a_silent_tavily_is_left_alone(tmp_path: Path, tavily: TavilySimul
 
 
 async def test_one_probe_finds_tavily_back(tmp_path: Path, tavily: TavilySimulator, jina: JinaSimulator):
-    """After the cooldown one call looks whether Tavily is back; with its answer everybody is sent there again."""
+    """After the cooldown one call looks whether Tavily is back; then everybody is sent there again."""
     tavily.always(Fault.status(500))
     async with serving(tmp_path, tavily=tavily, jina=jina, policies=SHORT_COOLDOWN) as amos:
         await searches(amos, [f"before {n}" for n in range(10)])

@@ -1,4 +1,4 @@
-"""Whatever becomes of the first provider, the caller gets the second one's answer in time, and is told why."""
+"""Whatever becomes of the first provider, the caller has the second one's answer in time, and knows why."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ async def test_tavily_answers_first(amos: GatewayServer, tavily: TavilySimulator
 async def test_jina_answers_for_a_failing_tavily(
     amos: GatewayServer, tavily: TavilySimulator, fault: Fault, reason: str
 ):
-    """However Tavily fails, Jina's answer comes inside the deadline, with both attempts in all three places."""
+    """However Tavily fails, Jina answers inside the deadline, and both attempts are in all three places."""
     tavily.always(fault)
 
     begun = time.monotonic()

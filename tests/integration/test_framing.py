@@ -1,4 +1,4 @@
-"""Bodies and bytes that are no proper HTTP message: bounded, answered if possible, and never the end of the server."""
+"""Bodies and bytes that are no proper HTTP are bounded, answered if possible, and never the end of us."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Without keys only the person at this machine may ask: not the pages in their browser, not a proxy's clients."""
+"""Without keys only the person at this machine may ask: no page in their browser, no client of a proxy."""
 
 from __future__ import annotations
 

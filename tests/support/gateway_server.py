@@ -1,4 +1,4 @@
-"""The whole gateway on real Hypercorn, in the loop of the test, between simulated providers and a real client.
+"""The whole gateway on real Hypercorn in the loop of the test, between simulated providers and real clients.
 
     async with serving(tmp_path, tavily=tavily, jina=jina, deadline_s=2) as amos:
         answer = await amos.search("tide tables")
