@@ -1,8 +1,9 @@
 """How a process of ours learns that it should stop: a signal, or the death of the supervisor that started it.
 
-The supervisor holds the other end of each child's standard input and never writes to it. Its end is the
-supervisor's end, however it died; a worker that lived on would serve unrecorded, and a recorder would keep
-the data directory.
+The supervisor holds the other end of each child's standard input and never writes to it. When it ends, the
+supervisor has closed it on purpose or died; a worker that lived on would serve unrecorded, and a recorder
+would keep the data directory. Unlike a signal the end of the input also reaches a child that is only
+starting.
 """
 
 from __future__ import annotations

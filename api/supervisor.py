@@ -1,8 +1,8 @@
 """What `amos serve` is: a listening socket, a worker on it, and the recorder; what dies is started again.
 
 The socket belongs to the supervisor and is inherited, so that a worker's death refuses nobody: connections
-wait in the kernel until its successor accepts them. Each child's standard input is a pipe that ends with the
-supervisor.
+wait in the kernel until its successor accepts them. Each child's standard input is a pipe whose end
+tells it to stop; it ends with the supervisor, however that one dies.
 """
 
 from __future__ import annotations
@@ -86,6 +86,9 @@ async def _supervise(settings: Settings, listener: socket.socket) -> int:
     ):
         await _announce(host, port, stop)
         await stop.wait()
+        # The worker gives up its own hold on the socket too: who comes now is refused at once and may go
+        # elsewhere, instead of waiting in the kernel for a worker that accepts nobody any more.
+        listener.close()
         _say("AMOS is stopping: it finishes the calls under way.")
     return 0
 

@@ -51,7 +51,6 @@ FREE = Cost()
 
 
 # --- one execution
-# -----------------------------------------------------------------------------------------------
 
 
 class RequestReceived(Event, frozen=True, kw_only=True, tag="amos.request.received.v1"):
@@ -212,7 +211,6 @@ class RequestFailed(Event, frozen=True, kw_only=True, tag="amos.request.failed.v
 
 
 # --- facts that belong to no execution
-# ----------------------------------------------------------------------------
 
 
 class CallersRefused(Event, frozen=True, kw_only=True, tag="amos.caller.refused.v1"):

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-# --- what a caller may send ---------------------------------------------------------------------------------
+# --- what a caller may send
 
 QUERY_CHARS_MIN = 2
 """Tavily: a shorter query is answered 400 "Query is too short"."""
@@ -53,7 +53,6 @@ BODY_S_MAX = 10.0
 """chosen: a body that takes longer to arrive is a slow attack or a dead link, and holds a connection."""
 
 # --- what a provider may send
-# --------------------------------------------------------------------------------
 
 UPSTREAM_BODY_BYTES_MAX = 10_485_760
 """Jina's contract: `content` may be hundreds of kilobytes a page; beyond 10 MB an answer is refused."""
@@ -68,7 +67,6 @@ RETRY_AFTER_S_MAX = 300.0
 """chosen: longest time a provider's own `Retry-After` keeps its circuit open before we look again."""
 
 # --- time
-# ------------------------------------------------------------------------------------------------------
 
 DEADLINE_S = 9.0
 """Common MCP clients stop reading at 10 s; one second is left for the way back."""
@@ -84,7 +82,6 @@ WAY_BACK_S = 0.1
 still an answer with every reason, and not a call cut off in the middle."""
 
 # --- memory and disk
-# -------------------------------------------------------------------------------------------
 
 L1_BYTES_MAX = 67_108_864
 """chosen: 64 MB hold about 13,000 answers of 5 KB and leave a worker under 200 MB."""

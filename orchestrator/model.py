@@ -16,7 +16,6 @@ from orchestrator import limits
 from orchestrator.events import FREE, Cost, Envelope, Event
 
 # --- what is asked
-# ------------------------------------------------------------------------------------------------
 
 
 TOPICS = ("general", "news", "finance")
@@ -137,7 +136,6 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # --- what a provider gives
-# -----------------------------------------------------------------------------------------
 
 
 class SearchResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -223,7 +221,6 @@ class Found(msgspec.Struct, Generic[AnswerT], frozen=True, kw_only=True):
 
 
 # --- what leaves the gateway
-# ------------------------------------------------------------------------------------------
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
@@ -261,7 +258,6 @@ def decode_search(fragment: bytes) -> SearchAnswer:
 
 
 # --- the call itself
-# ----------------------------------------------------------------------------------------------------
 
 
 class Trail(Protocol):

@@ -29,7 +29,6 @@ class Clock(Protocol):
 
 
 # --- the record
-# ----------------------------------------------------------------------------------------------------
 
 
 class Journal(Protocol):
@@ -88,7 +87,6 @@ class ReportStore(Protocol):
 
 
 # --- the cache
-# -----------------------------------------------------------------------------------------------------
 
 
 class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +123,6 @@ class Cache(Protocol):
 
 
 # --- limits
-# --------------------------------------------------------------------------------------------------------
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -157,7 +154,6 @@ class RateLimitStore(Protocol):
 
 
 # --- providers
-# -----------------------------------------------------------------------------------------------------
 
 
 class Provider(Protocol):

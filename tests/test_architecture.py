@@ -34,6 +34,11 @@ MAY_IMPORT_ROOM = {
 VALUES = {"model", "events", "errors", "limits"}
 FILTER = VALUES | {"ports", "service", "outcome"}
 PROVIDER = VALUES | {"ports", "providers.upstream", "providers.upstream_faults"}
+JINA = {"countries"} | {f"providers.jina_{part}" for part in ("faults", "reader", "search")}
+LOCAL = {
+    f"providers.local_{part}"
+    for part in ("database", "documents", "files", "html", "index", "query", "scan", "thread")
+}
 PROJECTION = {"model", "events", "projections.fold"}
 ANYTHING = {"*"}
 
@@ -48,13 +53,24 @@ CORE: dict[str, set[str]] = {
     "ports.py": VALUES,
     "service.py": {"model"},
     "outcome.py": {"model", "errors"},
+    "canonical.py": {"model"},
+    "countries.py": set(),
+    "patience.py": set(),
     "clock.py": {"ports"},
     "recorder.py": VALUES | {"ports"},
-    "fallback.py": VALUES | {"service", "outcome"},
+    "fallback.py": VALUES | {"ports", "service", "outcome", "projections.executions"},
+    "per_url.py": VALUES | {"service", "projections.executions"},
     "pipeline.py": ANYTHING,
-    "gateway.py": {"model", "ports", "service"},
+    "gateway.py": {"model", "ports", "service", "pipeline", "recorder", "filters.authenticate"},
+    "filters/deadline.py": FILTER | {"patience"},
+    "filters/validate.py": FILTER | {"countries"},
     "filters/*.py": FILTER,
+    "providers/tavily*.py": PROVIDER | {"providers.tavily_wire"},
+    "providers/jina*.py": PROVIDER | JINA,
+    "providers/local*.py": PROVIDER | LOCAL,
     "providers/*.py": PROVIDER,
+    "projections/executions.py": PROJECTION | {"projections.sentences"},
+    "projections/latency.py": PROJECTION | {"projections.buckets", "projections.hit_rate"},
     "projections/*.py": PROJECTION,
 }
 
@@ -64,7 +80,7 @@ CORE_FOREIGN: dict[str, set[str]] = {
     "filters/circuit_breaker.py": {"pybreaker"},
     "providers/*.py": {"httpx"},
     "providers/upstream*.py": {"httpx_aiohttp", "aiohttp"},
-    "providers/local.py": {"selectolax"},
+    "providers/local_html.py": {"selectolax"},
 }
 
 # Where a library may be imported at all, within the rooms and alembic/.

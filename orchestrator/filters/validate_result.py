@@ -102,11 +102,7 @@ def _bounded(result: SearchResult, host: str) -> SearchResult:
 def host_and_path(url: str) -> str:
     """`host/path` of a URL in lower case, for comparison with domain lists."""
     parts = urlsplit(url)
-    try:
-        host = parts.hostname or ""
-    except ValueError:
-        host = ""
-    return f"{host}{parts.path.lower()}"
+    return f"{parts.hostname or ''}{parts.path.lower()}"
 
 
 def is_allowed(place: str, request: SearchRequest) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 from tests.support.installation import Installation
 from tests.support.load import QUIET
 from tests.support.processes import UpstreamProcess
+
+collect_ignore_glob = [] if sys.platform == "linux" else ["test_*.py"]
+"""Processes are found in /proc and their limits set with prlimit: only Linux has both."""
 
 DELAY_MS = 10.0
 """How long a simulated provider takes: long enough to be killed in."""
@@ -31,7 +35,7 @@ def upstreams() -> Iterator[tuple[UpstreamProcess, UpstreamProcess]]:
 async def install(
     upstreams: tuple[UpstreamProcess, UpstreamProcess], tmp_path: Path
 ) -> AsyncIterator[Install]:
-    """Makes the installation of a test from settings; start it yourself. No process of it survives the test."""
+    """Makes installations from settings; start them yourself. No process of theirs survives the test."""
     tavily, jina = upstreams
     tavily.obey(
         {

@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import sys
 
 import pytest
 
 from tests.support.installation import Installation
 from tests.support.load import Load
-
-SEEDS = [pytest.param(seed, id=f"seed{seed}") for seed in (1, 2, 3)]
-MORE_SEEDS = [pytest.param(seed, id=f"seed{seed}") for seed in range(101, 111)]
+from tests.support.seeds import MORE_SEEDS, SEEDS
 
 ANSWERS_AFTER = 100
 """So many calls must be answered after the last kill: AMOS has recovered by itself."""
@@ -36,14 +35,14 @@ async def kill_one_by_one(
 ) -> Load:
     """Load, and in it `kills` kills of drawn targets at drawn moments; the supervisor lives."""
     chance = random.Random(seed)
-    print(f"seed {seed}")
     async with Load(installation.amos, seed) as load:
         await load.answer_more(1)
         for _ in range(kills):
             await asyncio.sleep(chance.uniform(0.1, 1.5))
             target = chance.choice(targets)
             was_there = installation.amos.signal(target, signal.SIGKILL)
-            print(f"{target} killed after {len(load.answered)} answers: {was_there}")
+            fate = "killed" if was_there else "was dead already"
+            sys.stdout.write(f"seed {seed}: {target} {fate} after {len(load.answered)} answers\n")
         await load.answer_more(ANSWERS_AFTER)
     return load
 
@@ -51,13 +50,13 @@ async def kill_one_by_one(
 async def kill_everything(installation: Installation, seed: int, rounds: int) -> list[Load]:
     """Rounds of load on one data folder, each ended by the death of all processes at a drawn moment."""
     chance = random.Random(seed)
-    print(f"seed {seed}")
     loads = []
     for number in range(rounds):
         async with Load(installation.amos, seed * 1_000 + number) as load:
             await load.answer_more(1)
             await asyncio.sleep(chance.uniform(0.1, 1.5))
             await installation.amos.kill_all()
+        sys.stdout.write(f"seed {seed}: all killed after {len(load.answered)} answers\n")
         loads.append(load)
         await installation.amos.start()
     return loads
@@ -82,9 +81,9 @@ async def test_everything_is_killed(installation: Installation, seed: int) -> No
     assert not any(load.refused for load in loads)
 
 
-@pytest.mark.parametrize("seed", SEEDS[:1])
+@pytest.mark.parametrize("seed", SEEDS[:1] + MORE_SEEDS)
 async def test_the_supervisor_is_killed(installation: Installation, seed: int) -> None:
-    """The children of a dead supervisor end by themselves, with everything recorded, and AMOS starts again."""
+    """The children of a dead supervisor end by themselves, everything is recorded, AMOS starts again."""
     chance = random.Random(seed)
     async with Load(installation.amos, seed) as load:
         await load.answer_more(1)
@@ -102,7 +101,6 @@ async def test_the_supervisor_is_killed(installation: Installation, seed: int) -
     assert not after.refused
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", MORE_SEEDS)
 @pytest.mark.parametrize("targets", TARGETS)
 async def test_a_part_is_killed_again_and_again(installation: Installation, targets: str, seed: int) -> None:
@@ -113,7 +111,6 @@ async def test_a_part_is_killed_again_and_again(installation: Installation, targ
     assert not load.refused
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", MORE_SEEDS)
 async def test_everything_is_killed_again_and_again(installation: Installation, seed: int) -> None:
     """However often all processes die, the last start has recorded what any of them answered."""

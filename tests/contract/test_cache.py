@@ -36,6 +36,7 @@ class CacheContract(ABC):
 
     @pytest.fixture
     async def cache(self) -> Cache:
+        """The thing under test."""
         return await self.create_cache(100_000)
 
     async def test_it_names_its_tier(self, cache):

@@ -31,9 +31,11 @@ class RateLimitContract(ABC):
 
     @pytest.fixture
     async def store(self) -> RateLimitStore:
+        """The thing under test."""
         return await self.create_store()
 
     async def hits(self, store, count, *windows, client="acme"):
+        """That many calls, one after the other."""
         return [await store.hit(client, windows) for _ in range(count)]
 
     async def test_the_quota_fits_at_once(self, store):

@@ -1,4 +1,4 @@
-"""Whatever is sent, the caller learns what is wrong with it, nobody else is asked, and nothing inside shows."""
+"""Whatever is sent, the caller learns what is wrong with it; nobody is asked, and nothing inside shows."""
 
 from __future__ import annotations
 

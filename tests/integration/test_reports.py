@@ -14,6 +14,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import pytest_asyncio
 
 from orchestrator.filters.circuit_breaker import CircuitPolicy
 from orchestrator.pipeline import Policies
@@ -23,8 +24,7 @@ from tests.support.simulator import Fault
 from tests.support.tavily_simulator import TavilySimulator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
 Event = dict[str, Any]
 
@@ -32,9 +32,13 @@ CALLERS_OWN = ("invalid_request", "not_in_cache", "cancelled", "rate_limited", "
 """Failures that say nothing about the gateway, as docs/events.md lists them; those that can occur here."""
 
 
-@pytest.fixture
-async def amos(tmp_path: Path):
-    """A gateway that has lived through some of everything, all of it in SQL."""
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def amos(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayServer]:
+    """A gateway that has lived through some of everything, all of it in SQL; the tests only read."""
+    tmp_path = tmp_path_factory.mktemp("amos")
     handbook = tmp_path / "handbook"
     handbook.mkdir()
     (handbook / "tides.md").write_text("# Tide tables\n\nHigh water at the harbour museum is at 06:40.\n")
@@ -55,7 +59,7 @@ async def amos(tmp_path: Path):
 
 
 async def live_through_it(amos: GatewayServer, tavily: TavilySimulator, jina: JinaSimulator) -> None:
-    """Misses, hits, joins, fallbacks, empties, the floor, failures of both kinds, strangers, circuits, pages."""
+    """Misses, hits, joins, fallbacks, empties, the floor, failures, strangers, circuits and pages."""
     tavily.delay_s = jina.delay_s = 0.02
     for n in range(6):
         await amos.search(f"harbour {n}", topic="news" if n % 2 else "general")
@@ -335,17 +339,17 @@ async def test_latency_by_any_dimension_equals_the_fold_by_hand(amos: GatewaySer
 # --- the window ---------------------------------------------------------------------------------------------
 
 
+def numbers(value: Any) -> list[float]:
+    """All numbers anywhere in a report."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return [number for one in inner for number in numbers(one)]
+    return [value] if isinstance(value, int | float) else []
+
+
 @pytest.mark.parametrize("name", ["health", "hit-rate", "latency"])
 async def test_an_empty_window_is_a_report_of_nothing(amos: GatewayServer, name: str):
     """Yesterday nothing happened, and the report says so without dividing by it."""
-    numbers: Callable[[Any], list[float]] = lambda value: (
-        [n for inner in (value.values() if isinstance(value, dict) else value) for n in numbers(inner)]
-        if isinstance(value, dict | list)
-        else [value]
-        if isinstance(value, int | float)
-        else []
-    )
-
     empty = await report(amos, name, since="3h", until="2h")
 
     assert set(numbers(empty)) <= {0}

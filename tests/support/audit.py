@@ -36,7 +36,7 @@ def audit(database: Path, answered: Iterable[str] = (), spans: Iterable[str] = (
     """
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
         frames = _frames(db)
-        faults = [
+        return [
             *_unrecorded(db, set(answered)),
             *_unintended(db, set(spans)),
             *_doubled_or_missing(frames),
@@ -44,7 +44,6 @@ def audit(database: Path, answered: Iterable[str] = (), spans: Iterable[str] = (
             *_wrong_rollups(db, frames),
             *_unprojected(db),
         ]
-    return faults
 
 
 def stored_frames(database: Path) -> int:
@@ -63,7 +62,10 @@ def spans_of(calls: Iterable[dict[str, Any]]) -> list[str]:
 
 def _frames(db: sqlite3.Connection) -> list[_Frame]:
     rows = db.execute("SELECT position, instance, instance_seq, stream, events FROM frames ORDER BY position")
-    return [_Frame(*row[:4], decode_events(row[4])) for row in rows]
+    return [
+        _Frame(position, instance, number, stream, decode_events(events))
+        for position, instance, number, stream, events in rows
+    ]
 
 
 def _unrecorded(db: sqlite3.Connection, answered: set[str]) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """Time for tests: a clock that is moved by hand, and an event loop in which waiting takes no time.
 
-`FakeClock` is for what asks only the Clock port. What uses asyncio's own timers (deadlines, timeouts, flights)
-runs on a `VirtualTimeLoop`: whenever nothing is ready to run, its time jumps to the next timer. A test that
-"waits" nine seconds is over at once, and exact to the microsecond. tests/unit/orchestrator/conftest.py chooses
-the loop; `LoopClock` is the Clock that agrees with it.
+`FakeClock` is for what asks only the Clock port. What uses asyncio's own timers (deadlines, timeouts,
+flights) runs on a `VirtualTimeLoop`: whenever nothing is ready to run, its time jumps to the next timer. A
+test that "waits" nine seconds is over at once, and exact to the microsecond. The conftest.py of
+tests/unit/orchestrator chooses the loop; `LoopClock` is the Clock that agrees with it.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._moment += seconds
 
 
-class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+class _JumpingSelector(selectors.DefaultSelector):
     """Waits for nothing: if no file is ready, the wait is over and the loop's time has moved on by it."""
 
     def __init__(self, loop: VirtualTimeLoop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -33,7 +34,8 @@ class Installation:
     async def settled(self, *loads: Load, torn_spans: Iterable[str] = ()) -> list[str]:
         """End AMOS in good order; then every fault of the record and of the journal, none if all is well.
 
-        `torn_spans` are those whose intents the test itself has destroyed. What the loads and the processes had to say is printed, for whoever looks at a red test.
+        `torn_spans` are those whose intents the test itself has destroyed. What loads and processes had to
+        say is written out for whoever looks at a red test.
         """
         status = await self.amos.stop()
         await self.amos.gone(1.0)
@@ -44,8 +46,6 @@ class Installation:
             faults.append(f"amos serve ended with status {status}")
         if left := sorted(path.name for path in self.amos.journal.glob("*.seg")):
             faults.append(f"the journal still holds {left}")
-        for load in loads:
-            print(load.summary)
-        print(f"{len(calls)} calls reached an upstream")
-        print(self.amos.log)
+        summaries = "\n".join(load.summary for load in loads)
+        sys.stdout.write(f"{summaries}\n{len(calls)} calls reached an upstream\n{self.amos.log}")
         return faults

@@ -13,7 +13,8 @@ from orchestrator.events import Envelope, Frame
 class MemoryJournal:
     """Frames in a list. They are durable one tick of the event loop after they were taken, as on a disk.
 
-    While `is_full` is set a frame is refused, and leaves no hole in the series.
+    While `is_full` is set every frame is refused, and as many as `refuse_next` says in any case; a refused
+    frame leaves no hole in the series.
     """
 
     def __init__(self, instance: str = "test") -> None:
@@ -21,6 +22,7 @@ class MemoryJournal:
         self.frames: list[Frame] = []
         """What is durable, oldest first."""
         self.is_full = False
+        self.refuse_next = 0
 
     def append(
         self, stream: str, recorded_at: float, events: Sequence[Envelope], texts: Mapping[str, str]
@@ -39,7 +41,8 @@ class MemoryJournal:
         events: tuple[Envelope, ...],
         texts: dict[str, str],
     ) -> None:
-        if self.is_full:
+        if self.is_full or self.refuse_next:
+            self.refuse_next = max(0, self.refuse_next - 1)
             if not waiter.done():
                 waiter.set_exception(EventLogUnavailable("The journal is full."))
             return

@@ -42,7 +42,7 @@ class AmosProcesses:
         self.database = data_dir / "amos.db"
         self.journal = data_dir / "journal"
         self.base_url = ""
-        self._settings = dict(settings)
+        self.settings = dict(settings)
         self._log = data_dir.parent / f"{data_dir.name}.log"
         self._supervisor: asyncio.subprocess.Process | None = None
 
@@ -120,7 +120,7 @@ class AmosProcesses:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "api.cli", *words),
             cwd=self.data_dir.parent,  # no .env of a developer there
-            env=environment({"AMOS_DATA_DIR": str(self.data_dir), "AMOS_PORT": "0", **self._settings}),
+            env=environment({"AMOS_DATA_DIR": str(self.data_dir), "AMOS_PORT": "0", **self.settings}),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=asyncio.subprocess.STDOUT,
@@ -189,7 +189,7 @@ def _pids() -> Iterable[int]:
 
 
 def _role(pid: int, data_dir: Path) -> str:
-    """What the process is in the installation, `""` if it is not part of it. The dead have no command line."""
+    """What the process is in the installation, `""` if it is no part of it; the dead are no part either."""
     folder = Path(f"/proc/{pid}")
     try:
         words = (folder / "cmdline").read_bytes().split(b"\0")

@@ -30,14 +30,17 @@ REQUEST = SearchRequest(query="tides")
 
 
 def down(provider, retry_after_s=None):
+    """A passing fault."""
     return ProviderUnavailable("Down.", provider=provider, reason="http_503", retry_after_s=retry_after_s)
 
 
 def broke(provider):
+    """A used-up quota."""
     return ProviderQuotaExceeded("Used up.", provider=provider, reason="http_432")
 
 
 def circuit(provider, retry_after_s, is_quota=False):
+    """An open circuit."""
     return CircuitOpen(
         "Open.",
         provider=provider,
@@ -56,6 +59,8 @@ class Steps:
         self._again = again
 
     def step(self, provider, answer, *, reserve_s=0.0, is_floor=False, takes_s=0.0):
+        """A step with one answer."""
+
         async def service(call):
             self.asked.append((provider, call.request, call.deadline - self.clock.monotonic()))
             self.clock.advance(takes_s)
@@ -66,25 +71,30 @@ class Steps:
         return Step(provider=provider, service=service, reserve_s=reserve_s, is_floor=is_floor)
 
     def chain(self, *steps, remainders_max=1):
+        """The chain under test."""
         return Fallback(steps, self.clock, self._again, remainders_max)
 
     @property
     def providers(self):
+        """Who was asked, in order."""
         return [provider for provider, _, _ in self.asked]
 
 
 @pytest.fixture
 def clock():
+    """A clock of the test's own."""
     return FakeClock()
 
 
 @pytest.fixture
 def steps(clock):
+    """Makes steps that note what they are asked."""
     return Steps(clock)
 
 
 @pytest.fixture
 def call(clock):
+    """A call of a search."""
     return make_call(REQUEST, clock=clock)
 
 

@@ -22,6 +22,7 @@ from orchestrator.outcome import (
 
 
 def provider_error(kind, why="http_500", retry_after_s=None):
+    """A failure of that class."""
     return kind("It failed.", provider="tavily", reason=why, retry_after_s=retry_after_s)
 
 
@@ -59,6 +60,7 @@ def test_every_provider_error_is_in_the_table():
 
 
 def subclasses(kind):
+    """All classes below."""
     return [found for child in kind.__subclasses__() for found in (child, *subclasses(child))]
 
 

@@ -19,16 +19,19 @@ KNOWN = CallerAuthenticated(client="local", method="local_operator")
 
 @pytest.fixture
 def journal():
+    """Where the facts go."""
     return MemoryJournal()
 
 
 @pytest.fixture
 def clock():
+    """A clock of the test's own."""
     return FakeClock()
 
 
 @pytest.fixture
 def recorder(journal, clock):
+    """The real recorder."""
     return Recorder(journal, clock)
 
 
@@ -111,6 +114,40 @@ async def test_facts_of_a_failed_commit_go_with_the_next(recorder, journal):
     (frame,) = journal.frames
     assert [e.seq for e in frame.events] == [1, 2]
     assert frame.texts == {"k": "tides"}
+
+
+async def test_what_could_not_be_written_goes_with_the_next_frame(recorder, journal):
+    """Facts and texts of a failed commit are pending again, so that no execution loses its beginning."""
+    trail = recorder.open()
+    trail.note_text("k1", "tides in Leith")
+    trail.record(RECEIVED)
+    journal.is_full = True
+    with pytest.raises(EventLogUnavailable):
+        await trail.commit()
+
+    journal.is_full = False
+    trail.record(KNOWN)
+    await trail.commit()
+
+    (frame,) = journal.frames
+    assert [(e.seq, e.event) for e in frame.events] == [(1, RECEIVED), (2, KNOWN)]
+    assert frame.texts == {"k1": "tides in Leith"}
+
+
+async def test_facts_written_after_a_failure_are_not_written_twice(recorder, journal):
+    """If the execution has gone on before its failed commit was noticed, later facts stay where they are."""
+    trail = recorder.open()
+    trail.record(RECEIVED)
+    journal.is_full = True
+    trail.commit_soon()
+    trail.record(KNOWN)
+    trail.commit_soon()
+    await recorder.aclose()
+
+    journal.is_full = False
+    await trail.commit()
+
+    assert [[e.seq for e in frame.events] for frame in journal.frames] in ([[2]], [[1, 2]])
 
 
 async def test_a_cancelled_commit_is_still_written(recorder, journal):

@@ -12,6 +12,8 @@ CALL = make_call(SearchRequest(query="tides"))
 
 
 def noting(name, notes):
+    """A stage that notes when it is passed."""
+
     async def stage(call, service):
         notes.append(f"{name} in")
         answer = await service(call)
@@ -22,6 +24,7 @@ def noting(name, notes):
 
 
 async def echo(call):
+    """A service that answers with the query."""
     return call.request.query
 
 

@@ -11,6 +11,7 @@ from tests.support.clock import EPOCH
 
 
 def entry(size_bytes):
+    """An entry like any other."""
     return CacheEntry(
         fragment=b"x" * size_bytes, result_count=1, provider="tavily", stored_at=0.0, fresh_until=1.0
     )

@@ -22,16 +22,19 @@ URLS = ("https://a.example/", "https://b.example/")
 
 @pytest.fixture
 def clock():
+    """A clock of the test's own."""
     return FakeClock()
 
 
 @pytest.fixture
 def journal():
+    """Where the facts go."""
     return MemoryJournal()
 
 
 @pytest.fixture
 def call(journal, clock):
+    """A call of a search."""
     return Call(
         request=SearchRequest(query="tides"),
         caller=Caller(door="test"),
@@ -41,10 +44,13 @@ def call(journal, clock):
 
 
 def attempt_filter(clock, provider="tavily", estimate=CREDIT):
+    """The filter under test."""
     return AttemptFilter(provider, clock, lambda _request: estimate)
 
 
 def answering(clock, answer, takes_s=0.5, cost=CREDIT):
+    """Inner stages that end in this way after a while."""
+
     async def service(call):
         clock.advance(takes_s)
         if isinstance(answer, BaseException):
@@ -55,6 +61,7 @@ def answering(clock, answer, takes_s=0.5, cost=CREDIT):
 
 
 def events(call):
+    """What was recorded in the call."""
     return [envelope.event for envelope in call.trail.events]
 
 
@@ -161,9 +168,7 @@ async def test_every_attempt_has_a_span_of_its_own(call, clock):
 
 async def test_the_results_of_an_extract_are_its_pages(call, clock):
     """An extract counts the pages it read."""
-    extract = Call(
-        request=ExtractRequest(urls=URLS), caller=call.caller, trail=call.trail, deadline=math.inf
-    )
+    extract = Call(request=ExtractRequest(urls=URLS), caller=call.caller, trail=call.trail, deadline=math.inf)
 
     await attempt_filter(clock)(extract, answering(clock, read(URLS, 1)))
 

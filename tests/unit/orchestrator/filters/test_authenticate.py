@@ -14,6 +14,7 @@ REQUEST = SearchRequest(query="tides")
 
 
 async def principal_of(call):
+    """Inner stages that tell who asks."""
     return call.principal
 
 

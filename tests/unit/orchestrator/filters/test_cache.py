@@ -38,10 +38,12 @@ class Tier(MemoryCache):
         self.is_gone = False
 
     async def get(self, key):
+        """As a cache does, while it can."""
         self._check()
         return await super().get(key)
 
     async def put(self, key, entry):
+        """As a cache does, while it can."""
         self._check()
         await super().put(key, entry)
 
@@ -52,29 +54,35 @@ class Tier(MemoryCache):
 
 @pytest.fixture
 def clock():
+    """A clock of the test's own."""
     return FakeClock()
 
 
 @pytest.fixture
 def l1():
+    """The near tier."""
     return Tier("l1")
 
 
 @pytest.fixture
 def l2():
+    """The far tier."""
     return Tier("l2")
 
 
 @pytest.fixture
 def cache(l1, l2, clock):
+    """The thing under test."""
     return CacheFilter((l1, l2), clock, lambda _request: KEY, lambda request: request.query)
 
 
 def call_with(**control):
+    """A call that wants this of the cache."""
     return make_call(SearchRequest(query="tides"), cache_control=CacheControl(**control))
 
 
 def entry(clock, *, fresh_s=60.0, **fields):
+    """An entry like any other."""
     return CacheEntry(
         **{
             "fragment": b'"results":[]',
@@ -89,10 +97,12 @@ def entry(clock, *, fresh_s=60.0, **fields):
 
 
 async def miss(call):
+    """Inner stages that answer with the key they were given."""
     return msgspec.structs.replace(MISS, provider=call.cache_key)
 
 
 async def unreachable(call):
+    """Inner stages that must not be asked."""
     raise AssertionError("the inner stages were asked")
 
 
@@ -237,10 +247,13 @@ async def test_a_clock_that_was_set_back_gives_no_negative_age(cache, l1, clock)
 
 
 def fill_stage(clock, *tiers, chance=0.5, **policy):
+    """The stage under test."""
     return CacheFillStage(tiers, clock, CachePolicy(**policy), chance=lambda: chance)
 
 
 def finding(answer, **fields):
+    """Inner stages that found this."""
+
     async def service(call):
         return Found(**{"answer": answer, "provider": "tavily", "cost": CREDIT, **fields})
 
@@ -248,6 +261,7 @@ def finding(answer, **fields):
 
 
 def filling_call(request=None, **control):
+    """A call that has passed the lookup."""
     call = make_call(request or SearchRequest(query="tides"), cache_control=CacheControl(**control))
     return changed(call, cache_key=KEY)
 
@@ -315,7 +329,7 @@ async def test_no_store_keeps_nothing(l1, clock):
     ],
 )
 async def test_how_long_an_answer_stays_fresh(topic, answer, fields, expected_s):
-    """News age fast, empty answers faster, a fallback makes room for the first choice, the floor is not kept."""
+    """News and empty answers age fast, a fallback makes room soon, the floor is not kept."""
     found_ = Found(**{"answer": answer, "provider": "tavily", **fields})
 
     assert CachePolicy().fresh_s(topic, found_) == expected_s

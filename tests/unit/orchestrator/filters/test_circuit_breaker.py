@@ -34,10 +34,12 @@ class Facts:
         self.events = []
 
     def record_fact(self, stream, event):
+        """Keep the fact."""
         assert stream == "circuit:tavily"
         self.events.append(event)
 
     def count_refusal(self, reason):
+        """Never called here."""
         raise NotImplementedError
 
 
@@ -50,6 +52,7 @@ class Upstream:
         self.gate = None
 
     async def __call__(self, call):
+        """End as switched at the moment of the call."""
         self.calls += 1
         outcome, gate = self.outcome, self.gate
         if gate is not None:
@@ -61,35 +64,42 @@ class Upstream:
 
 @pytest.fixture
 def clock():
+    """A clock of the test's own."""
     return FakeClock()
 
 
 @pytest.fixture
 def facts():
+    """Takes what the circuit reports."""
     return Facts()
 
 
 @pytest.fixture
 def circuit(clock, facts):
+    """The circuit under test."""
     policy = CircuitPolicy(failures_max=FAILURES_MAX, cooldown_s=COOLDOWN_S)
     return Circuit("tavily", clock, facts, policy)
 
 
 @pytest.fixture
 def breaker(circuit):
+    """The filter under test."""
     return CircuitBreakerFilter(circuit)
 
 
 @pytest.fixture
 def upstream():
+    """The provider behind the breaker."""
     return Upstream()
 
 
 def error(kind=ProviderUnavailable, retry_after_s=None, why="http_503"):
+    """A failure of the provider."""
     return kind("It failed.", provider="tavily", reason=why, retry_after_s=retry_after_s)
 
 
 async def fail(breaker, upstream, failure, times=1):
+    """Let that many calls fail."""
     for _ in range(times):
         upstream.outcome = failure
         with pytest.raises(type(failure)):

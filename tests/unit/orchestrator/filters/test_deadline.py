@@ -17,10 +17,13 @@ ANSWER = Response(fragment=b"", result_count=0, provider="tavily")
 
 @pytest.fixture
 def clock():
+    """A clock of the test's own."""
     return LoopClock()
 
 
 def taking(seconds, seen=None):
+    """Inner stages that take so long."""
+
     async def service(call):
         if seen is not None:
             seen.append(call.deadline)
@@ -97,7 +100,7 @@ async def test_cancellation_is_not_lateness(clock):
     ],
 )
 def test_an_extract_answers_before_its_caller_gives_up(timeout_s, expected):
-    """A tenth of the caller's patience, at most a second, is kept for the way back; nonsense is no patience."""
+    """A tenth of the caller's patience, at most a second, is kept for the way back."""
     request = ExtractRequest(urls=("https://a.example/",), timeout_s=timeout_s)
 
     assert extract_total_s(request) == pytest.approx(expected)

@@ -21,14 +21,17 @@ class GoneStore:
     """A store that is out of reach."""
 
     async def hit(self, client, windows):
+        """Fail."""
         raise RateLimitStoreUnavailable("Gone.")
 
 
 def call_of(principal):
+    """A call of this client."""
     return changed(make_call(SearchRequest(query="tides")), principal=principal)
 
 
 async def answer(call):
+    """Inner stages that answer."""
     return "answered"
 
 
@@ -48,7 +51,7 @@ async def test_a_client_beyond_a_window_is_told_when_to_come_back():
         await limit(call_of(CLIENT), answer)
     call = call_of(CLIENT)
 
-    with pytest.raises(RateLimited, match="2 per 2 seconds .* after 1 seconds") as refusal:
+    with pytest.raises(RateLimited, match=r"2 per 2 seconds .* after 1 seconds") as refusal:
         await limit(call, answer)
 
     assert refusal.value.retry_after_s == pytest.approx(1.0)

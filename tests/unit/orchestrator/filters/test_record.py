@@ -33,26 +33,32 @@ SEARCH = SearchRequest(query="secret tides", topic="news", search_depth="advance
 
 @pytest.fixture
 def clock():
+    """A clock of the test's own."""
     return FakeClock()
 
 
 @pytest.fixture
 def journal():
+    """Where the facts go."""
     return MemoryJournal()
 
 
 @pytest.fixture
 def recorder(journal, clock):
+    """The real recorder."""
     return Recorder(journal, clock)
 
 
 @pytest.fixture
 def record(clock, recorder):
+    """The filter under test."""
     return RecordFilter(clock, recorder)
 
 
 @pytest.fixture
 def open_call(recorder):
+    """Opens calls of a caller."""
+
     def opened(request=SEARCH, **caller_fields):
         caller = Caller(**{"door": "rest", **caller_fields})
         return Call(request=request, caller=caller, trail=recorder.open(caller.trace_id), deadline=1e9)
@@ -61,6 +67,8 @@ def open_call(recorder):
 
 
 def answering(outcome, clock, takes_s=0.25):
+    """Inner stages that end in this way after a while."""
+
     async def service(call):
         call.trail.record(CallerAuthenticated(client="local", method="local_operator"))
         clock.advance(takes_s)

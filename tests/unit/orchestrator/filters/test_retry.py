@@ -23,6 +23,7 @@ REQUEST = SearchRequest(query="tides")
 
 
 def error(kind=ProviderUnavailable, retry_after_s=None):
+    """A failure of the provider."""
     return kind("It failed.", provider="tavily", reason="http_503", retry_after_s=retry_after_s)
 
 
@@ -34,6 +35,7 @@ class Service:
         self._failures = failures
 
     async def __call__(self, call):
+        """The next line of the script."""
         self.calls += 1
         if self.calls <= len(self._failures):
             raise self._failures[self.calls - 1]
@@ -42,10 +44,12 @@ class Service:
 
 @pytest.fixture
 def clock():
+    """A clock of the test's own."""
     return FakeClock()
 
 
 def retry_filter(clock, *, chance=0.5, **policy):
+    """The filter under test, without chance."""
     return RetryFilter("tavily", clock, RetryPolicy(**policy), chance=lambda: chance)
 
 

@@ -27,9 +27,8 @@ ANSWER = Response(fragment=b'"results":[]', result_count=0, provider="tavily", c
 
 
 def call_for(key="k1", *, patience_s=9.0, **caller_fields):
-    call = make_call(
-        SearchRequest(query="tides"), clock=LoopClock(), patience_s=patience_s, **caller_fields
-    )
+    """A call for this."""
+    call = make_call(SearchRequest(query="tides"), clock=LoopClock(), patience_s=patience_s, **caller_fields)
     return changed(call, cache_key=key)
 
 
@@ -43,6 +42,7 @@ class Service:
         self._takes_s = takes_s
 
     async def __call__(self, call):
+        """Take the time, then end."""
         self.calls.append(call)
         await asyncio.sleep(self._takes_s)
         self.finished += 1
@@ -53,11 +53,13 @@ class Service:
 
 @pytest.fixture
 def flight():
+    """The filter under test."""
     return SingleFlightFilter()
 
 
 @pytest.fixture
 def service():
+    """The inner stages."""
     return Service()
 
 
@@ -163,7 +165,9 @@ async def test_no_store_flies_alone(flight, service):
     private = {"cache_control": CacheControl(no_store=True)}
 
     await asyncio.gather(
-        flight(call_for(), service), flight(call_for(**private), service), flight(call_for(**private), service)
+        flight(call_for(), service),
+        flight(call_for(**private), service),
+        flight(call_for(**private), service),
     )
 
     assert len(service.calls) == 3

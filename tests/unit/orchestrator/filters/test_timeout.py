@@ -15,53 +15,56 @@ from tests.support.clock import LoopClock
 
 @pytest.fixture
 def clock():
+    """A clock of the test's own."""
     return LoopClock()
 
 
 @pytest.fixture
-def timeout(clock):
+def timeout_filter(clock):
+    """Five seconds for an attempt at Tavily."""
     return TimeoutFilter("tavily", clock, lambda _request: 5.0)
 
 
 async def slow(call):
+    """A provider that never answers in time."""
     await asyncio.sleep(60.0)
 
 
 @pytest.mark.parametrize(("patience_s", "expected"), [(9.0, 5.0), (2.0, 2.0)])
-async def test_an_attempt_ends_at_the_nearer_limit(timeout, clock, patience_s, expected):
+async def test_an_attempt_ends_at_the_nearer_limit(timeout_filter, clock, patience_s, expected):
     """The attempt is ended at the provider's limit or at the call's deadline, whichever comes first."""
     begun = clock.monotonic()
 
     with pytest.raises(ProviderTimeout, match=f"within {expected:.1f} seconds") as late:
-        await timeout(make_call(SearchRequest(query="x"), clock=clock, patience_s=patience_s), slow)
+        await timeout_filter(make_call(SearchRequest(query="x"), clock=clock, patience_s=patience_s), slow)
 
     assert clock.monotonic() - begun == pytest.approx(expected)
     assert (late.value.provider, late.value.reason) == ("tavily", "timeout")
 
 
-async def test_an_attempt_in_time_is_untouched(timeout, clock):
+async def test_an_attempt_in_time_is_untouched(timeout_filter, clock):
     """What ends in time is the answer."""
 
     async def quick(call):
         await asyncio.sleep(4.9)
         return "answer"
 
-    assert await timeout(make_call(SearchRequest(query="x"), clock=clock), quick) == "answer"
+    assert await timeout_filter(make_call(SearchRequest(query="x"), clock=clock), quick) == "answer"
 
 
-async def test_a_timeout_of_the_providers_own_is_a_timeout(timeout, clock):
+async def test_a_timeout_of_the_providers_own_is_a_timeout(timeout_filter, clock):
     """A TimeoutError from below is the same failure, whoever noticed it."""
 
     async def impatient(call):
         raise TimeoutError
 
     with pytest.raises(ProviderTimeout):
-        await timeout(make_call(SearchRequest(query="x"), clock=clock), impatient)
+        await timeout_filter(make_call(SearchRequest(query="x"), clock=clock), impatient)
 
 
-async def test_cancellation_is_not_slowness(timeout, clock):
+async def test_cancellation_is_not_slowness(timeout_filter, clock):
     """An attempt that is called off is not the provider's timeout."""
-    task = asyncio.ensure_future(timeout(make_call(SearchRequest(query="x"), clock=clock), slow))
+    task = asyncio.ensure_future(timeout_filter(make_call(SearchRequest(query="x"), clock=clock), slow))
     await asyncio.sleep(1.0)
 
     task.cancel()

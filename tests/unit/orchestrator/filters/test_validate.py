@@ -18,11 +18,13 @@ URL = "https://almanac.example/tides"
 
 
 def checked(**fields):
+    """The search as providers may see it."""
     request, _notes = check_search(SearchRequest(**{"query": "tide tables", **fields}))
     return request
 
 
 def refusal(check, request):
+    """Why the request is refused."""
     with pytest.raises(InvalidRequest) as refused:
         check(request)
     return refused.value
@@ -230,7 +232,7 @@ def test_what_is_no_public_web_address_is_refused(url):
         "0x7f.0.0.1",
         "2130706433",
         "0177.0.0.1",
-        "１２７.0.0.1",
+        "\uff11\uff12\uff17.0.0.1",
         "10.0.0.7",
         "169.254.169.254",
         "192.168.1.1",
@@ -246,7 +248,9 @@ def test_private_addresses_are_refused_in_every_spelling(host):
     assert "public internet" in refusal(check_extract, ExtractRequest(urls=(f"http://{host}/",))).message
 
 
-@pytest.mark.parametrize("host", ["a.example", "93.184.216.34", "[2606:4700::1111]", "köln.example", "a.example."])
+@pytest.mark.parametrize(
+    "host", ["a.example", "93.184.216.34", "[2606:4700::1111]", "köln.example", "a.example."]
+)
 def test_public_addresses_pass(host):
     """Names and public addresses are accepted as they are."""
     request = ExtractRequest(urls=(f"https://{host}:8443/x?y=z#w",))

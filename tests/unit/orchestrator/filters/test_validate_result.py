@@ -42,10 +42,12 @@ async def judged(request, answer, provider="tavily"):
 
 
 def answer_of(*results):
+    """An answer with these results."""
     return SearchAnswer(results=results, answer=None, images=())
 
 
 def search(**fields):
+    """A search with these fields."""
     return SearchRequest(**{"query": "tides", **fields})
 
 
@@ -70,7 +72,16 @@ async def test_an_empty_answer_is_a_success():
 
 @pytest.mark.parametrize(
     "url",
-    ["", "a.example", "javascript:alert(1)", "ftp://a.example/", "file:///x", "http://", "http://[::1", "data:x"],
+    [
+        "",
+        "a.example",
+        "javascript:alert(1)",
+        "ftp://a.example/",
+        "file:///x",
+        "http://",
+        "http://[::1",
+        "data:x",
+    ],
 )
 async def test_a_result_nobody_can_follow_is_dropped(url):
     """Results need an http or https URL; what was dropped is counted in the record."""
@@ -110,14 +121,20 @@ async def test_an_overlong_url_is_dropped():
 async def test_texts_are_bounded_and_titles_filled():
     """A snippet and a page have a greatest length; a missing title is the host."""
     big = result(
-        A, title="", content="c" * (limits.CONTENT_CHARS_MAX + 1), raw_content="r" * (limits.RAW_CONTENT_CHARS_MAX + 1)
+        A,
+        title="",
+        content="c" * (limits.CONTENT_CHARS_MAX + 1),
+        raw_content="r" * (limits.RAW_CONTENT_CHARS_MAX + 1),
     )
 
     kept, _ = await judged(search(), answer_of(big))
 
     (one,) = kept.results
     assert one.title == "a.example"
-    assert (len(one.content), len(one.raw_content)) == (limits.CONTENT_CHARS_MAX, limits.RAW_CONTENT_CHARS_MAX)
+    assert (len(one.content), len(one.raw_content)) == (
+        limits.CONTENT_CHARS_MAX,
+        limits.RAW_CONTENT_CHARS_MAX,
+    )
 
 
 async def test_no_more_results_than_asked_for():
