@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from typing import cast
 
 from hypercorn.asyncio import serve
+from hypercorn.typing import Framework
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -30,7 +32,9 @@ def bare_app(body: bytes) -> Starlette:
 async def _serve(fd: int, body: bytes) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await serve(bare_app(body), hypercorn_config(fd), shutdown_trigger=stop.wait, mode="asgi")
+    await serve(
+        cast("Framework", bare_app(body)), hypercorn_config(fd), shutdown_trigger=stop.wait, mode="asgi"
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from benchmarks.load import closed_loop, post
-from benchmarks.promise import PROVIDER_MS
+from benchmarks.promise import PROVIDER_MS, directly
 from benchmarks.servers import OTHER_CORE, amos, pin, tavily
 
 ADDED_MS_MAX = 5.0
@@ -23,6 +23,7 @@ async def measure(seconds: float) -> tuple[float, float, float]:
         pin(os.getpid(), OTHER_CORE)
         await asyncio.sleep(2.0)
         rss_mb = _rss_mb(ours.worker_pid)
+        direct = await directly(settings, seconds=5.0)
         lone = await closed_loop(
             ours.port,
             1,
@@ -30,7 +31,7 @@ async def measure(seconds: float) -> tuple[float, float, float]:
             lambda: (post("/search", b'{"query": "lone %d"}' % next(numbers), ours.port), "miss"),
         )
         assert not lone.errors, f"{lone.errors} errors"
-        return lone.quantile_ms("miss", 0.5) - PROVIDER_MS, rss_mb, ours.start_s
+        return lone.quantile_ms("miss", 0.5) - direct.quantile_ms("direct", 0.5), rss_mb, ours.start_s
 
 
 def _rss_mb(pid: int) -> float:

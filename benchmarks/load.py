@@ -215,10 +215,10 @@ async def open_loop(
     return tally
 
 
-def post(path: str, body: bytes, port: int) -> Request:
-    """A POST of a JSON body, as an ordinary client sends it."""
+def post(path: str, body: bytes, port: int, more: str = "") -> Request:
+    """A POST of a JSON body, as a client sends it. `more` is further header lines, each ended by CRLF."""
     head = (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nAccept: */*\r\n\r\n"
+        f"Content-Length: {len(body)}\r\nAccept: */*\r\n{more}\r\n"
     )
     return head.encode() + body

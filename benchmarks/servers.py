@@ -1,8 +1,9 @@
-"""Starts what is measured: AMOS as users start it, the bare server, a simulated provider; each on its core."""
+"""Starts what is measured: AMOS as users start it, the bare server, a simulated provider, on their cores."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import httpx
 import msgspec
+
+from benchmarks.load import Request, post
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -139,6 +142,13 @@ def _wait_until_up(port: int) -> None:
             return
         time.sleep(0.05)
     raise TimeoutError("the server did not come up")
+
+
+def ask_tavily(settings: Mapping[str, str], query: str) -> tuple[int, Request]:
+    """The simulated provider's port, and the request that a caller without AMOS would send there."""
+    port = int(settings["AMOS_TAVILY_BASE_URL"].rsplit(":", 1)[1])
+    body = json.dumps({"query": query, "include_usage": True}).encode()
+    return port, post("/search", body, port, f"Authorization: Bearer {settings['AMOS_TAVILY_API_KEY']}\r\n")
 
 
 @contextlib.contextmanager
