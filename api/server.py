@@ -19,6 +19,7 @@ from api.app import create_app
 from api.child import stop_requested
 from api.logs import configure_logging
 from api.settings import Settings, load
+from orchestrator import limits
 
 KEEP_ALIVE_S = 75.0
 """chosen: longer than the 60 s for which common proxies keep an idle upstream connection, so that they close
@@ -31,9 +32,8 @@ BACKLOG = 1_024
 """chosen: connections the kernel holds while the loop is busy; Hypercorn's 100 refuses a burst of 200
 clients."""
 
-GRACE_S = 10.0
-"""chosen: more than the longest search, so that SIGTERM cuts no answer (an extract may take longer and is
-cut)."""
+GRACE_S = limits.EXTRACT_DEADLINE_S_MAX + 1.0
+"""chosen: more than any call may take, so that SIGTERM cuts no answer; idle connections end at once."""
 
 
 def hypercorn_config(fd: int) -> Config:

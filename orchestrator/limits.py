@@ -19,6 +19,9 @@ RESULTS_MAX = 20
 RESULTS_DEFAULT = 5
 """Tavily: the value of `max_results` when it is not given."""
 
+DAYS_MAX = 36_500
+"""chosen: `days` has no documented end; the web is younger than a hundred years."""
+
 INCLUDE_DOMAINS_MAX = 300
 """Tavily: more answer 400."""
 

@@ -67,10 +67,15 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         raise EventLogUnavailable(f"The event log is out of reach ({type(error).__name__}).") from error
 
 
+def exists(engine: AsyncEngine) -> bool:
+    """Whether there is a database yet; on a fresh folder the recorder makes it within the first second."""
+    return Path(str(engine.url.database)).is_file()
+
+
 def _require_file(engine: AsyncEngine) -> None:
     # Migrations alone create a database. Without this look SQLite would make an empty one for a mere reader,
     # and aiosqlite leave a thread that reports to an event loop which may be gone by then.
-    if not Path(str(engine.url.database)).is_file():
+    if not exists(engine):
         raise EventLogUnavailable("There is no event log yet.")
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from orchestrator.errors import InvalidRequest
 from orchestrator.events import Frame
 from orchestrator.projections.fold import MINUTE_S, SPANS, Counts, Key, Rollup
-from storage.sql_engine import transaction
+from storage.sql_engine import exists, transaction
 from storage.sql_event_log import SqlEventLog
 from storage.sql_tables import health, hit_rate, latency, rollups
 
@@ -54,7 +54,7 @@ class SqlReports:
 
     async def execution(self, execution_id: str) -> list[Frame]:
         """All frames of one execution, oldest first; empty if there are none. Raises EventLogUnavailable."""
-        return await self._log.read_stream(execution_id)
+        return await self._log.read_stream(execution_id) if exists(self._engine) else []
 
     async def _report(
         self, rollup: Rollup, since: float, until: float, by: str, known: tuple[str, ...]
@@ -66,6 +66,8 @@ class SqlReports:
 
     async def _counts(self, rollup: Rollup, window: tuple[int, int], by: str = "") -> dict[Key, Counts]:
         """The counts of the window; all its minutes become one, or one for each span asked for."""
+        if not exists(self._engine):
+            return {}
         table = _TABLES[rollup.name]
         names = [table.c[name] for name in rollup.dimensions[1:]]
         when = _spans(table, by)

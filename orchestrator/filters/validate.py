@@ -65,7 +65,7 @@ def check_search(request: SearchRequest) -> tuple[SearchRequest, tuple[str, ...]
     changes["query"] = query
     changes["max_results"] = _clamped("max_results", request.max_results, 0, limits.RESULTS_MAX, notes)
     changes["chunks_per_source"] = _clamped("chunks_per_source", request.chunks_per_source, 1, 3, notes)
-    _clamped("days", request.days, 1, None, notes)
+    changes["days"] = _clamped("days", request.days, 1, limits.DAYS_MAX, notes)
     changes["include_domains"] = _domains(
         "include_domains", request.include_domains, limits.INCLUDE_DOMAINS_MAX
     )
@@ -151,13 +151,13 @@ def _date(field: str, value: str | None) -> date | None:
     raise InvalidRequest(f"{field}: Invalid date. Expected YYYY-MM-DD.", field=field)
 
 
-def _clamped(field: str, value: int | None, low: int, high: int | None, notes: list[str]) -> int | None:
+def _clamped(field: str, value: int | None, low: int, high: int, notes: list[str]) -> int | None:
     """The value within the range: too small is refused, too large is reduced and noted."""
     if value is None:
         return None
     if value < low:
         raise InvalidRequest(f"{field}: Must be {low} or more.", field=field)
-    if high is not None and value > high:
+    if value > high:
         notes.append(f"{field} was reduced to {high}, the most there is.")
         return high
     return value

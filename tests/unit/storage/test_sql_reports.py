@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import InvalidRequest
+from storage.sql_engine import open_engine, sqlite_url
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import SqlProjector
 from storage.sql_reports import HIT_RATE_BY, LATENCY_BY, SqlReports
@@ -100,3 +101,16 @@ async def test_a_growing_log_grows_the_reports(reports, engine):
     await SqlProjector(engine).project()
 
     assert (await reports.hit_rate(NOON, NOON + HOUR))["answered"] == before + 2
+
+
+async def test_a_log_that_does_not_exist_yet_is_an_empty_one(tmp_path):
+    """On a fresh folder reports show nothing and no execution is known, and looking makes no database."""
+    path = tmp_path / "amos.db"
+    engine = open_engine(sqlite_url(path))
+
+    found = SqlReports(engine)
+
+    assert (await found.hit_rate(NOON, NOON + HOUR, ""))["answered"] == 0
+    assert await found.execution("01a20753-4062-758d-85b4-5a2f60876c30") == []
+    assert not path.exists()
+    await engine.dispose()

@@ -105,6 +105,7 @@ def test_a_refusal_does_not_repeat_what_was_sent(field, secret):
         ({"max_results": 25}, "max_results", 20),
         ({"max_results": 10**9}, "max_results", 20),
         ({"chunks_per_source": 9}, "chunks_per_source", 3),
+        ({"days": 10**40}, "days", limits.DAYS_MAX),
     ],
 )
 def test_too_much_is_reduced_and_said_so(fields, name, value):
