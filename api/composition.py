@@ -29,7 +29,7 @@ from storage.sql_engine import open_engine
 from storage.sql_reports import SqlReports
 
 RECORDER_LAG_S_MAX = 30.0
-"""DESIGN: reports that are further behind than this are not to be trusted as current."""
+"""chosen: reports that are further behind than this are no picture of the present."""
 
 
 @contextlib.asynccontextmanager

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.ports import ReportStore
 
 NOT_YET_S = 1.0
-"""An answered execution is in the log when the recorder has read the journal, well within a second (D5)."""
+"""An answered execution is in the log when the recorder has read the journal, well within a second."""
 
 
 def routes(gateway: Gateway) -> list[Route]:

@@ -1,9 +1,9 @@
 """Stops calling a provider that is down, and lets one probe through to see whether it is back.
 
-pybreaker holds the state and counts; it knows no asyncio, so admission is ours (COMPONENTS: its `call_async`
-needs Tornado, its half-open state admits everybody, and it counts a cancelled call as a failure). A cancelled
-call is nobody's fault and moves nothing. Everything here runs on one event loop and never waits, so it needs
-no lock.
+pybreaker holds the state and counts. It knows no asyncio (its `call_async` needs Tornado), its half-open
+state admits everybody, and it would count a cancelled call as a failure; so admission is ours. A cancelled
+call is nobody's fault and moves nothing. Everything here runs on one event loop and never waits, so it
+needs no lock.
 """
 
 from __future__ import annotations

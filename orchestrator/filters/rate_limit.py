@@ -18,7 +18,7 @@ from orchestrator.service import Service
 
 
 class RateLimitPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """The windows of every client without windows of its own; the defaults are DESIGN 3.5's.
+    """The windows of every client without windows of its own. Defaults chosen: a person never meets them.
 
     `fails_open`: whether calls pass while the store is out of reach.
     """
