@@ -6,6 +6,7 @@ Run as `python -m api.server <fd>` by the supervisor. Told to stop, it finishes 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 from typing import cast
@@ -32,6 +33,9 @@ BACKLOG = 1_024
 """chosen: connections the kernel holds while the loop is busy; Hypercorn's 100 refuses a burst of 200
 clients."""
 
+GC_OBJECTS = 20_000
+"""chosen: new objects between two looks for cycles; a few megabytes at most wait that long."""
+
 GRACE_S = limits.EXTRACT_DEADLINE_S_MAX + 1.0
 """chosen: more than any call may take, so that SIGTERM cuts no answer; idle connections end at once."""
 
@@ -54,10 +58,23 @@ def hypercorn_config(fd: int) -> Config:
     return config
 
 
+def calm_collector() -> None:
+    """Spare requests the garbage collector's interest in what was there before them.
+
+    Everything loaded so far lives as long as the process, and a request leaves next to no cycles behind. With
+    the defaults (700 new objects) a busy worker spent 7 % of its time looking at the same 90,000 objects
+    again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_OBJECTS, 20, 20)
+
+
 async def work(settings: Settings, fd: int) -> None:
     """Serve until told to stop, then let the calls under way finish within `GRACE_S`."""
     async with stop_requested(watches_parent=True) as stop, composition.gateway(settings) as gateway:
         app = create_app(gateway, settings)
+        calm_collector()
         # Starlette and Hypercorn spell the same ASGI types differently.
         served = cast("Framework", app)
         await hypercorn_serve(served, hypercorn_config(fd), shutdown_trigger=stop.wait, mode="asgi")

@@ -128,5 +128,7 @@ async def _send_options(send: Send, method: str, allowed: bytes) -> None:
 
 def _closing(call: Call[Any]) -> RequestCompleted:
     """The last word on an answered call, which has its times."""
-    events = (envelope.event for envelope in reversed(call.trail.events))
-    return next(event for event in events if isinstance(event, RequestCompleted))
+    for envelope in reversed(call.trail.events):
+        if isinstance(envelope.event, RequestCompleted):
+            return envelope.event
+    raise AssertionError("an answered call has its last word")

@@ -20,6 +20,8 @@ LOCAL_OPERATOR = Principal(
 )
 """The person at this machine: may do everything, is not limited."""
 
+_KNOWN = CallerAuthenticated(client=LOCAL_OPERATOR.client, method="local_operator")
+
 
 def identify(caller: Caller) -> Principal:
     """The principal behind a caller. Raises Unauthenticated, whose message says what to do."""
@@ -38,5 +40,5 @@ class AuthenticateFilter:
     async def __call__(self, call: Call[RequestT], service: Service[RequestT, Response]) -> Response:
         """Answer a known caller. Raises Unauthenticated."""
         principal = identify(call.caller)
-        call.trail.record(CallerAuthenticated(client=principal.client, method="local_operator"))
+        call.trail.record(_KNOWN)
         return await service(msgspec.structs.replace(call, principal=principal))

@@ -34,6 +34,9 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _KEPT_AS_BLANK = str.maketrans(dict.fromkeys("\t\n\r\v\f\x85\u2028\u2029", " "))
 
 
+_BARE = SearchRequest(query="")
+
+
 class ValidateFilter(Generic[RequestT]):
     """Passes on a checked and cleaned request. `check` returns it with notes about what was reduced."""
 
@@ -51,10 +54,12 @@ class ValidateFilter(Generic[RequestT]):
 
 def check_search(request: SearchRequest) -> tuple[SearchRequest, tuple[str, ...]]:
     """The search as providers may see it. Raises InvalidRequest."""
-    notes: list[str] = []
-    changes: dict[str, Any] = {}
     query = clean_text(request.query)
     _check_query(query)
+    if query == request.query and _has_no_options(request):
+        return request, ()
+    notes: list[str] = []
+    changes: dict[str, Any] = {}
     _check_choice("search_depth", request.search_depth, DEPTHS)
     _check_choice("topic", request.topic, TOPICS)
     _check_choice("include_answer", request.include_answer, _ANSWERS)
@@ -74,6 +79,13 @@ def check_search(request: SearchRequest) -> tuple[SearchRequest, tuple[str, ...]
     )
     changes["country"] = _country(request)
     return _changed(request, changes), tuple(notes)
+
+
+def _has_no_options(request: SearchRequest) -> bool:
+    """Whether there is nothing but a query and perhaps a number of results: most searches are so."""
+    if request.max_results is not None and not 0 <= request.max_results <= limits.RESULTS_MAX:
+        return False
+    return bool(msgspec.structs.replace(request, query="", max_results=None) == _BARE)
 
 
 def check_extract(request: ExtractRequest) -> tuple[ExtractRequest, tuple[str, ...]]:
