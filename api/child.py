@@ -1,4 +1,6 @@
-"""How a process of ours learns that it should stop: a signal, or the death of the supervisor that started it.
+"""What the supervisor's children have in common: how they begin, and how they learn that they should stop.
+
+They stop at a signal, or at the death of the supervisor that started them.
 
 The supervisor holds the other end of each child's standard input and never writes to it. When it ends, the
 supervisor has closed it on purpose or died; a worker that lived on would serve unrecorded, and a recorder
@@ -10,9 +12,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+from api.logs import configure_logging
+from api.settings import Settings, load
+from orchestrator.errors import SettingsError
+
+_log = logging.getLogger("amos.child")
+
+
+def run_child(name: str, work: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
+    """A child's whole life: read the settings, then work.
+
+    What is wrong with the installation, and not with the program, is one line in the log and exit status 1;
+    with AMOS_LOG_LEVEL=debug it comes with its traceback.
+    """
+    try:
+        settings = load()
+        configure_logging(settings.log_level)
+        asyncio.run(work(settings))
+    except (SettingsError, OSError) as error:
+        _log.error("the %s cannot work: %s", name, error, exc_info=_log.isEnabledFor(logging.DEBUG))
+        sys.exit(1)
 
 
 @contextlib.asynccontextmanager

@@ -1,19 +1,22 @@
 """The recorder process: drains every worker's journal into SQL, whoever wrote it and whether they still live.
 
-Run as `python -m api.recorder` by the supervisor, or alone as `amos recorder`. One per data directory; a
-second one raises RecorderBusy. When told to stop it empties the journal as it is and ends.
+Run as `python -m api.recorder` by the supervisor, or alone as `amos recorder`. One per data directory: a
+second one waits for the first to leave, or raises RecorderBusy. When told to stop it empties the journal as
+it is and ends.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import sys
 
-from api.child import stop_requested
-from api.logs import configure_logging
-from api.settings import Settings, load
+from api.child import run_child, stop_requested
+from api.settings import Settings
 from storage.recorder_process import RecorderBusy, record_forever
+
+TAKE_OVER_S = 1.0
+"""chosen: how often a recorder that waits looks whether the other has left; frames wait in the journal."""
 
 _log = logging.getLogger("amos.recorder_process")
 
@@ -24,16 +27,36 @@ async def record(settings: Settings, *, watches_parent: bool) -> None:
         await record_forever(settings.data_dir, settings.database_url, stop)
 
 
+async def record_in_turn(settings: Settings) -> None:
+    """Record until told to stop, as the supervisor's child.
+
+    While the data directory has another recorder, which is said once, wait for its end and then take over.
+    """
+    async with stop_requested(watches_parent=True) as stop:
+        await wait_for_turn(settings, stop)
+
+
+async def wait_for_turn(settings: Settings, stop: asyncio.Event) -> None:
+    """Record as soon as nobody else does, until `stop` is set; what is there then is drained."""
+    is_said = False
+    while True:
+        # Tried once more after the stop: a recorder that left just before did not see the last frames.
+        is_last = stop.is_set()
+        try:
+            return await record_forever(settings.data_dir, settings.database_url, stop)
+        except RecorderBusy as busy:
+            if is_last:
+                return None
+            if not is_said:
+                _log.warning("%s This one waits, and takes over when it has gone.", busy)
+                is_said = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), TAKE_OVER_S)
+
+
 def main() -> None:
-    """The recorder as the supervisor's child; ends with status 1 if the data directory has one already."""
-    settings = load()
-    configure_logging(settings.log_level)
-    try:
-        asyncio.run(record(settings, watches_parent=True))
-    except RecorderBusy as busy:
-        # No fault of ours: the supervisor tries again until that one has left.
-        _log.warning("%s", busy)
-        sys.exit(1)
+    """The recorder as the supervisor's child."""
+    run_child("recorder", record_in_turn)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ Run as `python -m api.server <fd>` by the supervisor. Told to stop, it finishes 
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
 import sys
@@ -17,10 +16,12 @@ from hypercorn.typing import Framework
 
 from api import composition
 from api.app import create_app
-from api.child import stop_requested
-from api.logs import configure_logging
-from api.settings import Settings, load
+from api.child import run_child, stop_requested
+from api.connections import use_our_connections
+from api.settings import Settings
 from orchestrator import limits
+
+use_our_connections()
 
 KEEP_ALIVE_S = 75.0
 """chosen: longer than the 60 s for which common proxies keep an idle upstream connection, so that they close
@@ -81,10 +82,9 @@ async def work(settings: Settings, fd: int) -> None:
 
 
 def main() -> None:
-    """The worker process."""
-    settings = load()
-    configure_logging(settings.log_level)
-    asyncio.run(work(settings, int(sys.argv[1])))
+    """The worker process; ends with status 1 and one line if it cannot work on this installation."""
+    fd = int(sys.argv[1])
+    run_child("worker", lambda settings: work(settings, fd))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """A cached hit beside a bare Starlette route that returns the same bytes, on the same server and core.
 
-The two take turns every few seconds, so that what the neighbours do to one they do to the other. Everything
-is recorded, the recorder runs. Promise: at least 0.85 of the bare rate, and a journal that is no further
-behind at the end.
+They take turns every few seconds, so that what the neighbours do to one they do to the others. Everything is
+recorded, the recorder runs. Promise: at least 0.85 of the rate of the route that returns the same bytes, and
+a journal that does not fall behind. A route that returns the same body, but none of our headers, is measured
+too: the difference is what the server software takes for them.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import time
 from functools import partial
 from pathlib import Path
 
 import httpx
+import msgspec
 
-from benchmarks.load import Request, Tally, closed_loop, post
+from benchmarks.load import Request, closed_loop, post
 from benchmarks.servers import OTHER_CORE, Amos, amos, bare, pin, tavily
 
 CONNECTIONS = 64
-TURN_S = 5.0
+TURN_S = 3.0
 RATIO_PROMISED = 0.85
 
 LAG_S_MAX = 0.3
@@ -29,34 +30,59 @@ keep up falls behind by more within one turn."""
 
 QUERY = json.dumps({"query": "how do circuit breakers recover", "max_results": 5}).encode()
 
+OF_THE_SERVER = {"date", "server", "connection"}
+"""Headers that Hypercorn adds by itself."""
 
-async def measure(seconds: float) -> tuple[float, float, float, list[int]]:
-    """AMOS's and the bare server's rates, AMOS's CPU per request (ms), the journal's lag after each turn."""
+
+class Result(msgspec.Struct):
+    """What was counted at one server. `lags` are frames not yet in SQL at the end of each turn."""
+
+    port: int
+    count: int = 0
+    seconds: float = 0.0
+    lags: list[int] = []
+
+    @property
+    def per_s(self) -> float:
+        """Answers a second."""
+        return self.count / self.seconds
+
+
+async def measure(seconds: float) -> tuple[dict[str, Result], float]:
+    """The results by server, and the CPU that AMOS's worker took per hit, in milliseconds."""
     pin(os.getpid(), OTHER_CORE)
     with tavily(delay_ms=0) as settings, amos(settings) as ours:
         httpx.post(f"http://127.0.0.1:{ours.port}/search", content=QUERY)
         hit = httpx.post(f"http://127.0.0.1:{ours.port}/search", content=QUERY)
         assert hit.json()["amos"]["cache"] == "l1", hit.text
-        with bare(hit.content) as bare_port:
-            tallies = {"amos": Tally(), "bare": Tally()}
-            lags: list[int] = []
-            answered = 0
-            before = await _settled(ours)
-            cpu = _cpu_s(ours.worker_pid)
-            for turn in range(int(seconds / TURN_S)):
-                for name, port in (("amos", ours.port), ("bare", bare_port))[:: 1 if turn % 2 else -1]:
-                    tally = await closed_loop(
-                        port, CONNECTIONS, TURN_S, partial(_same, post("/search", QUERY, port))
-                    )
-                    assert not tally.errors, f"{tally.errors} errors at {name}"
-                    tallies[name].seconds += tally.seconds
-                    tallies[name].latencies_s.setdefault("hit", []).extend(tally.latencies_s["hit"])
-                    if name == "amos":
-                        answered += tally.count
-                        lags.append(answered - (ours.stored_frames() - before))
-            cpu_ms = 1000 * (_cpu_s(ours.worker_pid) - cpu) / answered
-            print(f"answer of {len(hit.content)} bytes; {answered} hits answered and recorded")
-            return tallies["amos"].per_s, tallies["bare"].per_s, cpu_ms, lags
+        headers = {name: value for name, value in hit.headers.items() if name not in OF_THE_SERVER}
+        body_only = {"content-type": "application/json"}
+        with bare(headers, hit.content) as same_port, bare(body_only, hit.content) as body_port:
+            results = {
+                "amos": Result(ours.port),
+                "same bytes": Result(same_port),
+                "same body": Result(body_port),
+            }
+            cpu_ms = await _take_turns(ours, results, seconds)
+        print(f"answer of {len(hit.content)} bytes and {len(hit.headers)} headers")
+    return results, cpu_ms
+
+
+async def _take_turns(ours: Amos, results: dict[str, Result], seconds: float) -> float:
+    before = await _settled(ours)
+    cpu_s = _cpu_s(ours.worker_pid)
+    names = list(results)
+    for turn in range(round(seconds / TURN_S)):
+        for name in names[turn % 3 :] + names[: turn % 3]:
+            result = results[name]
+            request = partial(_same, post("/search", QUERY, result.port))
+            tally = await closed_loop(result.port, CONNECTIONS, TURN_S, request)
+            assert not tally.errors, f"{tally.errors} errors at {name}"
+            result.count += tally.count
+            result.seconds += tally.seconds
+            if name == "amos":
+                result.lags.append(result.count - (ours.stored_frames() - before))
+    return 1000 * (_cpu_s(ours.worker_pid) - cpu_s) / results["amos"].count
 
 
 def _same(request: Request) -> tuple[Request, str]:
@@ -78,15 +104,16 @@ def _cpu_s(pid: int) -> float:
 
 def run(seconds: float) -> bool:
     """Measure, print, and say whether the promise is kept."""
-    begun = time.perf_counter()
-    ours, theirs, cpu_ms, lags = asyncio.run(measure(seconds))
-    ratio = ours / theirs
-    took_s = time.perf_counter() - begun
-    print(
-        f"{CONNECTIONS} connections, {seconds:.0f} s each in turns of {TURN_S:.0f} s, {took_s:.0f} s in all"
-    )
-    print(f"  bare Starlette on Hypercorn  {theirs:8.0f} req/s")
-    print(f"  AMOS, cached hit, recorded   {ours:8.0f} req/s   {cpu_ms:.3f} ms CPU of the worker each")
-    print(f"  ratio {ratio:.3f}, promised {RATIO_PROMISED}")
-    print(f"  frames not yet in SQL at the end of each turn: {', '.join(map(str, lags))}")
-    return ratio >= RATIO_PROMISED and max(lags) <= ours * LAG_S_MAX
+    results, cpu_ms = asyncio.run(measure(seconds))
+    ours, same = results["amos"], results["same bytes"]
+    print(f"{CONNECTIONS} connections, {seconds:.0f} s each in turns of {TURN_S:.0f} s")
+    print(f"  {ours.count} hits were answered and recorded")
+    print(f"  AMOS, cached hit, recorded           {ours.per_s:6.0f} req/s   {cpu_ms:.3f} ms CPU each")
+    for name in ("same bytes", "same body"):
+        rate = results[name].per_s
+        print(
+            f"  bare Starlette route, {name:<13}  {rate:6.0f} req/s   AMOS is {ours.per_s / rate:.3f} of it"
+        )
+    print(f"  promised: {RATIO_PROMISED} of the same bytes")
+    print(f"  frames not yet in SQL at the end of each turn: {', '.join(map(str, ours.lags))}")
+    return ours.per_s / same.per_s >= RATIO_PROMISED and max(ours.lags) <= ours.per_s * LAG_S_MAX

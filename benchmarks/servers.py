@@ -112,8 +112,8 @@ def _named(processes: Mapping[int, str], part: str) -> int:
 
 
 @contextlib.contextmanager
-def bare(body: bytes) -> Iterator[int]:
-    """The bare server answering `body`; yields its port."""
+def bare(headers: Mapping[str, str], body: bytes) -> Iterator[int]:
+    """The bare server answering these bytes; yields its port."""
     with socket.create_server(("127.0.0.1", 0), backlog=1_024) as listener:
         port = int(listener.getsockname()[1])
         process = subprocess.Popen(
@@ -123,7 +123,7 @@ def bare(body: bytes) -> Iterator[int]:
             pass_fds=(listener.fileno(),),
         )
         assert process.stdin is not None
-        process.stdin.write(body)
+        process.stdin.write(json.dumps(dict(headers)).encode() + b"\n" + body)
         process.stdin.close()
         try:
             _wait_until_up(port)

@@ -1,0 +1,148 @@
+"""Connections that their client has closed are let go of at once, on the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from hypercorn.asyncio import serve
+
+from api.connections import IDLE_S
+from api.server import hypercorn_config
+from tests.support.processes import until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+CONNECTIONS = 50
+
+LET_GO_S = 1.0
+"""Far less than the keep-alive time, for which Hypercorn alone would hold each of them."""
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+async def answer_ok(scope, receive, send):
+    """Answer every request with an empty 200, and no lifespan."""
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+
+@contextlib.asynccontextmanager
+async def serving(app, keep_alive_s: float | None = None) -> AsyncIterator[int]:
+    """The application as a worker serves it; gives the port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    stop = asyncio.Event()
+    config = hypercorn_config(listener.detach())
+    config.keep_alive_timeout = keep_alive_s or config.keep_alive_timeout
+    served = asyncio.create_task(serve(app, config, shutdown_trigger=stop.wait, mode="asgi"))
+    try:
+        yield port
+    finally:
+        stop.set()
+        await served
+
+
+def sockets() -> int:
+    """How many sockets this process holds."""
+    found = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found += str(entry.readlink()).startswith("socket:")
+    return found
+
+
+async def settles_at(count: int) -> None:
+    """Wait until no more than so many sockets are held. Raises TimeoutError after `LET_GO_S`."""
+    await until(lambda: sockets() <= count, LET_GO_S, lambda: f"{sockets()} sockets instead of {count}")
+
+
+@pytest.mark.parametrize("request_bytes", [REQUEST, b""], ids=["asked", "silent"])
+async def test_a_closed_connection_is_let_go(request_bytes):
+    """A client that closes, after an answer or without a word, leaves no descriptor behind."""
+    async with serving(answer_ok) as port:
+        await ask(port, REQUEST)
+        before = sockets()
+
+        for _ in range(CONNECTIONS):
+            await ask(port, request_bytes)
+
+        await settles_at(before)
+
+
+async def test_a_connection_closed_before_its_answer_is_let_go():
+    """A client that does not wait for its answer leaves nothing behind either, once the call is done."""
+    asked = asyncio.Semaphore(0)
+    go_on = asyncio.Event()
+
+    async def answer_late(scope, receive, send):
+        if scope["type"] == "http":
+            asked.release()
+            await go_on.wait()
+        await answer_ok(scope, receive, send)
+
+    async with serving(answer_late) as port:
+        before = sockets()
+        for _ in range(CONNECTIONS):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(REQUEST)
+            await asked.acquire()
+            writer.close()
+            await writer.wait_closed()
+        go_on.set()
+
+        await settles_at(before)
+
+
+async def test_closed_http2_connections_are_let_go():
+    """The same holds for HTTP/2, which is served as ever."""
+    async with serving(answer_ok) as port:
+        before = sockets()
+        for _ in range(5):
+            async with httpx.AsyncClient(http1=False, http2=True, trust_env=False) as client:
+                answer = await client.get(f"http://127.0.0.1:{port}/")
+            assert (answer.status_code, answer.http_version) == (200, "HTTP/2")
+
+        await settles_at(before)
+
+
+async def test_a_silent_connection_is_closed_after_the_keep_alive_time():
+    """A client that sends nothing more is hung up on, so that it does not hold its descriptor for ever."""
+    async with serving(answer_ok, keep_alive_s=0.2) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        await reader.readuntil(b"\r\n\r\n")
+
+        async with asyncio.timeout(IDLE_S + 2.0):
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_idle_connections_do_not_hold_up_a_stop():
+    """A server that stops hangs up on whoever waits without a request."""
+    async with serving(answer_ok) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        await reader.readuntil(b"\r\n\r\n")
+        begun = time.monotonic()
+
+    assert time.monotonic() - begun < IDLE_S + 2.0
+    writer.close()
+
+
+async def ask(port: int, request_bytes: bytes) -> None:
+    """One request, unless it is empty, and its answer, on a connection that is closed then."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    if request_bytes:
+        writer.write(request_bytes)
+        assert b" 200" in await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
