@@ -47,7 +47,7 @@ class Application:
             redirect_slashes=False,
             default=_not_found,
         )
-        self._http = Paths(Failures(Guard(self._route)), settings.root_paths)
+        self._http = Paths(Failures(Guard(self._route, gateway.refused)), settings.root_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""

@@ -7,14 +7,15 @@ import os
 from collections.abc import AsyncIterator, Callable
 
 from api import __version__
+from api.probes import cache_health, journal_health, recorder_health
 from api.settings import Settings
 from orchestrator.clock import SystemClock
 from orchestrator.events import InstanceStarted, InstanceStopped
 from orchestrator.filters.cache import CachePolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
-from orchestrator.gateway import ComponentHealth, Gateway
+from orchestrator.gateway import Gateway
 from orchestrator.pipeline import Parts, Pipeline, Policies
-from orchestrator.ports import Clock, Provider
+from orchestrator.ports import WEB_SCHEMES, Clock, Provider
 from orchestrator.providers.jina import Jina
 from orchestrator.providers.local import Local
 from orchestrator.providers.registry import Roster, Unconfigured, enrol
@@ -22,14 +23,10 @@ from orchestrator.providers.tavily import Tavily
 from orchestrator.providers.upstream import Upstream
 from orchestrator.recorder import Recorder
 from storage.file_journal import FileJournal
-from storage.file_status import read_status
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
 from storage.sql_engine import open_engine
 from storage.sql_reports import SqlReports
-
-RECORDER_LAG_S_MAX = 30.0
-"""chosen: reports that are further behind than this are no picture of the present."""
 
 
 @contextlib.asynccontextmanager
@@ -42,6 +39,7 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
     setting.
     """
     clock = SystemClock()
+    started_at = clock.now()
     async with contextlib.AsyncExitStack() as cleanup:
         journal = FileJournal(
             settings.data_dir / "journal",
@@ -69,9 +67,9 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
             clock,
             unconfigured={one.name: one.reason for one in roster.unconfigured},
             probes=(
-                lambda: _journal_health(journal, clock),
-                lambda: _recorder_health(settings, clock),
-                lambda: _cache_health(cache),
+                lambda: journal_health(journal),
+                lambda: recorder_health(settings.data_dir, clock.now(), started_at),
+                lambda: cache_health(cache),
             ),
         )
 
@@ -117,7 +115,8 @@ def _local(settings: Settings, clock: Clock) -> Provider | Unconfigured:
 def _pipeline(
     policies: Policies, clock: Clock, recorder: Recorder, cache: MemoryCache, roster: Roster
 ) -> Pipeline:
-    has_web = any(provider.name != "local" for provider in roster.providers)
+    offline = [provider.name for provider in roster.providers if not provider.schemes & WEB_SCHEMES]
+    has_web = len(offline) < len(roster.providers)
     parts = Parts(
         clock=clock,
         facts=recorder,
@@ -125,7 +124,7 @@ def _pipeline(
         rate_limits=MemoryRateLimit(clock),
         providers=roster.providers,
         # Own documents stand in for the web only if there is a web to stand in for.
-        floor="local" if has_web else "",
+        floor=offline[0] if offline and has_web else "",
     )
     return Pipeline(parts, policies)
 
@@ -139,39 +138,3 @@ def _policies(settings: Settings) -> Policies:
             burst=settings.rate_burst, per_minute=settings.rate_per_minute, per_hour=settings.rate_per_hour
         ),
     )
-
-
-def _journal_health(journal: FileJournal, clock: Clock) -> ComponentHealth:
-    if journal.is_full:
-        return ComponentHealth(
-            name="journal",
-            status="down",
-            since=clock.now(),
-            detail="The journal has reached AMOS_JOURNAL_MAX_BYTES; calls are refused until it is drained.",
-        )
-    return ComponentHealth(
-        name="journal", status="ok", since=clock.now(), detail=f"{journal.backlog_bytes} bytes on disk."
-    )
-
-
-def _recorder_health(settings: Settings, clock: Clock) -> ComponentHealth:
-    """A recorder that is behind or dead degrades reports; it does not stop the gateway from answering."""
-    now = clock.now()
-    status = read_status(settings.data_dir)
-    if status is None:
-        return ComponentHealth(
-            name="recorder",
-            status="degraded",
-            since=now,
-            detail="No recorder has run on this data directory.",
-        )
-    lag_s = status.lag_s(now)
-    if status.fault or lag_s > RECORDER_LAG_S_MAX:
-        detail = status.fault or f"Reports are {lag_s:.0f} s behind; is the recorder running?"
-        return ComponentHealth(name="recorder", status="degraded", since=status.drained_at, detail=detail)
-    return ComponentHealth(name="recorder", status="ok", since=status.drained_at)
-
-
-def _cache_health(cache: MemoryCache) -> ComponentHealth:
-    detail = f"{len(cache)} answers, {cache.size_bytes} bytes."
-    return ComponentHealth(name="cache:l1", status="ok", since=cache.since, detail=detail)

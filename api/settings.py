@@ -30,6 +30,7 @@ from typing_extensions import override
 from orchestrator import limits
 from orchestrator.errors import SettingsError
 from orchestrator.filters.rate_limit import RateLimitPolicy
+from orchestrator.providers import jina_reader, jina_search, tavily_wire
 
 PREFIX = "AMOS_"
 
@@ -197,11 +198,11 @@ class Settings(BaseSettings):
     ] = PROVIDERS
     """The order in which providers are asked. One without its key is passed by."""
     tavily_api_key: ApiKey = Field(default=None, validation_alias=_conventional("TAVILY_API_KEY"))
-    tavily_base_url: WebAddress = "https://api.tavily.com"
+    tavily_base_url: WebAddress = tavily_wire.BASE_URL
     jina_api_key: ApiKey = Field(default=None, validation_alias=_conventional("JINA_API_KEY"))
-    jina_search_url: WebAddress = "https://s.jina.ai"
-    jina_reader_url: WebAddress = "https://r.jina.ai"
-    jina_usd_per_million_tokens: float = Field(default=0.05, ge=0)
+    jina_search_url: WebAddress = jina_search.SEARCH_URL
+    jina_reader_url: WebAddress = jina_reader.READER_URL
+    jina_usd_per_million_tokens: float = Field(default=jina_search.USD_PER_MILLION_TOKENS, ge=0, le=10_000)
     """What Jina's tokens cost under the plan of the key; 0.05 for keys of September 2026."""
     local_paths: Annotated[
         tuple[Path, ...], NoDecode, BeforeValidator(_split(os.pathsep)), AfterValidator(_folders)

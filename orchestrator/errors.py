@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from orchestrator.events import FREE, Cost
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -80,17 +82,29 @@ class RateLimited(CallerError):
 class ProviderError(GatewayError):
     """One call to one provider failed.
 
-    `provider` is its registered name, `reason` a short code such as `http_500`, `reset` or `bad_json`.
+    `provider` is its registered name, `reason` a short code such as `http_500`, `reset` or `bad_json`. `cost`
+    is what the provider said it billed all the same. `assumed` is what it may have billed on top without
+    saying so: `FREE` if nothing (it refused, or was never reached), `None` if nobody knows, which is then
+    taken to be the estimate of the call.
     """
 
     code = "provider_error"
 
     def __init__(
-        self, message: str, *, provider: str, reason: str, retry_after_s: float | None = None
+        self,
+        message: str,
+        *,
+        provider: str,
+        reason: str,
+        retry_after_s: float | None = None,
+        cost: Cost = FREE,
+        assumed: Cost | None = None,
     ) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
         self.provider = provider
         self.reason = reason
+        self.cost = cost
+        self.assumed = assumed
 
 
 class ProviderTimeout(ProviderError):

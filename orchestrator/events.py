@@ -11,7 +11,7 @@ millionths of a US dollar. A string field that does not apply is `""`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -129,19 +129,28 @@ class AttemptStarted(Event, frozen=True, kw_only=True, tag="amos.attempt.started
 
 
 class AttemptSucceeded(Event, frozen=True, kw_only=True, tag="amos.attempt.succeeded.v1"):
-    """The provider gave a valid answer, perhaps an empty one (`results` 0)."""
+    """The provider gave a valid answer, perhaps an empty one (`results` 0).
+
+    `operation` to `topic` are those of the call, so that what was spent can be told by client.
+    """
 
     provider: str
     number: int
     duration_s: float
     results: int
     cost: Cost = FREE
+    operation: str = ""
+    door: str = ""
+    client: str = ""
+    topic: str = ""
 
 
 class AttemptFailed(Event, frozen=True, kw_only=True, tag="amos.attempt.failed.v1"):
     """The attempt ended without a valid answer.
 
-    `outcome` is the judgement of outcome.py, `reason` its cause.
+    `outcome` is the judgement of outcome.py, `reason` its cause. `cost` is what the provider said it billed
+    all the same, `assumed` the estimate of what it may have billed without saying so: the request may have
+    reached it, and no bill came back. `operation` to `topic` are those of the call.
     """
 
     provider: str
@@ -149,6 +158,12 @@ class AttemptFailed(Event, frozen=True, kw_only=True, tag="amos.attempt.failed.v
     duration_s: float
     outcome: str
     reason: str
+    cost: Cost = FREE
+    assumed: Cost = FREE
+    operation: str = ""
+    door: str = ""
+    client: str = ""
+    topic: str = ""
 
 
 class RetryScheduled(Event, frozen=True, kw_only=True, tag="amos.retry.scheduled.v1"):
@@ -284,6 +299,46 @@ class Envelope(msgspec.Struct, frozen=True):
 def has_ended(envelopes: Iterable[Envelope]) -> bool:
     """Whether the last word of an execution, RequestCompleted or RequestFailed, is among them."""
     return any(isinstance(envelope.event, RequestCompleted | RequestFailed) for envelope in envelopes)
+
+
+def last_word(envelopes: Sequence[Envelope]) -> RequestCompleted | RequestFailed | None:
+    """The last word of an execution, which is not always its last event; `None` if it has not ended."""
+    for envelope in reversed(envelopes):
+        if isinstance(envelope.event, RequestCompleted | RequestFailed):
+            return envelope.event
+    return None
+
+
+def unsettled(envelopes: Iterable[Envelope]) -> list[AttemptStarted]:
+    """The intents whose outcome is not recorded: the call is under way, or its process died in it."""
+    open_: dict[tuple[str, int], AttemptStarted] = {}
+    for envelope in envelopes:
+        match envelope.event:
+            case AttemptStarted() as started:
+                open_[started.provider, started.number] = started
+            case AttemptSucceeded() | AttemptFailed() as ended:
+                open_.pop((ended.provider, ended.number), None)
+            case _:
+                pass
+    return list(open_.values())
+
+
+def spent(envelopes: Iterable[Envelope]) -> Cost:
+    """What providers billed for one execution, for answers and for failures."""
+    events = (envelope.event for envelope in envelopes)
+    return sum((event.cost for event in events if isinstance(event, AttemptSucceeded | AttemptFailed)), FREE)
+
+
+def assumed(envelopes: Sequence[Envelope]) -> Cost:
+    """What providers may have billed for one execution without saying so: of failures and open intents."""
+    events = (envelope.event for envelope in envelopes)
+    failed = (event.assumed for event in events if isinstance(event, AttemptFailed))
+    return sum((*failed, *(intent.estimate for intent in unsettled(envelopes))), FREE)
+
+
+def saved(envelopes: Iterable[Envelope]) -> Cost:
+    """What the cached answers of one execution had cost when they were fetched."""
+    return sum((envelope.event.saved for envelope in envelopes if isinstance(envelope.event, CacheHit)), FREE)
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -26,7 +26,7 @@ from orchestrator.errors import (
 )
 from orchestrator.events import ProviderSkipped
 from orchestrator.model import AnswerT, Attempt, Call, Found, RequestT
-from orchestrator.outcome import Outcome, judge
+from orchestrator.outcome import NO_TIME, Outcome, judge
 from orchestrator.ports import Clock
 from orchestrator.projections.executions import attempts
 from orchestrator.service import Service
@@ -92,9 +92,9 @@ class Fallback(Generic[RequestT, AnswerT]):
 
     async def _ask(self, step: Step[RequestT, AnswerT], call: Call[RequestT]) -> Found[AnswerT]:
         if call.deadline - self._clock.monotonic() < limits.ATTEMPT_S_MIN:
-            call.trail.record(ProviderSkipped(provider=step.provider, reason="deadline"))
+            call.trail.record(ProviderSkipped(provider=step.provider, reason=NO_TIME))
             raise ProviderTimeout(
-                f"No time was left for {step.provider}.", provider=step.provider, reason="deadline"
+                f"No time was left for {step.provider}.", provider=step.provider, reason=NO_TIME
             )
         try:
             return await step.service(call)

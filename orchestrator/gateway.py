@@ -78,8 +78,12 @@ class Gateway:
         try:
             return identify(caller)
         except Exception:
-            self._recorder.count_refusal(caller.refusal or "no_credential")
+            self.refused(caller.refusal or "no_credential")
             raise
+
+    def refused(self, reason: str) -> None:
+        """Count a call that a surface turned away before it was one; `reason` is one of a few short codes."""
+        self._recorder.count_refusal(reason)
 
     async def health(self) -> tuple[ComponentHealth, ...]:
         """Every component: stores, providers in the order of the chain, providers without credentials."""

@@ -66,6 +66,18 @@ CONTENT_CHARS_MAX = 20_000
 RAW_CONTENT_CHARS_MAX = 1_000_000
 """chosen: the text of a long book; larger pages are cut there."""
 
+BILLED_CREDITS_MAX = 1_000.0
+"""chosen: Tavily's dearest call, an advanced extract of 20 pages, is 8 credits. A bill beyond this is a fault
+of whoever sent it and would spoil every sum it is added to."""
+
+BILLED_TOKENS_MAX = 100_000_000.0
+"""chosen: Jina's source ends one page at 2,000,000 tokens, and a call asks for 20 pages at most; for the same
+reason."""
+
+COUNT_MAX = 1_000_000_000_000
+"""chosen: the most that one event may add to a figure of a report: a million dollars, eleven days. Nothing
+real comes near, and nine million such events fit the 64-bit integers of SQL."""
+
 RETRY_AFTER_S_MAX = 300.0
 """chosen: longest time a provider's own `Retry-After` keeps its circuit open before we look again."""
 

@@ -166,6 +166,11 @@ class SearchAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     images: tuple[Any, ...]
     auto_parameters: dict[str, Any] | None = None
 
+    @property
+    def count(self) -> int:
+        """How many results there are."""
+        return len(self.results)
+
 
 class Page(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The text of one page, as Markdown or plain text."""
@@ -175,6 +180,11 @@ class Page(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     title: str | None = None
     images: tuple[str, ...] = ()
     favicon: str | None = None
+
+    @property
+    def count(self) -> int:
+        """A page is one."""
+        return 1
 
 
 class PageFailure(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,8 +200,13 @@ class ExtractAnswer(msgspec.Struct, frozen=True, kw_only=True):
     pages: tuple[Page, ...]
     failures: tuple[PageFailure, ...] = ()
 
+    @property
+    def count(self) -> int:
+        """How many pages were read."""
+        return len(self.pages)
 
-AnswerT = TypeVar("AnswerT")
+
+AnswerT = TypeVar("AnswerT", bound=SearchAnswer | ExtractAnswer | Page)
 RequestT = TypeVar("RequestT")
 
 
@@ -252,11 +267,6 @@ def encode_fragment(answer: SearchAnswer | Page) -> bytes:
     return msgspec.json.encode(answer)[1:-1]
 
 
-def decode_search(fragment: bytes) -> SearchAnswer:
-    """The structured form of a search fragment, for dialects that need more than its bytes."""
-    return msgspec.json.decode(b"{" + fragment + b"}", type=SearchAnswer)
-
-
 # --- the call itself
 
 
@@ -294,12 +304,14 @@ class Trail(Protocol):
 class Call(msgspec.Struct, Generic[RequestT], frozen=True, kw_only=True):
     """One request on its way through the stack; stages pass on changed copies, never the same one changed.
 
-    `deadline` is a moment of the monotonic clock. `cache_key` is set by the cache stage, `""` before it.
+    `deadline` is a moment of the monotonic clock. `is_hurried` says that the caller's own patience made it
+    earlier than the operator's policy would have. `cache_key` is set by the cache stage, `""` before it.
     """
 
     request: RequestT
     caller: Caller
     trail: Trail
     deadline: float
+    is_hurried: bool = False
     principal: Principal | None = None
     cache_key: str = ""

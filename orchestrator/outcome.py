@@ -16,7 +16,9 @@ from orchestrator.errors import (
     ProviderQuotaExceeded,
     ProviderRejected,
     ProviderThrottled,
+    ProviderTimeout,
     ProviderUnavailable,
+    StorageError,
 )
 
 QUOTA_COOLDOWN_S = 3600.0
@@ -29,6 +31,15 @@ calls."""
 
 BAD_REQUEST = "bad_request"
 """The `reason` with which a provider says that the request itself is wrong, whoever is asked."""
+
+CUT_SHORT = "cut_short"
+"""The `reason` of a timeout that came of the caller's own haste (see filters/timeout.py)."""
+
+NO_TIME = "deadline"
+"""The `reason` for which a provider was passed by: the call had too little time left."""
+
+OUT_OF_TIME = frozenset({"timeout", CUT_SHORT, NO_TIME})
+"""Reasons for which an attempt might have ended otherwise with more time."""
 
 
 class Outcome(StrEnum):
@@ -43,17 +54,18 @@ class Outcome(StrEnum):
     INVALID = "invalid"
     """The request is at fault: no provider will do it."""
     IGNORABLE = "ignorable"
-    """Nobody's fault: the call was cancelled."""
+    """Not the provider's doing: the call was cancelled or in too much of a hurry, or our own log failed."""
 
 
 def judge(error: BaseException) -> Outcome:
     """Classify a failure of one attempt.
 
     A timeout is final: it has used the time a retry would need. So is a wrong answer: it was paid for, and
-    the next one would be as wrong. An error of ours that is none of these is final too, so that a bug in one
-    provider does not take the chain down.
+    the next one would be as wrong. An error that is none of these is final too, so that a bug in one provider
+    does not take the chain down. What came of the caller's haste or of our own storage is ignorable: it is
+    not held against the provider, and not retried either.
     """
-    if isinstance(error, asyncio.CancelledError):
+    if isinstance(error, asyncio.CancelledError | StorageError) or _is_cut_short(error):
         return Outcome.IGNORABLE
     if isinstance(error, CallerError) or (
         isinstance(error, ProviderRejected) and error.reason == BAD_REQUEST
@@ -62,6 +74,10 @@ def judge(error: BaseException) -> Outcome:
     if isinstance(error, ProviderUnavailable):
         return Outcome.RETRYABLE
     return Outcome.FINAL
+
+
+def _is_cut_short(error: BaseException) -> bool:
+    return isinstance(error, ProviderTimeout) and error.reason == CUT_SHORT
 
 
 def is_health_failure(error: BaseException) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from orchestrator.errors import GatewayError, PageUnreadable, SearchFailed
-from orchestrator.events import Cost, has_ended
+from orchestrator.events import Cost, has_ended, spent
 from orchestrator.model import (
     Call,
     ExtractAnswer,
@@ -23,7 +23,7 @@ from orchestrator.model import (
     PageFailure,
     Response,
 )
-from orchestrator.projections.executions import attempts, spent
+from orchestrator.projections.executions import attempts
 from orchestrator.service import Service
 
 BATCH_WINDOW_S = 0.005

@@ -16,13 +16,13 @@ import msgspec
 
 from orchestrator import limits
 from orchestrator.canonical import page_key, search_key
-from orchestrator.events import FREE, Cost
+from orchestrator.events import Cost, spent
 from orchestrator.fallback import Fallback, Step
 from orchestrator.filters.attempt import AttemptFilter
 from orchestrator.filters.authenticate import AuthenticateFilter
 from orchestrator.filters.cache import CacheFillStage, CacheFilter, CachePolicy
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter, CircuitPolicy
-from orchestrator.filters.deadline import DeadlineFilter, extract_total_s
+from orchestrator.filters.deadline import EXTRACT_POLICY_S, DeadlineFilter, extract_total_s
 from orchestrator.filters.rate_limit import RateLimitFilter, RateLimitPolicy
 from orchestrator.filters.record import RecordFilter
 from orchestrator.filters.retry import RetryFilter, RetryPolicy
@@ -42,30 +42,15 @@ from orchestrator.model import (
     SearchRequest,
 )
 from orchestrator.per_url import PageBatch, PerUrl
-from orchestrator.ports import Cache, Clock, FactSink, Provider, RateLimitStore
+from orchestrator.ports import Cache, Clock, FactSink, Provider, ProviderTiming, RateLimitStore
 from orchestrator.service import Service, stack
 
 
-class ProviderTiming(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds one attempt may take, by depth, and seconds kept for the provider while others are tried.
-
-    Sources: Tavily answers basic searches in about 1 s and advanced ones in 2 to 5; Jina's published mean is
-    2.5 s for a search and 7.9 s for a page; the local index answers within milliseconds.
-    """
-
-    search_s: float = 5.0
-    search_advanced_s: float = 7.0
-    extract_s: float = 20.0
-    search_reserve_s: float = 3.0
-    extract_reserve_s: float = 9.0
-
-
-LOCAL_TIMING = ProviderTiming(search_s=2.0, search_advanced_s=2.0, search_reserve_s=0.3)
-"""The first search may have to index; every later one takes milliseconds."""
-
-
 class Policies(msgspec.Struct, frozen=True, kw_only=True):
-    """Every choice an operator may make about the pipeline; the defaults live with their mechanisms."""
+    """Every choice an operator may make about the pipeline; the defaults live with their mechanisms.
+
+    `timing` is for providers that bring none of their own.
+    """
 
     deadline_s: float = limits.DEADLINE_S
     cache: CachePolicy = CachePolicy()
@@ -112,7 +97,7 @@ class Pipeline:
             # Outermost, so that it sees every end: refusals, timeouts, cancellations.
             RecordFilter(clock, self._parts.facts),
             # Around everything that can wait.
-            DeadlineFilter[SearchRequest](clock, lambda _request: policies.deadline_s),
+            DeadlineFilter[SearchRequest](clock, lambda _request: policies.deadline_s, policies.deadline_s),
             # Before the limiter, which counts per principal.
             AuthenticateFilter(),
             # Before validation: a flood of invalid requests is a flood.
@@ -141,7 +126,7 @@ class Pipeline:
         )
         return stack(
             RecordFilter(clock, self._parts.facts),
-            DeadlineFilter[ExtractRequest](clock, extract_total_s),
+            DeadlineFilter[ExtractRequest](clock, extract_total_s, EXTRACT_POLICY_S),
             AuthenticateFilter(),
             RateLimitFilter(self._parts.rate_limits, policies.rate_limit),
             ValidateFilter[ExtractRequest](check_extract),
@@ -153,7 +138,7 @@ class Pipeline:
             Step[SearchRequest, SearchAnswer](
                 provider=provider.name,
                 service=self._guarded(
-                    provider.name, provider.search_estimate, provider.search, self._search_limit(provider)
+                    provider, provider.search_estimate, provider.search, self._search_limit(provider)
                 ),
                 reserve_s=self._timing(provider).search_reserve_s,
                 is_floor=provider.name == self._parts.floor,
@@ -168,10 +153,7 @@ class Pipeline:
             Step[ExtractRequest, ExtractAnswer](
                 provider=provider.name,
                 service=self._guarded(
-                    provider.name,
-                    provider.extract_estimate,
-                    provider.extract,
-                    self._extract_limit(provider),
+                    provider, provider.extract_estimate, provider.extract, self._extract_limit(provider)
                 ),
                 reserve_s=self._timing(provider).extract_reserve_s,
             )
@@ -182,13 +164,13 @@ class Pipeline:
 
     def _guarded(
         self,
-        name: str,
+        provider: Provider,
         estimate: Callable[[RequestT], Cost],
         service: Service[RequestT, Found[AnswerT]],
         limit_s: Callable[[RequestT], float],
     ) -> Service[RequestT, Found[AnswerT]]:
         """One provider behind its own stages."""
-        clock = self._parts.clock
+        name, clock = provider.name, self._parts.clock
         return stack(
             # Outermost: each retry passes the breaker anew, and an open circuit is final, so the chain moves
             # on.
@@ -200,12 +182,12 @@ class Pipeline:
             # Around the judgement too: an answer is not there until it is looked at.
             TimeoutFilter[RequestT, Found[AnswerT]](name, clock, limit_s),
             # Next to the provider: what it makes of an answer is what everybody outside sees.
-            ValidateResultFilter[RequestT, AnswerT](),
+            ValidateResultFilter[RequestT, AnswerT](provider.schemes),
             service=service,
         )
 
     def _timing(self, provider: Provider) -> ProviderTiming:
-        return LOCAL_TIMING if provider.name == "local" else self._policies.timing
+        return provider.timing or self._policies.timing
 
     def _search_limit(self, provider: Provider) -> Callable[[SearchRequest], float]:
         timing = self._timing(provider)
@@ -228,10 +210,10 @@ class Pipeline:
 async def _best(
     chain: Service[SearchRequest, tuple[Found[SearchAnswer], ...]], call: Call[SearchRequest]
 ) -> Found[SearchAnswer]:
-    """The first answer of the chain that has results, else the first: all of them were paid for."""
+    """The first answer of the chain that has results, else the first. It costs all that was spent."""
     found = await chain(call)
     best = next((one for one in found if one.answer.results), found[0])
-    return msgspec.structs.replace(best, cost=sum((one.cost for one in found), FREE))
+    return msgspec.structs.replace(best, cost=spent(call.trail.events))
 
 
 def _search_again_if_empty(request: SearchRequest, answer: SearchAnswer) -> SearchRequest | None:

@@ -58,7 +58,7 @@ class FactSink(Protocol):
         """Write the fact soon, in a frame of its own stream; never raises, never waits."""
 
     def count_refusal(self, reason: str) -> None:
-        """Count an unauthenticated call; counts are written once a second."""
+        """Count a call that was turned away, by a short code; counts are written once a second."""
 
 
 class ReportStore(Protocol):
@@ -155,6 +155,23 @@ class RateLimitStore(Protocol):
 
 # --- providers
 
+WEB_SCHEMES = frozenset({"http", "https"})
+"""The URL schemes of the web."""
+
+
+class ProviderTiming(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds one attempt may take, by depth, and seconds kept for the provider while others are tried.
+
+    The defaults are for web providers: Tavily answers basic searches in about 1 s and advanced ones in 2 to
+    5; Jina's published mean is 2.5 s for a search and 7.9 s for a page.
+    """
+
+    search_s: float = 5.0
+    search_advanced_s: float = 7.0
+    extract_s: float = 20.0
+    search_reserve_s: float = 3.0
+    extract_reserve_s: float = 9.0
+
 
 class Provider(Protocol):
     """An upstream search tool. Its two operations have the shape of a Service; a missing one is not offered.
@@ -170,6 +187,14 @@ class Provider(Protocol):
     @property
     def operations(self) -> frozenset[str]:
         """Which of `search`, `extract` it offers."""
+
+    @property
+    def schemes(self) -> frozenset[str]:
+        """The schemes its results' URLs may have: `WEB_SCHEMES` if it searches the web."""
+
+    @property
+    def timing(self) -> ProviderTiming | None:
+        """Its own times, or `None` if those of the operator's policy suit it."""
 
     def search_estimate(self, request: SearchRequest) -> Cost:
         """The most that the search can be expected to cost; free if nobody bills it."""

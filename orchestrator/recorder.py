@@ -118,7 +118,8 @@ class Recorder:
         now = self.clock.now()
         sequence = self._sequences.get(stream, 0) + 1
         self._sequences[stream] = sequence
-        self.own(self.journal.append(stream, now, (Envelope(sequence, now, event),), {}))
+        write = self.journal.append(stream, now, (Envelope(sequence, now, event),), {})
+        self.own(self._number_back(write, stream, sequence))
 
     def own(self, write: Awaitable[None]) -> None:
         """See a write through that nobody waits for: `aclose` awaits it, and its failure is logged."""
@@ -127,7 +128,7 @@ class Recorder:
         future.add_done_callback(self._written)
 
     def count_refusal(self, reason: str) -> None:
-        """Count a call of a stranger; the counts of a second are written together."""
+        """Count a call that was turned away; the counts of a second are written together."""
         self._refusals[reason] = self._refusals.get(reason, 0) + 1
         if self._refusals_due is None:
             self._refusals_due = asyncio.get_running_loop().call_later(REFUSALS_EVERY_S, self._write_refusals)
@@ -139,6 +140,15 @@ class Recorder:
             self._write_refusals()
         if self._writes:
             await asyncio.gather(*self._writes, return_exceptions=True)
+
+    async def _number_back(self, write: Awaitable[None], stream: str, sequence: int) -> None:
+        """Await the write of a fact; if it fails, its number is free for the next that has none yet."""
+        try:
+            await write
+        except EventLogUnavailable:
+            if self._sequences[stream] == sequence:
+                self._sequences[stream] = sequence - 1
+            raise
 
     def _write_refusals(self) -> None:
         refusals, self._refusals, self._refusals_due = self._refusals, {}, None

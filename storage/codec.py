@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -21,6 +21,7 @@ from orchestrator.events import (
     RequestCompleted,
     RequestFailed,
     UnknownEvent,
+    last_word,
 )
 
 
@@ -63,7 +64,7 @@ class _RawFrame(msgspec.Struct):
     """A frame whose events stay the bytes they are."""
 
     instance: str
-    instance_seq: int
+    instance_seq: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]  # as large as an integer of SQL
     stream: str
     recorded_at: float
     events: msgspec.Raw
@@ -104,8 +105,8 @@ def frame_row(payload: bytes) -> tuple[FrameRow, dict[str, str]]:
     try:
         frame = _decode_frame(payload)
         events = str(frame.events, "utf-8")
-        last = _closing(decode_events(events))
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        last = last_word(decode_events(events))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableFrame("A record of the journal is no frame.") from error
     return _row(frame, events, last), frame.texts
 
@@ -126,14 +127,6 @@ def _event(raw: msgspec.Raw) -> Event | UnknownEvent:
     except msgspec.ValidationError:
         return UnknownEvent(_decode_type(raw).type)
     return event
-
-
-def _closing(events: tuple[Envelope, ...]) -> RequestCompleted | RequestFailed | None:
-    """The last word of an execution, which is not always the last event of its frame."""
-    for envelope in reversed(events):
-        if isinstance(envelope.event, RequestCompleted | RequestFailed):
-            return envelope.event
-    return None
 
 
 def _row(frame: _RawFrame, events: str, last: RequestCompleted | RequestFailed | None) -> FrameRow:

@@ -26,18 +26,24 @@ import msgspec
 
 from orchestrator import limits
 from orchestrator.events import Envelope, Frame
+from storage.file_backlog import Backlog
+from storage.file_condition import Condition
 from storage.file_segment_writer import SegmentWriter
-from storage.file_segments import directory_bytes, encode_record, segment_path
+from storage.file_segments import encode_record, segment_path
 from storage.file_sync import Syncer, cause_of, fail, release
+from storage.folders import make_private
 
 Durability: TypeAlias = Literal["process", "disk"]
 """What an answered call survives: the death of the process, or a power cut as well."""
 
-SAMPLE_S = 1.0
-"""chosen: the size of the directory is looked up at most this often; own writes are added in between."""
+RETRY_S = 1.0
+"""chosen: after a failed write `look` tries another at most this often."""
 
-SAMPLE_FULL_S = 0.05
-"""chosen: the same while the journal seems full, because a refused call costs more than a look."""
+TRIAL = encode_record(b" " * 65_536)[:-1]
+"""What such a try writes and cuts off again: a record without its last byte, which readers take for torn
+should it ever stay. chosen: longer than nearly every frame, so that who passes it can take calls."""
+
+FULL = "The journal is full; the event log has not drained it."
 
 SEGMENTS_MIN = 4
 """chosen: a segment takes at most this fraction of the bound. What is drained is deleted by the segment, so
@@ -56,6 +62,17 @@ class _Pending(NamedTuple):
     number: int
     record: bytes
     waiter: asyncio.Future[None]
+
+
+class JournalLook(NamedTuple):
+    """The journal as it is. `fault` says why appends fail, `""` if they do not; `since` is when that began.
+
+    `backlog_bytes` is the size of all segments in the directory.
+    """
+
+    fault: str
+    since: float
+    backlog_bytes: int
 
 
 class FileJournal:
@@ -77,11 +94,10 @@ class FileJournal:
         segment_s_max: float = limits.JOURNAL_SEGMENT_S,
         write: Callable[[int, memoryview], int] = os.write,
     ) -> None:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(directory)
         self._directory = directory
         self._instance = instance or new_instance()
         self._durability = durability
-        self._bytes_max = bytes_max
         self._segment_bytes_max = min(segment_bytes_max, bytes_max // SEGMENTS_MIN)
         self._segment_s_max = segment_s_max
         self._write = write
@@ -94,25 +110,30 @@ class FileJournal:
         self._age_timer: asyncio.TimerHandle | None = None
         self._is_closed = False
 
-        self._syncer = Syncer(self._abandon) if durability == "disk" else None
-        self._backlog_bytes = 0
-        self._sampled_at = -SAMPLE_S
+        self._syncer = Syncer(self._synced) if durability == "disk" else None
+        self._backlog = Backlog(directory, bytes_max)
+        self._condition = Condition()
+        self._failed_at: float | None = None  # the last attempt, if it failed
 
     @property
     def instance(self) -> str:
         """The name of this writer's series of frames."""
         return self._instance
 
-    @property
-    def backlog_bytes(self) -> int:
-        """The size of all segments in the directory, at most `SAMPLE_S` old (`SAMPLE_FULL_S` when full)."""
-        self._sample()
-        return self._backlog_bytes
+    def look(self) -> JournalLook:
+        """See how the journal is.
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the bound is reached, so that appends fail."""
-        return self.backlog_bytes >= self._bytes_max
+        After a failed write this tries whether one would succeed now, at most every `RETRY_S`: nobody calls
+        an instance that is not ready, so it must find out by itself.
+        """
+        self._backlog.refresh()
+        if self._backlog.is_full:
+            self._condition.set(FULL)
+        elif self._failed_at is None:
+            self._condition.set("")
+        elif time.monotonic() - self._failed_at >= RETRY_S and not self._is_closed:
+            self._try_again()
+        return JournalLook(self._condition.fault, self._condition.since, self._backlog.size_bytes)
 
     def append(
         self, stream: str, recorded_at: float, events: Sequence[Envelope], texts: Mapping[str, str]
@@ -171,22 +192,26 @@ class FileJournal:
         tick, self._tick = self._tick, []
         if not tick:
             return
-        if self.is_full:
+        self._backlog.refresh()
+        if self._backlog.is_full:
             # Others may have filled it. Ours is let go of as well, so that all there is can be drained.
             self.rotate()
-            self._give_up(tick, "The journal is full; the event log has not drained it.")
+            self._condition.set(FULL)
+            self._give_up(tick, FULL)
             return
         try:
             segment = self._writable_segment()
         except OSError as error:
+            self._failed(error)
             self._give_up(tick, cause_of(error), error)
             return
         written, failure = self._write_all(segment, tick)
         if written:
             self._confirm(segment, tick[:written])
         if failure is not None:
+            self._failed(failure)
             self._give_up(tick[written:], cause_of(failure), failure)
-        if segment.size >= self._segment_bytes_max or self.is_full:
+        if segment.size >= self._segment_bytes_max or self._backlog.is_full:
             # Now and not with the next frame: a full journal makes the instance unready, so nobody calls, and
             # what a writer holds the recorder cannot delete.
             self.rotate()
@@ -204,21 +229,38 @@ class FileJournal:
         What was begun and not ended is cut off again, so that the next record begins where a reader expects
         it.
         """
-        data = memoryview(b"".join([pending.record for pending in tick]))
-        sent = 0
+        sent, failure = self._send(segment, b"".join([pending.record for pending in tick]))
+        count, whole = (len(tick), sent) if failure is None else _whole_records(tick, sent)
+        segment.size += whole
+        self._backlog.add(whole)
+        if sent > whole:
+            self._cut(segment)
+        return count, failure
+
+    def _send(self, segment: SegmentWriter, data: bytes) -> tuple[int, OSError | None]:
+        """Write the bytes; returns how many got there, and why not all of them if so."""
+        rest = memoryview(data)
         try:
-            while sent < len(data):
-                sent += self._write(segment.fd, data[sent:])
+            while rest:
+                rest = rest[self._write(segment.fd, rest) :]
         except OSError as error:
-            count, whole = _whole_records(tick, sent)
-            segment.size += whole
-            self._backlog_bytes += whole
-            if sent > whole:
-                self._cut(segment)
-            return count, error
-        segment.size += sent
-        self._backlog_bytes += sent
-        return len(tick), None
+            return len(data) - len(rest), error
+        return len(data), None
+
+    def _try_again(self) -> None:
+        """See whether a frame could be written, by the beginning of one that is cut off again."""
+        self._failed_at = time.monotonic()
+        try:
+            segment = self._writable_segment()
+        except OSError as error:
+            self._failed(error)
+            return
+        _, failure = self._send(segment, TRIAL)
+        self._cut(segment)
+        if failure is not None:
+            self._failed(failure)
+        else:
+            self._confirm(segment, [])
 
     def _cut(self, segment: SegmentWriter) -> None:
         try:
@@ -232,13 +274,26 @@ class FileJournal:
         waiters = [pending.waiter for pending in written]
         if self._syncer is None:
             release(waiters)
+            self._succeeded()
         else:
             self._syncer.confirm(segment, waiters)
 
-    def _abandon(self, segment: SegmentWriter) -> None:
-        """After a failed sync the kernel may call lost pages clean: never trust that file again."""
+    def _synced(self, segment: SegmentWriter, failure: OSError | None) -> None:
+        if failure is None:
+            self._succeeded()
+            return
+        self._failed(failure)
         if self._segment is segment:
+            # The kernel may now call lost pages clean: that file is never trusted again.
             self.rotate()
+
+    def _failed(self, error: OSError) -> None:
+        self._failed_at = time.monotonic()
+        self._condition.set(cause_of(error))
+
+    def _succeeded(self) -> None:
+        self._failed_at = None
+        self._condition.set("")
 
     def _give_up(self, lost: list[_Pending], message: str, cause: OSError | None = None) -> None:
         # No reader can have seen these: their numbers go to the next frames. Nothing was appended meanwhile,
@@ -246,14 +301,6 @@ class FileJournal:
         self._next_number = lost[0].number
         for pending in lost:
             fail(pending.waiter, message, cause)
-
-    def _sample(self) -> None:
-        now = time.monotonic()
-        is_full = self._backlog_bytes >= self._bytes_max
-        if now - self._sampled_at < (SAMPLE_FULL_S if is_full else SAMPLE_S):
-            return
-        self._sampled_at = now
-        self._backlog_bytes = directory_bytes(self._directory)
 
 
 def _whole_records(tick: list[_Pending], sent: int) -> tuple[int, int]:

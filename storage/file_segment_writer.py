@@ -6,6 +6,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from storage.file_segments import UNFINISHED_SUFFIX
+
 
 class SegmentWriter:
     """A new segment file, locked by this process until `close`. `size` is the length of its whole records."""
@@ -15,13 +17,14 @@ class SegmentWriter:
 
         Raises OSError.
         """
-        hidden = path.with_suffix(".new")
+        hidden = path.with_suffix(UNFINISHED_SUFFIX)
         self.fd = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             hidden.rename(path)
         except OSError:
             os.close(self.fd)
+            hidden.unlink(missing_ok=True)
             raise
         self.size = 0
         self._directory = path.parent

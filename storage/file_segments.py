@@ -15,8 +15,10 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import time
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
@@ -25,6 +27,12 @@ from orchestrator import limits
 
 SUFFIX = ".seg"
 DAMAGED_SUFFIX = ".damaged"
+
+UNFINISHED_SUFFIX = ".new"
+"""A segment before it is locked and gets its name; no reader looks at it."""
+
+UNFINISHED_S_MAX = 60.0
+"""chosen: a writer needs microseconds to lock and name a segment; what is older than this has none."""
 
 _HEAD = Struct("<II")
 _NAME = re.compile(r".+\.\d{6,}\.seg")
@@ -136,6 +144,14 @@ def set_aside(path: Path) -> Path:
     aside = path.with_name(path.name + DAMAGED_SUFFIX)
     path.rename(aside)
     return aside
+
+
+def remove_unfinished(directory: Path) -> None:
+    """Remove the empty files of writers that were killed between creating a segment and naming it."""
+    for path in directory.glob(f"*{UNFINISHED_SUFFIX}"):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > UNFINISHED_S_MAX and not is_live(path):
+                path.unlink()
 
 
 def _read_from(path: Path, offset: int) -> bytes:

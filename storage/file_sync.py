@@ -17,12 +17,12 @@ Waiter: TypeAlias = "asyncio.Future[None]"
 class Syncer:
     """Makes written segments durable in a thread of its own; used from one event loop.
 
-    `on_failure` is told of a segment that could not be synced: what of it is on disk is then unknown for
-    good.
+    `on_synced` is told of each sync, with the error if it failed: what of that segment is on disk is then
+    unknown for good.
     """
 
-    def __init__(self, on_failure: Callable[[SegmentWriter], None]) -> None:
-        self._on_failure = on_failure
+    def __init__(self, on_synced: Callable[[SegmentWriter, OSError | None], None]) -> None:
+        self._on_synced = on_synced
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal-sync")
         self._written: dict[SegmentWriter, list[Waiter]] = {}
         self._retired: list[SegmentWriter] = []
@@ -64,9 +64,10 @@ class Syncer:
         except OSError as error:
             for waiter in waiters:
                 fail(waiter, cause_of(error), error)
-            self._on_failure(segment)
+            self._on_synced(segment, error)
         else:
             release(waiters)
+            self._on_synced(segment, None)
 
 
 def release(waiters: Iterable[Waiter]) -> None:

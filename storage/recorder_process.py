@@ -3,6 +3,9 @@
 One recorder serves a data directory; a lock says which. It never gives up and never drops: while SQL is away
 it tries again, and the journal holds what was answered meanwhile. A frame is deleted from the journal only
 after the transaction that stored it, and storing it twice is storing it once, so it may die at any moment.
+
+Storing does not depend on counting: whatever goes wrong in a projection, frames are stored and segments
+deleted, and the reports stay behind until it is mended. The status file says so.
 """
 
 from __future__ import annotations
@@ -21,8 +24,9 @@ from orchestrator.errors import EventLogUnavailable
 from orchestrator.ports import Clock
 from storage.codec import FrameRow, UnreadableFrame, frame_row
 from storage.file_reader import Batch, JournalReader
-from storage.file_segments import instance_of
+from storage.file_segments import instance_of, remove_unfinished
 from storage.file_status import RecorderStatus, write_status
+from storage.folders import make_private
 from storage.sql_engine import open_engine
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import BATCH_FRAMES, SqlProjector
@@ -68,9 +72,14 @@ class RecorderLoop:
         self._is_folded = False  # what an earlier recorder stored may not be
 
         self._frames = 0
-        self._damaged = 0
+        self._damaged: set[Path] = set()
+        self._passed_over = 0
+        self._fold_fault = ""
+        self._told = ""  # the unexpected fault last logged: one that stays is logged once
         self._drained_at = 0.0
         self._status_at = -STATUS_S
+        self._fault = ""
+        self._since = self._clock.now()
 
     async def __aenter__(self) -> Self:
         """Take the directory. Raises RecorderBusy, OSError."""
@@ -87,26 +96,40 @@ class RecorderLoop:
             self._lock_fd = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Record until `stop` is set, then drain if SQL lets us. Faults of disk and SQL are waited out."""
+        """Record until `stop` is set, then drain if SQL lets us. Any fault is waited out, whatever it is."""
         pause_s = BUSY_S
         while not stop.is_set():
             try:
                 batch = await self._step()
-            except (EventLogUnavailable, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - a recorder that died of a bug would record nothing at all
                 pause_s = min(max(pause_s, BUSY_S) * 2, RETRY_S_MAX)
-                # The file may have been replaced or restored: begin again from the schema.
-                self._is_migrated = False
-                await self._engine.dispose()
-                self._report(fault=str(error))
-                _log.warning("the recorder waits: %s", error)
+                await self._wait_out(error)
             else:
                 pause_s = _pause_s(batch, pause_s)
                 self._report()
             await _rest(stop, pause_s)
         try:
             await self.drain()
-        except (EventLogUnavailable, OSError) as error:
-            self._report(fault=str(error), at_once=True)
+        except Exception as error:  # noqa: BLE001 - the journal keeps what is left, for the next recorder
+            self._report(fault=self._explain(error), at_once=True)
+
+    async def _wait_out(self, error: Exception) -> None:
+        # The file may have been replaced or restored: begin again from the schema.
+        self._is_migrated = False
+        self._report(fault=self._explain(error))
+        with suppress(Exception):
+            await self._engine.dispose()
+
+    def _explain(self, error: Exception) -> str:
+        """The fault in words, which are logged too: each time if it is of disk or SQL, else once, in full."""
+        if isinstance(error, EventLogUnavailable | OSError):
+            _log.warning("the recorder waits: %s", error)
+            return str(error)
+        fault = f"Unexpected error ({type(error).__name__})."
+        if fault != self._told:
+            self._told = fault
+            _log.error("the recorder met a fault it does not know", exc_info=error)
+        return fault
 
     async def drain(self) -> int:
         """Put everything the journal holds into SQL and fold it; returns how many frames were taken over.
@@ -125,16 +148,35 @@ class RecorderLoop:
             if not self._is_migrated:
                 await upgrade(self._database_url)
                 self._is_migrated = True
+                remove_unfinished(self._data_dir / "journal")
             begun_at = self._clock.now()
             batch = await asyncio.to_thread(self._reader.read)
             await self._store(batch)
             if batch.records:
                 self._is_folded = False
-            while not self._is_folded:
-                self._is_folded = await self._projector.project() < BATCH_FRAMES
-            if not batch.is_cut:
+            await self._fold()
+            if not batch.is_cut and self._is_folded:
                 self._drained_at = begun_at
             return batch
+
+    async def _fold(self) -> None:
+        """Fold all there is. A bug in a projection is reported, and tried again with the next batch."""
+        try:
+            while not self._is_folded:
+                done = await self._projector.project()
+                self._is_folded = done.frames < BATCH_FRAMES
+                self._pass_over(done.passed_over)
+        except EventLogUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - the record goes on without the reports
+            self._fold_fault = f"The reports stand still. {self._explain(error)}"
+        else:
+            self._fold_fault = ""
+
+    def _pass_over(self, count: int) -> None:
+        if count and not self._passed_over:
+            _log.error("events with numbers that no report can count are passed over; they stay in the log")
+        self._passed_over += count
 
     async def _store(self, batch: Batch) -> None:
         rows: list[FrameRow] = []
@@ -147,15 +189,19 @@ class RecorderLoop:
                 continue
             rows.append(row)
             texts.update(of_frame)
-        await self._log.append(rows, texts)
+        await self._log.append(_in_order(rows), texts)
         # From here on the frames are safe twice; only now may the journal forget them.
         await asyncio.to_thread(self._reader.commit, batch)
         self._frames += len(rows)
-        for path in batch.damaged:
+        for path in batch.damaged - self._damaged:
             _log.error("a segment of %s has unreadable stretches; it will be set aside", instance_of(path))
-        self._damaged += len(batch.damaged)
+        self._damaged |= batch.damaged
 
     def _report(self, *, fault: str = "", at_once: bool = False) -> None:
+        fault = fault or self._fold_fault
+        if bool(fault) != bool(self._fault):
+            self._since = self._clock.now()
+        self._fault = fault
         now = self._clock.monotonic()
         if now - self._status_at < STATUS_S and not at_once:
             return
@@ -166,8 +212,10 @@ class RecorderLoop:
             drained_at=self._drained_at,
             backlog_bytes=self._reader.backlog_bytes(),
             frames=self._frames,
-            damaged=self._damaged,
+            damaged=len(self._damaged),
+            passed_over=self._passed_over,
             fault=fault,
+            since=self._since,
         )
         try:
             write_status(self._data_dir, status)
@@ -194,7 +242,7 @@ async def drain(data_dir: Path, database_url: str) -> int:
 
 
 def _lock(data_dir: Path) -> int:
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(data_dir)
     fd = os.open(data_dir / "recorder.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -202,6 +250,19 @@ def _lock(data_dir: Path) -> int:
         os.close(fd)
         raise RecorderBusy("Another recorder owns this data directory.") from error
     return fd
+
+
+def _in_order(rows: list[FrameRow]) -> list[FrameRow]:
+    """The rows of several writers by the moment they were recorded, each writer's in the order it wrote them.
+
+    A clock may go back: a row is then as late as the latest one its writer has written before.
+    """
+    latest: dict[str, float] = {}
+    moments: list[float] = []
+    for row in rows:
+        latest[row.instance] = max(row.recorded_at, latest.get(row.instance, row.recorded_at))
+        moments.append(latest[row.instance])
+    return [row for _, row in sorted(zip(moments, rows, strict=True), key=lambda pair: pair[0])]
 
 
 def _pause_s(batch: Batch, last_s: float) -> float:

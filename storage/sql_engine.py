@@ -7,6 +7,7 @@ and not in its middle, where one of them would have to fail.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from orchestrator.errors import EventLogUnavailable, SettingsError
+from storage.folders import make_private
 
 BUSY_TIMEOUT_MS = 5_000
 """chosen: how long a writer waits for another before it reports that the log is unavailable."""
@@ -28,13 +30,18 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-def prepare_directory(url: str) -> None:
-    """Make the folder of the database's file, readable by its owner only. Raises EventLogUnavailable."""
-    folder = Path(str(_driver_url(url, "aiosqlite").database)).absolute().parent
+def prepare_file(url: str) -> None:
+    """Make the database's file and its folder, for their owner only; what exists keeps its mode.
+
+    SQLite would give the file the mode of the day, and gives its companions the file's own. Raises
+    EventLogUnavailable.
+    """
+    path = Path(str(_driver_url(url, "aiosqlite").database)).absolute()
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
-        raise EventLogUnavailable("The folder of the database cannot be made.") from error
+        raise EventLogUnavailable(f"The database cannot be opened: {error.strerror}.") from error
 
 
 def open_engine(url: str, *, writer: bool = False) -> AsyncEngine:

@@ -57,7 +57,7 @@ class SqlEventLog:
     async def read(self, after: int, limit: int) -> list[StoredFrame]:
         """At most `limit` frames behind the position `after`, oldest first. Raises EventLogUnavailable."""
         async with transaction(self._engine) as connection:
-            return await read_frames(connection, after, limit)
+            return _stored(await read_rows(connection, after, limit))
 
     async def read_stream(self, stream: str) -> list[Frame]:
         """All frames of a stream, oldest first; empty if there are none. Raises EventLogUnavailable."""
@@ -71,10 +71,16 @@ class SqlEventLog:
             return (await connection.execute(select(func.max(frames.c.position)))).scalar() or 0
 
 
-async def read_frames(connection: AsyncConnection, after: int, limit: int) -> list[StoredFrame]:
-    """`SqlEventLog.read` within a transaction that does more."""
+async def read_rows(connection: AsyncConnection, after: int, limit: int) -> Sequence[Row[Any]]:
+    """What `SqlEventLog.read` reads, within a transaction that does more; to be decoded by `stored_frame`."""
     query = _frames().where(frames.c.position > after).limit(limit)
-    return _stored(await connection.execute(query))
+    rows: Sequence[Row[Any]] = (await connection.execute(query)).all()
+    return rows
+
+
+def stored_frame(row: Row[Any]) -> StoredFrame:
+    """The frame of a row. Raises msgspec.MsgspecError."""
+    return StoredFrame(row.position, row_frame(*tuple(row)[1:]))
 
 
 def _frames() -> Select[Any]:
@@ -83,7 +89,7 @@ def _frames() -> Select[Any]:
 
 def _stored(rows: Iterable[Row[Any]]) -> list[StoredFrame]:
     try:
-        return [StoredFrame(row.position, row_frame(*tuple(row)[1:])) for row in rows]
+        return [stored_frame(row) for row in rows]
     except msgspec.MsgspecError as error:
         raise EventLogUnavailable("A row of the event log cannot be read.") from error
 

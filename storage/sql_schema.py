@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.errors import EventLogUnavailable
-from storage.sql_engine import open_blocking_engine, prepare_directory
+from storage.sql_engine import open_blocking_engine, prepare_file
 
 ResultT = TypeVar("ResultT")
 
@@ -49,7 +49,7 @@ def head() -> str | None:
 
 def upgrade_blocking(url: str) -> None:
     """`upgrade` for callers without an event loop."""
-    prepare_directory(url)
+    prepare_file(url)
     _run(url, _upgrade, writer=True)
 
 

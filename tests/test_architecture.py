@@ -33,13 +33,13 @@ MAY_IMPORT_ROOM = {
 
 VALUES = {"model", "events", "errors", "limits"}
 FILTER = VALUES | {"ports", "service", "outcome"}
-PROVIDER = VALUES | {"ports", "providers.upstream", "providers.upstream_faults"}
+PROVIDER = VALUES | {"ports", "providers.billing", "providers.upstream", "providers.upstream_faults"}
 JINA = {"countries"} | {f"providers.jina_{part}" for part in ("faults", "reader", "search")}
 LOCAL = {
     f"providers.local_{part}"
     for part in ("database", "documents", "files", "html", "index", "query", "scan", "thread")
 }
-PROJECTION = {"model", "events", "projections.fold"}
+PROJECTION = {"model", "events", "limits", "projections.fold"}
 ANYTHING = {"*"}
 
 # What a file of the core may import from the core; the first pattern that fits a file decides.

@@ -6,14 +6,13 @@ Every failure becomes one sentence on stderr and an exit code: 0 done, 1 failed,
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from api import __version__
 from api.cli import EXIT_INTERRUPTED, db, doctor, events, extract, index, output, report, search, serve
-from api.cli.failure import EXIT_USAGE, Failure, explain
+from api.cli.failure import EXIT_USAGE, CommandError, Failure, explain
 from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def run(arguments: Sequence[str] | None) -> int:
     """Run one command line and return its exit code. Raises nothing but KeyboardInterrupt."""
     try:
         result = app(args=arguments, prog_name="amos", standalone_mode=False)
-        sys.stdout.flush()
+        output.flush()
     except (output.ReaderGone, BrokenPipeError):
         output.stop_writing()
         return 0  # whoever closed the pipe had all they wanted
@@ -88,6 +87,10 @@ def _usage_error(error: typer.TyperException) -> int:
 
 def _failed(error: Exception) -> int:
     failure = explain(error)
+    try:
+        output.flush()
+    except (output.ReaderGone, CommandError):
+        output.stop_writing()
     if _is_debugging():
         output.print_traceback(error)
     output.failure(failure)

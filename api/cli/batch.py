@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from api.cli import output
 from api.cli.connection import connect
-from api.cli.failure import CommandError, Failure, explain_expected
+from api.cli.failure import EXIT_USAGE, CommandError, Failure, explain_expected
 from orchestrator.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ async def ask_all(questions: Sequence[Question], view: View, *, url: str | None,
     questions a failed one does not stop the others: it is told on stderr, and in JSON it is a line of its
     own, so that answers and questions can be matched by their order.
     """
+    _require_unicode(questions)
     exit_code = 0
     refused: GatewayError | CommandError | None = None
     is_batch = len(questions) > 1
@@ -54,6 +55,13 @@ async def ask_all(questions: Sequence[Question], view: View, *, url: str | None,
     if refused is not None and not is_batch:
         raise refused
     return exit_code
+
+
+def _require_unicode(questions: Sequence[Question]) -> None:
+    """Refuse bytes of the command line that are no text. Raises CommandError."""
+    for question in questions:
+        if any("\ud800" <= letter <= "\udfff" for letter in question.text):
+            raise CommandError(f"{question.text}: not valid UTF-8 text.", exit_code=EXIT_USAGE)
 
 
 def _show(answer: bytes, view: View, *, as_json: bool, heading: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,20 +50,27 @@ async def _look(settings: Settings, *, is_online: bool) -> list[Finding]:
     from api.cli.db import database_path, revision  # noqa: PLC0415
     from api.cli.doctor_providers import ask_provider, check_providers  # noqa: PLC0415
     from storage.file_segments import directory_bytes  # noqa: PLC0415
+    from storage.file_status import read_status  # noqa: PLC0415
     from storage.sql_schema import head  # noqa: PLC0415
 
     database = database_path(settings)
     providers = await check_providers(settings)
+    is_running = machine.is_locked(settings.data_dir / "recorder.lock")
+    schema = await machine.check_database(database, revision(settings), head() or "")
+    behind = await _frames_behind(settings) if schema.status == machine.OK and database.exists() else 0
     found = [
         machine.check_sqlite(),
         machine.check_data_dir(settings.data_dir),
         machine.check_disk(settings.data_dir, settings.journal_max_bytes),
         machine.check_recorder(
-            is_running=machine.is_locked(settings.data_dir / "recorder.lock"),
+            is_running=is_running,
             backlog_bytes=directory_bytes(settings.data_dir / "journal"),
             backlog_bytes_max=settings.journal_max_bytes,
         ),
-        await machine.check_database(database, revision(settings), head() or ""),
+        schema,
+        machine.check_reports(
+            read_status(settings.data_dir), is_running=is_running, behind=behind, now=time.time()
+        ),
         *providers,
     ]
     if is_online:
@@ -71,6 +79,21 @@ async def _look(settings: Settings, *, is_online: bool) -> list[Finding]:
             asked = [name for name in settings.providers if f"provider {name}" in ready]
             found += [await ask_provider(settings, name) for name in asked]
     return found
+
+
+async def _frames_behind(settings: Settings) -> int:
+    """How many frames the reports have not counted; 0 if the database cannot say."""
+    from orchestrator.errors import EventLogUnavailable  # noqa: PLC0415
+    from storage.sql_engine import open_engine  # noqa: PLC0415
+    from storage.sql_projector import frames_behind  # noqa: PLC0415
+
+    engine = open_engine(settings.database_url)
+    try:
+        return await frames_behind(engine)
+    except EventLogUnavailable:
+        return 0
+    finally:
+        await engine.dispose()
 
 
 def _view(settings: Settings, findings: list[Finding]) -> Iterator[RenderableType]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
     from pathlib import Path
 
+    from storage.file_status import RecorderStatus
+
 OK, UNCONFIGURED, WARNING, FAILURE = "ok", "unconfigured", "warning", "failure"
 """What a finding says: all is well; nobody asked for it; it may hurt one day; it does not work."""
 
@@ -25,6 +27,10 @@ SQLITE_OLDEST = (3, 35, 0)
 
 DISK_FREE_BYTES_MIN = 100_000_000
 """chosen: with less than this the next busy hour may fill the disk."""
+
+
+STUCK_S = 10.0
+"""chosen: a recorder that has not had everything counted for so long is not busy but stuck."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +130,33 @@ def check_recorder(*, is_running: bool, backlog_bytes: int, backlog_bytes_max: i
             next_step="`amos recorder` or `amos serve` brings it into the database.",
         )
     return Finding(name="recorder", status=OK, detail="not running, nothing waits in the journal")
+
+
+def check_reports(status: RecorderStatus | None, *, is_running: bool, behind: int, now: float) -> Finding:
+    """Whether the reports have counted everything the database holds, and what its recorder says of itself.
+
+    `behind` counts the frames not in the reports. A running recorder may well be a few frames behind; the age
+    of its last success (at `now`, epoch seconds) tells whether it is stuck. What one that ended has said of
+    itself may be mended since.
+    """
+    if status and is_running and status.fault:
+        step = "Look at the log of the server or of `amos recorder`; the journal keeps what is recorded."
+        return Finding(name="reports", status=FAILURE, detail=f"recorder: {status.fault}", next_step=step)
+    if behind and (not is_running or status is None or status.lag_s(now) > STUCK_S):
+        return Finding(
+            name="reports",
+            status=WARNING,
+            detail=f"{behind} recorded frames are not counted yet",
+            next_step="`amos report hit-rate` or a running recorder counts them.",
+        )
+    if status and status.passed_over:
+        return Finding(
+            name="reports",
+            status=WARNING,
+            detail=f"{status.passed_over} events have numbers that cannot be counted and were passed over",
+            next_step="The recorder's log says when; `amos events tail` shows them.",
+        )
+    return Finding(name="reports", status=OK, detail="all that is in the database is counted")
 
 
 def is_locked(path: Path) -> bool:

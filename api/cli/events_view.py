@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group
 from rich.text import Text
 
-from api.cli.quantities import dollars, label, number, shown
+from api.cli.quantities import amount, dollars, label, shown
 from api.cli.terminal_text import one_line
 
 if TYPE_CHECKING:
@@ -59,10 +59,7 @@ def _name(field: str) -> str:
 
 def _value(field: str, value: Any) -> str:
     if isinstance(value, Mapping) and value.keys() <= {"amount", "unit", "usd_micros"}:
-        money = dollars(value.get("usd_micros", 0))
-        return one_line(
-            f"{number(value['amount'])} {value.get('unit', '')} ({money})" if "amount" in value else money
-        )
+        return _price(value)
     # A whole number without a unit may be a pid: those are not written in groups of three.
     is_plain = type(value) is int and _name(field) == field
     return one_line(str(value) if is_plain else shown(field, value))
@@ -72,7 +69,7 @@ def _price(cost: Mapping[str, Any]) -> str:
     money = dollars(cost.get("usd_micros", 0))
     if "amount" not in cost:
         return money
-    return one_line(f"{number(cost['amount'])} {cost.get('unit', '')} ({money})")
+    return one_line(f"{amount(cost['amount'], str(cost.get('unit', '')))} ({money})")
 
 
 def _explanation(body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -50,6 +50,8 @@ def explain(error: Exception) -> Failure:
         return Failure(
             f"{error.filename}: {error.strerror}.", "`amos doctor` checks the data folder and the disk."
         )
+    if isinstance(error, OSError) and error.strerror:
+        return Failure(f"{error.strerror}.", "`amos doctor` checks the data folder and the disk.")
     detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return Failure(f"Unexpected error, {detail}.", "AMOS_LOG_LEVEL=debug shows where it comes from.")
 

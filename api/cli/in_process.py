@@ -9,6 +9,7 @@ import asyncio
 import json
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -17,14 +18,17 @@ from api.cli import output
 from api.rest.dialects import tavily
 from api.settings import load
 from orchestrator.errors import EventLogUnavailable
+from orchestrator.events import last_word
 from orchestrator.model import CacheControl, Caller
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from api.settings import Settings
     from orchestrator.gateway import Gateway
+    from orchestrator.model import Call, RequestT, Response
     from orchestrator.ports import ReportStore
+    from orchestrator.service import Service
     from storage.sql_event_log import SqlEventLog
 
 DOOR = "cli"
@@ -42,32 +46,16 @@ class InProcess:
         """Search here, with the parsing and the answer of `POST /search`."""
         asked = tavily.parse_search(json.dumps(body).encode())
         gateway = await self._gateway()
-        begun = time.monotonic()
         call = gateway.open(asked.request, _caller(CacheControl(no_cache=no_cache)))
-        with _explaining_interruption():
-            response = await gateway.search(call)
-        return tavily.render_search(
-            asked.request.query,
-            response,
-            execution_id=call.trail.execution_id,
-            duration_s=time.monotonic() - begun,
-            wants_usage=asked.wants_usage,
-        )
+        render = partial(tavily.render_search, asked.request.query)
+        return await _answer(call, gateway.search, render, wants_usage=asked.wants_usage)
 
     async def extract(self, body: dict[str, Any]) -> bytes:
         """Extract here, with the parsing and the answer of `POST /extract`."""
         asked = tavily.parse_extract(json.dumps(body).encode())
         gateway = await self._gateway()
-        begun = time.monotonic()
         call = gateway.open(asked.request, _caller(CacheControl()))
-        with _explaining_interruption():
-            response = await gateway.extract(call)
-        return tavily.render_extract(
-            response,
-            execution_id=call.trail.execution_id,
-            duration_s=time.monotonic() - begun,
-            wants_usage=asked.wants_usage,
-        )
+        return await _answer(call, gateway.extract, tavily.render_extract, wants_usage=asked.wants_usage)
 
     async def report(self, name: str, parameters: dict[str, str]) -> bytes:
         """A report over the database here, as `GET /reports/{name}` gives it."""
@@ -151,6 +139,26 @@ def _explaining_interruption() -> Iterator[None]:
     except asyncio.CancelledError:
         output.message("Waiting for the call under way, to record its cost; Ctrl-C again leaves at once.")
         raise
+
+
+async def _answer(
+    call: Call[RequestT],
+    service: Service[RequestT, Response],
+    render: Callable[..., bytes],
+    *,
+    wants_usage: bool,
+) -> bytes:
+    """The rendered answer to the call; how long it took is what its last event says, as over HTTP."""
+    with _explaining_interruption():
+        response = await service(call)
+    closing = last_word(call.trail.events)
+    assert closing is not None  # an answer leaves only behind its last word
+    return render(
+        response,
+        execution_id=call.trail.execution_id,
+        duration_s=closing.duration_s,
+        wants_usage=wants_usage,
+    )
 
 
 def _caller(cache_control: CacheControl) -> Caller:

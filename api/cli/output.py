@@ -7,6 +7,7 @@ command quietly: every function here that writes data raises `ReaderGone` then.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from api.cli.failure import CommandError
 from api.cli.terminal_text import json_for_terminal, one_line
 
 if TYPE_CHECKING:
@@ -42,9 +44,11 @@ class Advance(Protocol):
 
 def data(*renderables: RenderableType) -> None:
     """Print for people, one below the other."""
+    _require_stdout()
     console = _console(stderr=False)
-    for renderable in renderables:
-        console.print(renderable)
+    with _writing():
+        for renderable in renderables:
+            console.print(renderable)
 
 
 def line(text: str) -> None:
@@ -65,13 +69,36 @@ def data_json(value: bytes | object) -> None:
     value.
     """
     encoded = value if isinstance(value, bytes) else msgspec.json.encode(value)
+    _require_stdout()
     if sys.stdout.isatty():
         encoded = json_for_terminal(msgspec.json.format(encoded, indent=2).decode()).encode()
-    try:
+    with _writing():
         sys.stdout.buffer.write(encoded + b"\n")
         sys.stdout.buffer.flush()
+
+
+def flush() -> None:
+    """Write what is still buffered. Raises ReaderGone, CommandError."""
+    if sys.stdout is not None:
+        with _writing():
+            sys.stdout.flush()
+
+
+def _require_stdout() -> None:
+    """Raise CommandError if the command was started without a standard output (`>&-`)."""
+    if sys.stdout is None:
+        raise CommandError("Standard output is closed.")
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """While data is written: a closed pipe is ReaderGone, a full disk a failure in one sentence."""
+    try:
+        yield
     except BrokenPipeError as error:
         raise ReaderGone from error
+    except OSError as error:
+        raise CommandError(f"Standard output cannot be written: {error.strerror}.") from error
 
 
 def message(text: str) -> None:
@@ -156,7 +183,9 @@ def progress(text: str) -> Iterator[Advance]:
 
 
 def stop_writing() -> None:
-    """Send whatever is still buffered nowhere, so that the program does not fail on a closed pipe."""
+    """Send whatever is still buffered nowhere, so that the program does not fail again when it ends."""
+    if sys.stdout is None:
+        return
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
@@ -171,6 +200,7 @@ def _console(*, stderr: bool) -> Console:
         def on_broken_pipe(self) -> None:
             raise ReaderGone
 
-    stream = sys.stderr if stderr else sys.stdout
+    # Without a stderr (`2>&-`) messages go nowhere.
+    stream = (sys.stderr or io.StringIO()) if stderr else sys.stdout
     options: dict[str, Any] = {} if stream.isatty() else {"width": PIPE_WIDTH}
     return QuietConsole(file=stream, highlight=False, emoji=False, markup=False, **options)

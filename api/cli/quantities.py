@@ -80,6 +80,11 @@ def number(value: float) -> str:
     return f"{int(value):,}" if float(value).is_integer() else f"{value:.4g}"
 
 
+def amount(value: float, unit: str) -> str:
+    """A number of a provider's units, named in the plural: `1 credit`, `0.2 credits`, `10,000 tokens`."""
+    return f"{number(value)} {unit.removesuffix('s') if value == 1 else unit}"
+
+
 _FORMATS: dict[str, Callable[[float], str]] = {
     "_s": seconds,
     "_bytes": size,

@@ -111,8 +111,7 @@ def _cost(amos: dict[str, Any]) -> str:
     credits_, usd = amos.get("credits") or 0, amos.get("cost_usd") or 0
     money = quantities.dollars(usd * 1_000_000) if usd else ""
     if credits_:
-        unit = "credit" if credits_ == 1 else "credits"
-        return f"{quantities.number(credits_)} {unit}" + (f" ({money})" if money else "")
+        return quantities.amount(credits_, "credits") + (f" ({money})" if money else "")
     return money or "free"
 
 

@@ -14,6 +14,9 @@ Turned away here, on every route:
 Let in as a stranger, which means 401 wherever a caller must be known: a request with a proxy's header, or
 from an address that is not loopback. `/livez` and `/readyz` still answer a balancer, without details.
 
+Whatever is turned away is counted by its code, and the health report tells how often: DNS rebinding is an
+attack somebody wants to hear of.
+
 What is left: a browser from before 2023 that sends neither header can be made to run a GET search by an image
 on a page. The page cannot read the answer, and the search is in the log.
 """
@@ -22,6 +25,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -30,7 +34,14 @@ from api.rest.problems import Problem
 from api.rest.visitor import SCOPE_KEY, Headers, Visitor, fold
 
 PROXY_HEADERS = frozenset(
-    {b"via", b"x-real-ip", b"x-client-ip", b"client-ip", b"true-client-ip", b"cf-connecting-ip"}
+    {
+        *(b"via", b"x-real-ip", b"x-client-ip", b"client-ip", b"true-client-ip", b"x-remote-ip"),
+        *(b"x-cluster-client-ip", b"x-original-host", b"x-proxyuser-ip", b"x-forward-for"),
+        # By name: delivery networks (RFC 8586), Cloudflare, Fastly, Fly, Envoy, Akamai, Amazon, Azure, Google
+        *(b"cdn-loop", b"cf-connecting-ip", b"cf-connecting-ipv6", b"cf-ray", b"fastly-client-ip"),
+        *(b"fly-client-ip", b"x-envoy-external-address", b"x-envoy-original-path", b"x-akamai-edgescape"),
+        *(b"x-amz-cf-id", b"x-azure-clientip", b"x-azure-ref", b"x-appengine-user-ip"),
+    }
 )
 """Headers only a proxy adds, beside `Forwarded` and every other whose name contains that word."""
 
@@ -41,22 +52,34 @@ _WITH_BODY = frozenset({"POST", "PUT", "PATCH", "QUERY", "DELETE"})
 
 
 class Guard:
-    """The outermost layer that looks at a request; leaves a Visitor in the scope. Raises Problem."""
+    """The outermost layer that looks at a request; leaves a Visitor in the scope. Raises Problem.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `turned_away` is told the code of each problem.
+    """
+
+    def __init__(self, app: ASGIApp, turned_away: Callable[[str], None]) -> None:
         self._app = app
+        self._turned_away = turned_away
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request in or turn it away."""
         headers = fold(scope["headers"])
-        host = headers.get(b"host", b"")
-        _check_host(host)
-        if b"origin" in headers:
-            _check_origin(headers, scope["scheme"].encode() + b"://" + host, scope["method"])
-        if headers.get(b"sec-fetch-site", b"none") not in _OUR_PAGES:
-            raise Problem(403, "foreign_site", "Pages of other sites may not use this gateway.")
+        try:
+            _check(headers, scope)
+        except Problem as problem:
+            self._turned_away(problem.code)
+            raise
         scope[SCOPE_KEY] = Visitor(headers, _refusal(headers, scope.get("client")))
         await self._app(scope, receive, send)
+
+
+def _check(headers: Headers, scope: Scope) -> None:
+    host = headers.get(b"host", b"")
+    _check_host(host)
+    if b"origin" in headers:
+        _check_origin(headers, scope["scheme"].encode() + b"://" + host, scope["method"])
+    if headers.get(b"sec-fetch-site", b"none") not in _OUR_PAGES:
+        raise Problem(403, "foreign_site", "Pages of other sites may not use this gateway.")
 
 
 def _check_host(host: bytes) -> None:

@@ -7,11 +7,19 @@ process then, the log knows that the money may be spent.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sized
-from typing import Generic
+from collections.abc import Callable
+from typing import Any, Generic
 
+from orchestrator.errors import ProviderError
 from orchestrator.events import FREE, AttemptFailed, AttemptStarted, AttemptSucceeded, Cost
-from orchestrator.model import AnswerT, Call, ExtractAnswer, Found, RequestT, SearchAnswer
+from orchestrator.model import (
+    AnswerT,
+    Call,
+    ExtractRequest,
+    Found,
+    RequestT,
+    SearchRequest,
+)
 from orchestrator.outcome import judge, reason
 from orchestrator.ports import Clock
 from orchestrator.service import Service
@@ -39,14 +47,17 @@ class AttemptFilter(Generic[RequestT, AnswerT]):
             AttemptStarted(provider=self._provider, number=number, span_id=span_id, estimate=estimate)
         )
         begun = self._clock.monotonic()
+        is_called = False
         try:
             if estimate != FREE:
                 await call.trail.commit()
                 begun = self._clock.monotonic()
+            is_called = True
             found = await service(call)
         except BaseException as error:
             # A cancelled attempt is a fact too; the cancellation goes on. So is one that was not made because
             # its intent could not be written: without an outcome it would settle as spent.
+            cost, assumed = _bill(error, estimate) if is_called else (FREE, FREE)
             call.trail.record(
                 AttemptFailed(
                     provider=self._provider,
@@ -54,6 +65,9 @@ class AttemptFilter(Generic[RequestT, AnswerT]):
                     duration_s=self._clock.monotonic() - begun,
                     outcome=judge(error),
                     reason=reason(error),
+                    cost=cost,
+                    assumed=assumed,
+                    **_whose(call),
                 )
             )
             raise
@@ -62,8 +76,9 @@ class AttemptFilter(Generic[RequestT, AnswerT]):
                 provider=self._provider,
                 number=number,
                 duration_s=self._clock.monotonic() - begun,
-                results=len(_items(found.answer)),
+                results=found.answer.count,
                 cost=found.cost,
+                **_whose(call),
             )
         )
         return found
@@ -73,8 +88,22 @@ class AttemptFilter(Generic[RequestT, AnswerT]):
         return 1 + sum(event.provider == self._provider for event in started)
 
 
-def _items(answer: object) -> Sized:
-    if isinstance(answer, SearchAnswer):
-        return answer.results
-    assert isinstance(answer, ExtractAnswer)
-    return answer.pages
+def _bill(error: BaseException, estimate: Cost) -> tuple[Cost, Cost]:
+    """What a failed call was billed, and what it may have been billed without our being told.
+
+    Of a call that was cancelled, or broke on a bug, nobody knows: it is assumed to have cost its estimate.
+    """
+    if not isinstance(error, ProviderError):
+        return FREE, estimate
+    return error.cost, estimate if error.assumed is None else error.assumed
+
+
+def _whose(call: Call[Any]) -> dict[str, str]:
+    """The fields that say on whose account the attempt was."""
+    request: SearchRequest | ExtractRequest = call.request
+    return {
+        "operation": "search" if isinstance(request, SearchRequest) else "extract",
+        "door": call.caller.door,
+        "client": call.principal.client if call.principal else "",
+        "topic": request.category,
+    }

@@ -139,7 +139,7 @@ class CacheFillStage(Generic[RequestT]):
         ttl_s = self._jittered(self._policy.fresh_s(getattr(call.request, "category", ""), found))
         entry = CacheEntry(
             fragment=encode_fragment(found.answer),
-            result_count=_count(found.answer),
+            result_count=found.answer.count,
             provider=found.provider,
             stored_at=now,
             fresh_until=now + ttl_s,
@@ -176,10 +176,6 @@ class CacheFillStage(Generic[RequestT]):
 
     def _jittered(self, ttl_s: float) -> float:
         return ttl_s * (1.0 + self._policy.jitter_ratio * (2.0 * self._chance() - 1.0))
-
-
-def _count(answer: SearchAnswer | Page) -> int:
-    return len(answer.results) if isinstance(answer, SearchAnswer) else 1
 
 
 def _from_entry(entry: CacheEntry, tier: str, age_s: float, now: float) -> Response:

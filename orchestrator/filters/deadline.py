@@ -19,25 +19,38 @@ from orchestrator.service import Service
 class DeadlineFilter(Generic[RequestT]):
     """Sets the call's deadline and ends the call there.
 
-    `total_s` tells the time a request may take, in seconds. The inner stages are expected to finish a little
+    `total_s` tells the time a request may take, in seconds, and `policy_s` what the operator's policy alone
+    would give it: a call with less is marked as hurried. The inner stages are expected to finish a little
     earlier on their own (an attempt gets what is left); this is the guarantee that they do. A call that waits
     for nothing, such as a cached answer, sets no timer.
     """
 
-    def __init__(self, clock: Clock, total_s: Callable[[RequestT], float]) -> None:
+    def __init__(self, clock: Clock, total_s: Callable[[RequestT], float], policy_s: float) -> None:
         self._clock = clock
         self._total_s = total_s
+        self._policy_s = policy_s
 
     async def __call__(self, call: Call[RequestT], service: Service[RequestT, Response]) -> Response:
         """Answer in time, or raise DeadlineExceeded."""
         total_s = self._total_s(call.request)
-        deadline = min(call.deadline, self._clock.monotonic() + total_s)
+        now = self._clock.monotonic()
+        deadline = min(call.deadline, now + total_s)
+        limited = msgspec.structs.replace(call, deadline=deadline, is_hurried=deadline < now + self._policy_s)
         try:
-            return await within(deadline, service(msgspec.structs.replace(call, deadline=deadline)))
+            return await within(deadline, service(limited))
         except TimeoutError as late:
             raise DeadlineExceeded(
                 f"No answer within {total_s:g} seconds.", retry_after_s=math.ceil(total_s)
             ) from late
+
+
+def _before_the_end_of(patience_s: float) -> float:
+    """When to answer somebody who waits so long: a tenth of it, at most a second, is for the way back."""
+    return max(patience_s * 0.9, patience_s - 1.0)
+
+
+EXTRACT_POLICY_S = _before_the_end_of(limits.EXTRACT_DEADLINE_S_MAX)
+"""Time of an extract whose caller says nothing about their patience."""
 
 
 def extract_total_s(request: ExtractRequest) -> float:
@@ -47,5 +60,6 @@ def extract_total_s(request: ExtractRequest) -> float:
     """
     asked_s = request.timeout_s or 0.0
     # The request is not validated yet: a time that is none must live to be refused as such.
-    patience_s = min(asked_s, limits.EXTRACT_DEADLINE_S_MAX) if asked_s > 0 else limits.EXTRACT_DEADLINE_S_MAX
-    return max(patience_s * 0.9, patience_s - 1.0)
+    if not asked_s > 0:
+        return EXTRACT_POLICY_S
+    return _before_the_end_of(min(asked_s, limits.EXTRACT_DEADLINE_S_MAX))

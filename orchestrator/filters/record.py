@@ -12,17 +12,15 @@ from collections.abc import Sequence
 
 from orchestrator.errors import GatewayError, Unauthenticated
 from orchestrator.events import (
-    FREE,
     AttemptFailed,
     AttemptStarted,
     AttemptSucceeded,
-    CacheHit,
     CallerAuthenticated,
-    Cost,
     Envelope,
     RequestCompleted,
     RequestFailed,
     RequestReceived,
+    saved,
 )
 from orchestrator.model import DEPTHS, TOPICS, Call, ExtractRequest, RequestT, Response, SearchRequest
 from orchestrator.ports import Clock, FactSink
@@ -74,7 +72,7 @@ class RecordFilter:
             stale=response.is_stale,
             fallback=response.is_fallback,
             cost=response.cost,
-            saved=_saved(call.trail.events),
+            saved=saved(call.trail.events),
         )
 
     def _failed(self, call: Call[RequestT], code: str, begun: float) -> RequestFailed:
@@ -115,15 +113,14 @@ def upstream_s(events: Sequence[Envelope], now: float) -> float:
     return total
 
 
-def _saved(events: Sequence[Envelope]) -> Cost:
-    return sum((envelope.event.saved for envelope in events if isinstance(envelope.event, CacheHit)), FREE)
-
-
 def _opening(call: Call[RequestT]) -> tuple[RequestReceived, str]:
     """What the first events of the call say: the request, and the client (`""` if it was never known)."""
     events = call.trail.events
-    known = events[1].event if len(events) > 1 else None
-    return events[0].event, known.client if isinstance(known, CallerAuthenticated) else ""
+    for envelope in events:
+        known = envelope.event
+        if isinstance(known, CallerAuthenticated):
+            return events[0].event, known.client
+    return events[0].event, ""
 
 
 def _received(call: Call[RequestT]) -> RequestReceived:
@@ -137,7 +134,7 @@ def _received(call: Call[RequestT]) -> RequestReceived:
             topic=_known(request.category, TOPICS),
             depth=_known(request.depth, DEPTHS),
             max_results=request.limit,
-            trace_id=caller.trace_id,
+            trace_id=call.trail.trace_id,
             parent_span_id=caller.parent_span_id,
         )
     assert isinstance(request, ExtractRequest)
@@ -147,7 +144,7 @@ def _received(call: Call[RequestT]) -> RequestReceived:
         dialect=caller.dialect,
         depth=_known(request.depth, DEPTHS),
         url_count=len(request.urls),
-        trace_id=caller.trace_id,
+        trace_id=call.trail.trace_id,
         parent_span_id=caller.parent_span_id,
     )
 

@@ -3,32 +3,43 @@
 The leader is a task of its own, with the deadline of the call that began it: no caller's leaving cancels it,
 and it fills the cache for the next one. A follower's own deadline and cancellation stay its own. `no-store`
 never joins.
+
+A leader's haste stays its own too. If a flight fails for want of time, the followers who have clearly more of
+it share one further flight, with the time of the most patient of them; how that ends is the last word.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Generic
+from typing import Any, Generic
 
 import msgspec
 
 from orchestrator import limits
-from orchestrator.errors import DeadlineExceeded
+from orchestrator.errors import AllProvidersFailed, DeadlineExceeded, SearchFailed
 from orchestrator.events import FREE, FlightJoined, has_ended
 from orchestrator.model import Call, RequestT, Response
+from orchestrator.outcome import OUT_OF_TIME
 from orchestrator.service import Service
 
+PATIENCE_S_MIN = 1.0
+"""chosen: with less time than this beyond its leader's, a follower takes the failure of its leader for its
+own. Another call to a provider would hardly end otherwise, and somebody pays for it."""
 
-class _Flight(msgspec.Struct, frozen=True):
-    leader: str
+
+class _Flight(msgspec.Struct, Generic[RequestT]):
+    """A leader at work. `patient` is, of all calls that wait for it, the one with the latest deadline."""
+
+    leader: Call[RequestT]
     task: asyncio.Task[Response]
+    patient: Call[RequestT]
 
 
 class SingleFlightFilter(Generic[RequestT]):
     """One flight per cache key in this process. `aclose` waits for those still in the air."""
 
     def __init__(self) -> None:
-        self._flights: dict[str, _Flight] = {}
+        self._flights: dict[str, _Flight[RequestT]] = {}
         self._tasks: set[asyncio.Task[Response]] = set()
 
     async def __call__(self, call: Call[RequestT], service: Service[RequestT, Response]) -> Response:
@@ -39,20 +50,34 @@ class SingleFlightFilter(Generic[RequestT]):
         if call.caller.cache_control.no_store:
             return await service(call)
         flight = self._flights.get(call.cache_key)
-        if flight is not None:
-            call.trail.record(FlightJoined(key=call.cache_key, leader=flight.leader))
-            response = await asyncio.shield(flight.task)
-            return msgspec.structs.replace(response, cache="collapsed", cost=FREE)
-        if len(self._flights) >= limits.FLIGHTS_MAX:
-            return await service(call)
-        return await asyncio.shield(self._begin(call, service))
+        if flight is None:
+            if len(self._flights) >= limits.FLIGHTS_MAX:
+                return await service(call)
+            flight = self._begin(call, service)
+        try:
+            return await _ride(call, flight)
+        except SearchFailed as error:
+            if not (_is_late(error) and _has_more_time(call, flight.leader)):
+                raise
+        return await _ride(call, self._further(flight, service))
 
-    def _begin(self, call: Call[RequestT], service: Service[RequestT, Response]) -> asyncio.Task[Response]:
+    def _begin(self, call: Call[RequestT], service: Service[RequestT, Response]) -> _Flight[RequestT]:
         task = asyncio.create_task(_lead(call, service), name=f"flight {call.trail.execution_id}")
-        self._flights[call.cache_key] = _Flight(call.trail.execution_id, task)
+        flight = self._flights[call.cache_key] = _Flight(leader=call, task=task, patient=call)
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._land(call.cache_key, done))
-        return task
+        return flight
+
+    def _further(self, failed: _Flight[RequestT], service: Service[RequestT, Response]) -> _Flight[RequestT]:
+        """The flight after one that had too little time.
+
+        The first follower to come by begins it, and the others find it. One that a hasty newcomer has begun
+        in between would fail them again.
+        """
+        flight = self._flights.get(failed.leader.cache_key)
+        if flight is None or _has_more_time(failed.patient, flight.leader):
+            flight = self._begin(failed.patient, service)
+        return flight
 
     def _land(self, key: str, task: asyncio.Task[Response]) -> None:
         self._tasks.discard(task)
@@ -65,6 +90,28 @@ class SingleFlightFilter(Generic[RequestT]):
         """Wait until every flight has landed; their deadlines bound the wait."""
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+
+async def _ride(call: Call[RequestT], flight: _Flight[RequestT]) -> Response:
+    """The answer of the flight, as its leader or as a follower."""
+    if call is flight.leader:
+        return await asyncio.shield(flight.task)
+    if call.deadline > flight.patient.deadline:
+        flight.patient = call
+    call.trail.record(FlightJoined(key=call.cache_key, leader=flight.leader.trail.execution_id))
+    response = await asyncio.shield(flight.task)
+    return msgspec.structs.replace(response, cache="collapsed", cost=FREE)
+
+
+def _is_late(error: SearchFailed) -> bool:
+    """Whether more time might have helped."""
+    if isinstance(error, AllProvidersFailed):
+        return any(attempt.reason in OUT_OF_TIME for attempt in error.attempts)
+    return isinstance(error, DeadlineExceeded)
+
+
+def _has_more_time(call: Call[Any], leader: Call[Any]) -> bool:
+    return call.deadline > leader.deadline + PATIENCE_S_MIN
 
 
 async def _lead(call: Call[RequestT], service: Service[RequestT, Response]) -> Response:

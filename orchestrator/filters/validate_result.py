@@ -15,7 +15,7 @@ import msgspec
 
 from orchestrator import limits
 from orchestrator.errors import ResultInvalid
-from orchestrator.events import ResultRejected
+from orchestrator.events import FREE, Cost, ResultRejected
 from orchestrator.model import (
     AnswerT,
     Call,
@@ -36,7 +36,13 @@ _WISHES = ("boost", "prefer")
 
 
 class ValidateResultFilter(Generic[RequestT, AnswerT]):
-    """Drops unusable results; raises ResultInvalid when nothing is left of an answer that had some."""
+    """Drops unusable results; raises ResultInvalid when nothing is left of an answer that had some.
+
+    `schemes` are those the URLs of this provider's results may have.
+    """
+
+    def __init__(self, schemes: frozenset[str]) -> None:
+        self._schemes = schemes
 
     async def __call__(
         self, call: Call[RequestT], service: Service[RequestT, Found[AnswerT]]
@@ -45,16 +51,16 @@ class ValidateResultFilter(Generic[RequestT, AnswerT]):
         found = await service(call)
         request, answer = call.request, found.answer
         if isinstance(request, SearchRequest) and isinstance(answer, SearchAnswer):
-            judged = self._search(call, request, answer, found.provider)
+            judged = self._search(call, request, answer, found.provider, found.cost)
             return msgspec.structs.replace(found, answer=judged)
         assert isinstance(request, ExtractRequest)
         assert isinstance(answer, ExtractAnswer)
         return msgspec.structs.replace(found, answer=_covering(request, answer))
 
     def _search(
-        self, call: Call[RequestT], request: SearchRequest, answer: SearchAnswer, provider: str
+        self, call: Call[RequestT], request: SearchRequest, answer: SearchAnswer, provider: str, cost: Cost
     ) -> SearchAnswer:
-        usable = list(_usable(answer.results, provider))
+        usable = list(_usable(answer.results, self._schemes))
         allowed = [result for result in usable if is_allowed(host_and_path(result.url), request)]
         _note(call, provider, "unusable", len(answer.results) - len(usable))
         _note(call, provider, "domain", len(usable) - len(allowed))
@@ -63,6 +69,8 @@ class ValidateResultFilter(Generic[RequestT, AnswerT]):
                 f"{provider} answered with results that have no usable URL.",
                 provider=provider,
                 reason="unusable",
+                cost=cost,
+                assumed=FREE,
             )
         return msgspec.structs.replace(answer, results=tuple(allowed[: request.limit]))
 
@@ -72,9 +80,8 @@ def _note(call: Call[RequestT], provider: str, why: str, dropped: int) -> None:
         call.trail.record(ResultRejected(provider=provider, reason=why, dropped=dropped))
 
 
-def _usable(results: Sequence[SearchResult], provider: str) -> Iterable[SearchResult]:
+def _usable(results: Sequence[SearchResult], schemes: frozenset[str]) -> Iterable[SearchResult]:
     """Results with a URL people can follow, each URL once, with texts within bounds."""
-    schemes = ("http", "https", "file") if provider == "local" else ("http", "https")
     seen: set[str] = set()
     for result in results:
         try:

@@ -26,6 +26,9 @@ from orchestrator.events import (
     RequestCompleted,
     RequestFailed,
     RequestReceived,
+    assumed,
+    saved,
+    spent,
 )
 from orchestrator.model import Attempt
 from orchestrator.projections.fold import fold
@@ -40,8 +43,9 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
     `status` is `answered`, `failed` or `unsettled` (its last word is not recorded: it is under way, or its
     process died). `ended_at` and the durations are `None` until then. `gateway_s` is the stay minus the
-    wait for providers. `cost` is what providers billed, `assumed` the estimate of calls whose outcome is
-    missing, `saved` what cached answers had cost. `why` is the story in sentences, in order.
+    wait for providers. `cost` is what providers billed, `assumed` the estimate of calls that may have been
+    billed and whose bill or outcome is missing, `saved` what cached answers had cost. `why` is the story in
+    sentences, in order.
     """
 
     status: str = UNSETTLED
@@ -74,7 +78,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExecutionProjection:
-    """Folds what the events of one execution say about the whole; lists are added by `explain`."""
+    """Folds what the events of one execution say about the whole; `explain` adds lists and sums."""
 
     def initial(self) -> Explanation:
         """An execution of which nothing is known."""
@@ -92,7 +96,8 @@ def explain(envelopes: Iterable[Envelope]) -> Explanation:
     return msgspec.structs.replace(
         fold(ExecutionProjection(), history),
         attempts=attempts(history),
-        assumed=sum((start.estimate for start in _unsettled(history)), FREE),
+        cost=spent(history),
+        assumed=assumed(history),
         saved=saved(history),
         why=sentences(history),
     )
@@ -125,28 +130,8 @@ def attempts(envelopes: Iterable[Envelope]) -> tuple[Attempt, ...]:
     return tuple(lines.values())
 
 
-def spent(envelopes: Iterable[Envelope]) -> Cost:
-    """What providers billed for one execution."""
-    return sum((item.event.cost for item in envelopes if isinstance(item.event, AttemptSucceeded)), FREE)
-
-
-def saved(envelopes: Iterable[Envelope]) -> Cost:
-    """What the cached answers of one execution had cost when they were fetched."""
-    return sum((item.event.saved for item in envelopes if isinstance(item.event, CacheHit)), FREE)
-
-
 def _line(provider: str, outcome: str, reason: str, duration_s: float) -> Attempt:
     return Attempt(provider=provider, outcome=outcome, reason=reason, duration_s=duration_s)
-
-
-def _unsettled(history: tuple[Envelope, ...]) -> list[AttemptStarted]:
-    ended = {
-        (item.event.provider, item.event.number)
-        for item in history
-        if isinstance(item.event, AttemptSucceeded | AttemptFailed)
-    }
-    started = (item.event for item in history if isinstance(item.event, AttemptStarted))
-    return [start for start in started if (start.provider, start.number) not in ended]
 
 
 def _changes(state: Explanation, envelope: Envelope) -> dict[str, Any]:
@@ -160,8 +145,6 @@ def _changes(state: Explanation, envelope: Envelope) -> dict[str, Any]:
             changes = {"keys": (*state.keys, key)}
         case FlightJoined() as joined:
             changes = {"leader": joined.leader}
-        case AttemptSucceeded() as done:
-            changes = {"cost": state.cost + done.cost}
         case RequestCompleted() as completed:
             changes = {
                 "status": "answered",

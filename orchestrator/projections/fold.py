@@ -11,9 +11,10 @@ digit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from orchestrator import limits
 from orchestrator.events import Envelope
 
 StateT = TypeVar("StateT")
@@ -79,11 +80,22 @@ class Rollup:
         """The counts with those of one more event."""
         return add(state, self.total((envelope,)))
 
-    def total(self, envelopes: Iterable[Envelope]) -> dict[Key, Counts]:
-        """The same as `fold(self, envelopes)`, in time proportional to the events instead of their square."""
+    def total(
+        self, envelopes: Iterable[Envelope], pass_over: Callable[[Envelope], object] = lambda _: None
+    ) -> dict[Key, Counts]:
+        """The same as `fold(self, envelopes)`, in time proportional to the events instead of their square.
+
+        An event that cannot be counted is told to `pass_over` and adds nothing: the log holds what processes
+        of any version have written, and one absurd number must not end all counting.
+        """
         state: dict[Key, Counts] = {}
         for envelope in envelopes:
-            for key, counts in self.increments(envelope):
+            try:
+                increments = _countable(self.increments(envelope))
+            except Exception:  # noqa: BLE001 - whatever is wrong with this event, the next one may be sound
+                pass_over(envelope)
+                continue
+            for key, counts in increments:
                 known = state.get(key)
                 state[key] = counts if known is None else _sum(known, counts)
         return state
@@ -96,6 +108,16 @@ def add(left: Mapping[Key, Counts], right: Mapping[Key, Counts]) -> dict[Key, Co
         known = state.get(key)
         state[key] = counts if known is None else _sum(known, counts)
     return state
+
+
+def _countable(increments: Iterable[Increment]) -> tuple[Increment, ...]:
+    """The increments, all of them within what tables and sums can hold. Raises ValueError."""
+    found = tuple(increments)
+    for key, counts in found:
+        numbers = (*counts, *(part for part in key if isinstance(part, int)))
+        if not all(-limits.COUNT_MAX <= number <= limits.COUNT_MAX for number in numbers):
+            raise ValueError("an event adds more than any real one can")
+    return found
 
 
 def minute_of(at: float) -> int:

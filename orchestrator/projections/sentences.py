@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from orchestrator.events import (
+    FREE,
     AttemptFailed,
+    AttemptStarted,
     AttemptSucceeded,
     CacheHit,
     CacheMissed,
@@ -20,6 +22,7 @@ from orchestrator.events import (
     ResultCached,
     ResultRejected,
     RetryScheduled,
+    unsettled,
 )
 
 _MISSES = {
@@ -36,10 +39,13 @@ _OMISSIONS = {
 }
 
 
-def sentences(envelopes: Iterable[Envelope]) -> tuple[str, ...]:
-    """The story of one execution, in order; an event that explains nothing (an intent) adds no line."""
+def sentences(envelopes: Sequence[Envelope]) -> tuple[str, ...]:
+    """The story of one execution, in order, then the calls that never ended.
+
+    An event that explains nothing adds no line.
+    """
     lines = (_sentence(envelope.event) for envelope in envelopes)
-    return tuple(line for line in lines if line)
+    return (*(line for line in lines if line), *map(_open_end, unsettled(envelopes)))
 
 
 def _sentence(event: object) -> str:
@@ -115,6 +121,11 @@ def _of_provider(event: object) -> str:
             return f"{_results(rejected.dropped)} of {rejected.provider} {verb} dropped: {rejected.reason}."
         case _:
             return ""
+
+
+def _open_end(intent: AttemptStarted) -> str:
+    price = "; its price counts as spent, assumed" if intent.estimate != FREE else ""
+    return f"No end of call {intent.number} to {intent.provider} is recorded{price}."
 
 
 def _results(count: int) -> str:

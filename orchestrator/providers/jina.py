@@ -8,11 +8,10 @@ of the whole provider stops the calls not yet made.
 from __future__ import annotations
 
 import asyncio
-
-import msgspec
+import re
 
 from orchestrator.errors import ProviderError, ProviderRejected, ProviderThrottled, ProviderTimeout
-from orchestrator.events import Cost
+from orchestrator.events import FREE, Cost
 from orchestrator.model import (
     Call,
     ExtractAnswer,
@@ -23,18 +22,12 @@ from orchestrator.model import (
     SearchAnswer,
     SearchRequest,
 )
-from orchestrator.ports import Clock
+from orchestrator.ports import WEB_SCHEMES, Clock
 from orchestrator.providers import jina_reader as reader
 from orchestrator.providers import jina_search as search
 from orchestrator.providers.jina_faults import NAME, classify_read, classify_search
 from orchestrator.providers.upstream import Reply, Upstream, trace_headers
-from orchestrator.providers.upstream_faults import bad_json, bad_shape
-
-SEARCH_URL = "https://s.jina.ai/"
-READER_URL = "https://r.jina.ai/"
-
-USD_PER_MILLION_TOKENS = 0.05
-"""Reported in September 2026 for recent keys; older packages cost less, so this is a setting."""
+from orchestrator.providers.upstream_faults import reading_answer
 
 READS_AT_ONCE = 8
 """chosen: pages read at once for one extract; 20 pages take three rounds and no more than 8 connections."""
@@ -57,6 +50,8 @@ class Jina:
 
     name = NAME
     operations = frozenset({"search", "extract"})
+    schemes = WEB_SCHEMES
+    timing = None
 
     def __init__(
         self,
@@ -64,9 +59,9 @@ class Jina:
         clock: Clock,
         api_key: str,
         *,
-        search_url: str = SEARCH_URL,
-        reader_url: str = READER_URL,
-        usd_per_million_tokens: float = USD_PER_MILLION_TOKENS,
+        search_url: str = search.SEARCH_URL,
+        reader_url: str = reader.READER_URL,
+        usd_per_million_tokens: float = search.USD_PER_MILLION_TOKENS,
     ) -> None:
         self._upstream = upstream
         self._clock = clock
@@ -99,12 +94,8 @@ class Jina:
             if isinstance(verdict, ProviderError):
                 raise verdict
             return self._found(NO_RESULTS, 0, request)
-        try:
+        with reading_answer(self.name):
             answer, tokens = search.read_search(reply.body, request)
-        except msgspec.ValidationError as error:
-            raise bad_shape(self.name) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise bad_json(self.name) from error
         if tokens is None:
             tokens = _header_tokens(reply)
         return self._found(
@@ -119,8 +110,13 @@ class Jina:
         """
         reading = _Reading(self._upstream, self._reader_url, call, self._read_headers(call))
         await reading.run(self._remaining_s(call) - LAST_PAGE_S)
-        if reading.refusal is not None and not reading.pages:
-            raise reading.refusal
+        refusal = reading.refusal
+        if refusal is not None and not reading.pages:
+            # Pages that cannot be read are billed too, and those still on their way may be.
+            refusal.cost = self._cost(reading.tokens) if reading.tokens else FREE
+            under_way = reading.unsettled * reader.PAGE_TOKENS_MAX_TYPICAL
+            refusal.assumed = self._cost(under_way) if under_way else FREE
+            raise refusal
         return Found(
             answer=ExtractAnswer(pages=reading.pages, failures=reading.failures),
             provider=self.name,
@@ -169,6 +165,8 @@ class _Reading:
             target: PageFailure(url=target, error=reader.UNREADABLE) for target in self._targets
         }
         self.tokens = 0
+        self.unsettled = 0
+        """Pages that may have been billed and whose bill did not come."""
         self.refusal: ProviderError | None = None
 
     @property
@@ -199,10 +197,14 @@ class _Reading:
             if isinstance(self.refusal, ProviderRejected | ProviderThrottled):
                 # It would refuse this page too; a fault of its own (5xx) may be the other page's alone.
                 return
+            self.unsettled += 1
             try:
                 self._outcomes[target] = await self._page(target)
             except ProviderError as error:
                 self.refusal = self.refusal or error
+                self.unsettled -= error.assumed == FREE
+            else:
+                self.unsettled -= 1
 
     async def _page(self, target: str) -> Page | PageFailure:
         reply = await self._upstream.post_json(self._url, headers=self._headers, body={"url": target})
@@ -211,12 +213,8 @@ class _Reading:
             if isinstance(verdict, ProviderError):
                 raise verdict
             return PageFailure(url=target, error=reader.UNREADABLE)
-        try:
+        with reading_answer(NAME):
             page, tokens = reader.read_page(reply.body, target)
-        except msgspec.ValidationError as error:
-            raise bad_shape(NAME) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise bad_json(NAME) from error
         self.tokens += tokens
         return page
 
@@ -224,4 +222,4 @@ class _Reading:
 def _header_tokens(reply: Reply) -> int | None:
     """The charge named in the header, `None` if there is none or it is not a count."""
     value = reply.headers.get(USAGE_HEADER, "")
-    return int(value) if value.isascii() and value.isdecimal() and len(value) < 12 else None
+    return search.token_count(int(value)) if re.fullmatch(r"[0-9]{1,18}", value) else None

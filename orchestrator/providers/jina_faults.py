@@ -11,6 +11,7 @@ from enum import Enum
 import msgspec
 
 from orchestrator.errors import ProviderError, ProviderRejected, ProviderUnavailable
+from orchestrator.events import FREE
 from orchestrator.providers.upstream import Reply
 from orchestrator.providers.upstream_faults import status_fault
 
@@ -62,10 +63,15 @@ def _provider_fault(reply: Reply) -> ProviderError:
     key = (reply.status, five_digits(reply.body))
     if key == DOWNSTREAM_FAILED:
         return ProviderUnavailable(
-            f"{NAME} could not reach its own search engine.", provider=NAME, reason="downstream"
+            f"{NAME} could not reach its own search engine.",
+            provider=NAME,
+            reason="downstream",
+            assumed=FREE,
         )
     if key == SUSPENDED:
-        return ProviderRejected(f"{NAME} has suspended our account.", provider=NAME, reason="key_refused")
+        return ProviderRejected(
+            f"{NAME} has suspended our account.", provider=NAME, reason="key_refused", assumed=FREE
+        )
     return status_fault(reply, NAME)
 
 

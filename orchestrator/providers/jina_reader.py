@@ -15,6 +15,9 @@ import msgspec
 from orchestrator.model import ExtractRequest, Page, PageFailure
 from orchestrator.providers.jina_search import billed_tokens
 
+READER_URL = "https://r.jina.ai"
+"""Jina's API description: a host of its own, called at its root."""
+
 PAGE_TOKENS_MAX_TYPICAL = 20_000
 """chosen: tokens of a long article, the most a read can be expected to cost; the limit is 2,000,000."""
 

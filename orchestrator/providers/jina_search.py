@@ -14,8 +14,16 @@ from typing import Any
 
 import msgspec
 
+from orchestrator import limits
 from orchestrator.countries import COUNTRIES, country_name
 from orchestrator.model import SearchAnswer, SearchRequest, SearchResult
+from orchestrator.providers.billing import billed_amount
+
+SEARCH_URL = "https://s.jina.ai"
+"""Jina's API description: a host of its own, called at its root."""
+
+USD_PER_MILLION_TOKENS = 0.05
+"""Reported in September 2026 for recent keys; older packages cost less, so this is a setting."""
 
 TOKENS_PER_TEN = 10_000
 """Jina's source: the fixed price of each started ten results."""
@@ -262,7 +270,13 @@ def billed_tokens(meta: Any) -> int | None:
     """`meta.usage.tokens`, if it is there and a count."""
     usage = meta.get("usage") if isinstance(meta, dict) else None
     tokens = usage.get("tokens") if isinstance(usage, dict) else None
-    return tokens if isinstance(tokens, int) and not isinstance(tokens, bool) and tokens >= 0 else None
+    return token_count(tokens) if isinstance(tokens, int) else None
+
+
+def token_count(value: int) -> int | None:
+    """The number of tokens somebody names, `None` if it cannot be one."""
+    billed = billed_amount(value, limits.BILLED_TOKENS_MAX)
+    return None if billed is None else int(billed)
 
 
 def formula_tokens(result_count: int) -> int:

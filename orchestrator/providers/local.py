@@ -32,7 +32,7 @@ from orchestrator.model import (
     SearchRequest,
     SearchResult,
 )
-from orchestrator.ports import Clock
+from orchestrator.ports import Clock, ProviderTiming
 from orchestrator.providers.local_database import refuse_foreign
 from orchestrator.providers.local_files import is_within, resolve
 from orchestrator.providers.local_index import Hit, LocalIndex
@@ -42,6 +42,9 @@ from orchestrator.providers.local_thread import IndexThread
 
 NAME = "local"
 """The registered name."""
+
+TIMING = ProviderTiming(search_s=2.0, search_advanced_s=2.0, search_reserve_s=0.3)
+"""The first search may have to index; every later one takes milliseconds."""
 
 REFRESH_S = 30.0
 """chosen: a page just saved is found within half a minute; to look at 1,000 unchanged files takes 10 ms."""
@@ -82,6 +85,8 @@ class Local:
 
     name = NAME
     operations = frozenset({"search"})
+    schemes = frozenset({"file"})
+    timing = TIMING
 
     def __init__(
         self, paths: Sequence[Path | str], index_path: Path | str, clock: Clock, refresh_s: float = REFRESH_S

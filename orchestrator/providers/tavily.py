@@ -7,21 +7,23 @@ empty). The key is ours and travels as a bearer token; whatever the caller showe
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
-
-import msgspec
+from typing import Any
 
 from orchestrator.events import Cost
-from orchestrator.model import Call, ExtractAnswer, ExtractRequest, Found, SearchAnswer, SearchRequest
+from orchestrator.model import (
+    AnswerT,
+    Call,
+    ExtractAnswer,
+    ExtractRequest,
+    Found,
+    RequestT,
+    SearchAnswer,
+    SearchRequest,
+)
+from orchestrator.ports import WEB_SCHEMES
 from orchestrator.providers import tavily_wire as wire
 from orchestrator.providers.upstream import Upstream, trace_headers
-from orchestrator.providers.upstream_faults import bad_json, bad_shape, status_fault
-
-BASE_URL = "https://api.tavily.com"
-"""Tavily's API description: one host, no version prefix."""
-
-AnswerT = TypeVar("AnswerT")
-RequestT = TypeVar("RequestT")
+from orchestrator.providers.upstream_faults import reading_answer, status_fault
 
 
 class Tavily:
@@ -29,6 +31,8 @@ class Tavily:
 
     name = "tavily"
     operations = frozenset({"search", "extract"})
+    schemes = WEB_SCHEMES
+    timing = None
 
     def __init__(self, upstream: Upstream, base_url: str, api_key: str) -> None:
         self._upstream = upstream
@@ -66,10 +70,6 @@ class Tavily:
         reply = await self._upstream.post_json(self._base_url + path, headers=headers, body=body)
         if reply.status != 200:
             raise status_fault(reply, self.name)
-        try:
+        with reading_answer(self.name):
             answer, cost = read(reply.body, call.request)
-        except msgspec.ValidationError as error:
-            raise bad_shape(self.name) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise bad_json(self.name) from error
         return Found(answer=answer, provider=self.name, cost=cost)

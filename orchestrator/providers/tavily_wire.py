@@ -7,12 +7,14 @@ declared, so it cannot break an answer; what may have several shapes is `Any` an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
+from orchestrator import limits
 from orchestrator.events import Cost
 from orchestrator.model import (
     ExtractAnswer,
@@ -23,6 +25,10 @@ from orchestrator.model import (
     SearchRequest,
     SearchResult,
 )
+from orchestrator.providers.billing import billed_amount
+
+BASE_URL = "https://api.tavily.com"
+"""Tavily's API description: one host, no version prefix."""
 
 USD_MICROS_PER_CREDIT = 8_000
 """Tavily's price list: pay-as-you-go costs USD 0.008 a credit (docs.tavily.com, api-credits, read in
@@ -115,13 +121,14 @@ def read_search(body: bytes, request: SearchRequest) -> tuple[SearchAnswer, Cost
     """The answer and its price. Raises msgspec.DecodeError (ValidationError for the wrong shape).
 
     A result without a URL is nothing a caller can use and is left out; other missing strings become `""`. A
-    missing score is the one before it, so that scores never rise.
+    missing score, or one that is no number, is the one before it, so that the order stays.
     """
     found = _SEARCH.decode(body)
     results: list[SearchResult] = []
     score = 1.0
     for result in found.results:
-        score = score if result.score is None else min(max(result.score, 0.0), 1.0)
+        if result.score is not None and math.isfinite(result.score):
+            score = min(max(result.score, 0.0), 1.0)
         if result.url:
             results.append(_result(result, result.url, score))
     auto_parameters = found.auto_parameters if isinstance(found.auto_parameters, dict) else None
@@ -223,8 +230,9 @@ def extract_cost(request: ExtractRequest, page_count: int) -> Cost:
 
 def _credits(usage: Any, request: SearchRequest, auto_parameters: Mapping[str, Any] | None) -> float:
     """What was billed, else what the price list says of the depth that was used."""
-    billed = usage.get("credits") if isinstance(usage, dict) else None
-    if isinstance(billed, int | float) and not isinstance(billed, bool) and billed >= 0:
+    told = usage.get("credits") if isinstance(usage, dict) else None
+    billed = billed_amount(told, limits.BILLED_CREDITS_MAX)
+    if billed is not None:
         return billed
     if request.search_depth is None and auto_parameters and "search_depth" in auto_parameters:
         return 2 if auto_parameters["search_depth"] == "advanced" else 1

@@ -11,11 +11,14 @@ body, its headers and the URL are never part of it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import aiohttp
 import httpx
+import msgspec
 
 from orchestrator import limits
 from orchestrator.errors import (
@@ -27,6 +30,7 @@ from orchestrator.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
+from orchestrator.events import FREE
 
 if TYPE_CHECKING:
     from orchestrator.providers.upstream import Reply
@@ -54,6 +58,10 @@ _REDIRECT = (ProviderProtocolError, "redirect", "redirected us, which its contra
 _URL = (ProviderUnavailable, "bad_url", "is configured with a URL that cannot be called")
 _QUOTA = (ProviderQuotaExceeded, "quota", "has no quota left for us")
 _CLIENT = (ProviderUnavailable, "client_state", "was called through a client in the wrong state")
+
+_NEVER_SENT = frozenset({_CONNECT, _DNS, _TLS, _PROXY, _URL, _CLIENT})
+"""Failures that come before the request has left us. After any other one the provider may have done the work,
+and billed it."""
 
 FAULTS: dict[type[BaseException], tuple[type[ProviderError], str, str]] = {
     # aiohttp: the most specific class of an exception decides.
@@ -112,8 +120,10 @@ def transport_fault(error: BaseException, provider: str) -> ProviderError:
     for candidate in (error.__cause__, error):
         for cls in type(candidate).__mro__:
             if cls in FAULTS:
-                kind, reason, words = FAULTS[cls]
-                return kind(f"{provider} {words}.", provider=provider, reason=reason)
+                row = FAULTS[cls]
+                kind, reason, words = row
+                assumed = FREE if row in _NEVER_SENT else None
+                return kind(f"{provider} {words}.", provider=provider, reason=reason, assumed=assumed)
     return ProviderUnavailable(f"{provider} could not be called.", provider=provider, reason="transport")
 
 
@@ -135,7 +145,10 @@ _STATUSES: dict[int, tuple[type[ProviderError], str, str]] = {
 
 
 def status_fault(reply: Reply, provider: str) -> ProviderError:
-    """Our error for a status other than 200, by the status alone; the body is not looked at."""
+    """Our error for a status other than 200, by the status alone; the body is not looked at.
+
+    Neither upstream bills a call that it answers with another status.
+    """
     status = reply.status
     if status in _STATUSES:
         kind, reason, words = _STATUSES[status]
@@ -148,21 +161,26 @@ def status_fault(reply: Reply, provider: str) -> ProviderError:
         provider=provider,
         reason=reason,
         retry_after_s=reply.retry_after_s,
+        assumed=FREE,
     )
 
 
-def bad_json(provider: str) -> ProviderProtocolError:
-    """The body of a 200 is not JSON."""
-    return ProviderProtocolError(
-        f"{provider} sent an answer that is not JSON.", provider=provider, reason="bad_json"
-    )
+@contextmanager
+def reading_answer(provider: str) -> Iterator[None]:
+    """While the body of a 200 is read: what is not JSON, or not what the contract promises, is our error.
 
-
-def bad_shape(provider: str) -> ProviderProtocolError:
-    """The body of a 200 is JSON and not what the contract promises."""
-    return ProviderProtocolError(
-        f"{provider} sent an answer of an unknown shape.", provider=provider, reason="bad_shape"
-    )
+    Raises ProviderProtocolError with the reason `bad_json` or `bad_shape`.
+    """
+    try:
+        yield
+    except msgspec.ValidationError as error:
+        raise ProviderProtocolError(
+            f"{provider} sent an answer of an unknown shape.", provider=provider, reason="bad_shape"
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProviderProtocolError(
+            f"{provider} sent an answer that is not JSON.", provider=provider, reason="bad_json"
+        ) from error
 
 
 def retry_after_s(value: str | None, now: float) -> float | None:

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from orchestrator.errors import ProviderTimeout
-from orchestrator.events import AttemptStarted, Cost
+from orchestrator.events import FREE, AttemptStarted, Cost
 from orchestrator.model import ExtractRequest
 from orchestrator.providers.jina import READS_AT_ONCE
 from tests.support.calls import make_call
@@ -167,6 +167,25 @@ async def test_only_slow_pages_are_a_timeout(jina, simulator):
     error = await failure_of(jina.extract(make_call(ExtractRequest(urls=(GOOD,)), patience_s=0.3)))
 
     assert (type(error), error.reason) == (ProviderTimeout, "timeout")
+
+
+async def test_tokens_of_unreadable_pages_are_in_the_bill_of_a_refusal(jina, simulator):
+    """A page that was billed and could not be read is paid for, also if the rest is refused."""
+    simulator.when("why", Fault.status(503))
+
+    error = await failure_of(jina.extract(reading("https://almanac.example/gone", BETTER)))
+
+    assert error.cost.amount > 0
+    assert error.assumed == FREE
+
+
+async def test_pages_under_way_at_the_end_may_be_billed(jina, simulator):
+    """Of pages that were asked for and did not come in time the price is assumed."""
+    simulator.always(Fault.hang())
+
+    error = await failure_of(jina.extract(make_call(ExtractRequest(urls=(GOOD, BETTER)), patience_s=0.4)))
+
+    assert (error.cost, error.assumed.amount) == (FREE, 40_000)
 
 
 async def test_cancelling_ends_every_read(jina, simulator):

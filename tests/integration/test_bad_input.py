@@ -85,7 +85,7 @@ BAD_BODIES: dict[str, tuple[bytes, str]] = {
     "null": (b"null", "must be a JSON object"),
     "invalid UTF-8": (b'{"query": "caf\xe9 \xff\xfe"}', "UTF-8"),
     "UTF-16": ('{"query": "tide"}'.encode("utf-16"), ""),
-    "a lone surrogate": (b'{"query": "tide \\ud800"}', "not valid JSON"),
+    "a lone surrogate": (b'{"query": "tide \\ud800"}', "not valid Unicode"),
     "a raw NUL": (b'{"query": "ti\x00de"}', "not valid JSON"),
     "deep lists": (b"[" * 200_000, "nested too deeply"),
     "deep objects": (b'{"a":' * 100_000, "nested too deeply"),

@@ -176,3 +176,19 @@ async def test_callers_mistakes_open_no_circuit(tmp_path: Path, tavily: TavilySi
         assert await circuit_events(amos, "tavily") == []
     assert statuses == [400] * 20
     assert tavily.count == 20
+
+
+async def test_a_caller_in_a_hurry_closes_no_provider_to_others(
+    tmp_path: Path, tavily: TavilySimulator, jina: JinaSimulator
+):
+    """Extracts whose own short timeout cuts healthy providers off open no circuit for everybody else."""
+    tavily.delay_s = jina.delay_s = 0.6
+    async with serving(tmp_path, tavily=tavily, jina=jina) as amos:
+        for number in range(6):
+            page = {"urls": [f"https://almanac.example/{number}"], "timeout": 0.5}
+            assert (await amos.client.post("/extract", json=page)).status_code in (503, 504)
+        patient = await amos.search("tide tables")
+
+        assert await circuit_events(amos, "tavily") == await circuit_events(amos, "jina") == []
+    assert patient.status_code == 200
+    assert patient.json()["amos"]["provider"] == "tavily"

@@ -230,8 +230,9 @@ async def test_health_equals_the_fold_by_hand(amos: GatewayServer):
 # --- hit rate -----------------------------------------------------------------------------------------------
 
 
-def hit_rate_by_hand(events: Sequence[Event]) -> dict[str, Any]:
-    """The figures of the hit rate report for these events, counted."""
+def hit_rate_by_hand(calls: Sequence[Sequence[Event]], attempts: Sequence[Event]) -> dict[str, Any]:
+    """The figures of the hit rate report for these answered calls and these attempts, counted."""
+    events = [event for call in calls for event in call]
     answered = of(events, "request.completed")
     ways = Counter(event["cache"] for event in answered)
     hits = ways["l1"] + ways["l2"]
@@ -244,8 +245,28 @@ def hit_rate_by_hand(events: Sequence[Event]) -> dict[str, Any]:
         "stale": sum(event.get("stale", False) for event in answered),
         "results": sum(event["results"] for event in answered),
         "saved_usd_micros": sum(micros(event, "saved") for event in of(events, "cache.hit")),
-        "cost_usd_micros": sum(micros(event, "cost") for event in of(events, "attempt.succeeded")),
+        "cost_usd_micros": sum(micros(event, "cost") for event in attempts),
+        "assumed_usd_micros": sum(micros(event, "assumed") for event in attempts),
     }
+
+
+BILLED = ("attempt.succeeded", "attempt.failed")
+"""The events that cost."""
+
+
+def bills(amos: GatewayServer, by: str) -> list[tuple[str, Event]]:
+    """Every attempt that cost or may have cost something, with what it is grouped under.
+
+    That is its own provider, `miss` (no cache has ever spent anything), or what its execution's last word says.
+    """
+    found = []
+    for events in executions(amos):
+        (end,) = of(events, "request.completed", "request.failed")
+        for attempt in of(events, *BILLED):
+            own = {"provider": attempt["provider"], "cache": "miss"}
+            if "cost" in attempt or "assumed" in attempt:
+                found.append((own.get(by, end.get(by, "")), attempt))
+    return found
 
 
 def answered_only(amos: GatewayServer) -> list[list[Event]]:
@@ -255,7 +276,7 @@ def answered_only(amos: GatewayServer) -> list[list[Event]]:
 
 async def test_hit_rate_equals_the_fold_by_hand(amos: GatewayServer):
     """Hits, joins, results, and the money saved and spent are exactly what the frames say."""
-    by_hand = hit_rate_by_hand([event for events in answered_only(amos) for event in events])
+    by_hand = hit_rate_by_hand(answered_only(amos), of(raw_events(amos), *BILLED))
     whole = await report(amos, "hit-rate")
 
     assert whole == {"by": "", **by_hand, "rows": []}
@@ -263,18 +284,22 @@ async def test_hit_rate_equals_the_fold_by_hand(amos: GatewayServer):
     assert by_hand["collapsed"] == 6
     assert by_hand["mixed"] == 1
     assert by_hand["saved_usd_micros"] > 0
+    assert by_hand["cost_usd_micros"] > 0
+    assert by_hand["assumed_usd_micros"] > 0
 
 
 @pytest.mark.parametrize("by", ["operation", "client", "topic", "provider", "cache"])
 async def test_hit_rate_by_any_dimension_equals_the_fold_by_hand(amos: GatewayServer, by: str):
     """Grouped, the report has one row for each value found in the frames, and each row is right."""
-    groups: dict[str, list[Event]] = {}
+    groups: dict[str, tuple[list[Sequence[Event]], list[Event]]] = {}
     for events in answered_only(amos):
-        groups.setdefault(of(events, "request.completed")[0].get(by, ""), []).extend(events)
+        groups.setdefault(of(events, "request.completed")[0].get(by, ""), ([], []))[0].append(events)
+    for value, attempt in bills(amos, by):
+        groups.setdefault(value, ([], []))[1].append(attempt)
 
     rows = (await report(amos, "hit-rate", by=by))["rows"]
 
-    assert rows == [{by: value, **hit_rate_by_hand(groups[value])} for value in sorted(groups)]
+    assert rows == [{by: value, **hit_rate_by_hand(*groups[value])} for value in sorted(groups)]
 
 
 # --- latency ------------------------------------------------------------------------------------------------

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import resource
 import signal
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.support.processes import ROOT, AmosProcesses, until
+from tests.support.processes import ROOT, AmosProcesses, environment, until
 from tests.support.tavily_simulator import TavilySimulator
 
 if TYPE_CHECKING:
@@ -176,6 +178,51 @@ async def test_a_taken_port_is_a_sentence(fresh: AmosProcesses, tmp_path: Path):
     assert "Traceback" not in output
     assert not second.alive()
     assert (await get(fresh, "/livez")).status_code == 200
+
+
+@pytest.mark.parametrize("place", ["var", "var/journal"])
+async def test_a_data_folder_that_is_a_file_is_a_sentence(tmp_path: Path, place: str):
+    """Where a file is in the place of a folder the start ends with status 1, and says which."""
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).touch()
+    status, output = await AmosProcesses(tmp_path / "var", {}).command("serve")
+
+    assert status == 1
+    assert len(output.splitlines()) == 1
+    assert f"the data folder cannot be used: {tmp_path / place}" in output
+
+
+@pytest.mark.parametrize("module", ["api.server", "api.recorder"])
+async def test_a_child_that_cannot_work_says_why_in_a_line(tmp_path: Path, module: str):
+    """A data folder that turns bad under a running server is one line a try in its log, no traceback."""
+    (tmp_path / "var").touch()
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", module, "0"),
+        env=environment({"AMOS_DATA_DIR": str(tmp_path / "var")}),
+        cwd=tmp_path,
+        stdin=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, output = await child.communicate()
+
+    assert child.returncode == 1
+    assert len(output.decode().splitlines()) == 1
+    assert str(tmp_path / "var") in output.decode()
+
+
+async def test_a_worker_has_all_the_open_files_it_may(amos: AmosProcesses):
+    """Each connection is an open file, so the usual soft limit is not what bounds them."""
+    soft, hard = resource.prlimit(amos.pid("worker"), resource.RLIMIT_NOFILE)
+
+    assert soft == hard
+
+
+async def test_more_connections_than_files(tmp_path: Path):
+    """Clients that come, ask and leave do not use up a small limit of open files."""
+    async with AmosProcesses(tmp_path / "var", {}) as amos:
+        resource.prlimit(amos.pid("worker"), resource.RLIMIT_NOFILE, (100, 100))
+        for _ in range(200):
+            assert (await get(amos, "/livez")).status_code == 200
 
 
 # --- dying --------------------------------------------------------------------------------------------------

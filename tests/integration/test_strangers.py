@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -161,6 +162,22 @@ async def test_the_local_operator_may_show_any_key(amos: GatewayServer, tavily: 
         assert call.headers["authorization"] == f"Bearer {tavily.api_key}"
         assert "api_key" not in call.json
     assert "tvly-mine" not in str(amos.frames())
+
+
+async def test_who_is_turned_away_at_the_door_is_counted_too(amos: GatewayServer):
+    """Attempts at DNS rebinding and foreign pages are in the health report, by what gave them away."""
+
+    async def refused() -> Counter[str]:
+        await asyncio.sleep(1.1)
+        await amos.drain()
+        return Counter((await amos.client.get("/reports/health")).json()["refused"])
+
+    before = await refused()
+    for _ in range(20):
+        assert (await amos.search("tide tables", {"Host": "evil.example"})).status_code == 421
+    await amos.search("tide tables", {"Origin": "https://evil.example"})
+
+    assert await refused() - before == {"foreign_host": 20, "foreign_origin": 1}
 
 
 async def test_refusals_are_counted_not_recorded_one_by_one(amos: GatewayServer):

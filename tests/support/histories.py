@@ -89,7 +89,17 @@ def miss(client: str = "local-operator") -> tuple[Event, ...]:
         known(client),
         CacheMissed(key="k1", reason="absent"),
         AttemptStarted(provider="tavily", number=1, span_id="a" * 16, estimate=CREDIT),
-        AttemptSucceeded(provider="tavily", number=1, duration_s=0.498, results=5, cost=CREDIT),
+        AttemptSucceeded(
+            provider="tavily",
+            number=1,
+            duration_s=0.498,
+            results=5,
+            cost=CREDIT,
+            operation="search",
+            door="http",
+            client=client,
+            topic="general",
+        ),
         ResultCached(key="k1", tiers=("l1",), ttl_s=3600.0, size_bytes=4096),
         answered(client=client),
     )

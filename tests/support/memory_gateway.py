@@ -27,6 +27,7 @@ from orchestrator.model import (
     SearchResult,
 )
 from orchestrator.pipeline import Parts, Pipeline, Policies
+from orchestrator.ports import WEB_SCHEMES
 from orchestrator.recorder import Recorder
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
@@ -101,6 +102,8 @@ class ScriptedProvider:
 
     name = "scripted"
     operations = frozenset({"search", "extract"})
+    schemes = WEB_SCHEMES
+    timing = None
 
     def __init__(self) -> None:
         self.calls: list[SearchRequest | ExtractRequest] = []

@@ -20,6 +20,7 @@ from orchestrator.model import (
     SearchRequest,
     SearchResult,
 )
+from orchestrator.ports import WEB_SCHEMES, ProviderTiming
 
 CREDIT = Cost(amount=1.0, unit="credits", usd_micros=8_000)
 """What one search costs at a scripted provider, unless it is told otherwise."""
@@ -42,9 +43,13 @@ class ScriptedProvider:
         operations: Iterable[str] = ("search", "extract"),
         cost: Cost = CREDIT,
         delay_s: float = 0.0,
+        schemes: frozenset[str] = WEB_SCHEMES,
+        timing: ProviderTiming | None = None,
     ) -> None:
         self.name = name
         self.operations = frozenset(operations)
+        self.schemes = schemes
+        self.timing = timing
         self.calls = 0
         self.queries: list[str] = []
         self.urls: list[tuple[str, ...]] = []

@@ -5,6 +5,7 @@ Every dialect that reads JSON uses this. Whatever the bytes, the outcome is a va
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, TypeVar
 
@@ -45,6 +46,8 @@ def decode_object(body: bytes) -> dict[str, Any]:
     except msgspec.ValidationError as error:
         raise InvalidRequest("The body holds a number that is out of range.") from error
     except msgspec.DecodeError as error:
+        if _is_json_but_for_surrogates(body):
+            raise InvalidRequest("The body holds text that is not valid Unicode.") from error
         raise InvalidRequest(
             f"The body is not valid JSON: {str(error).removeprefix('JSON is malformed: ')}."
         ) from error
@@ -52,6 +55,19 @@ def decode_object(body: bytes) -> dict[str, Any]:
         name = _NAMES_OF_PYTHON.get(type(value), type(value).__name__)
         raise InvalidRequest(f"The body must be a JSON object, not {_GOT[name]}.")
     return value
+
+
+def _is_json_but_for_surrogates(body: bytes) -> bool:
+    """Whether only half of a surrogate pair keeps the body from being JSON: Python's parser lets it pass."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    try:
+        json.loads(body.decode(), parse_constant=refuse)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def build(kind: type[ValueT], fields: dict[str, Any], renamed: dict[str, str] | None = None) -> ValueT:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -139,6 +141,37 @@ def test_settings_in_force_are_shown_masked(amos: CommandLine):
     assert "AMOS_PORT=9999\n" in done.stdout
     assert "jina_secret" not in done.stdout
     assert not (amos.folder / "var").exists()
+
+
+@pytest.mark.parametrize(
+    ("stdout", "sentence"), [(">&-", "is closed"), (">/dev/full", "cannot be written: No space left")]
+)
+@pytest.mark.parametrize("arguments", ["doctor", "doctor --json"])
+def test_an_output_that_takes_nothing_is_one_sentence(
+    amos: CommandLine, arguments: str, stdout: str, sentence: str
+):
+    """Without a standard output, or with a full disk behind it, the command fails and says so once."""
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m api.cli {arguments} {stdout}', sys.executable],
+        cwd=amos.folder,
+        env=amos.whole_environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: Standard output " + sentence)
+    assert "Exception ignored" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_bytes_that_are_no_text_are_refused(amos: CommandLine):
+    """An argument that is not UTF-8 is a wrong command line, and the sentence says why."""
+    done = amos.run("search", os.fsdecode(b"bad\xffbyte"))
+
+    assert done.exit_code == 2
+    assert "not valid UTF-8 text" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",), ("--version",), ("search", "-h")])

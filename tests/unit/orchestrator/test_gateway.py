@@ -67,6 +67,17 @@ async def test_strangers_at_other_surfaces_are_counted_too(refusal, reason):
     assert core.journal.events(CALLERS_STREAM) == [CallersRefused(reason=reason, count=1)]
 
 
+async def test_what_a_surface_turns_away_is_counted():
+    """A call that never became one is counted like a stranger's."""
+    core = Core()
+
+    core.gateway.refused("foreign_host")
+    core.gateway.refused("foreign_host")
+
+    await core.settle()
+    assert core.journal.events(CALLERS_STREAM) == [CallersRefused(reason="foreign_host", count=2)]
+
+
 async def test_health_lists_every_component():
     """Stores come first, then the providers in the order of the chain, then those without credentials."""
     core = Core(

@@ -11,6 +11,7 @@ import pytest
 from orchestrator import errors
 from orchestrator.outcome import (
     BAD_REQUEST,
+    CUT_SHORT,
     QUOTA_COOLDOWN_S,
     THROTTLE_COOLDOWN_S,
     Outcome,
@@ -31,6 +32,7 @@ TABLE = [
     (provider_error(errors.ProviderUnavailable), Outcome.RETRYABLE, True),
     (provider_error(errors.ProviderThrottled), Outcome.RETRYABLE, False),
     (provider_error(errors.ProviderTimeout), Outcome.FINAL, True),
+    (provider_error(errors.ProviderTimeout, CUT_SHORT), Outcome.IGNORABLE, False),
     (provider_error(errors.ProviderProtocolError), Outcome.FINAL, True),
     (provider_error(errors.ResultInvalid), Outcome.FINAL, True),
     (provider_error(errors.ProviderRejected, "http_401"), Outcome.FINAL, True),
@@ -39,7 +41,7 @@ TABLE = [
     (provider_error(errors.CircuitOpen), Outcome.FINAL, False),
     (provider_error(errors.ProviderError), Outcome.FINAL, True),
     (errors.InvalidRequest("No."), Outcome.INVALID, False),
-    (errors.EventLogUnavailable("Full."), Outcome.FINAL, False),
+    (errors.EventLogUnavailable("Full."), Outcome.IGNORABLE, False),
     (ZeroDivisionError(), Outcome.FINAL, True),
     (asyncio.CancelledError(), Outcome.IGNORABLE, False),
 ]

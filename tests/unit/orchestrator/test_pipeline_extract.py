@@ -33,7 +33,9 @@ from orchestrator.model import (
     PageFailure,
     SearchRequest,
 )
-from orchestrator.pipeline import Policies, ProviderTiming
+from orchestrator.pipeline import Policies
+from orchestrator.ports import ProviderTiming
+from orchestrator.providers.local import TIMING
 from tests.support.core import POLICIES, Core, both, down, tried
 from tests.support.scripted_provider import CREDIT, ScriptedProvider, found, results_of
 
@@ -231,7 +233,7 @@ async def test_depth_decides_how_long_a_provider_may_take():
 
 async def test_the_reserve_of_a_local_provider_is_small():
     """A local index behind the web takes hardly any time from it."""
-    local = ScriptedProvider("local", [1], operations=["search"], cost=FREE)
+    local = ScriptedProvider("local", [1], operations=["search"], cost=FREE, timing=TIMING)
     core = Core(ScriptedProvider("tavily", [3], delay_s=6.9), local, floor="local")
 
     assert (await core.search(search_depth="advanced")).provider == "tavily"

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from orchestrator.errors import (
+    AllProvidersFailed,
     NotInCache,
 )
 from orchestrator.events import (
@@ -67,6 +68,21 @@ async def test_the_first_of_fifty_may_hang_up():
     left = core.events(calls[0])[4]
     assert left.error == "cancelled"
     assert (left.duration_s, left.upstream_s) == (pytest.approx(0.4), pytest.approx(0.4))
+
+
+async def test_a_hasty_extract_does_not_fail_a_patient_one():
+    """Who joined the flight of a caller with less time gets the page when that time was too short for it."""
+    core = Core(ScriptedProvider("tavily", [1], delay_s=3.0))
+
+    hasty, patient = await asyncio.gather(
+        core.extract(timeout_s=1.5), core.extract(timeout_s=30.0), return_exceptions=True
+    )
+    await core.settle()
+
+    assert isinstance(hasty, AllProvidersFailed)
+    assert [attempt.reason for attempt in hasty.attempts] == ["cut_short"]
+    assert (patient.result_count, patient.cache) == (1, "miss")
+    assert core.pipeline.circuits["tavily"].state == "closed"
 
 
 async def test_when_all_fifty_hang_up_the_cache_is_filled():

@@ -246,6 +246,19 @@ async def test_facts_of_their_own_are_numbered_by_stream(recorder, journal):
     ]
 
 
+async def test_a_fact_that_was_not_written_leaves_no_hole(recorder, journal):
+    """The number of a fact that could not be written is that of the next one."""
+    journal.is_full = True
+    recorder.record_fact("circuit:tavily", CircuitClosed(provider="tavily"))
+    await recorder.aclose()
+    journal.is_full = False
+
+    recorder.record_fact("circuit:tavily", CircuitClosed(provider="tavily"))
+    await recorder.aclose()
+
+    assert [frame.events[0].seq for frame in journal.of("circuit:tavily")] == [1]
+
+
 async def test_refusals_of_a_second_are_one_count_each(journal):
     """However many strangers knock within a second, the log gets one fact per reason."""
     recorder = Recorder(journal, LoopClock())

@@ -5,65 +5,20 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import resource
-import signal
-from contextlib import contextmanager
 
 import msgspec
 
 from orchestrator import limits
 from orchestrator.errors import EventLogUnavailable
 from storage.file_journal import FileJournal, new_instance
-from storage.file_segments import is_live, list_segments, read_segment, recover_segment
-from tests.support.histories import NOON, hit, numbered
-
-EVENTS = numbered(hit())
-
-
-def append(journal, stream="e-1", texts=None):
-    """One frame of a hit."""
-    return journal.append(stream, NOON, EVENTS, texts or {})
-
-
-def frames(directory):
-    """Everything on disk, decoded: (number, stream)."""
-    payloads = [record.payload for path in list_segments(directory) for record in read_segment(path)]
-    decoded = [msgspec.json.decode(payload) for payload in payloads]
-    return [(frame["instance_seq"], frame["stream"]) for frame in decoded]
-
-
-class Disk:
-    """A disk that does what it is told: the first fault in `faults` decides over each write."""
-
-    def __init__(self, *faults):
-        self.faults = list(faults)
-        self.writes = 0
-
-    def write(self, fd, data):
-        """Write all, some (an int) or nothing (an error)."""
-        self.writes += 1
-        fault = self.faults.pop(0) if self.faults else None
-        if isinstance(fault, OSError):
-            raise fault
-        return os.write(fd, data if fault is None else data[:fault])
-
-
-@contextmanager
-def file_size_limit(size):
-    """No file of this process may grow beyond `size` bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
-
-
-async def outcomes(waiters):
-    """Who was told what: `None` for durable, else the error."""
-    return await asyncio.gather(*waiters, return_exceptions=True)
+from storage.file_segments import (
+    is_live,
+    list_segments,
+    read_segment,
+    recover_segment,
+)
+from tests.support.histories import NOON
+from tests.support.journal_disk import EVENTS, Disk, append, file_size_limit, frames, outcomes
 
 
 async def test_a_tick_is_one_write(tmp_path):
@@ -215,8 +170,8 @@ async def test_a_full_journal_refuses(tmp_path):
 
     assert isinstance(error, EventLogUnavailable)
     assert "full" in str(error)
-    assert journal.is_full
-    assert journal.backlog_bytes == list_segments(tmp_path)[0].stat().st_size
+    assert journal.look().fault == str(error)
+    assert journal.look().backlog_bytes == list_segments(tmp_path)[0].stat().st_size
     await journal.aclose()
 
 
@@ -224,7 +179,7 @@ async def test_the_bound_counts_everybodys_segments(tmp_path):
     """The bound is the directory's: what other writers left there counts."""
     (tmp_path / "other.000001.seg").write_bytes(b"x" * 200)
 
-    assert FileJournal(tmp_path, bytes_max=200).is_full
+    assert "full" in FileJournal(tmp_path, bytes_max=200).look().fault
 
 
 async def test_a_frame_beyond_the_largest_is_refused_alone(tmp_path):
@@ -252,7 +207,7 @@ async def test_text_that_is_no_unicode_is_refused_alone(tmp_path):
 async def test_a_large_segment_is_followed_by_a_new_one(tmp_path):
     """A segment that has reached its size is let go at once; the next frame begins another."""
     journal = FileJournal(tmp_path, segment_bytes_max=1_000)
-    while journal.backlog_bytes < 1_000:
+    while journal.look().backlog_bytes < 1_000:
         await append(journal)
 
     assert [is_live(path) for path in list_segments(tmp_path)] == [False]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import time
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 
 from orchestrator import limits
 from storage.file_segments import (
+    UNFINISHED_S_MAX,
+    UNFINISHED_SUFFIX,
     Damage,
     directory_bytes,
     encode_record,
@@ -19,6 +23,7 @@ from storage.file_segments import (
     number_of,
     read_segment,
     recover_segment,
+    remove_unfinished,
     segment_path,
     set_aside,
 )
@@ -165,3 +170,21 @@ def test_a_segment_set_aside_is_kept_and_not_listed(segment):
 
     assert aside.exists()
     assert list_segments(segment.parent) == []
+
+
+def test_what_a_killed_writer_never_named_is_removed(tmp_path):
+    """A file that was created and not named is removed when it is old and nobody holds it; segments stay."""
+    old = time.time() - UNFINISHED_S_MAX - 1.0
+    abandoned, held, young = (tmp_path / f"{name}.000001{UNFINISHED_SUFFIX}" for name in ("a", "b", "c"))
+    segment = segment_path(tmp_path, "d", 1)
+    for path in (abandoned, held, young, segment):
+        path.touch()
+        if path != young:
+            os.utime(path, (old, old))
+
+    with held.open("ab") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        remove_unfinished(tmp_path)
+
+    assert sorted(tmp_path.iterdir()) == sorted([held, young, segment])
+    remove_unfinished(tmp_path / "no such folder")

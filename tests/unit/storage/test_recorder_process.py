@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+from contextlib import closing
 
 import pytest
 
 from orchestrator.errors import EventLogUnavailable
-from storage import sql_engine
+from orchestrator.events import Cost
+from storage import recorder_process, sql_engine
 from storage.file_journal import FileJournal
 from storage.file_reader import JournalReader
 from storage.file_segments import encode_record, list_segments, segment_path
@@ -17,8 +19,11 @@ from storage.file_status import read_status
 from storage.recorder_process import RecorderBusy, RecorderLoop, drain, record_forever
 from storage.sql_engine import open_engine, sqlite_url
 from storage.sql_event_log import SqlEventLog
+from storage.sql_projector import SqlProjector
 from storage.sql_reports import SqlReports
+from tests.support.clock import FakeClock
 from tests.support.histories import NOON, hit, numbered
+from tests.support.histories import answered as answered_event
 
 
 @pytest.fixture
@@ -222,6 +227,19 @@ async def test_a_stopped_recorder_leaves_an_empty_journal(tmp_path, url, journal
     assert (status.frames, status.backlog_bytes, status.damaged) == (5, 0, 0)
 
 
+async def test_the_status_says_since_when(tmp_path, url):
+    """A fault has the moment at which it began, and its end has one of its own."""
+    clock = FakeClock()
+    async with RecorderLoop(tmp_path, url, clock=clock) as recorder:
+        moments = []
+        for fault in ("", "away", "away", ""):
+            await clock.sleep(10.0)
+            recorder._report(fault=fault)
+            moments.append(read_status(tmp_path).since - clock.now())
+
+    assert moments == [-10.0, 0.0, -10.0, 0.0]
+
+
 async def test_writers_and_recorder_work_side_by_side(tmp_path, url):
     """Writers that rotate all the time, and a recorder that reads behind them, lose and repeat nothing."""
     stop = asyncio.Event()
@@ -258,3 +276,104 @@ async def test_a_replaced_database_is_filled_anew(tmp_path, url, journal):
     await running
 
     assert await answered(url) == 1
+
+
+def stored(tmp_path):
+    """How many frames are in SQL; 0 without a schema."""
+    with closing(sqlite3.connect(tmp_path / "amos.sqlite")) as connection:
+        try:
+            return connection.execute("SELECT count(*) FROM frames").fetchone()[0]
+        except sqlite3.OperationalError:
+            return 0
+
+
+async def test_an_absurd_number_stops_nobody(tmp_path, url, journal, caplog):
+    """A frame with a number no table can hold is stored and passed over; the others are counted."""
+    absurd = answered_event(saved=Cost(amount=1e30, unit="credits", usd_micros=10**30))
+    await journal.append("e-0", NOON, numbered((absurd,)), {})
+    await write(journal, 2)
+    await journal.aclose()
+
+    with caplog.at_level(logging.ERROR):
+        assert await drain(tmp_path, url) == 3
+
+    assert await answered(url) == 2
+    status = read_status(tmp_path)
+    assert (status.passed_over, status.fault) == (1, "")
+    assert caplog.text.count("passed over") == 1
+    assert list_segments(tmp_path / "journal") == []
+
+
+async def test_a_bug_in_a_projection_does_not_stop_the_record(tmp_path, url, journal, monkeypatch, caplog):
+    """Whatever folding raises, frames go on being stored, the fault is told, and it is logged once."""
+
+    async def broken(_projector):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(SqlProjector, "project", broken)
+    async with RecorderLoop(tmp_path, url) as recorder:
+        for count in (1, 2):
+            await write(journal)
+            await recorder.drain()
+            assert stored(tmp_path) == count
+
+    assert "reports stand still" in read_status(tmp_path).fault
+    assert caplog.text.count("a fault it does not know") == 1
+
+
+async def test_the_reports_catch_up_when_the_bug_is_gone(tmp_path, url, journal, monkeypatch):
+    """What was stored and could not be counted is counted by the next recorder that can."""
+    await write(journal, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(SqlProjector, "project", None)
+        assert await drain(tmp_path, url) == 3
+
+    await drain(tmp_path, url)
+
+    assert await answered(url) == 3
+
+
+async def test_running_survives_what_nobody_foresaw(tmp_path, url, journal, monkeypatch, caplog):
+    """An exception of an unknown kind is waited out and told as any fault, its traceback logged once."""
+    honest, faults = SqlEventLog.append, [ArithmeticError(), ArithmeticError()]
+
+    async def moody(log, *rows):
+        if faults:
+            raise faults.pop()
+        await honest(log, *rows)
+
+    monkeypatch.setattr(SqlEventLog, "append", moody)
+    monkeypatch.setattr(recorder_process, "BUSY_S", 0.001)
+    stop = asyncio.Event()
+    running = asyncio.create_task(record_forever(tmp_path, url, stop))
+    await write(journal)
+
+    await until(lambda: stored(tmp_path))
+    stop.set()
+    await running
+
+    assert await answered(url) == 1
+    assert caplog.text.count("ArithmeticError") == caplog.text.count("Traceback") == 1
+
+
+async def test_a_damaged_segment_counts_once(tmp_path, url, journal):
+    """A segment that is read in several batches, each with damage, is one segment set aside."""
+    path = segment_path(tmp_path / "journal", "foreign", 1)
+    path.write_bytes(encode_record(b"not json") * 2_500)
+
+    await drain(tmp_path, url)
+
+    assert read_status(tmp_path).damaged == 1
+
+
+async def test_writers_of_one_batch_are_stored_by_time(tmp_path, url):
+    """Frames of several writers come in the order of their moments, each writer's in its own order."""
+    for instance, moments in (("w-b", (1.0, 4.0, 3.5)), ("w-a", (2.0, 3.0, 5.0))):
+        writer = FileJournal(tmp_path / "journal", instance=instance)
+        for moment in moments:
+            await writer.append("e-1", NOON + moment, numbered(hit()), {})
+        await writer.aclose()
+
+    await drain(tmp_path, url)
+
+    assert await recorded(url) == [("w-b", 1), ("w-a", 1), ("w-a", 2), ("w-b", 2), ("w-b", 3), ("w-a", 3)]

@@ -6,12 +6,13 @@ import pytest
 from sqlalchemy import select, text
 
 from orchestrator.errors import EventLogUnavailable
+from orchestrator.events import Cost
 from storage import sql_projector
 from storage.sql_engine import transaction
 from storage.sql_event_log import SqlEventLog
-from storage.sql_projector import SqlProjector
+from storage.sql_projector import SqlProjector, frames_behind
 from storage.sql_tables import rollups
-from tests.support.histories import mixture
+from tests.support.histories import answered, hit, mixture
 from tests.support.rows import row, rows
 
 
@@ -31,7 +32,7 @@ async def folded(engine, rollup):
 
 async def project_all(projector):
     """Until nothing is left."""
-    while await projector.project():
+    while (await projector.project()).frames:
         pass
 
 
@@ -94,7 +95,7 @@ async def test_two_projectors_count_once(engine):
     first, second = SqlProjector(engine), SqlProjector(engine)
 
     await first.project()
-    assert await second.project() == 0
+    assert (await second.project()).frames == 0
 
     for rollup, table in rollups:
         assert await counts(engine, rollup, table) == await folded(engine, rollup)
@@ -102,4 +103,45 @@ async def test_two_projectors_count_once(engine):
 
 async def test_an_empty_log_has_nothing_to_fold(engine):
     """Without frames there is no work and no checkpoint."""
-    assert await SqlProjector(engine).project() == 0
+    assert await SqlProjector(engine).project() == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "absurd",
+    [
+        answered(duration_s=1e300),
+        answered(saved=Cost(usd_micros=10**30)),
+        answered(results=2**63),
+        answered(results=-(2**63)),
+    ],
+)
+async def test_an_absurd_number_is_passed_over(engine, absurd):
+    """An event that no table can count stops nothing: it is told, and everything behind it is counted."""
+    log, projector = SqlEventLog(engine), SqlProjector(engine)
+    await log.append([row(1, (absurd,)), row(2, hit())])
+
+    assert await projector.project() == (2, 1)
+
+    for rollup, table in rollups:
+        assert sum(value[0] for value in (await counts(engine, rollup, table)).values()) >= 1
+    assert await frames_behind(engine) == 0
+
+
+async def test_a_row_that_is_no_frame_is_passed_over(engine):
+    """A row somebody has damaged is told as one event that cannot be folded."""
+    log, projector = SqlEventLog(engine), SqlProjector(engine)
+    await log.append([row(1, hit())._replace(events="[1, 2]"), row(2, hit())])
+
+    assert await projector.project() == (2, 1)
+    assert await projector.project() == (0, 0)
+
+
+async def test_a_rollup_says_how_far_it_is_behind(engine):
+    """Frames no rollup has seen are behind; none are when all is folded."""
+    assert await frames_behind(engine) == 0
+
+    await SqlEventLog(engine).append(rows(mixture()))
+
+    assert await frames_behind(engine) == len(mixture())
+    await project_all(SqlProjector(engine))
+    assert await frames_behind(engine) == 0

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sqlite3
+import stat
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -105,3 +108,19 @@ async def test_upgrading_leaves_the_logging_of_the_process_alone(tmp_path):
     await asyncio.gather(upgrade(sqlite_url(tmp_path / "amos.sqlite")))
 
     assert (root.level, list(root.handlers), logging.getLogger("amos").disabled) == before
+
+
+def test_a_new_database_is_its_owners_alone(tmp_path):
+    """The file, its companions and its folder are closed to others, whatever the umask."""
+    path = tmp_path / "var" / "amos.sqlite"
+    before = os.umask(0)
+    try:
+        upgrade_blocking(sqlite_url(path))
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE more (x)")
+            modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in path.parent.iterdir()}
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert modes == {"amos.sqlite": 0o600, "amos.sqlite-wal": 0o600, "amos.sqlite-shm": 0o600}

@@ -11,11 +11,13 @@ from api.cli.doctor_checks import (
     check_database,
     check_disk,
     check_recorder,
+    check_reports,
     check_sqlite,
     is_locked,
     nearest_existing,
 )
 from orchestrator.errors import EventLogUnavailable
+from storage.file_status import RecorderStatus
 
 
 def test_a_folder_to_be_made_is_fine(tmp_path):
@@ -106,3 +108,29 @@ def test_only_a_held_lock_means_somebody_lives(tmp_path):
         assert is_locked(path)
 
     assert not is_locked(path)
+
+
+def recorder_status(**changes):
+    """What a sound recorder said of itself a second ago."""
+    fields = {"pid": 1, "at": 99.0, "drained_at": 99.0, "backlog_bytes": 0, "frames": 5, "damaged": 0}
+    return RecorderStatus(**fields | changes)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_running", "behind", "verdict"),
+    [
+        (None, False, 0, "ok"),
+        (None, False, 3, "warning"),
+        (recorder_status(), True, 3, "ok"),
+        (recorder_status(drained_at=1.0), True, 3, "warning"),
+        (recorder_status(drained_at=1.0), True, 0, "ok"),
+        (recorder_status(fault="The reports stand still."), True, 0, "failure"),
+        (recorder_status(fault="The reports stand still."), False, 0, "ok"),
+        (recorder_status(passed_over=1), True, 0, "warning"),
+    ],
+)
+def test_reports_that_stand_still_are_noticed(status, is_running, behind, verdict):
+    """A fault of the recorder, frames that stay uncounted and events passed over are not "ok"."""
+    found = check_reports(status, is_running=is_running, behind=behind, now=100.0)
+
+    assert found.status == verdict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.cli.quantities import dollars, label, moment, number, ratio, seconds, shown, size
+from api.cli.quantities import amount, dollars, label, moment, number, ratio, seconds, shown, size
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,10 @@ def test_what_has_no_unit_is_shown_plainly():
     assert shown("score", 0.123456) == "0.1235"
     assert shown("cost", {"amount": 2, "usd_micros": 8000}) == "amount 2, usd $0.008"
     assert shown("tiers", ["l1", "l2"]) == "l1, l2"
+
+
+def test_one_of_a_unit_is_singular():
+    """A provider's unit is a plural; one of it is not."""
+    assert amount(1, "credits") == "1 credit"
+    assert amount(0.2, "credits") == "0.2 credits"
+    assert amount(10_000, "tokens") == "10,000 tokens"

@@ -22,8 +22,12 @@ async def let_in(
     client: tuple[str, int] | None = LOCAL,
     scheme: str = "http",
     path: str = "/search",
+    counted: list[str] | None = None,
 ) -> str:
-    """The refusal the guard leaves for the routes, `""` for the local operator. Raises Problem."""
+    """The refusal the guard leaves for the routes, `""` for the local operator. Raises Problem.
+
+    `counted` takes what the guard says it has turned away.
+    """
     found: list[str] = []
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,7 +45,8 @@ async def let_in(
         "client": client,
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in pairs],
     }
-    await Guard(route)(scope, nothing, nothing)
+    turned_away = [] if counted is None else counted
+    await Guard(route, turned_away.append)(scope, nothing, nothing)
     return found[0]
 
 
@@ -186,6 +191,8 @@ async def test_a_person_at_the_address_bar_is_let_in(site: str):
             "x-original-forwarded-for",
         ),
         *("via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"),
+        *("cdn-loop", "x-envoy-external-address", "x-original-host", "fastly-client-ip"),
+        *("x-cluster-client-ip", "fly-client-ip", "x-azure-clientip", "cf-ray"),
     ],
 )
 async def test_a_proxied_request_is_a_stranger_s(name: str):
@@ -203,6 +210,36 @@ async def test_another_machine_is_a_stranger(client: tuple[str, int] | None):
 async def test_any_loopback_peer_is_this_machine(client: tuple[str, int]):
     """Both families of the loopback address are this machine."""
     assert await let_in(client=client) == ""
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ([("host", "evil.example")], "foreign_host"),
+        ([], "host_missing"),
+        ([("host", HOST), ("origin", "https://evil.example")], "foreign_origin"),
+        ([("host", HOST), ("sec-fetch-site", "cross-site")], "foreign_site"),
+        ([("host", HOST), ("origin", f"http://{HOST}"), ("content-type", "text/plain")], "not_json"),
+    ],
+)
+async def test_who_is_turned_away_is_counted(headers: list[tuple[str, str]], code: str):
+    """Each request the guard turns away is told once, by a code that holds nothing of the request."""
+    counted: list[str] = []
+
+    with pytest.raises(Problem):
+        await let_in(headers, counted=counted)
+
+    assert counted == [code]
+
+
+@pytest.mark.parametrize("headers", [[("host", HOST)], [("host", HOST), ("via", "1.1 proxy")]])
+async def test_who_is_let_in_is_not_counted(headers: list[tuple[str, str]]):
+    """A stranger who is let in is counted where a caller must be known, not twice."""
+    counted: list[str] = []
+
+    await let_in(headers, counted=counted)
+
+    assert counted == []
 
 
 async def test_a_key_is_no_hindrance():

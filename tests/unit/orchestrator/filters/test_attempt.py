@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import math
 
+import msgspec
 import pytest
 
-from orchestrator.errors import EventLogUnavailable, ProviderUnavailable
+from orchestrator.errors import EventLogUnavailable, ProviderTimeout, ProviderUnavailable, ResultInvalid
 from orchestrator.events import FREE, AttemptFailed, AttemptStarted, AttemptSucceeded, Cost
 from orchestrator.filters.attempt import AttemptFilter
-from orchestrator.model import Call, Caller, ExtractRequest, Found, SearchRequest
+from orchestrator.model import Call, Caller, ExtractRequest, Found, Principal, SearchRequest
 from orchestrator.recorder import Recorder
 from tests.support.clock import FakeClock
 from tests.support.memory_journal import MemoryJournal
 from tests.support.scripted_provider import found, read
 
 CREDIT = Cost(amount=1.0, unit="credits", usd_micros=8_000)
+WHOSE = {"operation": "search", "door": "test", "topic": "general"}
+"""On whose account the attempts of these tests are: nobody has been authenticated."""
+
 URLS = ("https://a.example/", "https://b.example/")
 
 
@@ -73,7 +77,7 @@ async def test_an_answer_is_an_intent_and_an_outcome(call, clock):
     assert isinstance(started, AttemptStarted)
     assert (started.provider, started.number, started.estimate) == ("tavily", 1, CREDIT)
     assert succeeded == AttemptSucceeded(
-        provider="tavily", number=1, duration_s=pytest.approx(0.5), results=3, cost=CREDIT
+        provider="tavily", number=1, duration_s=pytest.approx(0.5), results=3, cost=CREDIT, **WHOSE
     )
 
 
@@ -103,7 +107,12 @@ async def test_without_a_durable_intent_the_provider_is_not_called(call, clock, 
 
     assert called == []
     assert events(call)[-1] == AttemptFailed(
-        provider="tavily", number=1, duration_s=0.0, outcome="final", reason="event_log_unavailable"
+        provider="tavily",
+        number=1,
+        duration_s=0.0,
+        outcome="ignorable",
+        reason="event_log_unavailable",
+        **WHOSE,
     )
 
 
@@ -117,7 +126,7 @@ async def test_a_free_call_needs_no_write_before_it(call, clock, journal):
 
 async def test_a_failure_is_recorded_with_its_judgement(call, clock):
     """The outcome says what may follow, the reason why; the error goes on."""
-    down = ProviderUnavailable("Down.", provider="tavily", reason="http_503")
+    down = ProviderUnavailable("Down.", provider="tavily", reason="http_503", assumed=FREE)
 
     with pytest.raises(ProviderUnavailable):
         await attempt_filter(clock)(call, answering(clock, down))
@@ -128,7 +137,43 @@ async def test_a_failure_is_recorded_with_its_judgement(call, clock):
         duration_s=pytest.approx(0.5),
         outcome="retryable",
         reason="http_503",
+        **WHOSE,
     )
+
+
+async def bill_of(call, clock, error):
+    """What the log says that an attempt which ends in this error has cost, and may have cost."""
+    with pytest.raises(type(error)):
+        await attempt_filter(clock)(call, answering(clock, error))
+    failed = events(call)[-1]
+    return failed.cost, failed.assumed
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ProviderTimeout("Slow.", provider="tavily", reason="timeout"),
+        ProviderUnavailable("Cut.", provider="tavily", reason="reset"),
+        ZeroDivisionError(),
+    ],
+)
+async def test_a_call_without_a_bill_is_assumed_to_have_cost_its_estimate(call, clock, error):
+    """If the provider may have done the work and never said what it cost, the estimate is assumed."""
+    assert await bill_of(call, clock, error) == (FREE, CREDIT)
+
+
+async def test_a_refusal_costs_nothing(call, clock):
+    """An error that is known to be free settles as free, not as assumed."""
+    refusal = ProviderUnavailable("Down.", provider="tavily", reason="http_503", assumed=FREE)
+
+    assert await bill_of(call, clock, refusal) == (FREE, FREE)
+
+
+async def test_a_useless_answer_is_in_the_bill(call, clock):
+    """What the provider said it billed for an answer that was rejected is recorded as its cost."""
+    useless = ResultInvalid("Useless.", provider="tavily", reason="unusable", cost=CREDIT, assumed=FREE)
+
+    assert await bill_of(call, clock, useless) == (CREDIT, FREE)
 
 
 async def test_a_cancelled_attempt_is_nobodys_fault(call, clock):
@@ -145,6 +190,17 @@ async def test_a_cancelled_attempt_is_nobodys_fault(call, clock):
 
     assert task.cancelled()
     assert (events(call)[-1].outcome, events(call)[-1].reason) == ("ignorable", "cancelled")
+    assert events(call)[-1].assumed == CREDIT
+
+
+async def test_an_attempt_is_on_the_account_of_its_client(call, clock):
+    """The outcome names operation, door, client and topic, so that what was spent can be told by each."""
+    call = msgspec.structs.replace(call, principal=Principal(client="agent"))
+
+    await attempt_filter(clock)(call, answering(clock, found(1)))
+
+    done = events(call)[-1]
+    assert (done.operation, done.door, done.client, done.topic) == ("search", "test", "agent", "general")
 
 
 async def test_attempts_are_numbered_by_provider(call, clock):

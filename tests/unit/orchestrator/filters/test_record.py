@@ -112,6 +112,32 @@ async def test_an_answered_call_is_received_and_completed(record, open_call, jou
     ]
 
 
+@pytest.mark.parametrize("request_", [SEARCH, ExtractRequest(urls=("https://a.example/",))])
+async def test_a_call_without_a_trace_begins_one(record, open_call, clock, request_):
+    """What is recorded is the trace that answers and providers are told, wherever it began."""
+    call = open_call(request_)
+
+    await record(call, answering(ANSWER, clock))
+
+    received = call.trail.events[0].event
+    assert received.trace_id == call.trail.trace_id == call.trail.execution_id.replace("-", "")
+    assert received.parent_span_id == ""
+
+
+async def test_the_client_is_found_wherever_it_became_known(record, open_call, clock):
+    """The last word names the client, whatever was recorded before the caller was known."""
+    call = open_call()
+
+    async def service(inner):
+        inner.trail.record(CacheHit(key="k", tier="l1", age_s=1.0))
+        inner.trail.record(CallerAuthenticated(client="somebody", method="key"))
+        return ANSWER
+
+    await record(call, service)
+
+    assert call.trail.events[-1].event.client == "somebody"
+
+
 async def test_no_query_text_is_recorded(record, open_call, journal, clock):
     """What was searched for is in no event."""
     call = open_call()
@@ -195,7 +221,9 @@ async def test_an_extract_is_received_by_the_number_of_its_pages(record, open_ca
     await record(call, answering(ANSWER, clock))
 
     received = journal.events(call.trail.execution_id)[0]
-    assert received == RequestReceived(operation="extract", door="rest", depth="basic", url_count=2)
+    assert received == RequestReceived(
+        operation="extract", door="rest", depth="basic", url_count=2, trace_id=call.trail.trace_id
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from orchestrator import limits
-from orchestrator.errors import AllProvidersFailed, DeadlineExceeded
+from orchestrator.errors import AllProvidersFailed, DeadlineExceeded, QuotaExhausted
 from orchestrator.events import (
     AttemptFailed,
     AttemptStarted,
@@ -18,7 +18,7 @@ from orchestrator.events import (
     RequestFailed,
 )
 from orchestrator.filters.single_flight import SingleFlightFilter
-from orchestrator.model import CacheControl, Response, SearchRequest
+from orchestrator.model import Attempt, CacheControl, Response, SearchRequest
 from tests.support.calls import changed, make_call, recorded
 from tests.support.clock import LoopClock
 
@@ -174,17 +174,122 @@ async def test_no_store_flies_alone(flight, service):
 
 
 async def test_a_flight_ends_at_the_deadline_of_its_first_caller(flight):
-    """A service that does not end is ended, for the leader and for all who wait for it."""
+    """A service that does not end is ended, for the leader and for all who wait for it with as much time."""
     service = Service(takes_s=60.0)
     begun = asyncio.get_running_loop().time()
     leader = asyncio.ensure_future(flight(call_for(patience_s=2.0), service))
     await asyncio.sleep(1.0)
 
     with pytest.raises(DeadlineExceeded):
-        await flight(call_for(), service)
+        await flight(call_for(patience_s=1.0), service)
 
     assert asyncio.get_running_loop().time() - begun == pytest.approx(2.0)
     assert isinstance(leader.exception(), DeadlineExceeded)
+
+
+def failed(*reasons):
+    """The failure of a chain whose attempts ended for these reasons."""
+    lines = [Attempt(provider="p", outcome="final", reason=reason, duration_s=0.1) for reason in reasons]
+    return AllProvidersFailed("Failed.", attempts=lines)
+
+
+class Needs:
+    """Answers calls that give it so many seconds; fails all others for lack of time, at their deadline."""
+
+    def __init__(self, seconds, failure):
+        self.calls = []
+        self._needs_s = seconds
+        self._failure = failure
+
+    async def __call__(self, call):
+        """Work as long as it takes and there is time."""
+        self.calls.append(call)
+        left_s = call.deadline - asyncio.get_running_loop().time()
+        await asyncio.sleep(min(self._needs_s, left_s - 0.1))
+        if left_s < self._needs_s:
+            raise self._failure
+        return ANSWER
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [DeadlineExceeded("Late."), failed("cut_short"), failed("http_500", "deadline"), failed("timeout")],
+)
+async def test_a_leader_s_haste_is_not_its_followers(flight, failure):
+    """Who has more time than the leader had, and sees it fail for want of time, is served all the same."""
+    service = Needs(3.0, failure)
+    hasty, patient = call_for(patience_s=1.5), call_for(patience_s=30.0)
+
+    leader, follower = await asyncio.gather(
+        flight(hasty, service), flight(patient, service), return_exceptions=True
+    )
+
+    assert leader is failure
+    assert follower is ANSWER
+    assert service.calls == [hasty, patient]
+
+
+async def test_the_patient_fly_once_more_together(flight):
+    """All followers with time left share one further flight, which has the time of the most patient."""
+    service = Needs(3.0, failed("cut_short"))
+    calls = [call_for(patience_s=seconds) for seconds in (1.5, 10.0, 30.0, 20.0)]
+
+    outcomes = await asyncio.gather(*(flight(call, service) for call in calls), return_exceptions=True)
+
+    assert service.calls == [calls[0], calls[2]]
+    assert [one.cache for one in outcomes[1:]] == ["collapsed", "miss", "collapsed"]
+    assert recorded(calls[3])[-1] == FlightJoined(key="k1", leader=calls[2].trail.execution_id)
+
+
+async def test_a_hasty_newcomer_does_not_hold_up_the_patient(flight):
+    """The further flight is never one with as little time as the first."""
+    service = Needs(3.0, failed("cut_short"))
+    hasty, patient = call_for(patience_s=1.5), call_for(patience_s=30.0)
+
+    async def newcomer():
+        await asyncio.wait([first])
+        return await flight(call_for(patience_s=1.0), service)
+
+    first = asyncio.ensure_future(flight(hasty, service))
+    late = asyncio.ensure_future(newcomer())
+    await asyncio.sleep(0)
+
+    assert await flight(patient, service) is ANSWER
+    await asyncio.wait([late])
+    assert first.exception() is not None
+
+
+@pytest.mark.parametrize(
+    ("patience_s", "failure"),
+    [
+        (2.0, failed("cut_short")),
+        (30.0, failed("http_500", "circuit_open")),
+        (30.0, QuotaExhausted("Out.", attempts=())),
+    ],
+)
+async def test_a_failure_more_time_would_not_mend_is_shared(flight, patience_s, failure):
+    """Nobody asks again who has no more time than the leader had, or after a failure of another kind."""
+    service = Needs(3.0, failure)
+
+    outcomes = await asyncio.gather(
+        flight(call_for(patience_s=1.5), service),
+        flight(call_for(patience_s=patience_s), service),
+        return_exceptions=True,
+    )
+
+    assert outcomes == [failure, failure]
+    assert len(service.calls) == 1
+
+
+async def test_a_second_failure_is_the_last_word(flight):
+    """A follower waits for one further flight and no more."""
+    service = Needs(60.0, failed("timeout"))
+    calls = [call_for(patience_s=seconds) for seconds in (1.5, 3.0, 6.0)]
+
+    outcomes = await asyncio.gather(*(flight(call, service) for call in calls), return_exceptions=True)
+
+    assert [type(one) for one in outcomes] == [AllProvidersFailed] * 3
+    assert len(service.calls) == 2
 
 
 async def test_beyond_the_limit_new_calls_go_alone(flight, service, monkeypatch):

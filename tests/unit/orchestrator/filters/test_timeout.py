@@ -9,7 +9,8 @@ import pytest
 from orchestrator.errors import ProviderTimeout
 from orchestrator.filters.timeout import TimeoutFilter
 from orchestrator.model import SearchRequest
-from tests.support.calls import make_call
+from orchestrator.outcome import CUT_SHORT
+from tests.support.calls import changed, make_call
 from tests.support.clock import LoopClock
 
 
@@ -40,6 +41,34 @@ async def test_an_attempt_ends_at_the_nearer_limit(timeout_filter, clock, patien
 
     assert clock.monotonic() - begun == pytest.approx(expected)
     assert (late.value.provider, late.value.reason) == ("tavily", "timeout")
+
+
+@pytest.mark.parametrize(
+    ("patience_s", "is_hurried", "reason"),
+    [(2.0, True, CUT_SHORT), (2.0, False, "timeout"), (9.0, True, "timeout"), (5.0, True, "timeout")],
+)
+async def test_only_the_caller_s_own_haste_cuts_short(timeout_filter, clock, patience_s, is_hurried, reason):
+    """Less than the provider's limit is the caller's doing if they asked for it, not if the operator did."""
+    call = make_call(SearchRequest(query="x"), clock=clock, patience_s=patience_s)
+
+    with pytest.raises(ProviderTimeout) as late:
+        await timeout_filter(changed(call, is_hurried=is_hurried), slow)
+
+    assert late.value.reason == reason
+
+
+async def test_a_provider_that_ends_its_own_waits_was_cut_short_too(timeout_filter, clock):
+    """A provider plans with the time it is given: if that was the caller's haste, so is its timeout."""
+
+    async def planning(call):
+        raise ProviderTimeout("Out of time.", provider="tavily", reason="timeout")
+
+    call = make_call(SearchRequest(query="x"), clock=clock, patience_s=2.0)
+
+    with pytest.raises(ProviderTimeout) as late:
+        await timeout_filter(changed(call, is_hurried=True), planning)
+
+    assert late.value.reason == CUT_SHORT
 
 
 async def test_an_attempt_in_time_is_untouched(timeout_filter, clock):

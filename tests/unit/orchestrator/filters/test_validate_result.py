@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from orchestrator import limits
 from orchestrator.errors import ResultInvalid
-from orchestrator.events import ResultRejected
+from orchestrator.events import FREE, Cost, ResultRejected
 from orchestrator.filters.validate_result import (
     ValidateResultFilter,
     host_and_path,
@@ -24,20 +24,21 @@ from orchestrator.model import (
     SearchAnswer,
     SearchRequest,
 )
+from orchestrator.ports import WEB_SCHEMES
 from tests.support.calls import make_call, recorded
 from tests.support.scripted_provider import result
 
 A, B = "https://a.example/", "https://b.example/"
 
 
-async def judged(request, answer, provider="tavily"):
+async def judged(request, answer, schemes=WEB_SCHEMES, cost=FREE):
     """What the stage makes of an answer, and the call."""
     call = make_call(request)
 
     async def service(_call):
-        return Found(answer=answer, provider=provider)
+        return Found(answer=answer, provider="tavily", cost=cost)
 
-    found = await ValidateResultFilter()(call, service)
+    found = await ValidateResultFilter(schemes)(call, service)
     return found.answer, call
 
 
@@ -97,9 +98,19 @@ async def test_an_answer_of_nothing_usable_is_a_failure():
         await judged(search(), answer_of(result("javascript:1"), result("")))
 
 
+async def test_a_useless_answer_names_its_price():
+    """The provider did its work and billed it: the failure says what."""
+    price = Cost(amount=1.0, unit="credits", usd_micros=8_000)
+
+    with pytest.raises(ResultInvalid) as useless:
+        await judged(search(), answer_of(result("javascript:1")), cost=price)
+
+    assert (useless.value.cost, useless.value.assumed) == (price, FREE)
+
+
 async def test_files_are_for_the_local_provider_only():
     """A `file:` URL is a result of the local index, and of nobody else."""
-    kept, _ = await judged(search(), answer_of(result("file:///srv/handbook/tides.md")), "local")
+    kept, _ = await judged(search(), answer_of(result("file:///srv/handbook/tides.md")), frozenset({"file"}))
 
     assert len(kept.results) == 1
 

@@ -114,6 +114,24 @@ def test_an_intent_without_outcome_counts_as_spent():
     assert explained.attempts == (line("tavily", "unsettled"),)
 
 
+def test_failed_attempts_are_in_the_bill():
+    """What a rejected answer cost counts as billed, what a lost one may have cost as assumed."""
+    failed = {"provider": "tavily", "duration_s": 0.5, "outcome": "final"}
+    rejected = AttemptFailed(**failed, number=1, reason="unusable", cost=CREDIT)
+    silent = AttemptFailed(**failed, number=2, reason="timeout", assumed=CREDIT)
+
+    explained = explain(numbered((received(), known(), rejected, silent)))
+
+    assert (explained.cost, explained.assumed) == (CREDIT, CREDIT)
+
+
+def test_the_story_tells_of_a_call_that_never_ended():
+    """An intent without outcome has a sentence: the call was made, and its price is assumed."""
+    explained = explain(numbered(miss()[:4]))
+
+    assert explained.why[-1] == "No end of call 1 to tavily is recorded; its price counts as spent, assumed."
+
+
 def test_a_follower_names_its_leader():
     """A call that waited for an identical one says for which."""
     history = (

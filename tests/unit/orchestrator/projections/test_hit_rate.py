@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.events import FREE
+from orchestrator.events import FREE, AttemptFailed
 from orchestrator.projections.hit_rate import HitRateRollup
-from tests.support.histories import answered, hit, miss, numbered, refused
+from tests.support.histories import CREDIT, answered, hit, miss, numbered, refused
 
 
 def report(*events, by=""):
@@ -31,6 +31,17 @@ def test_money_saved_and_spent_are_told_apart():
     found = report(*hit(), *hit(), *miss())
 
     assert (found["saved_usd_micros"], found["cost_usd_micros"]) == (16_000, 8_000)
+
+
+def test_what_failed_attempts_cost_is_in_the_bill():
+    """Money is counted by attempts, whatever became of the call; what is only assumed is shown apart."""
+    failed = {"provider": "tavily", "number": 1, "duration_s": 0.5, "outcome": "final"}
+    rejected = AttemptFailed(**failed, reason="unusable", cost=CREDIT)
+    silent = AttemptFailed(**failed, reason="timeout", assumed=CREDIT)
+
+    found = report(rejected, silent, refused("cancelled"))
+
+    assert (found["answered"], found["cost_usd_micros"], found["assumed_usd_micros"]) == (0, 8_000, 8_000)
 
 
 def test_groups_have_their_own_rates():

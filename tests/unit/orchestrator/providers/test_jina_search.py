@@ -207,6 +207,8 @@ def test_only_a_list_is_a_result_list(body):
     [
         ({"usage": {"tokens": 10_000}}, 10_000),
         ({"usage": {"tokens": -1}}, None),
+        ({"usage": {"tokens": 10**30}}, None),
+        ({"usage": {"tokens": float("nan")}}, None),
         ({"usage": {"tokens": True}}, None),
         ({"usage": {"tokens": "many"}}, None),
         ({"usage": None}, None),

@@ -7,6 +7,7 @@ import json
 import msgspec
 import pytest
 
+from orchestrator import limits
 from orchestrator.model import ExtractRequest, SearchRequest
 from orchestrator.providers import tavily_wire as wire
 
@@ -152,6 +153,10 @@ def test_what_has_the_wrong_shape_is_a_validation_error(body):
         ({}, None, None, 1),
         ({}, {"credits": "two"}, None, 1),
         ({}, {"credits": True}, None, 1),
+        ({}, {"credits": -1}, None, 1),
+        ({}, {"credits": 1e20}, None, 1),
+        ({}, {"credits": 10**30}, None, 1),
+        ({}, {"credits": limits.BILLED_CREDITS_MAX + 1}, None, 1),
         ({}, [], None, 1),
         ({"search_depth": "advanced"}, None, None, 2),
         ({"search_depth": "fast"}, None, None, 1),
@@ -216,3 +221,17 @@ def test_a_page_is_known_by_its_url():
     assert [failure.url for failure in answer.failures] == list(urls[2:])
     assert "own words" not in str(answer.failures)
     assert cost.amount == 0.4
+
+
+@pytest.mark.parametrize("strange", ["nan", "inf", "-inf"])
+def test_a_score_that_is_no_number_is_missing(strange):
+    """A score nobody can compare takes the one before it, so that the order stays and JSON has a number."""
+    body = results(
+        {"url": "https://a.example", "score": 0.9},
+        {"url": "https://b.example", "score": strange},
+        {"url": "https://c.example", "score": 0.8},
+    )
+
+    answer, _ = wire.read_search(body, SearchRequest(query="ab"))
+
+    assert [result.score for result in answer.results] == [0.9, 0.9, 0.8]

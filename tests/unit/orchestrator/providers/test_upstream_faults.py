@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator import limits
 from orchestrator.errors import ProviderError, ProviderTimeout, ProviderUnavailable
+from orchestrator.events import FREE
 from orchestrator.providers.upstream import Reply
 from orchestrator.providers.upstream_faults import FAULTS, retry_after_s, status_fault, transport_fault
 
@@ -71,6 +72,20 @@ def test_the_most_specific_class_decides(error, kind, reason):
     assert (type(fault), fault.reason) == (kind, reason)
 
 
+@pytest.mark.parametrize(
+    "error", [aiohttp.InvalidURL("h"), httpx.ConnectError(""), httpx.UnsupportedProtocol("")]
+)
+def test_a_request_that_was_never_sent_costs_nothing(error):
+    """Before the request has left us nobody can bill it."""
+    assert transport_fault(error, "tavily").assumed == FREE
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), ConnectionResetError(), aiohttp.ClientPayloadError()])
+def test_a_request_that_may_have_arrived_may_be_billed(error):
+    """After a timeout, a reset or half an answer nobody knows what it cost."""
+    assert transport_fault(error, "tavily").assumed is None
+
+
 def test_a_message_holds_nothing_foreign():
     """The text of a foreign exception, which may hold a URL, is not repeated."""
     assert "secret" not in transport_fault(httpx.ReadError("https://h/?key=secret"), "tavily").message
@@ -84,6 +99,7 @@ def test_every_status_is_an_error(status):
     assert isinstance(fault, ProviderError)
     assert fault.reason.replace("_", "").isalnum()
     assert fault.retry_after_s == 5
+    assert fault.assumed == FREE
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,51 @@
+"""The components of an installation as /health and /readyz show them; each look is instant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.gateway import ComponentHealth
+from storage.file_journal import FileJournal
+from storage.file_status import read_status
+from storage.memory_cache import MemoryCache
+
+RECORDER_LAG_S_MAX = 30.0
+"""chosen: reports that are further behind than this are no picture of the present."""
+
+
+def journal_health(journal: FileJournal) -> ComponentHealth:
+    """A journal that takes no frames is down: no call can be answered without its record."""
+    seen = journal.look()
+    return ComponentHealth(
+        name="journal",
+        status="down" if seen.fault else "ok",
+        since=seen.since,
+        detail=seen.fault or f"{seen.backlog_bytes} bytes on disk.",
+    )
+
+
+def recorder_health(data_dir: Path, now: float, started_at: float) -> ComponentHealth:
+    """A recorder that is behind or dead degrades reports; it does not stop the gateway from answering.
+
+    Where none ever ran it is missing since `started_at`, when the gateway began.
+    """
+    status = read_status(data_dir)
+    if status is None:
+        return _recorder("degraded", started_at, "No recorder has run on this data directory.")
+    if status.fault:
+        return _recorder("degraded", status.since, status.fault)
+    lag_s = status.lag_s(now)
+    if lag_s > RECORDER_LAG_S_MAX:
+        since = max(status.drained_at + RECORDER_LAG_S_MAX, status.since)
+        return _recorder("degraded", since, f"Reports are {lag_s:.0f} s behind; is the recorder running?")
+    return _recorder("ok", status.since)
+
+
+def cache_health(cache: MemoryCache) -> ComponentHealth:
+    """The memory cache, which cannot fail."""
+    detail = f"{len(cache)} answers, {cache.size_bytes} bytes."
+    return ComponentHealth(name="cache:l1", status="ok", since=cache.since, detail=detail)
+
+
+def _recorder(status: str, since: float, detail: str = "") -> ComponentHealth:
+    return ComponentHealth(name="recorder", status=status, since=since, detail=detail)

@@ -1,0 +1,71 @@
+"""What is shown of journal and recorder, and since when it is that way."""
+
+from __future__ import annotations
+
+import errno
+import time
+
+import pytest
+
+from api.probes import RECORDER_LAG_S_MAX, journal_health, recorder_health
+from orchestrator.errors import EventLogUnavailable
+from storage.file_journal import FileJournal
+from storage.file_status import RecorderStatus, write_status
+from tests.support.histories import NOON, hit, numbered
+
+STARTED_AT = 1_000.0
+RECORDING_SINCE = 2_000.0
+
+
+def told(data_dir, **fields):
+    """A recorder has said this of itself at 5000."""
+    said = {"drained_at": 5_000.0, "since": RECORDING_SINCE, **fields}
+    write_status(data_dir, RecorderStatus(pid=1, at=5_000.0, backlog_bytes=0, frames=7, damaged=0, **said))
+
+
+async def test_a_journal_that_cannot_be_written_is_down(tmp_path):
+    """From the first failed write on the journal is down, for the reason the disk gave."""
+
+    def refuse(*_):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    journal = FileJournal(tmp_path, write=refuse)
+    before = journal_health(journal)
+    failing_from = time.time()
+    with pytest.raises(EventLogUnavailable):
+        await journal.append("e-1", NOON, numbered(hit()), {})
+    failed_by = time.time()
+    after = journal_health(journal)
+
+    assert before.status == "ok"
+    assert after.status == "down"
+    assert "Disk quota exceeded" in after.detail
+    assert failing_from <= after.since <= failed_by
+    assert journal_health(journal).since == after.since
+    await journal.aclose()
+
+
+@pytest.mark.parametrize(
+    ("said", "now", "status", "since"),
+    [
+        ({}, 5_001.0, "ok", RECORDING_SINCE),
+        ({"fault": "The event log is out of reach."}, 5_001.0, "degraded", RECORDING_SINCE),
+        ({}, 6_000.0, "degraded", 5_000.0 + RECORDER_LAG_S_MAX),
+        ({"drained_at": 0.0}, 5_001.0, "degraded", RECORDING_SINCE),
+    ],
+    ids=["at work", "at fault", "dead", "never done"],
+)
+def test_a_recorder_is_as_it_is_since_it_became_so(tmp_path, said, now, status, since):
+    """Not since its last drain: since its fault began or ended, or since its silence had been too long."""
+    told(tmp_path, **said)
+
+    shown = recorder_health(tmp_path, now, STARTED_AT)
+
+    assert (shown.status, shown.since) == (status, since)
+
+
+def test_a_recorder_that_never_ran_is_missing_from_the_start(tmp_path):
+    """Where no recorder ever said a word it is missing for as long as the gateway runs."""
+    shown = recorder_health(tmp_path, 5_000.0, STARTED_AT)
+
+    assert (shown.status, shown.since) == ("degraded", STARTED_AT)
