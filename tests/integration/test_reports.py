@@ -257,7 +257,7 @@ BILLED = ("attempt.succeeded", "attempt.failed")
 def bills(amos: GatewayServer, by: str) -> list[tuple[str, Event]]:
     """Every attempt that cost or may have cost something, with what it is grouped under.
 
-    That is its own provider, `miss` (no cache has ever spent anything), or what its execution's last word says.
+    That is its own provider, `miss` (no cache ever spent anything), or what its execution's last word says.
     """
     found = []
     for events in executions(amos):

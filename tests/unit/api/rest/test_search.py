@@ -188,7 +188,7 @@ class TestBadInput:
             (b"{", "not valid JSON"),
             (b"[]", "must be a JSON object"),
             (b'{"query": "\xff"}', "UTF-8"),
-            (b'{"query": "a\\ud800"}', "not valid JSON"),
+            (b'{"query": "a\\ud800"}', "not valid Unicode"),
             (b'{"a":' * 50_000, "nested too deeply"),
             (b'{"query": "tides", "a": ' + b"[" * 200 + b"]" * 200 + b"}", "nested deeper"),
             (b"query=tides", "not valid JSON"),
