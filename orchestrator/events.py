@@ -54,7 +54,7 @@ FREE = Cost()
 
 
 class RequestReceived(Event, frozen=True, kw_only=True, tag="amos.request.received.v1"):
-    """A call came in at a door. `trace_id` and `parent_span_id` come from a valid incoming `traceparent`."""
+    """A call came in at a door. `trace_id` is the caller's if it sent one, else the execution's own."""
 
     operation: str
     door: str
@@ -229,7 +229,7 @@ class RequestFailed(Event, frozen=True, kw_only=True, tag="amos.request.failed.v
 
 
 class CallersRefused(Event, frozen=True, kw_only=True, tag="amos.caller.refused.v1"):
-    """Unauthenticated calls of one second, counted, so that strangers cannot fill the disk."""
+    """Calls of one second that were turned away unknown, counted, so that strangers cannot fill the disk."""
 
     reason: str
     count: int

@@ -11,6 +11,7 @@ digit.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -53,7 +54,7 @@ def fold(projection: Projection[StateT], envelopes: Iterable[Envelope]) -> State
     return state
 
 
-class Rollup:
+class Rollup(ABC):
     """An additive projection: subclasses name their columns and say what one event adds.
 
     `name` is the table's name and the checkpoint's, `dimensions` and `measures` are the columns in order. The
@@ -64,13 +65,13 @@ class Rollup:
     dimensions: tuple[str, ...]
     measures: tuple[str, ...]
 
+    @abstractmethod
     def increments(self, envelope: Envelope) -> Iterator[Increment]:
         """What this event adds; nothing for an event that is none of the rollup's business."""
-        raise NotImplementedError
 
+    @abstractmethod
     def report(self, counts: Mapping[Key, Counts], by: str) -> dict[str, Any]:
         """What the counts say, as JSON; `by` is a dimension or a span to group by, `""` for none."""
-        raise NotImplementedError
 
     def initial(self) -> Mapping[Key, Counts]:
         """No counts."""
