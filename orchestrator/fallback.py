@@ -119,9 +119,12 @@ def _raise_if_nobody_could(error: Exception) -> None:
 
 
 def _failure(tried: tuple[Attempt, ...], errors: Sequence[Exception]) -> AllProvidersFailed:
-    reasons = (
-        "; ".join(f"{attempt.provider}: {attempt.reason}" for attempt in tried) or "no provider is configured"
-    )
+    if not errors:
+        return AllProvidersFailed(
+            "Nobody could be asked: no provider is configured for this. `amos doctor` shows what is missing.",
+            attempts=(),
+        )
+    reasons = "; ".join(f"{attempt.provider}: {attempt.reason}" for attempt in tried)
     if errors and all(_is_quota(error) for error in errors):
         return QuotaExhausted(f"The quota of every search provider is used up ({reasons}).", attempts=tried)
     return AllProvidersFailed(
