@@ -12,9 +12,9 @@ from cachetools import LRUCache
 
 from orchestrator.ports import CacheEntry
 
-OVERHEAD_BYTES = 700
-"""measured: what an entry costs beside its fragment: key, struct, cost, and its places in cachetools' two
-dicts."""
+OVERHEAD_BYTES = 512
+"""measured with tracemalloc over 20,000 entries: 509 bytes beside the fragment, for the key, the entry, its
+cost and its places in cachetools' two dicts."""
 
 
 class MemoryCache:

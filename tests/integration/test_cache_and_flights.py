@@ -32,13 +32,6 @@ SPELLINGS = {
 """Two ways to write one query."""
 
 
-@pytest.fixture
-async def tavily():
-    """Tavily, simulated."""
-    async with TavilySimulator() as running:
-        yield running
-
-
 async def tavily_is_asked(tavily: TavilySimulator) -> None:
     """Wait until the first call has arrived there."""
     await until(lambda: tavily.count > 0, 5.0, lambda: "no call arrived")

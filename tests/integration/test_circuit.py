@@ -27,13 +27,6 @@ SHORT_COOLDOWN = Policies(circuit=CircuitPolicy(cooldown_s=1.0))
 
 
 @pytest.fixture
-async def tavily():
-    """Tavily, simulated."""
-    async with TavilySimulator() as running:
-        yield running
-
-
-@pytest.fixture
 async def jina():
     """Jina, simulated."""
     async with JinaSimulator(balance=10**12) as running:

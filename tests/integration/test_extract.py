@@ -23,20 +23,6 @@ GONE = "https://almanac.example/gone"
 
 
 @pytest.fixture
-async def tavily():
-    """Tavily, simulated."""
-    async with TavilySimulator() as running:
-        yield running
-
-
-@pytest.fixture
-async def jina():
-    """Jina, simulated."""
-    async with JinaSimulator() as running:
-        yield running
-
-
-@pytest.fixture
 async def amos(tmp_path: Path, tavily: TavilySimulator, jina: JinaSimulator):
     """A gateway with both providers."""
     async with serving(tmp_path, tavily=tavily, jina=jina) as running:

@@ -44,20 +44,6 @@ FAULTS = {
 
 
 @pytest.fixture
-async def tavily():
-    """Tavily, simulated."""
-    async with TavilySimulator() as running:
-        yield running
-
-
-@pytest.fixture
-async def jina():
-    """Jina, simulated."""
-    async with JinaSimulator() as running:
-        yield running
-
-
-@pytest.fixture
 async def amos(tmp_path: Path, tavily: TavilySimulator, jina: JinaSimulator):
     """A gateway with both providers and two seconds for a search."""
     async with serving(tmp_path, tavily=tavily, jina=jina, deadline_s=DEADLINE_S) as running:

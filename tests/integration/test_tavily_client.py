@@ -80,20 +80,6 @@ MakeClient = Callable[..., Client]
 
 
 @pytest.fixture
-async def tavily():
-    """Tavily, simulated."""
-    async with TavilySimulator() as running:
-        yield running
-
-
-@pytest.fixture
-async def jina():
-    """Jina, simulated."""
-    async with JinaSimulator() as running:
-        yield running
-
-
-@pytest.fixture
 async def amos(tmp_path: Path, tavily: TavilySimulator, jina: JinaSimulator):
     """A gateway with both providers, also under the prefix /t."""
     async with serving(tmp_path, tavily=tavily, jina=jina, deadline_s=2, root_paths=("/t",)) as running:

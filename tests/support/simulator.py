@@ -21,6 +21,7 @@ import asyncio
 import contextlib
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any, Self
@@ -57,7 +58,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     when: dict[str, Fault] = {}
 
 
-class Simulator:
+class Simulator(ABC):
     """Base of the simulated upstreams: an async context manager around a server on a port of its own.
 
     A subclass answers requests (`respond`) and knows its error bodies (`error`) and variants (`vary`).
@@ -127,17 +128,17 @@ class Simulator:
 
     # --- for subclasses -------------------------------------------------------------------------------------
 
+    @abstractmethod
     def respond(self, request: Request, body: Any) -> Answer:
         """The proper answer; `body` is the request's JSON, `None` if there is none or it cannot be read."""
-        raise NotImplementedError
 
+    @abstractmethod
     def error(self, request: Request, fault: Fault) -> Answer:
         """The documented error for `fault.code`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def vary(self, answer: Answer, name: str, body: Any) -> Answer:
         """The proper answer in another of its known forms."""
-        raise NotImplementedError
 
     def texts(self, request: Request, body: Any) -> str:
         """What `when` looks at."""

@@ -78,6 +78,23 @@ async def test_a_closed_connection_is_let_go(request_bytes):
         await settles_at(before)
 
 
+async def test_a_connection_that_was_idle_for_long_is_let_go_when_it_closes():
+    """The wait for a next request ends with the connection, also when it has begun in earnest."""
+    async with serving(answer_ok) as port:
+        before = sockets()
+        connections = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
+        for reader, writer in connections:
+            writer.write(REQUEST)
+            await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(2 * IDLE_S)
+
+        for _, writer in connections:
+            writer.close()
+            await writer.wait_closed()
+
+        await settles_at(before)
+
+
 async def test_a_connection_closed_before_its_answer_is_let_go():
     """A client that does not wait for its answer leaves nothing behind either, once the call is done."""
     asked = asyncio.Semaphore(0)
