@@ -9,10 +9,8 @@ never repeats a value: it may be a key that went into the wrong variable.
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,12 +25,27 @@ from pydantic_settings import (
 )
 from typing_extensions import override
 
+from api.settings_values import (
+    PREFIX,
+    PROVIDERS,
+    ApiKey,
+    WebAddress,
+    absolute,
+    conventional,
+    default_database_url,
+    folders,
+    known_providers,
+    loopback,
+    lower,
+    one_worker,
+    prefixes,
+    split,
+    sqlite_file,
+)
 from orchestrator import limits
 from orchestrator.errors import SettingsError
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.providers import jina_reader, jina_search, tavily_wire
-
-PREFIX = "AMOS_"
 
 SECRETS_DIR = "AMOS_SECRETS_DIR"
 """Names the folder of secret files. Not a setting itself: it says where settings are."""
@@ -40,119 +53,11 @@ SECRETS_DIR = "AMOS_SECRETS_DIR"
 NOT_SETTINGS = frozenset({SECRETS_DIR, "AMOS_PYTHON"})
 """Variables with our prefix that others read: the second chooses the Python of the launcher."""
 
-PROVIDERS = ("tavily", "jina", "local")
-"""The providers this version has, in their default order."""
-
 PROJECT_DOCS = Path(__file__).resolve().parent.parent / "docs"
 """What the local provider searches when there is nothing else to search."""
 
 _RATES = RateLimitPolicy()
 """A default lives once, beside its mechanism; settings only override it."""
-
-
-def _split(separator: str) -> Callable[[Any], Any]:
-    """A validator that turns `a,b` into `("a", "b")`; blanks around parts and empty parts are dropped."""
-
-    def split(value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(separator) if part.strip())
-        return value
-
-    return split
-
-
-def _loopback(host: str) -> str:
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise ValueError(
-            "other machines could reach this address, and this version has no API keys to tell them apart. "
-            "Use 127.0.0.1, ::1 or localhost; from elsewhere, tunnel: ssh -L 8000:127.0.0.1:8000 <machine>"
-        )
-    return host
-
-
-def _one_worker(workers: int) -> int:
-    if workers != 1:
-        raise ValueError(
-            "must be 1: several workers need Redis to share limits and identical searches, and this version "
-            "has no Redis support yet"
-        )
-    return workers
-
-
-def _absolute(path: Path) -> Path:
-    return path.expanduser().absolute()
-
-
-def _folders(paths: tuple[Path, ...]) -> tuple[Path, ...]:
-    folders = tuple(_absolute(path) for path in paths)
-    if missing := [str(n) for n, folder in enumerate(folders, start=1) if not folder.is_dir()]:
-        raise ValueError(f"no such folder: path {' and '.join(missing)} of {len(folders)}")
-    return folders
-
-
-def _sqlite_file(url: str) -> str:
-    match = re.fullmatch(r"sqlite(?:\+aiosqlite)?:///(?P<path>[^?]+)", url)
-    if match is None:
-        raise ValueError(
-            "only SQLite is supported in this version: sqlite+aiosqlite:///file.db (four slashes for an "
-            "absolute path). If DATABASE_URL belongs to another program, AMOS_DATABASE_URL wins over it"
-        )
-    if match["path"] == ":memory:":
-        raise ValueError(
-            "must be a file: the gateway and its recorder are two processes and share the database"
-        )
-    return f"sqlite+aiosqlite:///{match['path']}"
-
-
-def _default_database_url(values: dict[str, Any]) -> str:
-    return f"sqlite+aiosqlite:///{values['data_dir'] / 'amos.db'}"
-
-
-def _key(value: Any) -> Any:
-    if isinstance(value, str) and re.fullmatch(r"[!-~]+", value) is None:
-        raise ValueError("holds characters that no key has; was more than the key copied?")
-    return value
-
-
-def _known_providers(names: tuple[str, ...]) -> tuple[str, ...]:
-    if not names:
-        raise ValueError("names no provider")
-    if len(set(names)) < len(names):
-        raise ValueError("names a provider twice")
-    if any(name not in PROVIDERS for name in names):
-        raise ValueError(f"names an unknown provider; this version has {', '.join(PROVIDERS)}")
-    return names
-
-
-def _web_address(url: str) -> str:
-    if re.fullmatch(r"https?://[^\s/?#@]+[^\s?#@]*", url) is None:
-        raise ValueError("must be an http or https address without user name, query or fragment")
-    return url.rstrip("/")
-
-
-def _prefixes(paths: tuple[str, ...]) -> tuple[str, ...]:
-    if any(re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", path) is None for path in paths):
-        raise ValueError(
-            "each prefix begins with / and holds letters, digits and - . _ ~ only, such as /amos"
-        )
-    return tuple(path.rstrip("/") for path in paths)
-
-
-def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _conventional(name: str) -> AliasChoices:
-    """The names of a setting that also has a name everybody knows; ours wins."""
-    return AliasChoices(PREFIX + name, name)
-
-
-WebAddress = Annotated[str, AfterValidator(_web_address)]
-ApiKey = Annotated[SecretStr | None, BeforeValidator(_key)]
 
 
 class Settings(BaseSettings):
@@ -166,26 +71,26 @@ class Settings(BaseSettings):
     )
 
     # --- serving
-    host: Annotated[str, AfterValidator(_loopback)] = "127.0.0.1"
+    host: Annotated[str, AfterValidator(loopback)] = "127.0.0.1"
     """The address to listen on; only this machine's own until there are API keys."""
     port: int = Field(default=8000, ge=0, le=65_535)
     """0 takes a free port."""
-    workers: Annotated[int, AfterValidator(_one_worker)] = 1
+    workers: Annotated[int, AfterValidator(one_worker)] = 1
     root_paths: Annotated[
-        tuple[str, ...], NoDecode, BeforeValidator(_split(",")), AfterValidator(_prefixes)
+        tuple[str, ...], NoDecode, BeforeValidator(split(",")), AfterValidator(prefixes)
     ] = ()
     """Path prefixes under which everything is served as well, for clients that insist on one."""
     deadline_s: float = Field(default=limits.DEADLINE_S, gt=0, le=600)
     """Total time of a search, retries and fallbacks included."""
 
     # --- keeping
-    data_dir: Annotated[Path, AfterValidator(_absolute)] = Field(default=Path("var"), validate_default=True)
+    data_dir: Annotated[Path, AfterValidator(absolute)] = Field(default=Path("var"), validate_default=True)
     """Folder of the database, the journal and the local index."""
-    database_url: Annotated[str, AfterValidator(_sqlite_file)] = Field(
-        default_factory=_default_database_url, validation_alias=_conventional("DATABASE_URL")
+    database_url: Annotated[str, AfterValidator(sqlite_file)] = Field(
+        default_factory=default_database_url, validation_alias=conventional("DATABASE_URL")
     )
     """The event log and its projections; by default amos.db in the data folder."""
-    events_durability: Annotated[Literal["process", "disk"], BeforeValidator(_lower)] = "process"
+    events_durability: Annotated[Literal["process", "disk"], BeforeValidator(lower)] = "process"
     """What an answered call survives: the death of the process, or a power loss as well."""
     journal_max_bytes: int = Field(default=limits.JOURNAL_BYTES_MAX, ge=limits.JOURNAL_SEGMENT_BYTES)
     """With more than this not yet in the database the instance stops accepting calls."""
@@ -194,18 +99,18 @@ class Settings(BaseSettings):
 
     # --- providers
     providers: Annotated[
-        tuple[str, ...], NoDecode, BeforeValidator(_split(",")), AfterValidator(_known_providers)
+        tuple[str, ...], NoDecode, BeforeValidator(split(",")), AfterValidator(known_providers)
     ] = PROVIDERS
     """The order in which providers are asked. One without its key is passed by."""
-    tavily_api_key: ApiKey = Field(default=None, validation_alias=_conventional("TAVILY_API_KEY"))
+    tavily_api_key: ApiKey = Field(default=None, validation_alias=conventional("TAVILY_API_KEY"))
     tavily_base_url: WebAddress = tavily_wire.BASE_URL
-    jina_api_key: ApiKey = Field(default=None, validation_alias=_conventional("JINA_API_KEY"))
+    jina_api_key: ApiKey = Field(default=None, validation_alias=conventional("JINA_API_KEY"))
     jina_search_url: WebAddress = jina_search.SEARCH_URL
     jina_reader_url: WebAddress = jina_reader.READER_URL
     jina_usd_per_million_tokens: float = Field(default=jina_search.USD_PER_MILLION_TOKENS, ge=0, le=10_000)
     """What Jina's tokens cost under the plan of the key; 0.05 for keys of September 2026."""
     local_paths: Annotated[
-        tuple[Path, ...], NoDecode, BeforeValidator(_split(os.pathsep)), AfterValidator(_folders)
+        tuple[Path, ...], NoDecode, BeforeValidator(split(os.pathsep)), AfterValidator(folders)
     ] = ()
     """Folders of Markdown, text and HTML that `local` searches; see `local_folders`."""
 
@@ -219,7 +124,7 @@ class Settings(BaseSettings):
     rate_per_hour: int = Field(default=_RATES.per_hour, ge=1)
 
     # --- telling
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = "info"
 
     @classmethod
     @override

@@ -1,0 +1,136 @@
+"""What the values of settings may be: each function makes or checks one kind of value, and reads nothing.
+
+A fault is a ValueError whose sentence says what to write instead and never repeats the value, which may be a
+key that went into the wrong variable.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, SecretStr
+
+PREFIX = "AMOS_"
+
+PROVIDERS = ("tavily", "jina", "local")
+"""The providers this version has, in their default order."""
+
+
+def split(separator: str) -> Callable[[Any], Any]:
+    """A validator that turns `a,b` into `("a", "b")`; blanks around parts and empty parts are dropped."""
+
+    def split(value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(separator) if part.strip())
+        return value
+
+    return split
+
+
+def loopback(host: str) -> str:
+    """An address of this machine only."""
+    try:
+        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise ValueError(
+            "other machines could reach this address, and this version has no API keys to tell them apart. "
+            "Use 127.0.0.1, ::1 or localhost; from elsewhere, tunnel: ssh -L 8000:127.0.0.1:8000 <machine>"
+        )
+    return host
+
+
+def one_worker(workers: int) -> int:
+    """One worker, until several can share what they must."""
+    if workers != 1:
+        raise ValueError(
+            "must be 1: several workers need Redis to share limits and identical searches, and this version "
+            "has no Redis support yet"
+        )
+    return workers
+
+
+def absolute(path: Path) -> Path:
+    """The path from the root, `~` resolved."""
+    return path.expanduser().absolute()
+
+
+def folders(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Folders that exist, as absolute paths."""
+    folders = tuple(absolute(path) for path in paths)
+    if missing := [str(n) for n, folder in enumerate(folders, start=1) if not folder.is_dir()]:
+        raise ValueError(f"no such folder: path {' and '.join(missing)} of {len(folders)}")
+    return folders
+
+
+def sqlite_file(url: str) -> str:
+    """The address of a SQLite file, in its one spelling."""
+    match = re.fullmatch(r"sqlite(?:\+aiosqlite)?:///(?P<path>[^?]+)", url)
+    if match is None:
+        raise ValueError(
+            "only SQLite is supported in this version: sqlite+aiosqlite:///file.db (four slashes for an "
+            "absolute path). If DATABASE_URL belongs to another program, AMOS_DATABASE_URL wins over it"
+        )
+    if match["path"] == ":memory:":
+        raise ValueError(
+            "must be a file: the gateway and its recorder are two processes and share the database"
+        )
+    return f"sqlite+aiosqlite:///{match['path']}"
+
+
+def default_database_url(values: dict[str, Any]) -> str:
+    """The database in the data folder of the other settings."""
+    return f"sqlite+aiosqlite:///{values['data_dir'] / 'amos.db'}"
+
+
+def key(value: Any) -> Any:
+    """A key that could be one: printable and without blanks."""
+    if isinstance(value, str) and re.fullmatch(r"[!-~]+", value) is None:
+        raise ValueError("holds characters that no key has; was more than the key copied?")
+    return value
+
+
+def known_providers(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of providers this version has, each once."""
+    if not names:
+        raise ValueError("names no provider")
+    if len(set(names)) < len(names):
+        raise ValueError("names a provider twice")
+    if any(name not in PROVIDERS for name in names):
+        raise ValueError(f"names an unknown provider; this version has {', '.join(PROVIDERS)}")
+    return names
+
+
+def web_address(url: str) -> str:
+    """An http or https address, without a slash at its end."""
+    if re.fullmatch(r"https?://[^\s/?#@]+[^\s?#@]*", url) is None:
+        raise ValueError("must be an http or https address without user name, query or fragment")
+    return url.rstrip("/")
+
+
+def prefixes(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Path prefixes, each without a slash at its end."""
+    if any(re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", path) is None for path in paths):
+        raise ValueError(
+            "each prefix begins with / and holds letters, digits and - . _ ~ only, such as /amos"
+        )
+    return tuple(path.rstrip("/") for path in paths)
+
+
+def lower(value: Any) -> Any:
+    """Text in lower case."""
+    return value.lower() if isinstance(value, str) else value
+
+
+def conventional(name: str) -> AliasChoices:
+    """The names of a setting that also has a name everybody knows; ours wins."""
+    return AliasChoices(PREFIX + name, name)
+
+
+WebAddress = Annotated[str, AfterValidator(web_address)]
+ApiKey = Annotated[SecretStr | None, BeforeValidator(key)]
