@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,6 +33,7 @@ from api.settings_values import (
     WebAddress,
     absolute,
     conventional,
+    database_address,
     default_database_url,
     folders,
     known_providers,
@@ -40,7 +42,6 @@ from api.settings_values import (
     one_worker,
     prefixes,
     split,
-    sqlite_file,
 )
 from orchestrator import limits
 from orchestrator.errors import SettingsError
@@ -86,10 +87,10 @@ class Settings(BaseSettings):
     # --- keeping
     data_dir: Annotated[Path, AfterValidator(absolute)] = Field(default=Path("var"), validate_default=True)
     """Folder of the database, the journal and the local index."""
-    database_url: Annotated[str, AfterValidator(sqlite_file)] = Field(
-        default_factory=default_database_url, validation_alias=conventional("DATABASE_URL")
+    database_url: Annotated[str, AfterValidator(database_address)] = Field(
+        default_factory=default_database_url, validation_alias=conventional("DATABASE_URL"), repr=False
     )
-    """The event log and its projections; by default amos.db in the data folder."""
+    """The event log and its projections; by default amos.db in the data folder. May hold a password."""
     events_durability: Annotated[Literal["process", "disk"], BeforeValidator(lower)] = "process"
     """What an answered call survives: the death of the process, or a power loss as well."""
     journal_max_bytes: int = Field(default=limits.JOURNAL_BYTES_MAX, ge=limits.JOURNAL_SEGMENT_BYTES)
@@ -256,7 +257,7 @@ def _faults(error: ValidationError, given: Mapping[str, str]) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    """A setting for people; a key shows only that it is there."""
+    """A setting for people; a key shows only that it is there, an address not its password."""
     if value is None:
         return "not set"
     if isinstance(value, SecretStr):
@@ -265,4 +266,4 @@ def _shown(value: Any) -> str:
         return ", ".join(str(part) for part in value) or "none"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    return re.sub(r"(?<=://)([^:@/]*):[^@/]*@", r"\1:***@", str(value))
