@@ -111,6 +111,8 @@ class Postgres:
         cause = getattr(error, "orig", None) or error
         if isinstance(cause, TimeoutError | PoolTimeoutError):
             return "the server does not answer in time"
+        if isinstance(cause, FileNotFoundError | PermissionError):
+            return "a file or socket its address names cannot be opened"
         if isinstance(cause, ssl.SSLError) or "SSL" in str(cause):
             return "no TLS as sslmode asks for"
         if isinstance(cause, OSError):
