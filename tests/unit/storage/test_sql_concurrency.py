@@ -106,11 +106,10 @@ async def test_three_projectors_at_once_count_once(database_url):
 async def test_who_finds_another_projecting_leaves_it_the_work(engine, database_url):
     """A projector does not wait for another one: it says that nothing was done, and is free to store."""
     await SqlEventLog(engine).append([row(1, hit())])
-    async with engines(database_url, 1) as (other,):
-        async with transaction(other) as connection:
-            assert await dialect_of(other).lock_rollups(connection)
+    async with engines(database_url, 1) as (other,), transaction(other) as connection:
+        assert await dialect_of(other).lock_rollups(connection)
 
-            assert await SqlProjector(engine).project() == Projected(0, 0, is_elsewhere=True)
+        assert await SqlProjector(engine).project() == Projected(0, 0, is_elsewhere=True)
 
     assert await SqlProjector(engine).project() == Projected(1, 0)
 
