@@ -153,7 +153,7 @@ async def test_what_postgresql_refuses_is_stored_all_the_same(engine):
     log, projector = SqlEventLog(engine), SqlProjector(engine)
     odd = row(1, (answered(client="a\0b", topic="\0"),))
     far = row(2, hit())
-    far = far._replace(recorded_at=4e9, events=far.events.replace(f'"at":{NOON // 10**8}', '"at":99'))
+    far = far._replace(recorded_at=4e9, events=far.events.replace('"at":18', '"at":99'))
 
     await log.append([odd._replace(stream="s\0"), far], {"k\0": "t\0"})
 
