@@ -1,8 +1,8 @@
 """The HTTP application: which path is answered by what, and what every request passes on its way there.
 
 From outside in: Paths (one path per resource), Cors (only with allowed origins), Failures (whatever is
-raised becomes an answer), Guard (who may knock), then the routes. `/search` and `/extract` are found by one
-look into a table; Starlette's router serves the rest.
+raised becomes an answer), HttpsOnly (only with a certificate), Guard (who may knock), then the routes.
+`/search` and `/extract` are found by one look into a table; Starlette's router serves the rest.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from api.middleware.cors import Cors
 from api.middleware.failures import Failures
 from api.middleware.guard import Doors, Guard
 from api.middleware.paths import Paths
+from api.middleware.redirect import HttpsOnly
 from api.rest import executions, health, reports
 from api.rest.problems import Problem
 from api.rest.search import ExtractEndpoint, SearchEndpoint
@@ -59,7 +60,10 @@ class Application:
             redirect_slashes=False,
             default=_not_found,
         )
-        layers: ASGIApp = Failures(Guard(self._route, gateway.refused, doors_of(settings)))
+        layers: ASGIApp = Guard(self._route, gateway.refused, doors_of(settings))
+        if settings.tls_cert_file is not None:
+            layers = HttpsOnly(layers, settings.port, settings.allowed_hosts)
+        layers = Failures(layers)
         if settings.allowed_origins:
             layers = Cors(layers, settings.allowed_origins)
         self._http = Paths(layers, settings.root_paths)
