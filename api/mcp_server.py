@@ -17,7 +17,7 @@ from typing import Any
 
 import anyio
 import msgspec
-from mcp.server.caching import CacheHint
+from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.session import ServerSession
@@ -36,6 +36,13 @@ DOOR = "mcp"
 
 LIST_TTL_MS = 300_000
 """chosen: how long a client may go by a list of tools it has. They change with a new version of AMOS only."""
+
+EMPTY_LISTS: dict[CacheableMethod, str] = {
+    "prompts/list": "prompts",
+    "resources/list": "resources",
+    "resources/templates/list": "resourceTemplates",
+}
+"""Lists of what we do not have: common clients ask for them at every start and call a refusal a fault."""
 
 LOOK_EVERY_S = 0.1
 """chosen: how soon progress shows what a call does next; nobody reads faster."""
@@ -56,10 +63,9 @@ def mcp_server(gateway: Gateway, caller_of: Callable[[Context], Caller]) -> Serv
         title="AMOS",
         description="Web search that falls back, does not pay twice, and says why.",
         instructions=mcp_texts.INSTRUCTIONS,
-        cache_hints={
-            "tools/list": CacheHint(ttl_ms=LIST_TTL_MS, scope="public"),
-            "server/discover": CacheHint(ttl_ms=LIST_TTL_MS, scope="public"),
-        },
+        cache_hints=dict.fromkeys(
+            ("server/discover", "tools/list", *EMPTY_LISTS), CacheHint(ttl_ms=LIST_TTL_MS, scope="public")
+        ),
         # No argument of ours travels in a header; without this the SDK would list all tools on every call.
         get_tool_input_schema=lambda _name: None,
     )
@@ -85,12 +91,21 @@ def mcp_server(gateway: Gateway, caller_of: Callable[[Context], Caller]) -> Serv
 
     server.add_request_handler("tools/list", PaginatedRequestParams, list_tools)
     server.add_request_handler("tools/call", CallToolRequestParams, call_tool)
+    for method, member in EMPTY_LISTS.items():
+        server.add_request_handler(method, PaginatedRequestParams, _empty(member))
     return server
 
 
 def operator(_context: Context) -> Caller:
     """The caller at the other end of standard input, who has started this very process."""
     return Caller(door=DOOR, is_local_operator=True)
+
+
+def _empty(member: str) -> Callable[[Context, PaginatedRequestParams], Awaitable[dict[str, Any]]]:
+    async def list_nothing(_context: Context, _params: PaginatedRequestParams) -> dict[str, Any]:
+        return {"resultType": "complete", member: []}
+
+    return list_nothing
 
 
 def _found(result: Result) -> dict[str, Any]:

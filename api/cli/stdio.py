@@ -21,7 +21,7 @@ def mcp() -> None:
             "docs/mcp.md shows how to configure one. To search from here: amos search ...",
         )
     # The thread that reads standard input cannot be interrupted, so an orderly end would wait for the next
-    # line. Like SIGTERM this ends at once; the journal keeps what was recorded, and the next command finds it.
+    # line. Like SIGTERM this ends at once; the journal keeps what was recorded for the next command.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     asyncio.run(_serve())
 
