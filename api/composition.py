@@ -11,6 +11,7 @@ from api.probes import cache_health, journal_health, recorder_health
 from api.settings import Settings
 from orchestrator.clock import SystemClock
 from orchestrator.events import InstanceStarted, InstanceStopped
+from orchestrator.filters.budget import MILLION, BudgetPolicy
 from orchestrator.filters.cache import CachePolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.gateway import Gateway
@@ -23,6 +24,7 @@ from orchestrator.providers.tavily import Tavily
 from orchestrator.providers.upstream import Upstream
 from orchestrator.recorder import Recorder
 from storage.file_journal import FileJournal
+from storage.memory_budget import MemoryBudget
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
 from storage.sql_engine import open_engine
@@ -125,6 +127,7 @@ def _pipeline(
         providers=roster.providers,
         # Own documents stand in for the web only if there is a web to stand in for.
         floor=offline[0] if offline and has_web else "",
+        budgets=(MemoryBudget(clock),),
     )
     return Pipeline(parts, policies)
 
@@ -137,4 +140,15 @@ def _policies(settings: Settings) -> Policies:
         rate_limit=RateLimitPolicy(
             burst=settings.rate_burst, per_minute=settings.rate_per_minute, per_hour=settings.rate_per_hour
         ),
+        budget=_budget(settings),
+    )
+
+
+def _budget(settings: Settings) -> BudgetPolicy:
+    per_minute = {"tavily": settings.tavily_per_minute, "jina": settings.jina_per_minute}
+    day, month = settings.budget_usd_per_day, settings.budget_usd_per_month
+    return BudgetPolicy(
+        usd_micros_per_day=None if day is None else round(day * MILLION),
+        usd_micros_per_month=None if month is None else round(month * MILLION),
+        calls_per_minute={name: calls for name, calls in per_minute.items() if calls is not None},
     )

@@ -123,6 +123,14 @@ class Settings(BaseSettings):
     rate_per_minute: int = Field(default=_RATES.per_minute, ge=1)
     rate_per_hour: int = Field(default=_RATES.per_hour, ge=1)
 
+    # --- money
+    budget_usd_per_day: float | None = Field(default=None, gt=0, le=1_000_000)
+    """What all providers together may cost in a UTC day; `None` is no limit."""
+    budget_usd_per_month: float | None = Field(default=None, gt=0, le=1_000_000)
+    tavily_per_minute: int | None = Field(default=None, ge=1)
+    """How often Tavily may be called in a minute; `None` leaves it to Tavily."""
+    jina_per_minute: int | None = Field(default=None, ge=1)
+
     # --- telling
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = "info"
 
