@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 
 from api import __version__
-from api.probes import cache_health, journal_health, recorder_health
+from api.probes import cache_health, journal_health, recorder_health, redis_health
 from api.settings import Settings
 from orchestrator.clock import SystemClock
 from orchestrator.events import InstanceStarted, InstanceStopped
@@ -27,6 +27,7 @@ from storage.file_journal import FileJournal
 from storage.memory_budget import MemoryBudget
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
+from storage.redis_client import RedisClient, open_redis
 from storage.sql_engine import open_engine
 from storage.sql_reports import SqlReports
 
@@ -57,6 +58,9 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         roster = providers(settings, clock)
         for provider in roster.providers:
             cleanup.push_async_callback(provider.aclose)
+        redis = await _redis(settings)
+        if redis is not None:
+            cleanup.push_async_callback(redis.aclose)
         cache = MemoryCache(settings.l1_max_bytes)
         pipeline = _pipeline(policies or _policies(settings), clock, recorder, cache, roster)
         cleanup.push_async_callback(pipeline.aclose)
@@ -72,8 +76,14 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
                 lambda: journal_health(journal),
                 lambda: recorder_health(settings.data_dir, clock.now(), started_at),
                 lambda: cache_health(cache),
+                *((lambda: redis_health(redis),) if redis is not None else ()),
             ),
         )
+
+
+async def _redis(settings: Settings) -> RedisClient | None:
+    """What instances share, whether it is in reach yet or not; `None` if nothing is configured."""
+    return await open_redis(settings.redis_url.get_secret_value()) if settings.redis_url else None
 
 
 def providers(settings: Settings, clock: Clock) -> Roster:

@@ -29,6 +29,7 @@ from api.settings_values import (
     PREFIX,
     PROVIDERS,
     ApiKey,
+    RedisUrl,
     WebAddress,
     absolute,
     conventional,
@@ -119,6 +120,8 @@ class Settings(BaseSettings):
     """How long an answer is fresh; `None` leaves it to the policy, which goes by topic."""
     l1_max_bytes: int = Field(default=limits.L1_BYTES_MAX, ge=0)
     """Size of the cache in memory; 0 switches it off."""
+    redis_url: RedisUrl = Field(default=None, validation_alias=conventional("REDIS_URL"))
+    """What several instances share; `None` keeps to this one. A secret, because it may hold a password."""
     rate_burst: int = Field(default=_RATES.burst, ge=1)
     rate_per_minute: int = Field(default=_RATES.per_minute, ge=1)
     rate_per_hour: int = Field(default=_RATES.per_hour, ge=1)
