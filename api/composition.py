@@ -27,7 +27,10 @@ from storage.file_journal import FileJournal
 from storage.memory_budget import MemoryBudget
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
+from storage.redis_budget import RedisBudget
+from storage.redis_circuits import RedisCircuits
 from storage.redis_client import RedisClient, open_redis
+from storage.redis_flight import RedisFlights
 from storage.sql_engine import open_engine
 from storage.sql_reports import SqlReports
 
@@ -62,7 +65,9 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         if redis is not None:
             cleanup.push_async_callback(redis.aclose)
         cache = MemoryCache(settings.l1_max_bytes)
-        pipeline = _pipeline(policies or _policies(settings), clock, recorder, cache, roster)
+        pipeline = _pipeline(
+            policies or _policies(settings), clock, recorder, roster, cache=cache, redis=redis
+        )
         cleanup.push_async_callback(pipeline.aclose)
         engine = open_engine(settings.database_url)
         cleanup.push_async_callback(engine.dispose)
@@ -125,7 +130,13 @@ def _local(settings: Settings, clock: Clock) -> Provider | Unconfigured:
 
 
 def _pipeline(
-    policies: Policies, clock: Clock, recorder: Recorder, cache: MemoryCache, roster: Roster
+    policies: Policies,
+    clock: Clock,
+    recorder: Recorder,
+    roster: Roster,
+    *,
+    cache: MemoryCache,
+    redis: RedisClient | None,
 ) -> Pipeline:
     offline = [provider.name for provider in roster.providers if not provider.schemes & WEB_SCHEMES]
     has_web = len(offline) < len(roster.providers)
@@ -137,7 +148,10 @@ def _pipeline(
         providers=roster.providers,
         # Own documents stand in for the web only if there is a web to stand in for.
         floor=offline[0] if offline and has_web else "",
-        budgets=(MemoryBudget(clock),),
+        flights=RedisFlights(redis) if redis else None,
+        circuits=RedisCircuits(redis) if redis else None,
+        # Without Redis, or while it is out of reach, this process counts what it spends by itself.
+        budgets=(*((RedisBudget(redis),) if redis else ()), MemoryBudget(clock)),
     )
     return Pipeline(parts, policies)
 
