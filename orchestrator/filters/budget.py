@@ -68,7 +68,7 @@ class BudgetPolicy(msgspec.Struct, frozen=True, kw_only=True):
         if calls is None:
             return None
         at_once = max(1, int(calls * AT_ONCE_RATIO))
-        return Window("minute", at_once, 60.0 * at_once / max(calls - at_once, at_once))
+        return Window("minute", at_once, 60.0 * at_once / (calls - at_once + 1))
 
 
 CLIENT = "client:"
