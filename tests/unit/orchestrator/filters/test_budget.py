@@ -167,7 +167,7 @@ async def test_many_at_once_stay_within(make):
     ],
 )
 async def test_the_end_settles(make, store, outcome, figure):
-    """An answer counts with its price, a failure with its bill or, if nobody knows that, with the estimate."""
+    """An answer counts with its price, a failure with its bill or, if nobody knows, with the estimate."""
     task = asyncio.ensure_future(make()(call(), Upstream(outcome)))
     await asyncio.wait([task])
 
