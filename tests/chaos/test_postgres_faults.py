@@ -92,7 +92,7 @@ def fault(installation: Installation) -> str:
 
 
 async def test_the_server_stays_away(server: PostgresServer, install: Install) -> None:
-    """While the database is gone for long calls are answered, the journal grows, and the recorder catches up."""
+    """While the database is gone calls are answered, the journal grows, and the recorder catches up."""
     installation = install(**settings(server.new_database()))
     await installation.amos.start()
     async with Load(installation.amos, 1) as load:
