@@ -14,7 +14,7 @@ from starlette.routing import Router
 from api.middleware.failures import Failures
 from api.middleware.guard import Guard
 from api.middleware.paths import Paths
-from api.rest import executions, health, reports
+from api.rest import executions, health, keys, reports
 from api.rest.problems import Problem
 from api.rest.search import ExtractEndpoint, SearchEndpoint
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from orchestrator.gateway import Gateway
 
 NOT_FOUND = (
-    "Nothing is offered at this path. There are /search, /extract, /reports/..., /executions/... and /health."
+    "Nothing is offered at this path. There are /search, /extract, /reports/..., /executions/..., /keys "
+    "and /health."
 )
 
 
@@ -43,7 +44,12 @@ class Application:
             "/extract": ExtractEndpoint(gateway),
         }
         self._router = Router(
-            [*health.routes(gateway), *reports.routes(gateway), *executions.routes(gateway)],
+            [
+                *health.routes(gateway),
+                *reports.routes(gateway),
+                *executions.routes(gateway),
+                *keys.routes(gateway),
+            ],
             redirect_slashes=False,
             default=_not_found,
         )
