@@ -157,7 +157,11 @@ class KeyRing:
             _log.warning("the API keys can be read again")
 
     async def _look(self) -> None:
-        if await self._store.revision() != self._revision:
+        revision = await self._store.revision()
+        if revision < 0 and self._revision is not None and self._revision >= 0:
+            # A database deleted under us is a fault: "no keys" would open the door to everybody here.
+            raise KeysUnavailable("The database of API keys has gone.")
+        if revision != self._revision:
             self._take(await self._store.read())
 
     def _failed(self, why: str) -> None:

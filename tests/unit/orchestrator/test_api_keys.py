@@ -121,7 +121,7 @@ def test_names_of_clients(name: str):
     assert api_keys.valid_client(name) == name
 
 
-@pytest.mark.parametrize("name", ["", "-a", "a b", "a\n", "ü", "x" * 65, "a,b", "local", "Local"])
+@pytest.mark.parametrize("name", ["", "-a", "a b", "a\n", "ü", "x" * 65, "a,b", "local", "Local", RAW])
 def test_what_is_no_name_of_a_client(name: str):
     """The local operator's name is taken, and nothing that could break a line or a list is a name."""
     with pytest.raises(InvalidRequest, match="client: "):

@@ -17,7 +17,7 @@ from tests.support.clock import LoopClock
 from tests.support.keys import PEPPER, Keys
 from tests.support.memory_api_keys import MemoryApiKeys
 
-DAY_S = 86_400.0
+HOUR_S = 3_600.0
 
 
 @asynccontextmanager
@@ -145,10 +145,10 @@ async def test_both_keys_open_during_a_rotation():
     """Until the overlap ends old and new open; then the old one says that it was replaced."""
     async with running() as keys:
         old = await keys.make()
-        new = await keys.admin.rotate(old.key.id, overlap_s=DAY_S, by="test")
+        new = await keys.admin.rotate(old.key.id, overlap_s=HOUR_S, by="test")
 
         assert keys.ring.identify(old.raw).principal.client == keys.ring.identify(new.raw).principal.client
-        await keys.clock.sleep(DAY_S)
+        await keys.clock.sleep(HOUR_S)
         assert refusal(keys.ring, old.raw).reason == "rotated_key"
         keys.ring.identify(new.raw)
 
@@ -198,6 +198,27 @@ async def test_keys_never_seen_let_nobody_in():
         store.is_away = False
         await asyncio.sleep(REFRESH_S + 0.1)
         assert keys.ring.identify(new.raw).principal.client == "acme"
+
+
+async def test_a_database_that_vanishes_is_away():
+    """Keys that were seen do not cease to exist because somebody deleted the file they were in."""
+
+    class Vanishing(MemoryApiKeys):
+        """A store that can lose its place for keys."""
+
+        has_vanished = False
+
+        async def revision(self) -> int:
+            return -1 if self.has_vanished else await super().revision()
+
+    store = Vanishing()
+    async with running(store) as keys:
+        new = await keys.make()
+        store.has_vanished = True
+        await asyncio.sleep(10)
+        assert "has gone" in keys.ring.fault
+        assert len(keys.ring) == 1
+        keys.ring.identify(new.raw)
 
 
 async def test_a_database_that_hangs_is_away():
