@@ -211,6 +211,8 @@ async def test_a_start_without_the_database_lets_nobody_in(amos: GatewayServer, 
                 assert "could not be read" in answer.json()["detail"]["error"]
                 assert "retry-after" in answer.headers
             assert (await second.client.get("/readyz")).status_code == 503
+            journal = b"".join(file.read_bytes() for file in second.settings.data_dir.glob("journal/*.seg"))
+            assert b"amos.request." not in journal  # nobody is known: such calls are only counted
             assert (await second.client.get("/livez")).status_code == 200
         amos.database.unlink()
         amos.database.mkdir()

@@ -288,6 +288,17 @@ async def test_last_use_is_written_once_a_minute():
         assert uses == {new.key.id: pytest.approx(used_at, abs=0.01), idle.key.id: None}
 
 
+async def test_a_change_of_keys_forgets_no_use():
+    """A use between two writes is written, whatever happens to keys in between."""
+    async with running() as keys:
+        new = await keys.make()
+        keys.ring.identify(new.raw)
+        await keys.make("other")
+        await asyncio.sleep(USES_EVERY_S + REFRESH_S)
+
+        assert (await keys.admin.list())[0].last_used_at is not None
+
+
 async def test_last_uses_wait_for_the_database(caplog):
     """What could not be written is said in the log, and written later; no caller hears of it."""
     async with running() as keys:
