@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 
 from orchestrator import limits
@@ -21,6 +21,10 @@ from storage.sql_api_keys import SqlApiKeys
 from storage.sql_engine import open_engine, sqlite_url
 from storage.sql_schema import upgrade
 from tests.support.memory_api_keys import MemoryApiKeys
+from tests.support.postgres import shared_postgres
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NOW = 1_800_000_000.25
 LONG_AGO = NOW - limits.API_KEY_REMEMBERED_S - 1
@@ -174,15 +178,19 @@ class TestMemoryApiKeys(ApiKeyStoreContract):
         return store, store
 
 
-class TestSqliteApiKeys(ApiKeyStoreContract):
-    """The contract, on SQLite."""
+class SqlContract(ApiKeyStoreContract):
+    """The contract on a database, with what only a database can go through."""
+
+    @abstractmethod
+    def new_database(self, folder: Path) -> str:
+        """The address of an empty database."""
 
     @pytest.fixture(autouse=True)
     async def _database(self, tmp_path):
         """A migrated database and the engines of two instances."""
-        self.url = sqlite_url(tmp_path / "amos.sqlite")
-        await upgrade(self.url)
-        self.engines = [open_engine(self.url, writer=writer) for writer in (False, True, False, True)]
+        url = self.new_database(tmp_path)
+        await upgrade(url)
+        self.engines = [open_engine(url, writer=writer) for writer in (False, True, False, True)]
         yield
         for engine in self.engines:
             await engine.dispose()
@@ -193,16 +201,43 @@ class TestSqliteApiKeys(ApiKeyStoreContract):
 
     async def test_a_database_without_a_place_for_keys_has_none(self, tmp_path):
         """Before the first migration there are no keys, which is not the same as not knowing."""
-        missing = open_engine(sqlite_url(tmp_path / "missing.sqlite"))
-        (tmp_path / "old.sqlite").touch()
-        old = open_engine(sqlite_url(tmp_path / "old.sqlite"))
+        engine = open_engine(self.new_database(tmp_path / "empty"), writer=True)
+        store = SqlApiKeys(engine, engine)
 
-        for engine in (missing, old):
-            store = SqlApiKeys(engine, engine)
-            assert await store.revision() == -1
-            assert (await store.read()).keys == ()
-            await engine.dispose()
-        assert not (tmp_path / "missing.sqlite").exists()
+        assert await store.revision() == -1
+        assert (await store.read()).keys == ()
+        for attempt in (store.add(FULL), store.revoke("full", NOW), store.note_used({"full": NOW})):
+            with pytest.raises(KeysUnavailable, match="no place"):
+                await attempt
+        await engine.dispose()
+        assert not (tmp_path / "empty").exists()
+
+    async def test_the_row_holds_no_more_than_the_key_does(self):
+        """A column for each field, and none in which a key itself could stand."""
+        store, _ = await self.create_stores()
+        await store.add(FULL)
+
+        async with self.engines[0].connect() as connection:
+            row = (await connection.exec_driver_sql("SELECT * FROM api_keys")).one()
+        names = {*ApiKey.__struct_fields__} - {"limits"}
+        assert {*row._fields} == names | {f"limit_{name}" for name in OwnLimits.__struct_fields__}
+        assert row.digest == FULL.digest
+
+
+class TestPostgresApiKeys(SqlContract):
+    """The contract, on PostgreSQL."""
+
+    def new_database(self, folder: Path) -> str:
+        """One on the tests' own server."""
+        return shared_postgres().new_database()
+
+
+class TestSqliteApiKeys(SqlContract):
+    """The contract, on SQLite."""
+
+    def new_database(self, folder: Path) -> str:
+        """A file that is not there yet."""
+        return sqlite_url(folder / "amos.sqlite")
 
     async def test_a_broken_database_is_out_of_reach(self, tmp_path):
         """A file that is no database is not an empty one; the fault names no value."""
@@ -215,14 +250,3 @@ class TestSqliteApiKeys(ApiKeyStoreContract):
                 await attempt
             assert FULL.digest not in str(fault.value)
         await engine.dispose()
-
-    async def test_the_row_holds_no_more_than_the_key_does(self):
-        """A column for each field, and none in which a key itself could stand."""
-        store, _ = await self.create_stores()
-        await store.add(FULL)
-
-        async with self.engines[0].connect() as connection:
-            row = (await connection.exec_driver_sql("SELECT * FROM api_keys")).one()
-        names = {*ApiKey.__struct_fields__} - {"limits"}
-        assert {*row._fields} == names | {f"limit_{name}" for name in OwnLimits.__struct_fields__}
-        assert msgspec.structs.asdict(FULL)["digest"] == row.digest
