@@ -302,8 +302,13 @@ async def test_a_client_that_leaves_ends_its_wait_and_not_the_flight(
 
 
 def tasks_of_calls() -> list[asyncio.Task[Any]]:
-    """The tasks under way but those by which the server software holds its connections."""
-    return [task for task in asyncio.all_tasks() if "hypercorn" not in task.get_coro().cr_code.co_filename]
+    """The tasks under way but those of the server's connections, and the one that all event streams share."""
+    others = ("hypercorn", "sse_starlette")
+    return [
+        task
+        for task in asyncio.all_tasks()
+        if not any(name in task.get_coro().cr_code.co_filename for name in others)
+    ]
 
 
 async def leave_after(seconds: float, amos: GatewayServer, headers: dict[str, str], body: bytes) -> None:
