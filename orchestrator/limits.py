@@ -96,6 +96,10 @@ WAY_BACK_S = 0.1
 """chosen: attempts end this long before the deadline of their call, so that the failure of the last one is
 still an answer with every reason, and not a call cut off in the middle."""
 
+PATIENCE_S_MIN = 1.0
+"""chosen: with less time than this beyond its leader's, a follower takes the failure of its leader for its
+own. Another call to a provider would hardly end otherwise, and somebody pays for it."""
+
 # --- memory and disk
 
 L1_BYTES_MAX = 67_108_864
@@ -117,3 +121,11 @@ FRAME_BYTES_MAX = 1_048_576
 
 FLIGHTS_MAX = 10_000
 """chosen: searches under way at once in one process; a caller beyond that goes alone, unjoined."""
+
+API_KEYS_MAX = 10_000
+"""chosen: every worker holds all keys in memory, about a kilobyte each; an organisation with more callers
+than this gives keys to services, not to people."""
+
+API_KEY_REMEMBERED_S = 7_776_000.0
+"""chosen: a key that ended 90 days ago may be forgotten when a new one is made; until then its holder is told
+what became of it, and the list shows it. The facts about it stay in the event log."""
