@@ -7,14 +7,17 @@ import os
 from collections.abc import AsyncIterator, Callable
 
 from api import __version__
-from api.probes import cache_health, journal_health, recorder_health, redis_health
+from api.keys import key_ring, key_store, pepper
+from api.probes import cache_health, journal_health, keys_health, recorder_health, redis_health
 from api.settings import Settings
 from orchestrator.clock import SystemClock
 from orchestrator.events import InstanceStarted, InstanceStopped
+from orchestrator.filters.authenticate import Doorkeeper
 from orchestrator.filters.budget import MILLION, BudgetPolicy
 from orchestrator.filters.cache import CachePolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.gateway import Gateway
+from orchestrator.key_admin import KeyAdmin
 from orchestrator.pipeline import Parts, Pipeline, Policies
 from orchestrator.ports import WEB_SCHEMES, Clock, Provider
 from orchestrator.providers.jina import Jina
@@ -65,8 +68,17 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         if redis is not None:
             cleanup.push_async_callback(redis.aclose)
         cache = MemoryCache(settings.l1_max_bytes)
+        store = await cleanup.enter_async_context(key_store(settings))
+        ring = await cleanup.enter_async_context(key_ring(store, settings, clock))
+        doorkeeper = Doorkeeper(ring, trusts_local_operator=settings.is_loopback)
         pipeline = _pipeline(
-            policies or _policies(settings), clock, recorder, roster, cache=cache, redis=redis
+            policies or _policies(settings),
+            clock,
+            recorder,
+            cache,
+            roster,
+            doorkeeper=doorkeeper,
+            redis=redis,
         )
         cleanup.push_async_callback(pipeline.aclose)
         engine = open_engine(settings.database_url)
@@ -82,7 +94,9 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
                 lambda: recorder_health(settings.data_dir, clock.now(), started_at),
                 lambda: cache_health(cache),
                 *((lambda: redis_health(redis),) if redis is not None else ()),
+                lambda: keys_health(ring),
             ),
+            keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
         )
 
 
@@ -133,9 +147,10 @@ def _pipeline(
     policies: Policies,
     clock: Clock,
     recorder: Recorder,
+    cache: MemoryCache,
     roster: Roster,
     *,
-    cache: MemoryCache,
+    doorkeeper: Doorkeeper,
     redis: RedisClient | None,
 ) -> Pipeline:
     offline = [provider.name for provider in roster.providers if not provider.schemes & WEB_SCHEMES]
@@ -152,6 +167,7 @@ def _pipeline(
         circuits=RedisCircuits(redis) if redis else None,
         # Without Redis, or while it is out of reach, this process counts what it spends by itself.
         budgets=(*((RedisBudget(redis),) if redis else ()), MemoryBudget(clock)),
+        doorkeeper=doorkeeper,
     )
     return Pipeline(parts, policies)
 

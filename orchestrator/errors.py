@@ -1,14 +1,14 @@
 """Every failure the gateway can name, as one tree.
 
     GatewayError(message)
-    ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) · PermissionDenied · RateLimited ·
-    │                 BudgetExhausted
+    ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) · PermissionDenied(scopes) ·
+    │                 RateLimited · BudgetExhausted
     ├ ProviderError   ProviderTimeout · ProviderUnavailable → ProviderThrottled ·
     │                 ProviderRejected → ProviderQuotaExceeded · ProviderProtocolError ·
     │                 ResultInvalid · CircuitOpen · ProviderHeldBack
     ├ SearchFailed    AllProvidersFailed → QuotaExhausted · DeadlineExceeded · PageUnreadable ·
-    │                 NotInCache · NotFound
-    ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable ·
+    │                 NotInCache · NotFound → KeyNotFound
+    ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable · KeysUnavailable ·
     │                 FlightStoreUnavailable · CircuitBoardUnavailable · BudgetStoreUnavailable
     └ SettingsError   only at start
 
@@ -70,9 +70,13 @@ class Unauthenticated(CallerError):
 
 
 class PermissionDenied(CallerError):
-    """The caller is known and lacks the scope the call needs."""
+    """The caller is known and lacks a scope the call needs; `scopes` are all it needs."""
 
     code = "permission_denied"
+
+    def __init__(self, message: str, *, scopes: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.scopes = tuple(scopes)
 
 
 class RateLimited(CallerError):
@@ -235,6 +239,10 @@ class NotFound(SearchFailed):
     code = "not_found"
 
 
+class KeyNotFound(NotFound):
+    """There is no API key with the id that was given."""
+
+
 class StorageError(GatewayError):
     """A store the gateway depends on did not do its work."""
 
@@ -275,6 +283,12 @@ class BudgetStoreUnavailable(StorageError):
     """What was spent cannot be counted; the budget filter says what follows."""
 
     code = "budget_store_unavailable"
+
+
+class KeysUnavailable(StorageError):
+    """The API keys could not be read since the start, so nobody's key can be checked."""
+
+    code = "keys_unavailable"
 
 
 class SettingsError(GatewayError):

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from orchestrator.errors import GatewayError, PageUnreadable, SearchFailed
-from orchestrator.events import Cost, has_ended, spent
+from orchestrator.events import Cost
+from orchestrator.history import has_ended, spent
 from orchestrator.model import (
     Call,
     ExtractAnswer,

@@ -19,10 +19,10 @@ import msgspec
 from orchestrator import limits
 from orchestrator.canonical import page_key, search_key
 from orchestrator.circuit_sharing import CircuitSharing
-from orchestrator.events import Cost, spent
+from orchestrator.events import Cost
 from orchestrator.fallback import Fallback, Step
 from orchestrator.filters.attempt import AttemptFilter
-from orchestrator.filters.authenticate import AuthenticateFilter
+from orchestrator.filters.authenticate import AuthenticateFilter, Doorkeeper
 from orchestrator.filters.budget import BudgetFilter, BudgetPolicy
 from orchestrator.filters.cache import CacheFillStage, CacheFilter, CachePolicy
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter, CircuitPolicy
@@ -35,6 +35,7 @@ from orchestrator.filters.single_flight import SingleFlightFilter
 from orchestrator.filters.timeout import TimeoutFilter
 from orchestrator.filters.validate import ValidateFilter, check_extract, check_search
 from orchestrator.filters.validate_result import ValidateResultFilter
+from orchestrator.history import spent
 from orchestrator.model import (
     AnswerT,
     Call,
@@ -79,9 +80,10 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What the pipeline is made of: implementations of ports. `providers` is the chain, in order.
 
-    `floor` names the provider that only stands in for the others, `""` if none does. `flights` and `circuits`
-    are what this process shares with others, `None` if there are none. Of `budgets` a later one counts while
-    those before it are out of reach.
+    `floor` names the provider that only stands in for the others, `""` if none does. `doorkeeper` knows the
+    callers; the default has no keys and knows the local operator alone. `flights` and
+    `circuits` are what this process shares with others, `None` if there are none. Of `budgets` a later one
+    counts while those before it are out of reach.
     """
 
     clock: Clock
@@ -93,6 +95,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     flights: FlightStore | None = None
     circuits: CircuitBoard | None = None
     budgets: Sequence[BudgetStore] = ()
+    doorkeeper: Doorkeeper = Doorkeeper()
 
 
 class Pipeline:
@@ -101,6 +104,7 @@ class Pipeline:
     def __init__(self, parts: Parts, policies: Policies) -> None:
         self._parts = parts
         self._policies = policies
+        self.doorkeeper = parts.doorkeeper
         self.circuits: Mapping[str, Circuit] = {
             provider.name: Circuit(provider.name, parts.clock, parts.facts, policies.circuit)
             for provider in parts.providers
@@ -124,8 +128,9 @@ class Pipeline:
             RecordFilter(clock, self._parts.facts),
             # Around everything that can wait.
             DeadlineFilter[SearchRequest](clock, lambda _request: policies.deadline_s, policies.deadline_s),
-            # Before the limiter, which counts per principal.
-            AuthenticateFilter(),
+            # Before the limiter, which counts per principal. It looks at the scope too: a stage of its own
+            # would cost every hit a frame, and both refuse before anything is charged.
+            AuthenticateFilter(self._parts.doorkeeper, "search"),
             # Before validation: a flood of invalid requests is a flood.
             RateLimitFilter(self._parts.rate_limits, policies.rate_limit),
             # Before the cache: its key is made of clean values only.
@@ -155,7 +160,7 @@ class Pipeline:
         return stack(
             RecordFilter(clock, self._parts.facts),
             DeadlineFilter[ExtractRequest](clock, extract_total_s, EXTRACT_POLICY_S),
-            AuthenticateFilter(),
+            AuthenticateFilter(self._parts.doorkeeper, "extract"),
             RateLimitFilter(self._parts.rate_limits, policies.rate_limit),
             ValidateFilter[ExtractRequest](check_extract),
             service=PerUrl(page),

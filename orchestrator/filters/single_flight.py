@@ -17,7 +17,8 @@ import msgspec
 
 from orchestrator import limits
 from orchestrator.errors import DeadlineExceeded, SearchFailed
-from orchestrator.events import FREE, FlightJoined, has_ended
+from orchestrator.events import FREE, FlightJoined
+from orchestrator.history import has_ended
 from orchestrator.model import Call, RequestT, Response
 from orchestrator.outcome import is_late
 from orchestrator.service import Service

@@ -22,8 +22,8 @@ from orchestrator.events import (
     ResultCached,
     ResultRejected,
     RetryScheduled,
-    unsettled,
 )
+from orchestrator.history import unsettled
 
 _MISSES = {
     "absent": "No cache tier knew the answer.",
