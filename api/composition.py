@@ -15,7 +15,7 @@ from orchestrator.filters.cache import CachePolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.gateway import Gateway
 from orchestrator.pipeline import Parts, Pipeline, Policies
-from orchestrator.ports import WEB_SCHEMES, Clock, Provider
+from orchestrator.ports import WEB_SCHEMES, Cache, Clock, FactSink, Provider
 from orchestrator.providers.jina import Jina
 from orchestrator.providers.local import Local
 from orchestrator.providers.registry import Roster, Unconfigured, enrol
@@ -25,6 +25,7 @@ from orchestrator.recorder import Recorder
 from storage.file_journal import FileJournal
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
+from storage.redis_cache import RedisCache
 from storage.redis_client import RedisClient, open_redis
 from storage.sql_engine import open_engine
 from storage.sql_reports import SqlReports
@@ -56,11 +57,11 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         roster = providers(settings, clock)
         for provider in roster.providers:
             cleanup.push_async_callback(provider.aclose)
-        redis = await _redis(settings)
+        redis = await _redis(settings, recorder)
         if redis is not None:
             cleanup.push_async_callback(redis.aclose)
-        cache = MemoryCache(settings.l1_max_bytes)
-        pipeline = _pipeline(policies or _policies(settings), clock, recorder, cache, roster)
+        l1 = MemoryCache(settings.l1_max_bytes)
+        pipeline = _pipeline(policies or _policies(settings), clock, recorder, _tiers(l1, redis), roster)
         cleanup.push_async_callback(pipeline.aclose)
         engine = open_engine(settings.database_url)
         cleanup.push_async_callback(engine.dispose)
@@ -73,15 +74,23 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
             probes=(
                 lambda: journal_health(journal),
                 lambda: recorder_health(settings.data_dir, clock.now(), started_at),
-                lambda: cache_health(cache),
-                *((lambda: redis_health(redis),) if redis is not None else ()),
+                lambda: cache_health(l1),
+                *((lambda: redis_health("cache:l2", redis),) if redis is not None else ()),
             ),
         )
 
 
-async def _redis(settings: Settings) -> RedisClient | None:
+async def _redis(settings: Settings, facts: FactSink) -> RedisClient | None:
     """What instances share, whether it is in reach yet or not; `None` if nothing is configured."""
-    return await open_redis(settings.redis_url.get_secret_value()) if settings.redis_url else None
+    return await open_redis(settings.redis_url.get_secret_value(), facts) if settings.redis_url else None
+
+
+def _tiers(l1: MemoryCache, redis: RedisClient | None) -> tuple[Cache, ...]:
+    """The cache tiers, nearest first; a memory of no bytes is none if there is another."""
+    if redis is None:
+        return (l1,)
+    l2 = RedisCache(redis)
+    return (l1, l2) if l1.bytes_max else (l2,)
 
 
 def providers(settings: Settings, clock: Clock) -> Roster:
@@ -123,14 +132,14 @@ def _local(settings: Settings, clock: Clock) -> Provider | Unconfigured:
 
 
 def _pipeline(
-    policies: Policies, clock: Clock, recorder: Recorder, cache: MemoryCache, roster: Roster
+    policies: Policies, clock: Clock, recorder: Recorder, caches: tuple[Cache, ...], roster: Roster
 ) -> Pipeline:
     offline = [provider.name for provider in roster.providers if not provider.schemes & WEB_SCHEMES]
     has_web = len(offline) < len(roster.providers)
     parts = Parts(
         clock=clock,
         facts=recorder,
-        caches=(cache,),
+        caches=caches,
         rate_limits=MemoryRateLimit(clock),
         providers=roster.providers,
         # Own documents stand in for the web only if there is a web to stand in for.
