@@ -1,13 +1,13 @@
-"""`./amos bench [hit|promise|footprint …] [--seconds N]`: measure, print, exit 1 if a promise is not kept."""
+"""`./amos bench [hit|l2|promise …] [--seconds N]`: measure, print, exit 1 if a promise is not kept."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from benchmarks import footprint, hit, promise
+from benchmarks import footprint, hit, l2, promise
 
-BENCHMARKS = {"hit": hit, "promise": promise, "footprint": footprint}
+BENCHMARKS = {"hit": hit, "l2": l2, "promise": promise, "footprint": footprint}
 
 
 def main() -> int:

@@ -85,22 +85,28 @@ class RequestThrottled(Event, frozen=True, kw_only=True, tag="amos.request.throt
 
 
 class CacheHit(Event, frozen=True, kw_only=True, tag="amos.cache.hit.v1"):
-    """A tier had a fresh answer under `key`, `age_s` old, that had cost `saved` when it was fetched."""
+    """A tier had a fresh answer under `key`, `age_s` old, that had cost `saved` when it was fetched.
+
+    `misses` says of each tier asked before it why it had none.
+    """
 
     key: str
     tier: str
     age_s: float
     saved: Cost = FREE
+    misses: dict[str, str] = {}
 
 
 class CacheMissed(Event, frozen=True, kw_only=True, tag="amos.cache.missed.v1"):
     """No tier answered.
 
-    `reason`: `absent`, `expired`, `bypass` (no-cache), `too_old` (max-age) or `outage`.
+    `reason`: `absent`, `expired`, `bypass` (no-cache), `too_old` (max-age) or `outage`. `misses` has the
+    reason of each tier that was asked; the last of them that is not `absent` is the reason of all.
     """
 
     key: str
     reason: str
+    misses: dict[str, str] = {}
 
 
 class ResultCached(Event, frozen=True, kw_only=True, tag="amos.cache.stored.v1"):
@@ -315,6 +321,20 @@ class KeyRevoked(Event, frozen=True, kw_only=True, tag="amos.key.revoked.v1"):
     by: str
 
 
+class StoreLost(Event, frozen=True, kw_only=True, tag="amos.store.lost.v1"):
+    """A store that instances share is out of reach; each goes on by itself."""
+
+    store: str
+    reason: str
+
+
+class StoreRestored(Event, frozen=True, kw_only=True, tag="amos.store.restored.v1"):
+    """The store answers again, after `outage_s`."""
+
+    store: str
+    outage_s: float
+
+
 class InstanceStarted(Event, frozen=True, kw_only=True, tag="amos.instance.started.v1"):
     """A writer began its numbered series of frames."""
 
@@ -359,10 +379,10 @@ class Envelope(msgspec.Struct, frozen=True):
 class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is written at once: one journal record, one SQL row.
 
-    `stream` is an execution id, or `circuit:<provider>`, `budget:<account>`, `callers`, `keys`,
-    `instance:<instance>`. `(instance, instance_seq)` identifies the frame; each writer numbers its
-    frames from 1, so a hole is a loss.
-    `texts` maps cache keys to query texts: they go to an erasable table, never into a row of events.
+    `stream` is an execution id, or `circuit:<provider>`, `budget:<account>`, `store:<store>`, `callers`,
+    `keys`, `instance:<instance>`. `(instance, instance_seq)` identifies the frame; each writer numbers its
+    frames from 1, so a hole is a loss. `texts` maps cache keys to query texts: they go to an erasable table,
+    never into a row of events.
     """
 
     instance: str
