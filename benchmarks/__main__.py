@@ -5,9 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import footprint, hit, mcp_hit, promise, store
+from benchmarks import footprint, hit, l2, mcp_hit, promise, store
 
-BENCHMARKS = {"hit": hit, "promise": promise, "footprint": footprint, "mcp": mcp_hit, "store": store}
+BENCHMARKS = {
+    "hit": hit,
+    "l2": l2,
+    "mcp": mcp_hit,
+    "promise": promise,
+    "footprint": footprint,
+    "store": store,
+}
 
 
 def main() -> int:

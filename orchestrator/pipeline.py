@@ -19,7 +19,7 @@ import msgspec
 from orchestrator import limits
 from orchestrator.canonical import page_key, search_key
 from orchestrator.circuit_sharing import CircuitSharing
-from orchestrator.events import Cost, spent
+from orchestrator.events import Cost
 from orchestrator.fallback import Fallback, Step
 from orchestrator.filters.attempt import AttemptFilter
 from orchestrator.filters.authenticate import AuthenticateFilter, Doorkeeper
@@ -35,6 +35,7 @@ from orchestrator.filters.single_flight import SingleFlightFilter
 from orchestrator.filters.timeout import TimeoutFilter
 from orchestrator.filters.validate import ValidateFilter, check_extract, check_search
 from orchestrator.filters.validate_result import ValidateResultFilter
+from orchestrator.history import spent
 from orchestrator.model import (
     AnswerT,
     Call,
@@ -80,9 +81,9 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What the pipeline is made of: implementations of ports. `providers` is the chain, in order.
 
     `floor` names the provider that only stands in for the others, `""` if none does. `doorkeeper` knows the
-    callers; the default has no keys and knows the local operator alone. `flights` and `circuits` are what
-    this process shares with others, `None` if there are none. Of `budgets` a later one counts while those
-    before it are out of reach.
+    callers; the default has no keys and knows the local operator alone. `flights` and
+    `circuits` are what this process shares with others, `None` if there are none. Of `budgets` a later one
+    counts while those before it are out of reach.
     """
 
     clock: Clock
@@ -91,10 +92,10 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     rate_limits: RateLimitStore
     providers: Sequence[Provider]
     floor: str = ""
-    doorkeeper: Doorkeeper = Doorkeeper()
     flights: FlightStore | None = None
     circuits: CircuitBoard | None = None
     budgets: Sequence[BudgetStore] = ()
+    doorkeeper: Doorkeeper = Doorkeeper()
 
 
 class Pipeline:

@@ -31,7 +31,7 @@ MAY_IMPORT_ROOM = {
     "api": {"orchestrator", "storage", "api", "amos_sdk"},
 }
 
-VALUES = {"model", "events", "errors", "limits"}
+VALUES = {"model", "events", "errors", "history", "limits"}
 FILTER = VALUES | {"ports", "service", "outcome"}
 PROVIDER = VALUES | {"ports", "providers.billing", "providers.upstream", "providers.upstream_faults"}
 JINA = {"countries"} | {f"providers.jina_{part}" for part in ("faults", "reader", "search")}
@@ -39,7 +39,7 @@ LOCAL = {
     f"providers.local_{part}"
     for part in ("database", "documents", "files", "html", "index", "query", "scan", "thread")
 }
-PROJECTION = {"model", "events", "limits", "projections.fold"}
+PROJECTION = {"model", "events", "history", "limits", "projections.fold"}
 ANYTHING = {"*"}
 
 # What a file of the core may import from the core; the first pattern that fits a file decides.
@@ -48,6 +48,7 @@ CORE: dict[str, set[str]] = {
     "*/__init__.py": set(),
     "model.py": VALUES,
     "events.py": VALUES,
+    "history.py": {"events"},
     "errors.py": VALUES,
     "limits.py": VALUES,
     "api_keys.py": VALUES,
