@@ -41,6 +41,9 @@ HEAD_S = 10.0
 STALL_S = 20.0
 """chosen: a client that has taken nothing for so long has gone, or holds our memory on purpose."""
 
+LINGER_S = 0.5
+"""chosen: a request that was on its way when the server began to stop is here by then and is answered."""
+
 FAREWELL_S = 0.5
 """chosen: so long a client over TLS may take to answer our goodbye (asyncio would wait 30 s)."""
 
@@ -113,7 +116,7 @@ class Connection(TCPServer):
         """Serve it to its end. What the protocol trips over ends this connection and nothing else."""
         try:
             await super().run()
-        except Exception as error:  # noqa: BLE001 - a stranger's bytes; asyncio would log each with a traceback
+        except Exception as error:  # noqa: BLE001 - a stranger's bytes; asyncio would log a traceback
             _log.debug("a connection was given up", exc_info=error)
 
     @override
@@ -159,6 +162,17 @@ class Connection(TCPServer):
                 self.idle_task.expect_head(self._task_group, self._initiate_server_close)
         await self.protocol.handle(Closed())
         await self.idle_task.stop()
+
+    @override
+    async def _idle_timeout(self) -> None:
+        """Close the connection when it is idle for too long, or soon after the server begins to stop."""
+        try:
+            async with asyncio.timeout(self.config.keep_alive_timeout):
+                await self.context.terminated.wait()
+            await asyncio.sleep(LINGER_S)
+        except TimeoutError:
+            pass
+        await asyncio.shield(self._initiate_server_close())
 
     @override
     async def _initiate_server_close(self) -> None:

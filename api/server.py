@@ -136,6 +136,8 @@ async def work(
                 with contextlib.suppress(OSError):  # nobody listens, or nobody has for long
                     os.write(ready_fd, b".")
             await stop.wait()
+            # From now on every answer says that it is the last on its connection: nobody asks again there.
+            config.keep_alive_max_requests = 0
 
         # Starlette and Hypercorn spell the same ASGI types differently.
         served = cast("Framework", app)
