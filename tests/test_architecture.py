@@ -55,6 +55,7 @@ CORE: dict[str, set[str]] = {
     "outcome.py": {"model", "errors"},
     "canonical.py": {"model"},
     "countries.py": set(),
+    "sanitise.py": set(),
     "patience.py": set(),
     "clock.py": {"ports"},
     "recorder.py": VALUES | {"ports"},
@@ -63,7 +64,8 @@ CORE: dict[str, set[str]] = {
     "pipeline.py": ANYTHING,
     "gateway.py": {"model", "ports", "service", "pipeline", "recorder", "filters.authenticate"},
     "filters/deadline.py": FILTER | {"patience"},
-    "filters/validate.py": FILTER | {"countries"},
+    "filters/validate.py": FILTER | {"countries", "sanitise"},
+    "filters/validate_result.py": FILTER | {"sanitise"},
     "filters/*.py": FILTER,
     "providers/tavily*.py": PROVIDER | {"providers.tavily_wire"},
     "providers/jina*.py": PROVIDER | JINA,
@@ -78,6 +80,7 @@ CORE: dict[str, set[str]] = {
 CORE_FOREIGN: dict[str, set[str]] = {
     "*": {"msgspec", "uuid_utils"},
     "filters/circuit_breaker.py": {"pybreaker"},
+    "sanitise.py": {"nh3"},
     "providers/*.py": {"httpx"},
     "providers/upstream*.py": {"httpx_aiohttp", "aiohttp"},
     "providers/local_html.py": {"selectolax"},
@@ -85,6 +88,7 @@ CORE_FOREIGN: dict[str, set[str]] = {
 
 # Where a library may be imported at all, within the rooms and alembic/.
 LIBRARY_HOMES = {
+    "nh3": ("orchestrator/sanitise.py",),
     "starlette": ("api/*",),
     "hypercorn": ("api/*",),
     "sqlalchemy": ("storage/sql_*.py", "storage/migrat*.py", "alembic/*"),

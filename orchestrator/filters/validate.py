@@ -22,6 +22,7 @@ from orchestrator import limits
 from orchestrator.countries import COUNTRIES, country_name
 from orchestrator.errors import InvalidRequest
 from orchestrator.model import DEPTHS, TOPICS, Call, ExtractRequest, RequestT, Response, SearchRequest
+from orchestrator.sanitise import visible
 from orchestrator.service import Service
 
 CheckedT = TypeVar("CheckedT", SearchRequest, ExtractRequest)
@@ -59,6 +60,7 @@ def check_search(request: SearchRequest) -> tuple[SearchRequest, tuple[str, ...]
     if query == request.query and _has_no_options(request):
         return request, ()
     notes: list[str] = []
+    _note_removed("query", request.query, query, notes)
     changes: dict[str, Any] = {}
     _check_choice("search_depth", request.search_depth, DEPTHS)
     _check_choice("topic", request.topic, TOPICS)
@@ -100,6 +102,7 @@ def check_extract(request: ExtractRequest) -> tuple[ExtractRequest, tuple[str, .
         _check_url(f"urls[{position}]", url)
     if request.query is not None:
         changes["query"] = clean_text(request.query) or None
+        _note_removed("query", request.query, changes["query"] or "", notes)
     _check_choice("extract_depth", request.extract_depth, ("basic", "advanced"))
     _check_choice("format", request.format, ("markdown", "text"))
     _check_extra(request.extra)
@@ -110,11 +113,16 @@ def check_extract(request: ExtractRequest) -> tuple[ExtractRequest, tuple[str, .
 
 
 def clean_text(text: str) -> str:
-    """The text without control, bidi and invisible characters; line ends become blanks, ends are trimmed."""
-    if not text.isprintable():
-        text = text.translate(_KEPT_AS_BLANK)
-        text = "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
+    """The text without control, bidi and invisible characters; line ends become blanks, it is trimmed."""
+    if not (text.isascii() and text.isprintable()):
+        text = visible(text.translate(_KEPT_AS_BLANK))
     return text.strip()
+
+
+def _note_removed(field: str, given: str, cleaned: str, notes: list[str]) -> None:
+    """Say so if more than blanks is gone: the query looks the same as the caller's and is not."""
+    if len(cleaned) != len(given) and cleaned != given.translate(_KEPT_AS_BLANK).strip():
+        notes.append(f"Control or invisible characters were removed from {field}.")
 
 
 def _check_query(query: str) -> None:
