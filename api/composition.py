@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 
 from api import __version__
+from api.names import SystemNames
 from api.probes import cache_health, journal_health, recorder_health
 from api.settings import Settings
 from orchestrator.clock import SystemClock
@@ -125,6 +126,7 @@ def _pipeline(
         providers=roster.providers,
         # Own documents stand in for the web only if there is a web to stand in for.
         floor=offline[0] if offline and has_web else "",
+        names=SystemNames(),
     )
     return Pipeline(parts, policies)
 

@@ -23,6 +23,7 @@ from orchestrator.filters.authenticate import AuthenticateFilter
 from orchestrator.filters.cache import CacheFillStage, CacheFilter, CachePolicy
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter, CircuitPolicy
 from orchestrator.filters.deadline import EXTRACT_POLICY_S, DeadlineFilter, extract_total_s
+from orchestrator.filters.public_address import PublicAddressFilter
 from orchestrator.filters.rate_limit import RateLimitFilter, RateLimitPolicy
 from orchestrator.filters.record import RecordFilter
 from orchestrator.filters.retry import RetryFilter, RetryPolicy
@@ -42,7 +43,7 @@ from orchestrator.model import (
     SearchRequest,
 )
 from orchestrator.per_url import PageBatch, PerUrl
-from orchestrator.ports import Cache, Clock, FactSink, Provider, ProviderTiming, RateLimitStore
+from orchestrator.ports import Cache, Clock, FactSink, NameResolver, Provider, ProviderTiming, RateLimitStore
 from orchestrator.service import Service, stack
 
 
@@ -63,7 +64,8 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What the pipeline is made of: implementations of ports. `providers` is the chain, in order.
 
-    `floor` names the provider that only stands in for the others, `""` if none does.
+    `floor` names the provider that only stands in for the others, `""` if none does. Without `names` the
+    hosts of pages are judged by their spelling alone.
     """
 
     clock: Clock
@@ -72,6 +74,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     rate_limits: RateLimitStore
     providers: Sequence[Provider]
     floor: str = ""
+    names: NameResolver | None = None
 
 
 class Pipeline:
@@ -117,7 +120,11 @@ class Pipeline:
         clock, policies = self._parts.clock, self._policies
         flight = self._flight(SingleFlightFilter[ExtractRequest]())
         fill = CacheFillStage[ExtractRequest](self._parts.caches, clock, policies.cache)
-        batch = PageBatch(self._extract_chain())
+        chain: Service[ExtractRequest, tuple[Found[ExtractAnswer], ...]] = self._extract_chain()
+        if self._parts.names is not None:
+            # Inside the cache and around the batch: only what is fetched is looked up, all of it at once.
+            chain = stack(PublicAddressFilter(self._parts.names), service=chain)
+        batch = PageBatch(chain)
         self._closers.append(batch.aclose)
         page = stack(
             CacheFilter[ExtractRequest](self._parts.caches, clock, page_key, lambda request: request.urls[0]),

@@ -7,10 +7,7 @@ reduced and said so.
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import socket
-import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any, Generic, TypeVar
@@ -19,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from orchestrator import limits
+from orchestrator.addresses import is_public_host
 from orchestrator.countries import COUNTRIES, country_name
 from orchestrator.errors import InvalidRequest
 from orchestrator.model import DEPTHS, TOPICS, Call, ExtractRequest, RequestT, Response, SearchRequest
@@ -233,25 +231,8 @@ def _check_url(field: str, url: str) -> None:
         raise InvalidRequest(f"{field}: Not an http or https URL.", field="urls")
     if parts.username is not None or parts.password is not None:
         raise InvalidRequest(f"{field}: A URL with a user name or password is not accepted.", field="urls")
-    if not _is_public(host):
+    if not is_public_host(host):
         raise InvalidRequest(f"{field}: The address is not on the public internet.", field="urls")
-
-
-def _is_public(host: str) -> bool:
-    """Whether the host may be on the public internet, as far as its spelling tells.
-
-    Name resolution also takes digits of other scripts, a final dot, and IPv4 addresses in fewer or
-    hexadecimal parts (`127.1`). A name of one label has no address on the public internet (RFC 7085).
-    """
-    name = unicodedata.normalize("NFKC", host).rstrip(".")
-    try:
-        return ipaddress.ip_address(name).is_global
-    except ValueError:
-        pass
-    try:
-        return ipaddress.IPv4Address(socket.inet_aton(name)).is_global
-    except (OSError, UnicodeError):
-        return "." in name and not name.endswith((".localhost", ".local", ".internal"))
 
 
 def _changed(request: CheckedT, changes: dict[str, Any]) -> CheckedT:

@@ -280,3 +280,16 @@ async def test_a_handshake_that_does_not_end_is_given_up(monkeypatch, tmp_path):
             with contextlib.suppress(ConnectionError):
                 assert await reader.read() == b""
         writer.close()
+
+
+@pytest.mark.parametrize("rest", [b"", b"\xff" * 10_000, bytes(9)])
+async def test_an_http2_connection_without_a_request_is_closed(rest):
+    """Whoever begins with the preface of HTTP/2, and then asks nothing, is idle like anybody else."""
+    async with serving(answer_ok, keep_alive_s=0.2) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + rest)
+
+        async with asyncio.timeout(IDLE_S + 5.0):
+            with contextlib.suppress(ConnectionError):
+                assert b"HTTP/1.1" not in await reader.read()
+        writer.close()
