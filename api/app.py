@@ -1,9 +1,9 @@
 """The HTTP application: which path is answered by what, and what every request passes on its way there.
 
-From outside in: Paths (one path per resource), Cors (only with allowed origins), Failures (whatever is
-raised becomes an answer), HttpsOnly (only with a certificate), Guard (who may knock), then the routes.
-`/search` and `/extract` are found by one look into a table; Starlette's router serves the rest.
-`/mcp` has a lifespan of its own, which is the application's.
+From outside in: Paths (one path per resource), HttpsOnly (with a certificate), Cors (with allowed origins),
+Failures (whatever is raised becomes an answer), Guard (who may knock), then the routes. `/search` and
+`/extract` are found by one look into a table; Starlette's router serves the rest. `/mcp` has a
+lifespan of its own, which is the application's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from api.middleware.failures import Failures
 from api.middleware.guard import Doors, Guard
 from api.middleware.paths import Paths
 from api.middleware.redirect import HttpsOnly
-from api.rest import executions, health, reports
+from api.rest import executions, health, keys, reports
 from api.rest.problems import Problem
 from api.rest.search import ExtractEndpoint, SearchEndpoint
 from api.settings_values import is_loopback_address
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from orchestrator.gateway import Gateway
 
 NOT_FOUND = (
-    "Nothing is offered at this path. There are /search, /extract, /mcp, /reports/..., /executions/... and "
-    "/health."
+    "Nothing is offered at this path. There are /search, /extract, /mcp, /reports/..., /executions/..., "
+    "/keys and /health."
 )
 
 
@@ -61,17 +61,21 @@ class Application:
             "/mcp": mcp,
         }
         self._router = Router(
-            [*health.routes(gateway), *reports.routes(gateway), *executions.routes(gateway)],
+            [
+                *health.routes(gateway),
+                *reports.routes(gateway),
+                *executions.routes(gateway),
+                *keys.routes(gateway),
+            ],
             redirect_slashes=False,
             default=_not_found,
             lifespan=lambda _app: mcp.running(),
         )
-        layers: ASGIApp = Guard(self._route, gateway.refused, doors_of(settings))
-        if settings.tls_cert_file is not None:
-            layers = HttpsOnly(layers, settings.port, settings.allowed_hosts)
-        layers = Failures(layers)
+        layers: ASGIApp = Failures(Guard(self._route, gateway.refused, doors_of(settings)))
         if settings.allowed_origins:
             layers = Cors(layers, settings.allowed_origins)
+        if settings.tls_cert_file is not None:
+            layers = Failures(HttpsOnly(layers, settings.port, settings.allowed_hosts))
         self._http = Paths(layers, settings.root_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

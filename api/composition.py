@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 from api import __version__
 from api.keys import key_ring, key_store, pepper
+from api.names import SystemNames
 from api.probes import cache_health, journal_health, keys_health, recorder_health, redis_health
 from api.settings import Settings
 from orchestrator.clock import SystemClock
@@ -181,6 +182,7 @@ def _pipeline(
         # Without Redis, or while it is out of reach, this process counts what it spends by itself.
         budgets=(*((RedisBudget(redis),) if redis else ()), MemoryBudget(clock)),
         doorkeeper=doorkeeper,
+        names=SystemNames(),
     )
     return Pipeline(parts, policies)
 

@@ -60,6 +60,9 @@ BODY_S_MAX = 10.0
 UPSTREAM_BODY_BYTES_MAX = 10_485_760
 """Jina's contract: `content` may be hundreds of kilobytes a page; beyond 10 MB an answer is refused."""
 
+TITLE_CHARS_MAX = 1_000
+"""chosen: browsers show the first hundred; a title longer than this is a text in the wrong place."""
+
 CONTENT_CHARS_MAX = 20_000
 """chosen: a snippet is at most 3 x 800 characters at Tavily; ten times that is no snippet any more."""
 

@@ -28,6 +28,7 @@ from orchestrator.filters.budget import BudgetFilter, BudgetPolicy
 from orchestrator.filters.cache import CacheFillStage, CacheFilter, CachePolicy
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter, CircuitPolicy
 from orchestrator.filters.deadline import EXTRACT_POLICY_S, DeadlineFilter, extract_total_s
+from orchestrator.filters.public_address import PublicAddressFilter
 from orchestrator.filters.rate_limit import RateLimitFilter, RateLimitPolicy
 from orchestrator.filters.record import RecordFilter
 from orchestrator.filters.retry import RetryFilter, RetryPolicy
@@ -56,6 +57,7 @@ from orchestrator.ports import (
     Clock,
     FactSink,
     FlightStore,
+    NameResolver,
     Provider,
     ProviderTiming,
     RateLimitStore,
@@ -85,7 +87,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     `floor` names the provider that only stands in for the others, `""` if none does. `doorkeeper` knows the
     callers; the default has no keys and knows the local operator alone. `flights` and
     `circuits` are what this process shares with others, `None` if there are none. Of `budgets` a later one
-    counts while those before it are out of reach.
+    counts while those before it are out of reach. Without `names` the hosts of pages are judged by their
+    spelling alone.
     """
 
     clock: Clock
@@ -98,6 +101,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     circuits: CircuitBoard | None = None
     budgets: Sequence[BudgetStore] = ()
     doorkeeper: Doorkeeper = Doorkeeper()
+    names: NameResolver | None = None
 
 
 class Pipeline:
@@ -152,7 +156,11 @@ class Pipeline:
             self._parts.caches, clock, page_key, lambda request: request.urls[0]
         )
         fill = CacheFillStage[ExtractRequest](self._parts.caches, clock, policies.cache)
-        batch = PageBatch(self._extract_chain())
+        chain: Service[ExtractRequest, tuple[Found[ExtractAnswer], ...]] = self._extract_chain()
+        if self._parts.names is not None:
+            # Inside the cache and around the batch: only what is fetched is looked up, all of it at once.
+            chain = stack(PublicAddressFilter(self._parts.names), service=chain)
+        batch = PageBatch(chain)
         self._closers.append(batch.aclose)
         page = stack(
             cache,

@@ -123,6 +123,16 @@ class Cache(Protocol):
         """
 
 
+# --- names
+
+
+class NameResolver(Protocol):
+    """Finds the network addresses of names, as this machine sees them."""
+
+    async def addresses(self, host: str) -> Sequence[str]:
+        """All addresses of the host; none if it has none, or nobody said so in time. Never raises."""
+
+
 # --- limits
 
 

@@ -59,6 +59,8 @@ CORE: dict[str, set[str]] = {
     "outcome.py": {"model", "events", "errors"},
     "canonical.py": {"model"},
     "countries.py": set(),
+    "sanitise.py": set(),
+    "addresses.py": set(),
     "patience.py": set(),
     "clock.py": {"ports"},
     "recorder.py": VALUES | {"ports"},
@@ -71,7 +73,9 @@ CORE: dict[str, set[str]] = {
     | {"filters.authenticate"},
     "filters/authenticate.py": FILTER | {"key_ring"},
     "filters/deadline.py": FILTER | {"patience"},
-    "filters/validate.py": FILTER | {"countries"},
+    "filters/validate.py": FILTER | {"addresses", "countries", "sanitise"},
+    "filters/public_address.py": FILTER | {"addresses"},
+    "filters/validate_result.py": FILTER | {"sanitise"},
     "filters/*.py": FILTER,
     "providers/tavily*.py": PROVIDER | {"providers.tavily_wire"},
     "providers/jina*.py": PROVIDER | JINA,
@@ -86,6 +90,7 @@ CORE: dict[str, set[str]] = {
 CORE_FOREIGN: dict[str, set[str]] = {
     "*": {"msgspec", "uuid_utils"},
     "filters/circuit_breaker.py": {"pybreaker"},
+    "sanitise.py": {"nh3"},
     "providers/*.py": {"httpx"},
     "providers/upstream*.py": {"httpx_aiohttp", "aiohttp"},
     "providers/local_html.py": {"selectolax"},
@@ -93,6 +98,7 @@ CORE_FOREIGN: dict[str, set[str]] = {
 
 # Where a library may be imported at all, within the rooms and alembic/.
 LIBRARY_HOMES = {
+    "nh3": ("orchestrator/sanitise.py",),
     "starlette": ("api/*",),
     "hypercorn": ("api/*",),
     "sqlalchemy": ("storage/sql_*.py", "storage/migrat*.py", "alembic/*"),

@@ -146,6 +146,15 @@ def test_no_fault_repeats_the_value(field: str):
     assert refusal is None or KEY not in refusal.message
 
 
+def test_the_pepper_is_taken_and_masked():
+    """What keys are hashed with reaches the hashing, and nobody's eyes."""
+    settings = load({"AMOS_KEY_PEPPER": KEY * 2})
+
+    assert settings.key_pepper is not None
+    assert settings.key_pepper.get_secret_value() == KEY * 2
+    assert KEY not in repr(settings) + str(settings.masked())
+
+
 def test_keys_are_masked_everywhere():
     """A key is seen by its provider alone."""
     settings = load({"TAVILY_API_KEY": KEY})
