@@ -1,4 +1,4 @@
-"""`./amos bench [hit|promise|footprint|mcp|store …] [--seconds N]`: measure, print, exit 1 if one is not kept."""
+"""`./amos bench [hit|promise|footprint|mcp|store …] [--seconds N]`: measure, print, exit 1 if not kept."""
 
 from __future__ import annotations
 
