@@ -1,13 +1,15 @@
 """Every failure the gateway can name, as one tree.
 
     GatewayError(message)
-    ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) · PermissionDenied · RateLimited
+    ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) → RefusedTooOften ·
+    │                 PermissionDenied · RateLimited(windows)
     ├ ProviderError   ProviderTimeout · ProviderUnavailable → ProviderThrottled ·
     │                 ProviderRejected → ProviderQuotaExceeded · ProviderProtocolError ·
     │                 ResultInvalid · CircuitOpen
     ├ SearchFailed    AllProvidersFailed → QuotaExhausted · DeadlineExceeded · PageUnreadable ·
     │                 NotInCache · NotFound
     ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable
+    ├ Overloaded      there is no room for the call right now
     └ SettingsError   only at start
 
 An error says nothing about HTTP or MCP: each surface holds one table from class to status. A message is
@@ -62,9 +64,15 @@ class Unauthenticated(CallerError):
 
     code = "unauthenticated"
 
-    def __init__(self, message: str, *, reason: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, reason: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
         self.reason = reason
+
+
+class RefusedTooOften(Unauthenticated):
+    """Nobody we know is asking again and again; `retry_after_s` says how long to leave off."""
+
+    code = "refused_too_often"
 
 
 class PermissionDenied(CallerError):
@@ -74,9 +82,18 @@ class PermissionDenied(CallerError):
 
 
 class RateLimited(CallerError):
-    """The caller used up one of their windows; `retry_after_s` says when the next call fits."""
+    """The caller used up one of their windows; `retry_after_s` says when the next call fits.
+
+    `windows` are the names of those used up.
+    """
 
     code = "rate_limited"
+
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, windows: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.windows = tuple(windows)
 
 
 class ProviderError(GatewayError):
@@ -240,6 +257,17 @@ class RateLimitStoreUnavailable(StorageError):
     """The shared limiter is out of reach; the policy decides whether that opens or closes the door."""
 
     code = "rate_limit_store_unavailable"
+
+
+class Overloaded(GatewayError):
+    """So many calls are under way that one more would only slow down all of them."""
+
+    code = "overloaded"
+    reason = "overloaded"
+
+
+UNRECORDED = (Unauthenticated, Overloaded)
+"""Refusals that cost next to nothing and leave no execution behind: they are counted by their `reason`."""
 
 
 class SettingsError(GatewayError):

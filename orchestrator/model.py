@@ -114,7 +114,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
     `is_local_operator` is the door's finding that nobody but the person at this machine can have sent the
     call (loopback bind, loopback Host, no proxy headers, no foreign Origin); `refusal` is why not, `""` if it
-    is. `credential` is what was shown, `None` if nothing; it is never recorded.
+    is. `credential` is what was shown, `None` if nothing; it is never recorded. `address` is the
+    client's own, as far as trusted proxies tell it, `""` if nobody knows; it is never recorded either.
     """
 
     door: str
@@ -122,6 +123,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     is_local_operator: bool = False
     refusal: str = ""
     credential: str | None = None
+    address: str = ""
     trace_id: str = ""
     parent_span_id: str = ""
     cache_control: CacheControl = DEFAULT_CACHE_CONTROL
@@ -133,6 +135,75 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     client: str
     scopes: frozenset[str] = frozenset()
     is_unlimited: bool = False
+    address: str = ""
+
+    @property
+    def counted_as(self) -> str:
+        """Whose calls they are for limits: the client's, or of an address if that is all there is to know."""
+        return f"{self.client} {self.address}" if self.address else self.client
+
+
+# --- how much a client may ask
+
+
+class Window(msgspec.Struct, frozen=True):
+    """One limit: at most `quota` calls in any `period_s`."""
+
+    name: str
+    quota: int
+    period_s: float
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The limiter's answer: for each window what remains, and the seconds until more fits.
+
+    `tightest` is the index of the window that has least left, or keeps the caller out longest.
+    `retry_after_s` is 0 when the call is allowed.
+    """
+
+    allowed: bool
+    windows: tuple[Window, ...]
+    remaining: tuple[int, ...]
+    reset_s: tuple[float, ...]
+    tightest: int
+    retry_after_s: float = 0.0
+
+    @property
+    def window(self) -> Window:
+        """The tightest window."""
+        return self.windows[self.tightest]
+
+    @property
+    def used_up(self) -> tuple[str, ...]:
+        """The names of the windows of which nothing is left."""
+        return tuple(
+            window.name for window, left in zip(self.windows, self.remaining, strict=True) if not left
+        )
+
+
+def verdict_on(
+    windows: tuple[Window, ...], remaining: Sequence[int], reset_s: Sequence[float], *, allowed: bool
+) -> Verdict:
+    """The verdict on one call, from what the windows look like after it."""
+    if allowed:
+        tightest = remaining.index(min(remaining))
+        return Verdict(
+            allowed=True,
+            windows=windows,
+            remaining=tuple(remaining),
+            reset_s=tuple(reset_s),
+            tightest=tightest,
+        )
+    waits = [0.0 if left else wait for left, wait in zip(remaining, reset_s, strict=True)]
+    retry_after_s = max(waits)
+    return Verdict(
+        allowed=False,
+        windows=windows,
+        remaining=tuple(remaining),
+        reset_s=tuple(reset_s),
+        tightest=waits.index(retry_after_s),
+        retry_after_s=retry_after_s,
+    )
 
 
 # --- what a provider gives
@@ -284,6 +355,9 @@ class Trail(Protocol):
     @property
     def events(self) -> Sequence[Envelope]:
         """Everything recorded so far, written or not."""
+
+    verdict: Verdict | None
+    """What the limiter said, for the door to repeat; `None` if the caller is not limited."""
 
     def record(self, event: Event) -> None:
         """Note a fact now. It is written with the next `commit`."""

@@ -1,7 +1,8 @@
 """THE order of the stages, written once, with the reason at each line.
 
-    search    record · deadline · authenticate · rate_limit · validate · cache · flight · fill · fallback
-    extract   record · deadline · authenticate · rate_limit · validate · pages · fallback
+    search    callers · validate · cache · flight · fill · fallback
+    extract   callers · validate · pages · fallback
+    callers   record · deadline · authenticate · concurrency · rate_limit
     pages     for each page: cache · flight · fill · batch
     fallback  for each provider: retry · circuit_breaker · attempt · timeout · validate_result · provider
 
@@ -22,6 +23,7 @@ from orchestrator.filters.attempt import AttemptFilter
 from orchestrator.filters.authenticate import AuthenticateFilter
 from orchestrator.filters.cache import CacheFillStage, CacheFilter, CachePolicy
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter, CircuitPolicy
+from orchestrator.filters.concurrency import ConcurrencyFilter, ConcurrencyPolicy
 from orchestrator.filters.deadline import EXTRACT_POLICY_S, DeadlineFilter, extract_total_s
 from orchestrator.filters.rate_limit import RateLimitFilter, RateLimitPolicy
 from orchestrator.filters.record import RecordFilter
@@ -54,6 +56,7 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
 
     deadline_s: float = limits.DEADLINE_S
     cache: CachePolicy = CachePolicy()
+    concurrency: ConcurrencyPolicy = ConcurrencyPolicy()
     rate_limit: RateLimitPolicy = RateLimitPolicy()
     retry: RetryPolicy = RetryPolicy()
     circuit: CircuitPolicy = CircuitPolicy()
@@ -84,6 +87,7 @@ class Pipeline:
             provider.name: Circuit(provider.name, parts.clock, parts.facts, policies.circuit)
             for provider in parts.providers
         }
+        self._room = ConcurrencyFilter(policies.concurrency)
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self.search: Service[SearchRequest, Response] = self._search()
         self.extract: Service[ExtractRequest, Response] = self._extract()
@@ -100,6 +104,9 @@ class Pipeline:
             DeadlineFilter[SearchRequest](clock, lambda _request: policies.deadline_s, policies.deadline_s),
             # Before the limiter, which counts per principal.
             AuthenticateFilter(),
+            # As soon as the caller is known, because room is divided by caller; before the limiter, because a
+            # call there is no room for is not charged.
+            self._room,
             # Before validation: a flood of invalid requests is a flood.
             RateLimitFilter(self._parts.rate_limits, policies.rate_limit),
             # Before the cache: its key is made of clean values only.
@@ -128,6 +135,7 @@ class Pipeline:
             RecordFilter(clock, self._parts.facts),
             DeadlineFilter[ExtractRequest](clock, extract_total_s, EXTRACT_POLICY_S),
             AuthenticateFilter(),
+            self._room,
             RateLimitFilter(self._parts.rate_limits, policies.rate_limit),
             ValidateFilter[ExtractRequest](check_extract),
             service=PerUrl(page),

@@ -14,6 +14,7 @@ import uuid_utils
 
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.events import CallersRefused, Envelope, Event
+from orchestrator.model import Verdict
 from orchestrator.ports import Clock, Journal
 
 REFUSALS_EVERY_S = 1.0
@@ -40,6 +41,7 @@ class ExecutionTrail:
         execution = uuid_utils.uuid7()
         self.execution_id = str(execution)
         self.trace_id = trace_id or execution.hex
+        self.verdict: Verdict | None = None
 
     @property
     def events(self) -> Sequence[Envelope]:

@@ -47,7 +47,9 @@ def texts() -> dict[str, str]:
         folders[:] = [f for f in folders if f not in NOT_OURS and (f[0] != "." or f in {".ci", ".github"})]
         for file in map(Path(folder).joinpath, files):
             # `.git` is a file in a second work tree of the same clone, and names the place of the first.
-            if file.name in {".env", ".git", "LICENSE", Path(__file__).name} or file.name.startswith(".coverage"):
+            if file.name in {".env", ".git", "LICENSE", Path(__file__).name} or file.name.startswith(
+                ".coverage"
+            ):
                 continue
             try:
                 found[file.relative_to(ROOT).as_posix()] = file.read_text(encoding="utf-8")

@@ -15,6 +15,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 
 from api.rest.dialects import tavily
+from api.rest.limit_headers import problem_type
 from orchestrator import errors
 from orchestrator.errors import GatewayError
 from orchestrator.model import Attempt, Trail
@@ -24,6 +25,7 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.CallerError: 400,
     errors.InvalidRequest: 400,
     errors.Unauthenticated: 401,
+    errors.RefusedTooOften: 429,
     errors.PermissionDenied: 403,
     errors.RateLimited: 429,
     # One provider's failure reaches nobody, since the chain makes it AllProvidersFailed; else it is ours.
@@ -49,6 +51,7 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.EventLogUnavailable: 503,
     errors.CacheUnavailable: 503,
     errors.RateLimitStoreUnavailable: 503,
+    errors.Overloaded: 503,
     errors.SettingsError: 500,
 }
 """Every error class and its status; a class without a row fails a test."""
@@ -66,7 +69,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Problem(Exception):
-    """A failure as HTTP knows it. `headers` are those the status demands; `attempts` tell what was tried."""
+    """A failure as HTTP knows it. `headers` are those the status demands; `attempts` tell what was tried.
+
+    `kind` and `violated` are the problem type (RFC 9457) and the names of the limits that were exceeded.
+    """
 
     def __init__(
         self,
@@ -76,6 +82,8 @@ class Problem(Exception):
         *,
         headers: Sequence[tuple[bytes, bytes]] = (),
         attempts: Sequence[Attempt] = (),
+        kind: str = "about:blank",
+        violated: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -83,6 +91,8 @@ class Problem(Exception):
         self.message = message
         self.headers = tuple(headers)
         self.attempts = tuple(attempts)
+        self.kind = kind
+        self.violated = tuple(violated)
 
 
 def internal_error() -> Problem:
@@ -145,7 +155,10 @@ def _of_gateway(error: GatewayError) -> Problem:
     if wait_s is not None:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(wait_s))))
     attempts = error.attempts if isinstance(error, errors.AllProvidersFailed) else ()
-    return Problem(status, error.code, error.message, headers=headers, attempts=attempts)
+    kind, violated = problem_type(error)
+    return Problem(
+        status, error.code, error.message, headers=headers, attempts=attempts, kind=kind, violated=violated
+    )
 
 
 def _of_routing(error: HTTPException) -> Problem:
@@ -160,12 +173,13 @@ def _of_routing(error: HTTPException) -> Problem:
 
 def _details(problem: Problem) -> bytes:
     title = _QUOTA_TITLE if problem.status == 432 else HTTPStatus(problem.status).phrase
-    return _encode(
-        {
-            "type": "about:blank",
-            "title": title,
-            "status": problem.status,
-            "detail": problem.message,
-            "code": problem.code,
-        }
-    )
+    details = {
+        "type": problem.kind,
+        "title": title,
+        "status": problem.status,
+        "detail": problem.message,
+        "code": problem.code,
+    }
+    if problem.violated:
+        details["violated-policies"] = problem.violated
+    return _encode(details)

@@ -53,7 +53,7 @@ class RateLimitFilter:
         """
         principal = call.principal
         if principal is not None and not principal.is_unlimited:
-            await self._charge(call, principal.client)
+            await self._charge(call, principal.counted_as)
         return await service(call)
 
     async def _charge(self, call: Call[RequestT], client: str) -> None:
@@ -63,6 +63,7 @@ class RateLimitFilter:
             if self._fails_open:
                 return
             raise
+        call.trail.verdict = verdict
         if not verdict.allowed:
             window = verdict.window
             call.trail.record(RequestThrottled(window=window.name, retry_after_s=verdict.retry_after_s))
@@ -70,4 +71,5 @@ class RateLimitFilter:
                 f"Too many requests: {window.quota} per {window.period_s:g} seconds are allowed. "
                 f"Retry after {math.ceil(verdict.retry_after_s)} seconds.",
                 retry_after_s=verdict.retry_after_s,
+                windows=verdict.used_up,
             )

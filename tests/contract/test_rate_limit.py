@@ -6,16 +6,22 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from abc import ABC, abstractmethod
 
 import pytest
 
+from orchestrator import limits
 from orchestrator.ports import RateLimitStore, Window
 from storage.memory_rate_limit import MemoryRateLimit
 from tests.support.clock import FakeClock
+from tests.support.seeds import MORE_SEEDS, SEEDS
 
 BURST = Window("burst", 5, 10.0)
 MINUTE = Window("minute", 8, 60.0)
+
+SLACK_S = 0.5
+"""A store on a real clock sees some time pass between two calls, on a busy machine more."""
 
 
 class RateLimitContract(ABC):
@@ -28,6 +34,10 @@ class RateLimitContract(ABC):
     @abstractmethod
     async def pass_time(self, seconds: float) -> None:
         """Let time pass for the store."""
+
+    @abstractmethod
+    def time_s(self) -> float:
+        """The store's time, as near as it can be known from the outside."""
 
     @pytest.fixture
     async def store(self) -> RateLimitStore:
@@ -45,22 +55,27 @@ class RateLimitContract(ABC):
         assert [verdict.allowed for verdict in verdicts] == [True] * BURST.quota + [False]
 
     async def test_what_remains_is_counted_down(self, store):
-        """Each verdict tells how many more calls fit, and when the window is whole again."""
+        """Each verdict tells how many more calls fit, and when more than that do."""
         verdicts = await self.hits(store, BURST.quota, BURST)
 
-        assert [verdict.remaining for verdict in verdicts] == [4, 3, 2, 1, 0]
-        assert [verdict.reset_s for verdict in verdicts] == pytest.approx([2.0, 4.0, 6.0, 8.0, 10.0], abs=0.2)
+        assert [verdict.remaining for verdict in verdicts] == [(4,), (3,), (2,), (1,), (0,)]
+        assert [verdict.reset_s[0] for verdict in verdicts] == pytest.approx([10.0] * 5, abs=SLACK_S)
         assert all(verdict.retry_after_s == 0 for verdict in verdicts)
 
-    async def test_the_quota_flows_back_evenly(self, store):
-        """One call fits again after the period divided by the quota."""
-        await self.hits(store, BURST.quota, BURST)
-        refused = await store.hit("acme", [BURST])
+    async def test_calls_are_given_back_as_they_were_made(self, store):
+        """A call fits again when one is a period old; the refusal says when that is, and it holds."""
+        await self.hits(store, 3, BURST)
+        await self.pass_time(4.0)
+        await self.hits(store, 2, BURST)
 
-        assert (refused.allowed, refused.remaining) == (False, 0)
-        assert refused.retry_after_s == pytest.approx(2.0, abs=0.2)
-        await self.pass_time(refused.retry_after_s)
-        assert [verdict.allowed for verdict in await self.hits(store, 2, BURST)] == [True, False]
+        refused = await store.hit("acme", (BURST,))
+
+        assert (refused.allowed, refused.remaining) == (False, (0,))
+        assert refused.retry_after_s == refused.reset_s[0] == pytest.approx(6.0, abs=SLACK_S)
+        await self.pass_time(refused.retry_after_s - SLACK_S)
+        assert not (await store.hit("acme", (BURST,))).allowed
+        await self.pass_time(SLACK_S)
+        assert [verdict.allowed for verdict in await self.hits(store, 4, BURST)] == [True] * 3 + [False]
 
     async def test_after_its_period_the_window_is_whole(self, store):
         """A client that waits a whole period has its whole quota again."""
@@ -82,7 +97,7 @@ class RateLimitContract(ABC):
         """One client's calls are not another's."""
         await self.hits(store, BURST.quota + 1, BURST)
 
-        assert (await store.hit("other", [BURST])).allowed
+        assert (await store.hit("other", (BURST,))).allowed
 
     async def test_the_fullest_window_decides(self, store):
         """A call must fit into every window; the verdict is about the tightest."""
@@ -91,8 +106,19 @@ class RateLimitContract(ABC):
 
         verdicts = await self.hits(store, 5, BURST, MINUTE)
 
-        assert [verdict.allowed for verdict in verdicts] == [True, True, True, True, False]
+        assert [verdict.allowed for verdict in verdicts] == [True, True, True, False, False]
         assert verdicts[-1].window == MINUTE
+        assert verdicts[-1].remaining == (2, 0)
+
+    async def test_the_one_that_waits_longest_is_named(self, store):
+        """If several windows are used up the verdict is about the one that is used up longest."""
+        both = (Window("burst", 3, 10.0), Window("minute", 3, 60.0))
+
+        refused = (await self.hits(store, 4, *both))[-1]
+
+        assert refused.window.name == "minute"
+        assert refused.retry_after_s == pytest.approx(60.0, abs=SLACK_S)
+        assert refused.reset_s == pytest.approx((10.0, 60.0), abs=SLACK_S)
 
     async def test_a_refused_call_is_charged_to_no_window(self, store):
         """Either all windows are charged or none: knocking at a closed door does not close another."""
@@ -101,7 +127,7 @@ class RateLimitContract(ABC):
         await self.hits(store, 50, BURST, MINUTE)
 
         await self.pass_time(BURST.period_s)
-        assert (await store.hit("acme", [BURST, MINUTE])).allowed
+        assert (await store.hit("acme", (BURST, MINUTE))).allowed
 
     async def test_a_window_of_one(self, store):
         """The smallest quota is one call a period."""
@@ -109,14 +135,66 @@ class RateLimitContract(ABC):
 
         first, second = await self.hits(store, 2, single)
 
-        assert (first.allowed, first.remaining) == (True, 0)
-        assert (second.allowed, second.retry_after_s) == (False, pytest.approx(30.0, abs=0.2))
+        assert (first.allowed, first.remaining) == (True, (0,))
+        assert (second.allowed, second.retry_after_s) == (False, pytest.approx(30.0, abs=SLACK_S))
 
     async def test_calls_at_once_are_counted_one_by_one(self, store):
         """Concurrent calls cannot share one place."""
-        verdicts = await asyncio.gather(*(store.hit("acme", [BURST]) for _ in range(50)))
+        verdicts = await asyncio.gather(*(store.hit("acme", (BURST,)) for _ in range(50)))
 
         assert sum(verdict.allowed for verdict in verdicts) == BURST.quota
+
+    @pytest.mark.parametrize("client", ["a}{b", "{", "", "zwei Wörter", "x" * 10_000, "a\r\nb", "\x00"])
+    async def test_any_name_is_a_client(self, store, client):
+        """A client's name may be any text, and is nobody else's."""
+        verdicts = await self.hits(store, BURST.quota + 1, BURST, client=client)
+
+        assert [verdict.allowed for verdict in verdicts] == [True] * BURST.quota + [False]
+        assert (await store.hit(client + "}", (BURST,))).allowed
+
+    async def test_changed_windows_start_anew(self, store):
+        """A client with other limits than before has not used them yet."""
+        await self.hits(store, BURST.quota, BURST)
+
+        assert (await store.hit("acme", (Window("burst", 6, 10.0),))).remaining == (5,)
+
+    async def test_a_large_quota_fits_at_once(self, store):
+        """A quota of which a slot counts several calls is the quota, too, and is whole after its period."""
+        large = Window("large", 100, 50.0)
+
+        for _ in range(2):
+            verdicts = await self.hits(store, 101, large)
+            assert sum(verdict.allowed for verdict in verdicts) == 100
+            assert not verdicts[-1].allowed
+            await self.pass_time(large.period_s)
+
+    @pytest.mark.parametrize("seed", SEEDS + MORE_SEEDS)
+    @pytest.mark.parametrize("windows", [(BURST, MINUTE), (Window("b", 9, 1.0), Window("m", 100, 60.0))])
+    async def test_no_period_sees_more_than_the_quota(self, store, windows, seed):
+        """Whenever calls come: any period holds the quota at most, and nobody far below it is refused.
+
+        Times are measured around each call, so that the gap between two calls is known within bounds: the
+        one that would excuse the store is taken each time.
+        """
+        chance = random.Random(f"{seed}/{windows}")
+        allowed: list[tuple[float, float]] = []
+        for _ in range(400):
+            if chance.random() < 0.3:
+                pause_s = chance.choice([0.05, 0.5, 3.0, 12.0, 31.0]) * chance.random()
+                await self.pass_time(pause_s)
+            before = self.time_s()
+            verdict = await store.hit("acme", windows)
+            after = self.time_s()
+            if verdict.allowed:
+                allowed.append((before, after))
+                for window in windows:
+                    if len(allowed) > window.quota:
+                        assert after - allowed[-1 - window.quota][0] >= window.period_s
+            else:
+                window = verdict.window
+                enough = window.quota - (window.quota - 1) // limits.RATE_SLOTS_MAX
+                assert before - allowed[-enough][1] < window.period_s
+        assert 50 < len(allowed) < 400
 
 
 class TestMemoryRateLimit(RateLimitContract):
@@ -130,3 +208,7 @@ class TestMemoryRateLimit(RateLimitContract):
     async def pass_time(self, seconds: float) -> None:
         """Move that clock."""
         self.clock.advance(seconds)
+
+    def time_s(self) -> float:
+        """What that clock shows."""
+        return self.clock.monotonic()

@@ -51,11 +51,11 @@ async def test_a_client_beyond_a_window_is_told_when_to_come_back():
         await limit(call_of(CLIENT), answer)
     call = call_of(CLIENT)
 
-    with pytest.raises(RateLimited, match=r"2 per 2 seconds .* after 1 seconds") as refusal:
+    with pytest.raises(RateLimited, match=r"2 per 2 seconds .* after 2 seconds") as refusal:
         await limit(call, answer)
 
-    assert refusal.value.retry_after_s == pytest.approx(1.0)
-    assert recorded(call) == [RequestThrottled(window="burst", retry_after_s=pytest.approx(1.0))]
+    assert refusal.value.retry_after_s == pytest.approx(2.0)
+    assert recorded(call) == [RequestThrottled(window="burst", retry_after_s=pytest.approx(2.0))]
 
 
 async def test_clients_have_windows_of_their_own():
