@@ -29,13 +29,16 @@ from api.settings_values import (
     PREFIX,
     PROVIDERS,
     ApiKey,
+    Pepper,
     WebAddress,
     absolute,
+    absolute_or_none,
+    address,
     conventional,
     default_database_url,
     folders,
+    is_loopback,
     known_providers,
-    loopback,
     lower,
     one_worker,
     prefixes,
@@ -44,6 +47,7 @@ from api.settings_values import (
 )
 from orchestrator import limits
 from orchestrator.errors import SettingsError
+from orchestrator.filters.concurrency import ConcurrencyPolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.providers import jina_reader, jina_search, tavily_wire
 
@@ -71,8 +75,8 @@ class Settings(BaseSettings):
     )
 
     # --- serving
-    host: Annotated[str, AfterValidator(loopback)] = "127.0.0.1"
-    """The address to listen on; only this machine's own until there are API keys."""
+    host: Annotated[str, AfterValidator(address)] = "127.0.0.1"
+    """The address to listen on. One that other machines reach needs keys, and TLS or a proxy."""
     port: int = Field(default=8000, ge=0, le=65_535)
     """0 takes a free port."""
     workers: Annotated[int, AfterValidator(one_worker)] = 1
@@ -96,6 +100,17 @@ class Settings(BaseSettings):
     """With more than this not yet in the database the instance stops accepting calls."""
     store_query_text: bool = True
     """Whether the text of queries is kept, in a table of its own that can be erased."""
+
+    # --- keys
+    key_pepper: Pepper = None
+    """What keys are hashed with; `None` takes the file in the data folder, which suits one machine."""
+    bootstrap_admin_key_file: Annotated[Path | None, AfterValidator(absolute_or_none)] = None
+    """A file with the first admin key, which is made known when the server starts."""
+    key: ApiKey = None
+    """The key that the command line shows to a server."""
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split(","))] = ()
 
     # --- providers
     providers: Annotated[
@@ -122,6 +137,10 @@ class Settings(BaseSettings):
     rate_burst: int = Field(default=_RATES.burst, ge=1)
     rate_per_minute: int = Field(default=_RATES.per_minute, ge=1)
     rate_per_hour: int = Field(default=_RATES.per_hour, ge=1)
+    anonymous_per_minute: int = Field(default=0, ge=0)
+    """How much each address may ask without a key; 0 serves nobody without one."""
+    concurrency_max: int = Field(default=ConcurrencyPolicy().calls_max, ge=1)
+    """Calls a worker has under way at once; who comes beyond is told to come back."""
 
     # --- telling
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = "info"
@@ -133,6 +152,16 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Only what is passed in: `load` merges the layers, so that an `AMOS_` name wins in any of them."""
         return (init_settings,)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches the address we listen on."""
+        return is_loopback(self.host)
+
+    @property
+    def has_own_database(self) -> bool:
+        """Whether the database is the file in the data folder, which no other machine shares."""
+        return self.database_url == default_database_url({"data_dir": self.data_dir})
 
     @property
     def local_folders(self) -> tuple[Path, ...]:

@@ -19,6 +19,9 @@ PREFIX = "AMOS_"
 PROVIDERS = ("tavily", "jina", "local")
 """The providers this version has, in their default order."""
 
+PEPPER_CHARS_MIN = 32
+"""chosen: even as hexadecimal digits, the poorest common spelling, that is 128 bits."""
+
 
 def split(separator: str) -> Callable[[Any], Any]:
     """A validator that turns `a,b` into `("a", "b")`; blanks around parts and empty parts are dropped."""
@@ -31,18 +34,21 @@ def split(separator: str) -> Callable[[Any], Any]:
     return split
 
 
-def loopback(host: str) -> str:
-    """An address of this machine only."""
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise ValueError(
-            "other machines could reach this address, and this version has no API keys to tell them apart. "
-            "Use 127.0.0.1, ::1 or localhost; from elsewhere, tunnel: ssh -L 8000:127.0.0.1:8000 <machine>"
-        )
+def address(host: str) -> str:
+    """An address to listen on: numbers, or localhost, which is the one name that never means elsewhere."""
+    if host != "localhost":
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            raise ValueError(
+                "must be an IP address, such as 127.0.0.1, ::1 or 0.0.0.0, or localhost"
+            ) from None
     return host
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    return host == "localhost" or ipaddress.ip_address(host).is_loopback
 
 
 def one_worker(workers: int) -> int:
@@ -58,6 +64,11 @@ def one_worker(workers: int) -> int:
 def absolute(path: Path) -> Path:
     """The path from the root, `~` resolved."""
     return path.expanduser().absolute()
+
+
+def absolute_or_none(path: Path | None) -> Path | None:
+    """The path from the root, if there is one."""
+    return None if path is None else absolute(path)
 
 
 def folders(paths: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -92,6 +103,15 @@ def key(value: Any) -> Any:
     """A key that could be one: printable and without blanks."""
     if isinstance(value, str) and re.fullmatch(r"[!-~]+", value) is None:
         raise ValueError("holds characters that no key has; was more than the key copied?")
+    return value
+
+
+def pepper(value: Any) -> Any:
+    """A pepper that nobody guesses."""
+    if isinstance(value, str) and len(value) < PEPPER_CHARS_MIN:
+        raise ValueError(
+            f"must have at least {PEPPER_CHARS_MIN} characters; make one: openssl rand -base64 48"
+        )
     return value
 
 
@@ -134,3 +154,4 @@ def conventional(name: str) -> AliasChoices:
 
 WebAddress = Annotated[str, AfterValidator(web_address)]
 ApiKey = Annotated[SecretStr | None, BeforeValidator(key)]
+Pepper = Annotated[SecretStr | None, BeforeValidator(pepper)]

@@ -19,6 +19,7 @@ from api.child import stop_requested
 from api.keeper import Child, kept_alive
 from api.logs import configure_logging
 from api.settings import Settings
+from orchestrator.errors import GatewayError
 from storage.folders import require_writable
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,6 +48,8 @@ def serve(settings: Settings) -> int:
         except OSError as error:
             _log.error("the data folder cannot be used: %s: %s", folder, error.strerror)
             return 1
+    if not _is_safe(settings):
+        return 1
     try:
         listener = _listen(settings.host, settings.port)
     except OSError as error:
@@ -54,6 +57,21 @@ def serve(settings: Settings) -> int:
         return 1
     with listener:
         return asyncio.run(_supervise(settings, listener))
+
+
+def _is_safe(settings: Settings) -> bool:
+    """Whether the server may start, seen to and said here; the plain start on one machine has no doubts."""
+    if settings.is_loopback and settings.has_own_database and settings.bootstrap_admin_key_file is None:
+        return True
+    # Imported only now: the database's libraries would stay in the supervisor's memory for nothing.
+    from api.safe_start import make_safe  # noqa: PLC0415
+
+    try:
+        asyncio.run(make_safe(settings))
+    except (GatewayError, OSError) as error:
+        _log.error("%s", error)
+        return False
+    return True
 
 
 def _raise_file_limit() -> None:

@@ -2,13 +2,14 @@
 
     GatewayError(message)
     ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) → RefusedTooOften ·
-    │                 PermissionDenied · RateLimited(windows)
+    │                 PermissionDenied(scopes) · RateLimited(windows)
     ├ ProviderError   ProviderTimeout · ProviderUnavailable → ProviderThrottled ·
     │                 ProviderRejected → ProviderQuotaExceeded · ProviderProtocolError ·
     │                 ResultInvalid · CircuitOpen
     ├ SearchFailed    AllProvidersFailed → QuotaExhausted · DeadlineExceeded · PageUnreadable ·
-    │                 NotInCache · NotFound
-    ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable
+    │                 NotInCache · NotFound → KeyNotFound
+    ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable ·
+    │                 KeysUnavailable
     ├ Overloaded      there is no room for the call right now
     └ SettingsError   only at start
 
@@ -76,9 +77,13 @@ class RefusedTooOften(Unauthenticated):
 
 
 class PermissionDenied(CallerError):
-    """The caller is known and lacks the scope the call needs."""
+    """The caller is known and lacks a scope the call needs; `scopes` are all it needs."""
 
     code = "permission_denied"
+
+    def __init__(self, message: str, *, scopes: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.scopes = tuple(scopes)
 
 
 class RateLimited(CallerError):
@@ -235,6 +240,10 @@ class NotFound(SearchFailed):
     code = "not_found"
 
 
+class KeyNotFound(NotFound):
+    """There is no API key with the id that was given."""
+
+
 class StorageError(GatewayError):
     """A store the gateway depends on did not do its work."""
 
@@ -257,6 +266,12 @@ class RateLimitStoreUnavailable(StorageError):
     """The shared limiter is out of reach; the policy decides whether that opens or closes the door."""
 
     code = "rate_limit_store_unavailable"
+
+
+class KeysUnavailable(StorageError):
+    """The API keys could not be read since the start, so nobody's key can be checked."""
+
+    code = "keys_unavailable"
 
 
 class Overloaded(GatewayError):

@@ -126,3 +126,11 @@ enough: 3 % of the quota at most may come back late. A client takes 1 KB."""
 RATE_CLIENTS_MAX = 50_000
 """chosen: clients whose windows a process remembers, 60 MB at most (1.2 KB a busy client, 0.8 KB one that
 called once; measured with tracemalloc); beyond it those that have been silent longest start anew."""
+
+API_KEYS_MAX = 10_000
+"""chosen: every worker holds all keys in memory, about a kilobyte each; an organisation with more callers
+than this gives keys to services, not to people."""
+
+API_KEY_REMEMBERED_S = 7_776_000.0
+"""chosen: a key that ended 90 days ago may be forgotten when a new one is made; until then its holder is told
+what became of it, and the list shows it. The facts about it stay in the event log."""

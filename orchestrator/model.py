@@ -14,6 +14,7 @@ import msgspec
 
 from orchestrator import limits
 from orchestrator.events import FREE, Cost, Envelope, Event
+from orchestrator.quota import Verdict
 
 # --- what is asked
 
@@ -114,13 +115,16 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
     `is_local_operator` is the door's finding that nobody but the person at this machine can have sent the
     call (loopback bind, loopback Host, no proxy headers, no foreign Origin); `refusal` is why not, `""` if it
-    is. `credential` is what was shown, `None` if nothing; it is never recorded. `address` is the
+    is. It counts only while no API key exists. `is_in_process` is another finding: the call was made by a
+    program that runs on the data folder itself (the command line without `--url`), whose user owns all of it.
+    `credential` is what was shown, `None` if nothing; it is never recorded. `address` is the
     client's own, as far as trusted proxies tell it, `""` if nobody knows; it is never recorded either.
     """
 
     door: str
     dialect: str = ""
     is_local_operator: bool = False
+    is_in_process: bool = False
     refusal: str = ""
     credential: str | None = None
     address: str = ""
@@ -129,81 +133,38 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     cache_control: CacheControl = DEFAULT_CACHE_CONTROL
 
 
+class OwnLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of one API key in place of the policy's; `None` leaves that one to the policy."""
+
+    burst: int | None = None
+    per_minute: int | None = None
+    per_hour: int | None = None
+
+
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is asking. `is_unlimited` callers (the local operator) pass the rate limiter."""
+    """Who is asking. `is_unlimited` callers (the local operator) pass the rate limiter.
+
+    `key_id` is that of the API key shown, `""` if it took none; `limits` are that key's own, `None` for
+    everybody's. `address` is all that is known of a caller without a key, `""` for others; it is never
+    recorded.
+    """
 
     client: str
     scopes: frozenset[str] = frozenset()
     is_unlimited: bool = False
+    key_id: str = ""
+    limits: OwnLimits | None = None
     address: str = ""
 
     @property
     def counted_as(self) -> str:
-        """Whose calls they are for limits: the client's, or of an address if that is all there is to know."""
-        return f"{self.client} {self.address}" if self.address else self.client
+        """For whom calls are counted and bounded: the client, whatever its keys are.
 
-
-# --- how much a client may ask
-
-
-class Window(msgspec.Struct, frozen=True):
-    """One limit: at most `quota` calls in any `period_s`."""
-
-    name: str
-    quota: int
-    period_s: float
-
-
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """The limiter's answer: for each window what remains, and the seconds until more fits.
-
-    `tightest` is the index of the window that has least left, or keeps the caller out longest.
-    `retry_after_s` is 0 when the call is allowed.
-    """
-
-    allowed: bool
-    windows: tuple[Window, ...]
-    remaining: tuple[int, ...]
-    reset_s: tuple[float, ...]
-    tightest: int
-    retry_after_s: float = 0.0
-
-    @property
-    def window(self) -> Window:
-        """The tightest window."""
-        return self.windows[self.tightest]
-
-    @property
-    def used_up(self) -> tuple[str, ...]:
-        """The names of the windows of which nothing is left."""
-        return tuple(
-            window.name for window, left in zip(self.windows, self.remaining, strict=True) if not left
-        )
-
-
-def verdict_on(
-    windows: tuple[Window, ...], remaining: Sequence[int], reset_s: Sequence[float], *, allowed: bool
-) -> Verdict:
-    """The verdict on one call, from what the windows look like after it."""
-    if allowed:
-        tightest = remaining.index(min(remaining))
-        return Verdict(
-            allowed=True,
-            windows=windows,
-            remaining=tuple(remaining),
-            reset_s=tuple(reset_s),
-            tightest=tightest,
-        )
-    waits = [0.0 if left else wait for left, wait in zip(remaining, reset_s, strict=True)]
-    retry_after_s = max(waits)
-    return Verdict(
-        allowed=False,
-        windows=windows,
-        remaining=tuple(remaining),
-        reset_s=tuple(reset_s),
-        tightest=waits.index(retry_after_s),
-        retry_after_s=retry_after_s,
-    )
+        A key with limits of its own is counted apart, and without a key the address is all there is to know.
+        """
+        if self.address:
+            return f"{self.client}\0{self.address}"
+        return self.client if self.limits is None else f"{self.client}\0{self.key_id}"
 
 
 # --- what a provider gives

@@ -20,7 +20,7 @@ from orchestrator.canonical import page_key, search_key
 from orchestrator.events import Cost, spent
 from orchestrator.fallback import Fallback, Step
 from orchestrator.filters.attempt import AttemptFilter
-from orchestrator.filters.authenticate import AuthenticateFilter
+from orchestrator.filters.authenticate import AuthenticateFilter, Doorkeeper
 from orchestrator.filters.cache import CacheFillStage, CacheFilter, CachePolicy
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter, CircuitPolicy
 from orchestrator.filters.concurrency import ConcurrencyFilter, ConcurrencyPolicy
@@ -66,7 +66,8 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What the pipeline is made of: implementations of ports. `providers` is the chain, in order.
 
-    `floor` names the provider that only stands in for the others, `""` if none does.
+    `floor` names the provider that only stands in for the others, `""` if none does. `doorkeeper` knows the
+    callers; the default has no keys and knows the local operator alone.
     """
 
     clock: Clock
@@ -75,6 +76,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     rate_limits: RateLimitStore
     providers: Sequence[Provider]
     floor: str = ""
+    doorkeeper: Doorkeeper = Doorkeeper()
 
 
 class Pipeline:
@@ -83,6 +85,7 @@ class Pipeline:
     def __init__(self, parts: Parts, policies: Policies) -> None:
         self._parts = parts
         self._policies = policies
+        self.doorkeeper = parts.doorkeeper
         self.circuits: Mapping[str, Circuit] = {
             provider.name: Circuit(provider.name, parts.clock, parts.facts, policies.circuit)
             for provider in parts.providers
@@ -102,8 +105,9 @@ class Pipeline:
             RecordFilter(clock, self._parts.facts),
             # Around everything that can wait.
             DeadlineFilter[SearchRequest](clock, lambda _request: policies.deadline_s, policies.deadline_s),
-            # Before the limiter, which counts per principal.
-            AuthenticateFilter(),
+            # Before the limiter, which counts per principal. It looks at the scope too: a stage of its own
+            # would cost every hit a frame, and both refuse before anything is charged.
+            AuthenticateFilter(self._parts.doorkeeper, "search"),
             # As soon as the caller is known, because room is divided by caller; before the limiter, because a
             # call there is no room for is not charged.
             self._room,
@@ -134,7 +138,7 @@ class Pipeline:
         return stack(
             RecordFilter(clock, self._parts.facts),
             DeadlineFilter[ExtractRequest](clock, extract_total_s, EXTRACT_POLICY_S),
-            AuthenticateFilter(),
+            AuthenticateFilter(self._parts.doorkeeper, "extract"),
             self._room,
             RateLimitFilter(self._parts.rate_limits, policies.rate_limit),
             ValidateFilter[ExtractRequest](check_extract),

@@ -14,8 +14,8 @@ import uuid_utils
 
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.events import CallersRefused, Envelope, Event
-from orchestrator.model import Verdict
 from orchestrator.ports import Clock, Journal
+from orchestrator.quota import Verdict
 
 REFUSALS_EVERY_S = 1.0
 """chosen: refusals of strangers are written as one count per reason and second, whatever their number."""

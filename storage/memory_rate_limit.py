@@ -10,8 +10,8 @@ from __future__ import annotations
 from array import array
 
 from orchestrator import limits
-from orchestrator.model import Verdict, Window, verdict_on
 from orchestrator.ports import Clock
+from orchestrator.quota import Verdict, Window, verdict_on
 
 
 class MemoryRateLimit:

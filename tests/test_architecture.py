@@ -31,7 +31,7 @@ MAY_IMPORT_ROOM = {
     "api": {"orchestrator", "storage", "api", "amos_sdk"},
 }
 
-VALUES = {"model", "events", "errors", "limits"}
+VALUES = {"model", "quota", "events", "errors", "limits"}
 FILTER = VALUES | {"ports", "service", "outcome"}
 PROVIDER = VALUES | {"ports", "providers.billing", "providers.upstream", "providers.upstream_faults"}
 JINA = {"countries"} | {f"providers.jina_{part}" for part in ("faults", "reader", "search")}
@@ -47,10 +47,14 @@ CORE: dict[str, set[str]] = {
     "__init__.py": set(),
     "*/__init__.py": set(),
     "model.py": VALUES,
+    "quota.py": set(),
     "events.py": VALUES,
     "errors.py": VALUES,
     "limits.py": VALUES,
-    "ports.py": VALUES,
+    "api_keys.py": VALUES,
+    "ports.py": VALUES | {"api_keys"},
+    "key_ring.py": VALUES | {"api_keys", "ports"},
+    "key_admin.py": VALUES | {"api_keys", "ports", "key_ring"},
     "service.py": {"model"},
     "outcome.py": {"model", "errors"},
     "canonical.py": {"model"},
@@ -61,7 +65,10 @@ CORE: dict[str, set[str]] = {
     "fallback.py": VALUES | {"ports", "service", "outcome", "projections.executions"},
     "per_url.py": VALUES | {"service", "projections.executions"},
     "pipeline.py": ANYTHING,
-    "gateway.py": {"model", "ports", "service", "pipeline", "recorder", "filters.authenticate"},
+    "gateway.py": {"model", "errors", "ports", "service", "pipeline", "recorder", "key_admin"}
+    | {"filters.authenticate"},
+    "strangers.py": VALUES | {"ports"},
+    "filters/authenticate.py": FILTER | {"key_ring", "strangers"},
     "filters/deadline.py": FILTER | {"patience"},
     "filters/validate.py": FILTER | {"countries"},
     "filters/*.py": FILTER,

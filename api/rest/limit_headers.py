@@ -14,7 +14,8 @@ from orchestrator.errors import GatewayError, Overloaded, RateLimited, RefusedTo
 
 if TYPE_CHECKING:
     from api.rest.exchange import Header
-    from orchestrator.model import Trail, Verdict, Window
+    from orchestrator.model import Trail
+    from orchestrator.quota import Verdict, Window
 
 _PROBLEM_TYPES = "https://iana.org/assignments/http-problem-types#"
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator import limits
-from orchestrator.model import Window
+from orchestrator.quota import Window
 from storage.memory_rate_limit import MemoryRateLimit
 from tests.support.clock import FakeClock
 

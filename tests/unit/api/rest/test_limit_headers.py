@@ -6,7 +6,7 @@ import pytest
 
 from api.rest.limit_headers import limit_headers
 from orchestrator.filters.rate_limit import RateLimitPolicy
-from orchestrator.model import Verdict, Window, verdict_on
+from orchestrator.quota import Verdict, Window, verdict_on
 from orchestrator.recorder import Recorder
 from tests.support.clock import FakeClock
 from tests.support.memory_journal import MemoryJournal

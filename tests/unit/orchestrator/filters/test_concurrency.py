@@ -137,5 +137,5 @@ async def test_anonymous_callers_are_told_apart_by_address():
     await room.enter("anonymous", 200, address="203.0.113.7")
     await room.enter("anonymous", 3, address="203.0.113.8")
 
-    assert room.inside == {"anonymous 203.0.113.7": 80, "anonymous 203.0.113.8": 3}
+    assert room.inside == {"anonymous\x00203.0.113.7": 80, "anonymous\x00203.0.113.8": 3}
     await room.empty()
