@@ -117,8 +117,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     call (loopback bind, loopback Host, no proxy headers, no foreign Origin); `refusal` is why not, `""` if it
     is. It counts only while no API key exists. `is_in_process` is another finding: the call was made by a
     program that runs on the data folder itself (the command line without `--url`), whose user owns all of it.
-    `credential` is what was shown, `None` if nothing; it is never recorded. `address` is the
-    client's own, as far as trusted proxies tell it, `""` if nobody knows; it is never recorded either.
+    `credential` is what was shown, `None` if nothing; `address` is the client's own, `""` where the door
+    cannot know it. Neither is ever recorded.
     """
 
     door: str
@@ -126,8 +126,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     is_local_operator: bool = False
     is_in_process: bool = False
     refusal: str = ""
-    credential: str | None = None
     address: str = ""
+    credential: str | None = None
     trace_id: str = ""
     parent_span_id: str = ""
     cache_control: CacheControl = DEFAULT_CACHE_CONTROL
