@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 from api import __version__
 from api.keys import key_ring, key_store, pepper
-from api.probes import cache_health, journal_health, keys_health, recorder_health
+from api.probes import cache_health, journal_health, keys_health, recorder_health, redis_health
 from api.settings import Settings
 from orchestrator.clock import SystemClock
 from orchestrator.events import InstanceStarted, InstanceStopped
@@ -19,7 +19,7 @@ from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.gateway import Gateway
 from orchestrator.key_admin import KeyAdmin
 from orchestrator.pipeline import Parts, Pipeline, Policies
-from orchestrator.ports import WEB_SCHEMES, Clock, Provider
+from orchestrator.ports import WEB_SCHEMES, Clock, Provider, RateLimitStore
 from orchestrator.providers.jina import Jina
 from orchestrator.providers.local import Local
 from orchestrator.providers.registry import Roster, Unconfigured, enrol
@@ -30,6 +30,8 @@ from orchestrator.strangers import Strangers
 from storage.file_journal import FileJournal
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
+from storage.redis_client import RedisClient, open_redis
+from storage.redis_rate_limit import RedisRateLimit, SharedRateLimit
 from storage.sql_engine import open_engine
 from storage.sql_reports import SqlReports
 
@@ -60,6 +62,9 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         roster = providers(settings, clock)
         for provider in roster.providers:
             cleanup.push_async_callback(provider.aclose)
+        redis = await _redis(settings)
+        if redis is not None:
+            cleanup.push_async_callback(redis.aclose)
         cache = MemoryCache(settings.l1_max_bytes)
         store = await cleanup.enter_async_context(key_store(settings))
         ring = await cleanup.enter_async_context(key_ring(store, settings, clock))
@@ -69,7 +74,13 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
             strangers=Strangers(clock, settings.anonymous_per_minute),
         )
         pipeline = _pipeline(
-            policies or _policies(settings), clock, recorder, cache, roster, doorkeeper=doorkeeper
+            policies or _policies(settings),
+            clock,
+            recorder,
+            cache,
+            roster,
+            doorkeeper=doorkeeper,
+            rate_limits=_rate_limits(redis, clock, recorder),
         )
         cleanup.push_async_callback(pipeline.aclose)
         engine = open_engine(settings.database_url)
@@ -85,9 +96,15 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
                 lambda: recorder_health(settings.data_dir, clock.now(), started_at),
                 lambda: cache_health(cache),
                 lambda: keys_health(ring),
+                *((lambda: redis_health(redis),) if redis is not None else ()),
             ),
             keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
         )
+
+
+async def _redis(settings: Settings) -> RedisClient | None:
+    """What instances share, whether it is in reach yet or not; `None` if nothing is configured."""
+    return await open_redis(settings.redis_url.get_secret_value()) if settings.redis_url else None
 
 
 def providers(settings: Settings, clock: Clock) -> Roster:
@@ -136,6 +153,7 @@ def _pipeline(
     roster: Roster,
     *,
     doorkeeper: Doorkeeper,
+    rate_limits: RateLimitStore,
 ) -> Pipeline:
     offline = [provider.name for provider in roster.providers if not provider.schemes & WEB_SCHEMES]
     has_web = len(offline) < len(roster.providers)
@@ -143,13 +161,18 @@ def _pipeline(
         clock=clock,
         facts=recorder,
         caches=(cache,),
-        rate_limits=MemoryRateLimit(clock),
+        rate_limits=rate_limits,
         providers=roster.providers,
         # Own documents stand in for the web only if there is a web to stand in for.
         floor=offline[0] if offline and has_web else "",
         doorkeeper=doorkeeper,
     )
     return Pipeline(parts, policies)
+
+
+def _rate_limits(redis: RedisClient | None, clock: Clock, recorder: Recorder) -> RateLimitStore:
+    alone = MemoryRateLimit(clock)
+    return alone if redis is None else SharedRateLimit(RedisRateLimit(redis), alone, clock, recorder)
 
 
 def _policies(settings: Settings) -> Policies:

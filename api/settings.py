@@ -38,6 +38,7 @@ from api.settings_values import (
     PROVIDERS,
     ApiKey,
     Pepper,
+    RedisUrl,
     WebAddress,
     absolute,
     absolute_or_none,
@@ -118,10 +119,6 @@ class Settings(BaseSettings):
     redirect_port: int | None = Field(default=None, ge=0, le=65_535)
     """A port on which plain HTTP is sent to HTTPS; 0 takes a free one, `None` opens none."""
 
-    # --- shared
-    redis_url: SecretStr | None = Field(default=None, validation_alias=conventional("REDIS_URL"))
-    """Where workers and instances share what they must."""
-
     # --- keeping
     data_dir: Annotated[Path, AfterValidator(absolute)] = Field(default=Path("var"), validate_default=True)
     """Folder of the database, the journal and the local index."""
@@ -166,6 +163,8 @@ class Settings(BaseSettings):
     """How long an answer is fresh; `None` leaves it to the policy, which goes by topic."""
     l1_max_bytes: int = Field(default=limits.L1_BYTES_MAX, ge=0)
     """Size of the cache in memory; 0 switches it off."""
+    redis_url: RedisUrl = Field(default=None, validation_alias=conventional("REDIS_URL"))
+    """What several instances share; `None` keeps to this one. A secret, because it may hold a password."""
     rate_burst: int = Field(default=_RATES.burst, ge=1)
     rate_per_minute: int = Field(default=_RATES.per_minute, ge=1)
     rate_per_hour: int = Field(default=_RATES.per_hour, ge=1)

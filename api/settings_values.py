@@ -14,6 +14,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, SecretStr
 
+from storage.redis_url import parse_redis_url
+
 PREFIX = "AMOS_"
 
 PROVIDERS = ("tavily", "jina", "local")
@@ -155,6 +157,13 @@ def pepper(value: Any) -> Any:
     return value
 
 
+def redis_address(value: Any) -> Any:
+    """The address of a Redis; checked only, as it is kept secret for its password."""
+    if isinstance(value, str):
+        parse_redis_url(value)
+    return value
+
+
 def known_providers(names: tuple[str, ...]) -> tuple[str, ...]:
     """Names of providers this version has, each once."""
     if not names:
@@ -195,3 +204,4 @@ def conventional(name: str) -> AliasChoices:
 WebAddress = Annotated[str, AfterValidator(web_address)]
 ApiKey = Annotated[SecretStr | None, BeforeValidator(key)]
 Pepper = Annotated[SecretStr | None, BeforeValidator(pepper)]
+RedisUrl = Annotated[SecretStr | None, BeforeValidator(redis_address)]

@@ -233,7 +233,7 @@ class RequestFailed(Event, frozen=True, kw_only=True, tag="amos.request.failed.v
 
 
 class CallersRefused(Event, frozen=True, kw_only=True, tag="amos.caller.refused.v1"):
-    """Calls of one second that were turned away unknown, counted, so that strangers cannot fill the disk."""
+    """Calls of one second that were turned away at the door, counted, so that they cannot fill the disk."""
 
     reason: str
     count: int
@@ -300,6 +300,15 @@ class InstanceStopped(Event, frozen=True, kw_only=True, tag="amos.instance.stopp
     """A writer ended its series on purpose; a series without this event ended in a crash."""
 
     pid: int
+
+
+class RateLimitMoved(Event, frozen=True, kw_only=True, tag="amos.rate_limit.moved.v1"):
+    """Calls are counted elsewhere: `alone`, for `reason`, or `shared` again, after `calls` counted alone."""
+
+    to: str
+    reason: str = ""
+    duration_s: float = 0.0
+    calls: int = 0
 
 
 class UnknownEvent(msgspec.Struct, frozen=True):
@@ -378,7 +387,7 @@ def saved(envelopes: Iterable[Envelope]) -> Cost:
 class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is written at once: one journal record, one SQL row.
 
-    `stream` is an execution id, or `circuit:<provider>`, `callers`, `keys`, `instance:<instance>`.
+    `stream` is an execution id, or `circuit:<provider>`, `callers`, `limits`, `keys`, `instance:<instance>`.
     `(instance, instance_seq)` identifies the frame; each writer numbers its frames from 1, so a hole is a
     loss. `texts` maps cache keys to query texts: they go to an erasable table, never into a row of events.
     """

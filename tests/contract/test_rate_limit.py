@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import random
+import struct
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import aclosing
+from typing import Any
 
 import pytest
+import redis
 
 from orchestrator import limits
-from orchestrator.ports import RateLimitStore, Window
+from orchestrator.ports import Window
 from storage.memory_rate_limit import MemoryRateLimit
+from storage.redis_client import open_redis
+from storage.redis_rate_limit import RedisRateLimit
 from tests.support.clock import FakeClock
 from tests.support.seeds import MORE_SEEDS, SEEDS
 
@@ -25,11 +33,7 @@ SLACK_S = 0.5
 
 
 class RateLimitContract(ABC):
-    """The cases."""
-
-    @abstractmethod
-    async def create_store(self) -> RateLimitStore:
-        """A store that has counted nothing."""
+    """The cases. A class per implementation has the fixture `store`, one that has counted nothing."""
 
     @abstractmethod
     async def pass_time(self, seconds: float) -> None:
@@ -38,11 +42,6 @@ class RateLimitContract(ABC):
     @abstractmethod
     def time_s(self) -> float:
         """The store's time, as near as it can be known from the outside."""
-
-    @pytest.fixture
-    async def store(self) -> RateLimitStore:
-        """The thing under test."""
-        return await self.create_store()
 
     async def hits(self, store, count, *windows, client="acme"):
         """That many calls, one after the other."""
@@ -178,7 +177,7 @@ class RateLimitContract(ABC):
         """
         chance = random.Random(f"{seed}/{windows}")
         allowed: list[tuple[float, float]] = []
-        for _ in range(400):
+        for _ in range(200):
             if chance.random() < 0.3:
                 pause_s = chance.choice([0.05, 0.5, 3.0, 12.0, 31.0]) * chance.random()
                 await self.pass_time(pause_s)
@@ -194,13 +193,16 @@ class RateLimitContract(ABC):
                 window = verdict.window
                 enough = window.quota - (window.quota - 1) // limits.RATE_SLOTS_MAX
                 assert before - allowed[-enough][1] < window.period_s
-        assert 50 < len(allowed) < 400
+        assert 25 < len(allowed) < 200
 
 
 class TestMemoryRateLimit(RateLimitContract):
     """The contract, counted in this process's memory."""
 
-    async def create_store(self) -> RateLimitStore:
+    clock: FakeClock
+
+    @pytest.fixture
+    def store(self):
         """A new one on a clock of its own."""
         self.clock = FakeClock()
         return MemoryRateLimit(self.clock)
@@ -212,3 +214,99 @@ class TestMemoryRateLimit(RateLimitContract):
     def time_s(self) -> float:
         """What that clock shows."""
         return self.clock.monotonic()
+
+
+class RedisContract(RateLimitContract):
+    """The contract, counted on a server; its time is real, so that what passes is added to the states."""
+
+    passed_s = 0.0
+
+    @pytest.fixture
+    async def store(self, server):
+        """One on the server."""
+        async with aclosing(await open_redis(server.url)) as redis:
+            assert redis.outage is None, redis.outage
+            yield RedisRateLimit(redis)
+
+    @abstractmethod
+    def states(self) -> Iterator[tuple[Any, bytes]]:
+        """A client of the server and a key, for each state that it holds."""
+
+    async def pass_time(self, seconds: float) -> None:
+        """Make the states older, as if they had been changed last so much earlier, and expire earlier."""
+        self.passed_s += seconds
+        for client, key in self.states():
+            last, shift = struct.unpack("<dd", client.getrange(key, 0, 15))
+            client.setrange(key, 0, struct.pack("<dd", last, shift + seconds * 1e6))
+            client.pexpire(key, max(0, client.pttl(key) - int(seconds * 1000)))
+
+    def time_s(self) -> float:
+        """The server's time runs like ours; plus what was added."""
+        return time.monotonic() + self.passed_s
+
+    async def test_idle_clients_vanish(self, store):
+        """A state lives until its longest period is over, and is small."""
+        await self.hits(store, 8, BURST, MINUTE)
+
+        [(client, key)] = list(self.states())
+        assert 55_000 < client.pttl(key) <= 60_000
+        await self.pass_time(60.0)
+        assert list(self.states()) == []
+
+    async def test_a_refused_call_does_not_keep_a_state_alive(self, store):
+        """Whoever goes on knocking is forgotten as if they did not."""
+        await self.hits(store, BURST.quota, BURST)
+        await self.pass_time(6.0)
+
+        await self.hits(store, 3, BURST)
+
+        [(client, key)] = list(self.states())
+        assert client.pttl(key) <= 4_000
+
+    async def test_names_are_not_in_keys(self, store):
+        """Nobody who looks into the server learns the names or addresses of callers."""
+        await store.hit("203.0.113.7", (BURST,))
+
+        [(client, key)] = list(self.states())
+        assert b"203" not in key + client.get(key)
+
+    async def test_a_clock_set_back_locks_nobody_out(self, store):
+        """If the server's clock jumps back an hour, or a replica's is behind, all go on where they were."""
+        await self.hits(store, BURST.quota - 1, BURST)
+        [(client, key)] = list(self.states())
+        last, _ = struct.unpack("<dd", client.getrange(key, 0, 15))
+        client.setrange(key, 0, struct.pack("<dd", last + 3_600e6, -3_600e6))
+
+        verdicts = await self.hits(store, 3, BURST)
+
+        assert [verdict.allowed for verdict in verdicts] == [True, False, False]
+        assert verdicts[-1].retry_after_s == pytest.approx(10.0, abs=SLACK_S)
+        await self.pass_time(10.0)
+        assert all(verdict.allowed for verdict in await self.hits(store, BURST.quota, BURST))
+
+    async def test_a_clock_set_back_goes_on_for_the_refused(self, store):
+        """The time of a client that is refused throughout does not stand still either."""
+        await self.hits(store, BURST.quota, BURST)
+        [(client, key)] = list(self.states())
+        last, _ = struct.unpack("<dd", client.getrange(key, 0, 15))
+        client.setrange(key, 0, struct.pack("<dd", last + 3_600e6, -3_600e6))
+
+        first = (await self.hits(store, 1, BURST))[0]
+        await asyncio.sleep(0.05)
+        second = (await self.hits(store, 1, BURST))[0]
+
+        assert second.retry_after_s <= first.retry_after_s - 0.05
+
+
+class TestRedisRateLimit(RedisContract):
+    """On one Valkey."""
+
+    @pytest.fixture(autouse=True)
+    def server(self, valkey):
+        """An empty Valkey."""
+        with redis.Redis.from_url(valkey.url) as self.client:
+            yield valkey
+
+    def states(self) -> Iterator[tuple[Any, bytes]]:
+        """Every key of ours."""
+        return ((self.client, key) for key in self.client.keys("amos:rl:*"))
