@@ -1,13 +1,13 @@
-"""`./amos bench [hit|promise|footprint …] [--seconds N]`: measure, print, exit 1 if a promise is not kept."""
+"""`./amos bench [hit|limits|promise|footprint …] [--seconds N]`: measure, print, exit 1 if a promise is not kept."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from benchmarks import footprint, hit, promise
+from benchmarks import footprint, hit, limits, promise
 
-BENCHMARKS = {"hit": hit, "promise": promise, "footprint": footprint}
+BENCHMARKS = {"hit": hit, "limits": limits, "promise": promise, "footprint": footprint}
 
 
 def main() -> int:
