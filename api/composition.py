@@ -19,7 +19,7 @@ from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.gateway import Gateway
 from orchestrator.key_admin import KeyAdmin
 from orchestrator.pipeline import Parts, Pipeline, Policies
-from orchestrator.ports import WEB_SCHEMES, Clock, Provider, RateLimitStore
+from orchestrator.ports import WEB_SCHEMES, Cache, Clock, FactSink, Provider, RateLimitStore
 from orchestrator.providers.jina import Jina
 from orchestrator.providers.local import Local
 from orchestrator.providers.registry import Roster, Unconfigured, enrol
@@ -30,6 +30,7 @@ from orchestrator.strangers import Strangers
 from storage.file_journal import FileJournal
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
+from storage.redis_cache import RedisCache
 from storage.redis_client import RedisClient, open_redis
 from storage.redis_rate_limit import RedisRateLimit, SharedRateLimit
 from storage.sql_engine import open_engine
@@ -62,10 +63,10 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         roster = providers(settings, clock)
         for provider in roster.providers:
             cleanup.push_async_callback(provider.aclose)
-        redis = await _redis(settings)
+        redis = await _redis(settings, recorder)
         if redis is not None:
             cleanup.push_async_callback(redis.aclose)
-        cache = MemoryCache(settings.l1_max_bytes)
+        l1 = MemoryCache(settings.l1_max_bytes)
         store = await cleanup.enter_async_context(key_store(settings))
         ring = await cleanup.enter_async_context(key_ring(store, settings, clock))
         doorkeeper = Doorkeeper(
@@ -77,7 +78,7 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
             policies or _policies(settings),
             clock,
             recorder,
-            cache,
+            _tiers(l1, redis),
             roster,
             doorkeeper=doorkeeper,
             rate_limits=_rate_limits(redis, clock, recorder),
@@ -94,17 +95,25 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
             probes=(
                 lambda: journal_health(journal),
                 lambda: recorder_health(settings.data_dir, clock.now(), started_at),
-                lambda: cache_health(cache),
+                lambda: cache_health(l1),
                 lambda: keys_health(ring),
-                *((lambda: redis_health(redis),) if redis is not None else ()),
+                *((lambda: redis_health("cache:l2", redis),) if redis is not None else ()),
             ),
             keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
         )
 
 
-async def _redis(settings: Settings) -> RedisClient | None:
+async def _redis(settings: Settings, facts: FactSink) -> RedisClient | None:
     """What instances share, whether it is in reach yet or not; `None` if nothing is configured."""
-    return await open_redis(settings.redis_url.get_secret_value()) if settings.redis_url else None
+    return await open_redis(settings.redis_url.get_secret_value(), facts) if settings.redis_url else None
+
+
+def _tiers(l1: MemoryCache, redis: RedisClient | None) -> tuple[Cache, ...]:
+    """The cache tiers, nearest first; a memory of no bytes is none if there is another."""
+    if redis is None:
+        return (l1,)
+    l2 = RedisCache(redis)
+    return (l1, l2) if l1.bytes_max else (l2,)
 
 
 def providers(settings: Settings, clock: Clock) -> Roster:
@@ -149,7 +158,7 @@ def _pipeline(
     policies: Policies,
     clock: Clock,
     recorder: Recorder,
-    cache: MemoryCache,
+    caches: tuple[Cache, ...],
     roster: Roster,
     *,
     doorkeeper: Doorkeeper,
@@ -160,7 +169,7 @@ def _pipeline(
     parts = Parts(
         clock=clock,
         facts=recorder,
-        caches=(cache,),
+        caches=caches,
         rate_limits=rate_limits,
         providers=roster.providers,
         # Own documents stand in for the web only if there is a web to stand in for.

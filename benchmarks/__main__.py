@@ -1,4 +1,7 @@
-"""`./amos bench [hit|limits|promise|footprint …] [--seconds N]`: measure, print, exit 1 if a promise is not kept."""
+"""`./amos bench [hit|limits|promise|footprint …] [--seconds N]`: measure and print.
+
+Exit status 1 if a promise is not kept.
+"""
 
 from __future__ import annotations
 

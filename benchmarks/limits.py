@@ -1,8 +1,9 @@
 """What limits cost: a key and three windows in memory, and hits whose windows are counted in Redis.
 
-The two servers take turns every few seconds, so that what the neighbours do to one they do to the other. Both
-answer the same cached search to the holder of a key, one counting in its memory, one in a real Valkey. Promises:
-key and windows in memory within 10 µs a request; with the shared limiter at least half of the hits without.
+The two servers take turns every few seconds, so that what the neighbours do to one they do to the other.
+Both answer the same cached search to the holder of a key, one counting in its memory, one in a real Valkey.
+Promises: key and windows in memory within 10 µs a request; with the shared limiter at least half of the hits
+without.
 """
 
 from __future__ import annotations
@@ -89,10 +90,10 @@ async def measure(seconds: float) -> dict[str, Result]:
     """The hits of both servers."""
     pin(os.getpid(), OTHER_CORE)
     async with Valkey() as valkey:
-        with key_file() as (raw, path), tavily(delay_ms=0) as settings:
-            settings = {**settings, **WIDE, "AMOS_BOOTSTRAP_ADMIN_KEY_FILE": str(path)}
-            shared = {**settings, "AMOS_REDIS_URL": valkey.url}
-            with amos(settings) as alone, amos(shared) as together:
+        with key_file() as (raw, path), tavily(delay_ms=0) as provider:
+            own = {**provider, **WIDE, "AMOS_BOOTSTRAP_ADMIN_KEY_FILE": str(path)}
+            shared = {**own, "AMOS_REDIS_URL": valkey.url}
+            with amos(own) as alone, amos(shared) as together:
                 return await _take_turns({"memory": alone, "redis": together}, raw, seconds)
 
 

@@ -16,38 +16,12 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.cost import FREE as FREE  # noqa: PLC0414 - part of an event
+from orchestrator.cost import Cost as Cost  # noqa: PLC0414 - likewise
+
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
     """Base of all events; the tag is the type name with its version."""
-
-
-class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one provider call costs: the provider's own unit, and money as an integer.
-
-    `amount` counts `unit`s (`credits` at Tavily, `tokens` at Jina); 0 is free.
-    """
-
-    amount: float = 0.0
-    unit: str = ""
-    usd_micros: int = 0
-
-    def __add__(self, other: Cost) -> Cost:
-        """Both together.
-
-        Amounts of different units do not add: the sum is then in money only, unit `mixed`.
-        """
-        if self == FREE:
-            return other
-        if other == FREE:
-            return self
-        micros = self.usd_micros + other.usd_micros
-        if self.unit != other.unit:
-            return Cost(unit="mixed", usd_micros=micros)
-        return Cost(amount=self.amount + other.amount, unit=self.unit, usd_micros=micros)
-
-
-FREE = Cost()
-"""The cost of a call nobody bills."""
 
 
 # --- one execution
@@ -86,22 +60,28 @@ class RequestThrottled(Event, frozen=True, kw_only=True, tag="amos.request.throt
 
 
 class CacheHit(Event, frozen=True, kw_only=True, tag="amos.cache.hit.v1"):
-    """A tier had a fresh answer under `key`, `age_s` old, that had cost `saved` when it was fetched."""
+    """A tier had a fresh answer under `key`, `age_s` old, that had cost `saved` when it was fetched.
+
+    `misses` says of each tier asked before it why it had none.
+    """
 
     key: str
     tier: str
     age_s: float
     saved: Cost = FREE
+    misses: dict[str, str] = {}
 
 
 class CacheMissed(Event, frozen=True, kw_only=True, tag="amos.cache.missed.v1"):
     """No tier answered.
 
-    `reason`: `absent`, `expired`, `bypass` (no-cache), `too_old` (max-age) or `outage`.
+    `reason`: `absent`, `expired`, `bypass` (no-cache), `too_old` (max-age) or `outage`. `misses` has the
+    reason of each tier that was asked; the last of them that is not `absent` is the reason of all.
     """
 
     key: str
     reason: str
+    misses: dict[str, str] = {}
 
 
 class ResultCached(Event, frozen=True, kw_only=True, tag="amos.cache.stored.v1"):
@@ -289,6 +269,20 @@ class KeyRevoked(Event, frozen=True, kw_only=True, tag="amos.key.revoked.v1"):
     by: str
 
 
+class StoreLost(Event, frozen=True, kw_only=True, tag="amos.store.lost.v1"):
+    """A store that instances share is out of reach; each goes on by itself."""
+
+    store: str
+    reason: str
+
+
+class StoreRestored(Event, frozen=True, kw_only=True, tag="amos.store.restored.v1"):
+    """The store answers again, after `outage_s`."""
+
+    store: str
+    outage_s: float
+
+
 class InstanceStarted(Event, frozen=True, kw_only=True, tag="amos.instance.started.v1"):
     """A writer began its numbered series of frames."""
 
@@ -300,15 +294,6 @@ class InstanceStopped(Event, frozen=True, kw_only=True, tag="amos.instance.stopp
     """A writer ended its series on purpose; a series without this event ended in a crash."""
 
     pid: int
-
-
-class RateLimitMoved(Event, frozen=True, kw_only=True, tag="amos.rate_limit.moved.v1"):
-    """Calls are counted elsewhere: `alone`, for `reason`, or `shared` again, after `calls` counted alone."""
-
-    to: str
-    reason: str = ""
-    duration_s: float = 0.0
-    calls: int = 0
 
 
 class UnknownEvent(msgspec.Struct, frozen=True):
@@ -387,7 +372,8 @@ def saved(envelopes: Iterable[Envelope]) -> Cost:
 class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is written at once: one journal record, one SQL row.
 
-    `stream` is an execution id, or `circuit:<provider>`, `callers`, `limits`, `keys`, `instance:<instance>`.
+    `stream` is an execution id, or `circuit:<provider>`, `store:<store>`, `callers`, `keys`,
+    `instance:<instance>`.
     `(instance, instance_seq)` identifies the frame; each writer numbers its frames from 1, so a hole is a
     loss. `texts` maps cache keys to query texts: they go to an erasable table, never into a row of events.
     """

@@ -101,6 +101,13 @@ still an answer with every reason, and not a call cut off in the middle."""
 L1_BYTES_MAX = 67_108_864
 """chosen: 64 MB hold about 13,000 answers of 5 KB and leave a worker under 200 MB."""
 
+L2_ENTRY_BYTES_MAX = 1_048_576
+"""chosen: on a gigabit link a megabyte takes 8 ms of the 50 that Redis has, and everybody else's answers wait
+behind it. Only the text of a book is larger."""
+
+L2_TTL_S_MAX = 2_592_000.0
+"""chosen: Redis forgets an answer after 30 days, however long it is said to be fresh."""
+
 JOURNAL_BYTES_MAX = 1_073_741_824
 """chosen: 1 GB holds about a million frames, some minutes of a busy day with SQL down."""
 

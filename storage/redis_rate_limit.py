@@ -13,7 +13,7 @@ from hashlib import blake2b
 
 from orchestrator import limits
 from orchestrator.errors import RateLimitStoreUnavailable
-from orchestrator.events import RateLimitMoved
+from orchestrator.events import StoreLost, StoreRestored
 from orchestrator.ports import Clock, FactSink, RateLimitStore
 from orchestrator.quota import Verdict, Window, verdict_on
 from storage.redis_client import RedisClient, Script
@@ -22,8 +22,8 @@ KEY = "amos:rl:{%s}"
 """The braces are the hash tag of Redis Cluster. Between them is a digest, since a client's name may hold
 braces; it covers the windows as well, because a state is laid out for them."""
 
-STREAM = "limits"
-"""Stream of the facts about the limiter itself."""
+STORE, STREAM = "limits", "store:limits"
+"""The limiter's name and stream in facts. Redis may be there and still not count: when its memory is full."""
 
 CALM_S = 1.0
 """chosen: so long must Redis have answered before an outage is over, or one that comes and goes would fill
@@ -128,7 +128,6 @@ class SharedRateLimit:
         self._facts = facts
         self._lost_at: float | None = None
         self._failed_at = 0.0
-        self._calls_count = 0
 
     async def hit(self, client: str, windows: tuple[Window, ...]) -> Verdict:
         """Charge one call, wherever that is possible now."""
@@ -147,18 +146,15 @@ class SharedRateLimit:
         """A call is counted here; the first of an outage is a fact."""
         self._failed_at = self._now()
         if self._lost_at is None:
-            self._lost_at, self._calls_count = self._failed_at, 0
-            self._facts.record_fact(STREAM, RateLimitMoved(to="alone", reason=failure.message))
-        self._calls_count += 1
+            self._lost_at = self._failed_at
+            self._facts.record_fact(STREAM, StoreLost(store=STORE, reason=failure.message))
 
     def _with(self, lost_at: float) -> None:
         """A call was counted there again."""
         now = self._now()
         if now - self._failed_at >= CALM_S:
             self._lost_at = None
-            self._facts.record_fact(
-                STREAM, RateLimitMoved(to="shared", duration_s=now - lost_at, calls=self._calls_count)
-            )
+            self._facts.record_fact(STREAM, StoreRestored(store=STORE, outage_s=now - lost_at))
 
 
 @lru_cache(maxsize=1_024)

@@ -31,7 +31,7 @@ MAY_IMPORT_ROOM = {
     "api": {"orchestrator", "storage", "api", "amos_sdk"},
 }
 
-VALUES = {"model", "quota", "events", "errors", "limits"}
+VALUES = {"model", "quota", "cost", "events", "errors", "limits"}
 FILTER = VALUES | {"ports", "service", "outcome"}
 PROVIDER = VALUES | {"ports", "providers.billing", "providers.upstream", "providers.upstream_faults"}
 JINA = {"countries"} | {f"providers.jina_{part}" for part in ("faults", "reader", "search")}
@@ -48,6 +48,7 @@ CORE: dict[str, set[str]] = {
     "*/__init__.py": set(),
     "model.py": VALUES,
     "quota.py": set(),
+    "cost.py": set(),
     "events.py": VALUES,
     "errors.py": VALUES,
     "limits.py": VALUES,
