@@ -117,8 +117,8 @@ class RedisRateLimit:
 class SharedRateLimit:
     """Counts where all processes count, and alone while that is out of reach. Never fails.
 
-    What is allowed there is counted here as well: when the process is left alone it goes on from the calls it
-    has let through itself, instead of giving everybody a fresh start.
+    What is allowed there must fit here as well, which it does unless Redis has lost its memory: neither that
+    nor being left alone gives everybody a fresh start.
     """
 
     def __init__(self, shared: RateLimitStore, alone: RateLimitStore, clock: Clock, facts: FactSink) -> None:
@@ -138,9 +138,10 @@ class SharedRateLimit:
             return await self._alone.hit(client, windows)
         if self._lost_at is not None:
             self._with(self._lost_at)
-        if verdict.allowed:
-            await self._alone.hit(client, windows)
-        return verdict
+        if not verdict.allowed:
+            return verdict
+        own = await self._alone.hit(client, windows)
+        return verdict if own.allowed else own
 
     def _without(self, failure: RateLimitStoreUnavailable) -> None:
         """A call is counted here; the first of an outage is a fact."""
