@@ -105,7 +105,9 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
 
 async def _redis(settings: Settings, facts: FactSink) -> RedisClient | None:
     """What instances share, whether it is in reach yet or not; `None` if nothing is configured."""
-    return await open_redis(settings.redis_url.get_secret_value(), facts) if settings.redis_url else None
+    if settings.redis_url is None:
+        return None
+    return await open_redis(settings.redis_url.get_secret_value(), facts, settings.redis_timeout_s)
 
 
 def _tiers(l1: MemoryCache, redis: RedisClient | None) -> tuple[Cache, ...]:

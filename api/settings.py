@@ -165,6 +165,8 @@ class Settings(BaseSettings):
     """Size of the cache in memory; 0 switches it off."""
     redis_url: RedisUrl = Field(default=None, validation_alias=conventional("REDIS_URL"))
     """What several instances share; `None` keeps to this one. A secret, because it may hold a password."""
+    redis_timeout_s: float = Field(default=limits.REDIS_TIMEOUT_S, gt=0, le=1)
+    """What Redis may take for an answer before it counts as out of reach."""
     rate_burst: int = Field(default=_RATES.burst, ge=1)
     rate_per_minute: int = Field(default=_RATES.per_minute, ge=1)
     rate_per_hour: int = Field(default=_RATES.per_hour, ge=1)

@@ -1,16 +1,13 @@
-"""`./amos bench [hit|limits|promise|footprint …] [--seconds N]`: measure and print.
-
-Exit status 1 if a promise is not kept.
-"""
+"""`./amos bench [hit|l2|promise …] [--seconds N]`: measure, print, exit 1 if a promise is not kept."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from benchmarks import footprint, hit, limits, promise
+from benchmarks import footprint, hit, l2, limits, promise
 
-BENCHMARKS = {"hit": hit, "limits": limits, "promise": promise, "footprint": footprint}
+BENCHMARKS = {"hit": hit, "l2": l2, "limits": limits, "promise": promise, "footprint": footprint}
 
 
 def main() -> int:

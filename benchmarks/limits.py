@@ -35,6 +35,8 @@ from tests.support.valkey import Valkey
 
 CHECK_US_PROMISED = 10.0
 RATIO_PROMISED = 0.5
+SHARE_MIN = 0.98
+"""While Redis is out of reach a server counts alone, which is faster and not what is measured."""
 CHECKS_COUNT = 20_000
 ROUNDS_COUNT = 7
 
@@ -86,15 +88,17 @@ def key_file() -> Iterator[tuple[str, Path]]:
         yield raw, path
 
 
-async def measure(seconds: float) -> dict[str, Result]:
-    """The hits of both servers."""
+async def measure(seconds: float) -> tuple[dict[str, Result], int]:
+    """The hits of both servers, and how many calls were counted in Redis."""
     pin(os.getpid(), OTHER_CORE)
     async with Valkey() as valkey:
         with key_file() as (raw, path), tavily(delay_ms=0) as provider:
             own = {**provider, **WIDE, "AMOS_BOOTSTRAP_ADMIN_KEY_FILE": str(path)}
             shared = {**own, "AMOS_REDIS_URL": valkey.url}
             with amos(own) as alone, amos(shared) as together:
-                return await _take_turns({"memory": alone, "redis": together}, raw, seconds)
+                results = await _take_turns({"memory": alone, "redis": together}, raw, seconds)
+            statistics = valkey.command("INFO", "commandstats")["cmdstat_evalsha"]
+            return results, statistics["calls"]
 
 
 async def _take_turns(servers: dict[str, Amos], raw: str, seconds: float) -> dict[str, Result]:
@@ -124,11 +128,14 @@ def run(seconds: float) -> bool:
     """Measure, print, and say whether the promises are kept."""
     check = asyncio.run(check_us())
     print(f"  key and three windows in memory      {check:6.1f} us, promised <= {CHECK_US_PROMISED:.0f}")
-    results = asyncio.run(measure(seconds))
+    results, counted = asyncio.run(measure(seconds))
     memory, redis = results["memory"], results["redis"]
     ratio = redis.per_s / memory.per_s
     print(f"{CONNECTIONS} connections, {seconds:.0f} s each in turns of {TURN_S:.0f} s")
     print(f"  hits, counted in memory              {memory.per_s:6.0f} req/s")
     print(f"  hits, counted in Redis               {redis.per_s:6.0f} req/s   {ratio:.3f} of it")
-    print(f"  promised: {RATIO_PROMISED}")
-    return check <= CHECK_US_PROMISED and ratio >= RATIO_PROMISED
+    print(
+        f"  promised: {RATIO_PROMISED}, with {SHARE_MIN:.0%} counted there; {counted / redis.count:.1%} were"
+    )
+    is_counted = counted >= SHARE_MIN * redis.count
+    return check <= CHECK_US_PROMISED and ratio >= RATIO_PROMISED and is_counted

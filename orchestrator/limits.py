@@ -96,6 +96,9 @@ WAY_BACK_S = 0.1
 """chosen: attempts end this long before the deadline of their call, so that the failure of the last one is
 still an answer with every reason, and not a call cut off in the middle."""
 
+REDIS_TIMEOUT_S = 0.05
+"""chosen: a hundred times what Redis needs in the same building, and little beside the second of a miss."""
+
 # --- memory and disk
 
 L1_BYTES_MAX = 67_108_864

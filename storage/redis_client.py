@@ -25,15 +25,13 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from orchestrator import limits
 from orchestrator.errors import StorageError
 from orchestrator.events import Event, StoreLost, StoreRestored
 from orchestrator.ports import FactSink
 from storage.redis_deadline import RedisDeadline
 from storage.redis_line import COMMANDS_MAX, EXCHANGES_MAX, Command, Line, open_line
 from storage.redis_url import RedisAddress, parse_redis_url
-
-CALL_S = 0.05
-"""chosen: a hundred times what Redis needs in the same building, and little beside the second of a miss."""
 
 PROBE_EVERY_S = 0.5
 """chosen: an outage ends within a second of Redis's return, for two small writes a second."""
@@ -75,12 +73,12 @@ class RedisClient:
         self,
         address: RedisAddress,
         facts: FactSink | None = None,
-        call_s: float = CALL_S,
+        timeout_s: float = limits.REDIS_TIMEOUT_S,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.address = address
         self._facts = facts
-        self._call_s = call_s
+        self._timeout_s = timeout_s
         self.since = now()
         """When the present state, in reach or not, began; epoch seconds."""
         self.outage: Outage | None = None
@@ -168,7 +166,7 @@ class RedisClient:
 
     async def _exchange(self, batch: list[tuple[Command, asyncio.Future[Any]]]) -> None:
         try:
-            async with RedisDeadline(self._call_s):
+            async with RedisDeadline(self._timeout_s):
                 replies = await self._line.send([command for command, _ in batch])
         except Exception as failure:  # noqa: BLE001 - whatever it is, those who wait must be told
             self._lose(failure)
@@ -213,7 +211,7 @@ class RedisClient:
                     await self._line.hang_up()
                 await self._write()
             if self.outage is not None:
-                async with RedisDeadline(self._call_s):
+                async with RedisDeadline(self._timeout_s):
                     await self._write()
         except Exception as failure:  # noqa: BLE001 - a prober that died of a bug would never find Redis again
             self._lose(failure)
@@ -241,13 +239,15 @@ class RedisClient:
         waiting.clear()
 
 
-async def open_redis(url: str, facts: FactSink | None = None, call_s: float = CALL_S) -> RedisClient:
+async def open_redis(
+    url: str, facts: FactSink | None = None, timeout_s: float = limits.REDIS_TIMEOUT_S
+) -> RedisClient:
     """A client of the installation at `url` (see `redis_url`), which need not be there yet.
 
-    `facts` is told of outages; `call_s` is what an exchange may take. Waits for a second or two at most.
+    `facts` is told of outages; `timeout_s` is what an exchange may take. Waits for a second or two at most.
     Raises ValueError for an unreadable URL. The caller closes it.
     """
-    client = RedisClient(parse_redis_url(url), facts, call_s)
+    client = RedisClient(parse_redis_url(url), facts, timeout_s)
     try:
         await client.start()
     except BaseException:

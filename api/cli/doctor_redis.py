@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from api.cli.doctor_checks import FAILURE, OK, WARNING, Finding
 from orchestrator.errors import StorageError
-from storage.redis_client import CALL_S, Script, open_redis
+from storage.redis_client import Script, open_redis
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -18,8 +18,8 @@ MAJOR_OLDEST = 7
 CALLS_COUNT = 5
 """chosen: enough for a median that one slow answer does not spoil."""
 
-SLOW_S = CALL_S / 5
-"""chosen: from here on a busy moment comes close to the time an answer has."""
+SLOW_RATIO = 0.2
+"""chosen: from this part of the time an answer has, a busy moment may use up the rest."""
 
 _VERSION = Script("return redis.REDIS_VERSION or 'older than 7'")
 """Redis 7.0 gave scripts this name."""
@@ -29,7 +29,7 @@ async def check_redis(settings: Settings) -> list[Finding]:
     """Ask Redis for its version as AMOS would ask it for anything; nothing if none is configured."""
     if settings.redis_url is None:
         return []
-    redis = await open_redis(settings.redis_url.get_secret_value())
+    redis = await open_redis(settings.redis_url.get_secret_value(), timeout_s=settings.redis_timeout_s)
     try:
         if redis.outage is not None:
             return [_failure(f"{redis.address} is out of reach: {redis.outage.detail}", _REACH)]
@@ -46,8 +46,10 @@ async def check_redis(settings: Settings) -> list[Finding]:
     detail = f"{redis.address}, version {version}, answers in {median_s * 1000:.1f} ms"
     if not version.split(".")[0].isdigit() or int(version.split(".")[0]) < MAJOR_OLDEST:
         return [_failure(detail, f"Use Redis or Valkey {MAJOR_OLDEST} or newer.")]
-    if median_s > SLOW_S:
-        step = f"Put it nearer: an answer later than {CALL_S * 1000:.0f} ms counts as none."
+    if median_s > settings.redis_timeout_s * SLOW_RATIO:
+        step = (
+            "Put it nearer, or raise AMOS_REDIS_TIMEOUT_S: what takes longer than that counts as no answer."
+        )
         return [Finding(name="redis", status=WARNING, detail=detail, next_step=step)]
     return [Finding(name="redis", status=OK, detail=detail)]
 

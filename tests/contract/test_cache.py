@@ -133,7 +133,7 @@ class RedisCacheContract(CacheContract):
     @pytest.fixture(autouse=True)
     async def redis(self, url):
         """A client of the empty Redis at `url`."""
-        self.client = await open_redis(url, call_s=5.0)  # a test machine may be busy
+        self.client = await open_redis(url, timeout_s=5.0)  # a test machine may be busy
         assert self.client.outage is None
         yield
         await self.client.aclose()

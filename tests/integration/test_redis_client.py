@@ -10,7 +10,8 @@ import pytest
 from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 
 from orchestrator.errors import CacheUnavailable, RateLimitStoreUnavailable
-from storage.redis_client import CALL_S, RedisClient, Script, open_redis
+from orchestrator.limits import REDIS_TIMEOUT_S
+from storage.redis_client import RedisClient, Script, open_redis
 from tests.support.processes import until
 from tests.support.valkey import Valkey, free_port
 
@@ -31,7 +32,7 @@ KINDS = ("valkey", "sentinels", "cluster")
 @pytest.fixture(params=KINDS)
 async def redis(request: pytest.FixtureRequest) -> AsyncIterator[RedisClient]:
     """A client of an empty Redis of each kind."""
-    client = await open_redis(request.getfixturevalue(request.param).url, call_s=PATIENT_S)
+    client = await open_redis(request.getfixturevalue(request.param).url, timeout_s=PATIENT_S)
     yield client
     await client.aclose()
 
@@ -97,7 +98,7 @@ async def test_a_script_is_sent_once_and_found_again(redis: RedisClient):
 
 async def test_an_unknown_script_is_no_outage(valkey: Valkey):
     """NOSCRIPT is what the fallback to the script's text goes by."""
-    redis = await open_redis(valkey.url, call_s=PATIENT_S)
+    redis = await open_redis(valkey.url, timeout_s=PATIENT_S)
 
     with pytest.raises(CacheUnavailable) as refused:
         await redis.execute("EVALSHA", "0" * 40, 0, error=CacheUnavailable)
@@ -109,7 +110,7 @@ async def test_an_unknown_script_is_no_outage(valkey: Valkey):
 
 async def test_a_caller_who_leaves_takes_nobody_along(valkey: Valkey):
     """Of calls that travel together one may be cancelled; the others have their replies."""
-    redis = await open_redis(valkey.url, call_s=PATIENT_S)
+    redis = await open_redis(valkey.url, timeout_s=PATIENT_S)
     tasks = [asyncio.create_task(get(redis, f"k{number}")) for number in range(10)]
     await asyncio.sleep(0)
 
@@ -124,7 +125,7 @@ async def test_a_caller_who_leaves_takes_nobody_along(valkey: Valkey):
 async def test_a_full_memory_is_no_outage():
     """Where nothing can be written any more, everything can still be read."""
     async with Valkey(maxmemory="2mb", maxmemory_policy="noeviction") as server:
-        redis = await open_redis(server.url, call_s=PATIENT_S)
+        redis = await open_redis(server.url, timeout_s=PATIENT_S)
         await redis.execute("SET", "kept", "x", error=CacheUnavailable)
 
         async def fill() -> None:
@@ -159,8 +160,8 @@ async def test_only_the_first_call_waits_for_a_silent_redis(mortal: Valkey):
             await get(redis)
     others_s = time.perf_counter() - begun
 
-    assert CALL_S * 0.9 < first_s < CALL_S + 1.0
-    assert others_s < 1_000 * CALL_S / 10
+    assert REDIS_TIMEOUT_S * 0.9 < first_s < REDIS_TIMEOUT_S + 1.0
+    assert others_s < 1_000 * REDIS_TIMEOUT_S / 10
     mortal.resume()
     await is_back(redis)
     assert await get(redis) is None
@@ -178,7 +179,7 @@ async def test_all_who_wait_are_let_go_together(mortal: Valkey):
     done = await asyncio.gather(*calls, return_exceptions=True)
 
     assert all(isinstance(one, CacheUnavailable) for one in done)
-    assert time.perf_counter() - begun < CALL_S + 1.5
+    assert time.perf_counter() - begun < REDIS_TIMEOUT_S + 1.5
     mortal.kill()
     await redis.aclose()
 
@@ -214,7 +215,7 @@ async def test_an_outage_is_noticed_without_calls(mortal: Valkey):
 
 async def test_a_restart_between_two_calls_is_not_even_noticed(mortal: Valkey):
     """A connection that was closed while idle is replaced before it is used."""
-    redis = await open_redis(mortal.url, call_s=PATIENT_S)
+    redis = await open_redis(mortal.url, timeout_s=PATIENT_S)
     mortal.command("CLIENT", "KILL", "TYPE", "normal")
     await asyncio.sleep(0.05)
 
@@ -250,7 +251,7 @@ async def test_a_wrong_password_is_an_outage_that_keeps_the_secret(secret: str):
 async def test_the_right_password_opens():
     """User and password of the URL are shown to the server."""
     async with Valkey(requirepass="p@ss") as server:
-        redis = await open_redis(server.url.replace("127", ":p%40ss@127"), call_s=PATIENT_S)
+        redis = await open_redis(server.url.replace("127", ":p%40ss@127"), timeout_s=PATIENT_S)
 
         assert await get(redis) is None
         await redis.aclose()

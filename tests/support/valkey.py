@@ -57,6 +57,11 @@ class Valkey:
         self.close()
 
     @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._running().pid
+
+    @property
     def log(self) -> str:
         """Everything the server has printed so far."""
         return (self._folder / "log").read_text(encoding="utf-8", errors="replace")
@@ -103,11 +108,11 @@ class Valkey:
 
     def pause(self) -> None:
         """SIGSTOP: the system still accepts connections for it, and nobody answers on them."""
-        os.kill(self._running().pid, signal.SIGSTOP)
+        os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         """SIGCONT."""
-        os.kill(self._running().pid, signal.SIGCONT)
+        os.kill(self.pid, signal.SIGCONT)
 
     def close(self) -> None:
         """Kill it and take its folder away."""
