@@ -11,7 +11,7 @@ import struct
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from typing import Any
 
 import pytest
@@ -224,7 +224,7 @@ class RedisContract(RateLimitContract):
     @pytest.fixture
     async def store(self, server):
         """One on the server."""
-        async with aclosing(await open_redis(server.url)) as redis:
+        async with aclosing(await open_redis(server.url, timeout_s=1.0)) as redis:
             assert redis.outage is None, redis.outage
             yield RedisRateLimit(redis)
 
@@ -310,3 +310,25 @@ class TestRedisRateLimit(RedisContract):
     def states(self) -> Iterator[tuple[Any, bytes]]:
         """Every key of ours."""
         return ((self.client, key) for key in self.client.keys("amos:rl:*"))
+
+
+class TestClusterRateLimit(RedisContract):
+    """On a Cluster: each client's state is on one of its nodes."""
+
+    @pytest.fixture(autouse=True)
+    def server(self, cluster):
+        """An empty Cluster."""
+        with ExitStack() as cleanup:
+            self.clients = [cleanup.enter_context(redis.Redis.from_url(node.url)) for node in cluster.nodes]
+            yield cluster
+
+    def states(self) -> Iterator[tuple[Any, bytes]]:
+        """Every key of ours, wherever it is."""
+        return ((client, key) for client in self.clients for key in client.keys("amos:rl:*"))
+
+    async def test_clients_are_spread(self, store):
+        """Different clients are on different nodes, so that a Cluster has something to do."""
+        for number in range(30):
+            await store.hit(f"client {number}", (BURST,))
+
+        assert all(client.keys("amos:rl:*") for client in self.clients)

@@ -83,11 +83,6 @@ class Valkey:
             assert time.monotonic() < deadline, f"Valkey does not answer:\n{self.log}"
             time.sleep(0.01)
 
-    @property
-    def pid(self) -> int:
-        """The process that runs now."""
-        return self._running().pid
-
     def command(self, *words: Any) -> Any:
         """One command over a connection of its own, blocking; the reply as text."""
         client = redis.Redis(
