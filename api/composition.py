@@ -13,6 +13,7 @@ from api.settings import Settings
 from orchestrator.clock import SystemClock
 from orchestrator.events import InstanceStarted, InstanceStopped
 from orchestrator.filters.authenticate import Doorkeeper
+from orchestrator.filters.budget import MILLION, BudgetPolicy
 from orchestrator.filters.cache import CachePolicy
 from orchestrator.filters.concurrency import ConcurrencyPolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
@@ -28,10 +29,14 @@ from orchestrator.providers.upstream import Upstream
 from orchestrator.recorder import Recorder
 from orchestrator.strangers import Strangers
 from storage.file_journal import FileJournal
+from storage.memory_budget import MemoryBudget
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
+from storage.redis_budget import RedisBudget
 from storage.redis_cache import RedisCache
+from storage.redis_circuits import RedisCircuits
 from storage.redis_client import RedisClient, open_redis
+from storage.redis_flight import RedisFlights
 from storage.redis_rate_limit import RedisRateLimit, SharedRateLimit
 from storage.sql_engine import open_engine
 from storage.sql_reports import SqlReports
@@ -78,10 +83,10 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
             policies or _policies(settings),
             clock,
             recorder,
-            _tiers(l1, redis),
             roster,
             doorkeeper=doorkeeper,
-            rate_limits=_rate_limits(redis, clock, recorder),
+            l1=l1,
+            redis=redis,
         )
         cleanup.push_async_callback(pipeline.aclose)
         engine = open_engine(settings.database_url)
@@ -160,23 +165,27 @@ def _pipeline(
     policies: Policies,
     clock: Clock,
     recorder: Recorder,
-    caches: tuple[Cache, ...],
     roster: Roster,
     *,
     doorkeeper: Doorkeeper,
-    rate_limits: RateLimitStore,
+    l1: MemoryCache,
+    redis: RedisClient | None,
 ) -> Pipeline:
     offline = [provider.name for provider in roster.providers if not provider.schemes & WEB_SCHEMES]
     has_web = len(offline) < len(roster.providers)
     parts = Parts(
         clock=clock,
         facts=recorder,
-        caches=caches,
-        rate_limits=rate_limits,
+        caches=_tiers(l1, redis),
+        rate_limits=_rate_limits(redis, clock, recorder),
         providers=roster.providers,
         # Own documents stand in for the web only if there is a web to stand in for.
         floor=offline[0] if offline and has_web else "",
         doorkeeper=doorkeeper,
+        flights=RedisFlights(redis) if redis else None,
+        circuits=RedisCircuits(redis) if redis else None,
+        # Without Redis, or while it is out of reach, this process counts what it spends by itself.
+        budgets=(*((RedisBudget(redis),) if redis else ()), MemoryBudget(clock)),
     )
     return Pipeline(parts, policies)
 
@@ -195,4 +204,15 @@ def _policies(settings: Settings) -> Policies:
         rate_limit=RateLimitPolicy(
             burst=settings.rate_burst, per_minute=settings.rate_per_minute, per_hour=settings.rate_per_hour
         ),
+        budget=_budget(settings),
+    )
+
+
+def _budget(settings: Settings) -> BudgetPolicy:
+    per_minute = {"tavily": settings.tavily_per_minute, "jina": settings.jina_per_minute}
+    day, month = settings.budget_usd_per_day, settings.budget_usd_per_month
+    return BudgetPolicy(
+        usd_micros_per_day=None if day is None else round(day * MILLION),
+        usd_micros_per_month=None if month is None else round(month * MILLION),
+        calls_per_minute={name: calls for name, calls in per_minute.items() if calls is not None},
     )

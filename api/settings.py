@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -43,6 +44,7 @@ from api.settings_values import (
     absolute,
     absolute_or_none,
     conventional,
+    database_address,
     default_database_url,
     exact_origins,
     folders,
@@ -55,7 +57,6 @@ from api.settings_values import (
     prefixes,
     readable_file,
     split,
-    sqlite_file,
 )
 from orchestrator import limits
 from orchestrator.errors import SettingsError
@@ -119,13 +120,19 @@ class Settings(BaseSettings):
     redirect_port: int | None = Field(default=None, ge=0, le=65_535)
     """A port on which plain HTTP is sent to HTTPS; 0 takes a free one, `None` opens none."""
 
+    # --- shared
+    redis_url: RedisUrl = Field(default=None, validation_alias=conventional("REDIS_URL"))
+    """What several processes share; `None` keeps to this one. A secret, because it may hold a password."""
+    redis_timeout_s: float = Field(default=limits.REDIS_TIMEOUT_S, gt=0, le=1)
+    """What Redis may take for an answer before it counts as out of reach."""
+
     # --- keeping
     data_dir: Annotated[Path, AfterValidator(absolute)] = Field(default=Path("var"), validate_default=True)
     """Folder of the database, the journal and the local index."""
-    database_url: Annotated[str, AfterValidator(sqlite_file)] = Field(
-        default_factory=default_database_url, validation_alias=conventional("DATABASE_URL")
+    database_url: Annotated[str, AfterValidator(database_address)] = Field(
+        default_factory=default_database_url, validation_alias=conventional("DATABASE_URL"), repr=False
     )
-    """The event log and its projections; by default amos.db in the data folder."""
+    """The event log and its projections; by default amos.db in the data folder. May hold a password."""
     events_durability: Annotated[Literal["process", "disk"], BeforeValidator(lower)] = "process"
     """What an answered call survives: the death of the process, or a power loss as well."""
     journal_max_bytes: int = Field(default=limits.JOURNAL_BYTES_MAX, ge=limits.JOURNAL_SEGMENT_BYTES)
@@ -163,10 +170,6 @@ class Settings(BaseSettings):
     """How long an answer is fresh; `None` leaves it to the policy, which goes by topic."""
     l1_max_bytes: int = Field(default=limits.L1_BYTES_MAX, ge=0)
     """Size of the cache in memory; 0 switches it off."""
-    redis_url: RedisUrl = Field(default=None, validation_alias=conventional("REDIS_URL"))
-    """What several instances share; `None` keeps to this one. A secret, because it may hold a password."""
-    redis_timeout_s: float = Field(default=limits.REDIS_TIMEOUT_S, gt=0, le=1)
-    """What Redis may take for an answer before it counts as out of reach."""
     rate_burst: int = Field(default=_RATES.burst, ge=1)
     rate_per_minute: int = Field(default=_RATES.per_minute, ge=1)
     rate_per_hour: int = Field(default=_RATES.per_hour, ge=1)
@@ -174,6 +177,14 @@ class Settings(BaseSettings):
     """How much each address may ask without a key; 0 serves nobody without one."""
     concurrency_max: int = Field(default=ConcurrencyPolicy().calls_max, ge=1)
     """Calls a worker has under way at once; who comes beyond is told to come back."""
+
+    # --- money
+    budget_usd_per_day: float | None = Field(default=None, gt=0, le=1_000_000)
+    """What all providers together may cost in a UTC day; `None` is no limit."""
+    budget_usd_per_month: float | None = Field(default=None, gt=0, le=1_000_000)
+    tavily_per_minute: int | None = Field(default=None, ge=1)
+    """How often Tavily may be called in a minute; `None` leaves it to Tavily."""
+    jina_per_minute: int | None = Field(default=None, ge=1)
 
     # --- telling
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = "info"
@@ -335,7 +346,7 @@ def _faults(error: ValidationError, given: Mapping[str, str]) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    """A setting for people; a key shows only that it is there."""
+    """A setting for people; a key shows only that it is there, an address not its password."""
     if value is None:
         return "not set"
     if isinstance(value, SecretStr):
@@ -344,4 +355,4 @@ def _shown(value: Any) -> str:
         return ", ".join(str(part) for part in value) or "none"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    return re.sub(r"(?<=://)([^:@/]*):[^@/]*@", r"\1:***@", str(value))

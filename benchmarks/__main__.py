@@ -1,13 +1,21 @@
-"""`./amos bench [hit|l2|promise …] [--seconds N]`: measure, print, exit 1 if a promise is not kept."""
+"""`./amos bench [hit|l2|limits|promise|footprint|mcp|store …] [--seconds N]`: exit 1 if one is broken."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from benchmarks import footprint, hit, l2, limits, promise
+from benchmarks import footprint, hit, l2, limits, mcp_hit, promise, store
 
-BENCHMARKS = {"hit": hit, "l2": l2, "limits": limits, "promise": promise, "footprint": footprint}
+BENCHMARKS = {
+    "hit": hit,
+    "l2": l2,
+    "limits": limits,
+    "promise": promise,
+    "footprint": footprint,
+    "mcp": mcp_hit,
+    "store": store,
+}
 
 
 def main() -> int:

@@ -2,14 +2,15 @@
 
     GatewayError(message)
     ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) → RefusedTooOften ·
-    │                 PermissionDenied(scopes) · RateLimited(windows)
+    │                 PermissionDenied(scopes) · RateLimited(windows) · BudgetExhausted
     ├ ProviderError   ProviderTimeout · ProviderUnavailable → ProviderThrottled ·
     │                 ProviderRejected → ProviderQuotaExceeded · ProviderProtocolError ·
-    │                 ResultInvalid · CircuitOpen
+    │                 ResultInvalid · CircuitOpen · ProviderHeldBack
     ├ SearchFailed    AllProvidersFailed → QuotaExhausted · DeadlineExceeded · PageUnreadable ·
     │                 NotInCache · NotFound → KeyNotFound
     ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable ·
-    │                 KeysUnavailable
+    │                 KeysUnavailable · FlightStoreUnavailable · CircuitBoardUnavailable ·
+    │                 BudgetStoreUnavailable
     ├ Overloaded      there is no room for the call right now
     └ SettingsError   only at start
 
@@ -99,6 +100,12 @@ class RateLimited(CallerError):
     ) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
         self.windows = tuple(windows)
+
+
+class BudgetExhausted(CallerError):
+    """The caller's own budget is spent; `retry_after_s` is the time until its period ends."""
+
+    code = "budget_exhausted"
 
 
 class ProviderError(GatewayError):
@@ -192,6 +199,15 @@ class CircuitOpen(ProviderError):
         self.is_quota = is_quota
 
 
+class ProviderHeldBack(ProviderError):
+    """We keep from calling the provider: its budget is spent or it was called often enough this minute.
+
+    `reason` says which: `budget` or `calls_per_minute`; `retry_after_s` is when a call fits again.
+    """
+
+    code = "provider_held_back"
+
+
 class SearchFailed(GatewayError):
     """The gateway did what it could and has no answer."""
 
@@ -272,6 +288,25 @@ class KeysUnavailable(StorageError):
     """The API keys could not be read since the start, so nobody's key can be checked."""
 
     code = "keys_unavailable"
+    reason = "keys_unavailable"
+
+
+class FlightStoreUnavailable(StorageError):
+    """What other processes are fetching cannot be seen; every call then goes alone."""
+
+    code = "flight_store_unavailable"
+
+
+class CircuitBoardUnavailable(StorageError):
+    """The circuits of other processes cannot be seen; each process then keeps its own."""
+
+    code = "circuit_board_unavailable"
+
+
+class BudgetStoreUnavailable(StorageError):
+    """What was spent cannot be counted; the budget filter says what follows."""
+
+    code = "budget_store_unavailable"
 
 
 class Overloaded(GatewayError):
@@ -281,7 +316,7 @@ class Overloaded(GatewayError):
     reason = "overloaded"
 
 
-UNRECORDED = (Unauthenticated, Overloaded)
+UNRECORDED = (Unauthenticated, KeysUnavailable, Overloaded)
 """Refusals that cost next to nothing and leave no execution behind: they are counted by their `reason`."""
 
 

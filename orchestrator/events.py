@@ -159,7 +159,10 @@ class RetryScheduled(Event, frozen=True, kw_only=True, tag="amos.retry.scheduled
 
 
 class ProviderSkipped(Event, frozen=True, kw_only=True, tag="amos.provider.skipped.v1"):
-    """The chain passed a provider by without calling it: `circuit_open` or `deadline`."""
+    """The chain passed a provider by without calling it.
+
+    `reason`: `circuit_open`, `deadline`, `budget` or `calls_per_minute`.
+    """
 
     provider: str
     reason: str
@@ -283,6 +286,30 @@ class StoreRestored(Event, frozen=True, kw_only=True, tag="amos.store.restored.v
     outage_s: float
 
 
+class BudgetWarned(Event, frozen=True, kw_only=True, tag="amos.budget.warned.v1"):
+    """So many `percent` of an account's limit are reserved or spent; once per period and mark.
+
+    `account` is `all`, `client:<client>` or `provider:<provider>`, `period` the UTC day or month,
+    `2026-11-25` or `2026-11`. `spent` and `limit` are millionths of a US dollar, for `provider:` of the
+    provider's own unit.
+    """
+
+    account: str
+    period: str
+    percent: int
+    spent: int
+    limit: int
+
+
+class BudgetStopped(Event, frozen=True, kw_only=True, tag="amos.budget.stopped.v1"):
+    """A call did not fit into what is left of an account's limit, for the first time in this period."""
+
+    account: str
+    period: str
+    spent: int
+    limit: int
+
+
 class InstanceStarted(Event, frozen=True, kw_only=True, tag="amos.instance.started.v1"):
     """A writer began its numbered series of frames."""
 
@@ -337,45 +364,13 @@ def last_word(envelopes: Sequence[Envelope]) -> RequestCompleted | RequestFailed
     return None
 
 
-def unsettled(envelopes: Iterable[Envelope]) -> list[AttemptStarted]:
-    """The intents whose outcome is not recorded: the call is under way, or its process died in it."""
-    open_: dict[tuple[str, int], AttemptStarted] = {}
-    for envelope in envelopes:
-        match envelope.event:
-            case AttemptStarted() as started:
-                open_[started.provider, started.number] = started
-            case AttemptSucceeded() | AttemptFailed() as ended:
-                open_.pop((ended.provider, ended.number), None)
-            case _:
-                pass
-    return list(open_.values())
-
-
-def spent(envelopes: Iterable[Envelope]) -> Cost:
-    """What providers billed for one execution, for answers and for failures."""
-    events = (envelope.event for envelope in envelopes)
-    return sum((event.cost for event in events if isinstance(event, AttemptSucceeded | AttemptFailed)), FREE)
-
-
-def assumed(envelopes: Sequence[Envelope]) -> Cost:
-    """What providers may have billed for one execution without saying so: of failures and open intents."""
-    events = (envelope.event for envelope in envelopes)
-    failed = (event.assumed for event in events if isinstance(event, AttemptFailed))
-    return sum((*failed, *(intent.estimate for intent in unsettled(envelopes))), FREE)
-
-
-def saved(envelopes: Iterable[Envelope]) -> Cost:
-    """What the cached answers of one execution had cost when they were fetched."""
-    return sum((envelope.event.saved for envelope in envelopes if isinstance(envelope.event, CacheHit)), FREE)
-
-
 class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is written at once: one journal record, one SQL row.
 
-    `stream` is an execution id, or `circuit:<provider>`, `store:<store>`, `callers`, `keys`,
-    `instance:<instance>`.
-    `(instance, instance_seq)` identifies the frame; each writer numbers its frames from 1, so a hole is a
-    loss. `texts` maps cache keys to query texts: they go to an erasable table, never into a row of events.
+    `stream` is an execution id, or `circuit:<provider>`, `store:<store>`, `budget:<account>`, `callers`,
+    `keys`, `instance:<instance>`. `(instance, instance_seq)` identifies the frame; each writer numbers its
+    frames from 1, so a hole is a loss. `texts` maps cache keys to query texts: they go to an erasable table,
+    never into a row of events.
     """
 
     instance: str

@@ -99,6 +99,10 @@ still an answer with every reason, and not a call cut off in the middle."""
 REDIS_TIMEOUT_S = 0.05
 """chosen: a hundred times what Redis needs in the same building, and little beside the second of a miss."""
 
+PATIENCE_S_MIN = 1.0
+"""chosen: with less time than this beyond its leader's, a follower takes the failure of its leader for its
+own. Another call to a provider would hardly end otherwise, and somebody pays for it."""
+
 # --- memory and disk
 
 L1_BYTES_MAX = 67_108_864

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from orchestrator.errors import GatewayError, PageUnreadable, SearchFailed
-from orchestrator.events import Cost, has_ended, spent
+from orchestrator.events import Cost, has_ended
 from orchestrator.model import (
     Call,
     ExtractAnswer,
@@ -25,6 +25,7 @@ from orchestrator.model import (
 )
 from orchestrator.projections.executions import attempts
 from orchestrator.service import Service
+from orchestrator.settling import spent
 
 BATCH_WINDOW_S = 0.005
 """chosen: pages of one execution reach the batch within a few milliseconds of each other (cache tiers are

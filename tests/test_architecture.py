@@ -31,7 +31,7 @@ MAY_IMPORT_ROOM = {
     "api": {"orchestrator", "storage", "api", "amos_sdk"},
 }
 
-VALUES = {"model", "quota", "cost", "events", "errors", "limits"}
+VALUES = {"model", "quota", "cost", "settling", "events", "errors", "limits"}
 FILTER = VALUES | {"ports", "service", "outcome"}
 PROVIDER = VALUES | {"ports", "providers.billing", "providers.upstream", "providers.upstream_faults"}
 JINA = {"countries"} | {f"providers.jina_{part}" for part in ("faults", "reader", "search")}
@@ -39,7 +39,7 @@ LOCAL = {
     f"providers.local_{part}"
     for part in ("database", "documents", "files", "html", "index", "query", "scan", "thread")
 }
-PROJECTION = {"model", "events", "limits", "projections.fold"}
+PROJECTION = {"model", "events", "settling", "limits", "projections.fold"}
 ANYTHING = {"*"}
 
 # What a file of the core may import from the core; the first pattern that fits a file decides.
@@ -49,6 +49,7 @@ CORE: dict[str, set[str]] = {
     "model.py": VALUES,
     "quota.py": set(),
     "cost.py": set(),
+    "settling.py": {"cost", "events"},
     "events.py": VALUES,
     "errors.py": VALUES,
     "limits.py": VALUES,
@@ -57,7 +58,7 @@ CORE: dict[str, set[str]] = {
     "key_ring.py": VALUES | {"api_keys", "ports"},
     "key_admin.py": VALUES | {"api_keys", "ports", "key_ring"},
     "service.py": {"model"},
-    "outcome.py": {"model", "errors"},
+    "outcome.py": {"model", "events", "errors"},
     "canonical.py": {"model"},
     "countries.py": set(),
     "patience.py": set(),
@@ -65,6 +66,7 @@ CORE: dict[str, set[str]] = {
     "recorder.py": VALUES | {"ports"},
     "fallback.py": VALUES | {"ports", "service", "outcome", "projections.executions"},
     "per_url.py": VALUES | {"service", "projections.executions"},
+    "circuit_sharing.py": VALUES | {"ports", "filters.circuit_breaker"},
     "pipeline.py": ANYTHING,
     "gateway.py": {"model", "errors", "ports", "service", "pipeline", "recorder", "key_admin"}
     | {"filters.authenticate"},

@@ -28,6 +28,8 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.RefusedTooOften: 429,
     errors.PermissionDenied: 403,
     errors.RateLimited: 429,
+    # Like a used-up plan at Tavily, whose clients have a typed error for it.
+    errors.BudgetExhausted: 432,
     # One provider's failure reaches nobody, since the chain makes it AllProvidersFailed; else it is ours.
     errors.ProviderError: 503,
     errors.ProviderTimeout: 503,
@@ -38,6 +40,7 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.ProviderProtocolError: 503,
     errors.ResultInvalid: 503,
     errors.CircuitOpen: 503,
+    errors.ProviderHeldBack: 503,
     errors.SearchFailed: 503,
     errors.AllProvidersFailed: 503,
     # Tavily's own status for a used-up plan: its clients have a typed error for it.
@@ -54,6 +57,9 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.RateLimitStoreUnavailable: 503,
     errors.KeysUnavailable: 503,
     errors.Overloaded: 503,
+    errors.FlightStoreUnavailable: 503,
+    errors.CircuitBoardUnavailable: 503,
+    errors.BudgetStoreUnavailable: 503,
     errors.SettingsError: 500,
 }
 """Every error class and its status; a class without a row fails a test."""
@@ -65,6 +71,15 @@ TAVILY_PATHS = ("/search", "/extract", "/map", "/crawl", "/research", "/usage", 
 """Paths on which a client of Tavily may be listening, also those we do not offer."""
 
 PROBLEM_TYPE = (b"content-type", b"application/problem+json")
+
+KEY_FAULTS = frozenset(
+    {"malformed_key", "bad_checksum", "several_keys", "unknown_key", "wrong_secret"}
+    | {"revoked_key", "rotated_key", "expired_key"}
+)
+"""Reasons for a 401 where a key was shown: RFC 6750, 3.1, has a word for that."""
+
+_CHALLENGE = b'Bearer realm="amos"'
+_INVALID = _CHALLENGE + b', error="invalid_token"'
 
 _QUOTA_TITLE = "Quota Exhausted"
 _encode = msgspec.json.Encoder().encode
@@ -149,8 +164,11 @@ def method_not_allowed(method: str, allowed: bytes) -> Problem:
 def _of_gateway(error: GatewayError) -> Problem:
     status = next(STATUSES[cls] for cls in type(error).__mro__ if cls in STATUSES)
     headers: list[tuple[bytes, bytes]] = []
-    if status == 401:
-        headers.append((b"www-authenticate", b'Bearer realm="amos"'))
+    if isinstance(error, errors.Unauthenticated):
+        headers.append((b"www-authenticate", _INVALID if error.reason in KEY_FAULTS else _CHALLENGE))
+    elif isinstance(error, errors.PermissionDenied) and error.scopes:
+        needed = f', error="insufficient_scope", scope="{" ".join(error.scopes)}"'
+        headers.append((b"www-authenticate", _CHALLENGE + needed.encode()))
     wait_s = error.retry_after_s
     if wait_s is None and status in (429, 503):
         wait_s = RETRY_AFTER_S

@@ -20,11 +20,11 @@ from orchestrator.events import (
     RequestCompleted,
     RequestFailed,
     RequestReceived,
-    saved,
 )
 from orchestrator.model import DEPTHS, TOPICS, Call, ExtractRequest, RequestT, Response, SearchRequest
 from orchestrator.ports import Clock, FactSink
 from orchestrator.service import Service
+from orchestrator.settling import saved
 
 
 class RecordFilter:

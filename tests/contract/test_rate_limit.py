@@ -224,7 +224,7 @@ class RedisContract(RateLimitContract):
     @pytest.fixture
     async def store(self, server):
         """One on the server."""
-        async with aclosing(await open_redis(server.url, timeout_s=1.0)) as redis:
+        async with aclosing(await open_redis(server.url, timeout_s=5.0)) as redis:
             assert redis.outage is None, redis.outage
             yield RedisRateLimit(redis)
 
