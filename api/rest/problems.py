@@ -164,7 +164,7 @@ def method_not_allowed(method: str, allowed: bytes) -> Problem:
 def _of_gateway(error: GatewayError) -> Problem:
     status = next(STATUSES[cls] for cls in type(error).__mro__ if cls in STATUSES)
     headers: list[tuple[bytes, bytes]] = []
-    if isinstance(error, errors.Unauthenticated):
+    if isinstance(error, errors.Unauthenticated) and status == 401:
         headers.append((b"www-authenticate", _INVALID if error.reason in KEY_FAULTS else _CHALLENGE))
     elif isinstance(error, errors.PermissionDenied) and error.scopes:
         needed = f', error="insufficient_scope", scope="{" ".join(error.scopes)}"'
