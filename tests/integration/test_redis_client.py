@@ -184,6 +184,20 @@ async def test_all_who_wait_are_let_go_together(mortal: Valkey):
     await redis.aclose()
 
 
+async def test_a_call_about_to_leave_is_let_go_too(valkey: Valkey):
+    """An exchange that was made and has not begun when the outage is found leaves nobody waiting."""
+    redis = await open_redis(valkey.url, timeout_s=PATIENT_S)
+    call = asyncio.create_task(get(redis))
+    await asyncio.sleep(0)  # the call asks
+    await asyncio.sleep(0)  # the exchange is made
+
+    redis._lose(ConnectionError())
+
+    with pytest.raises(CacheUnavailable):
+        await asyncio.wait_for(call, PATIENT_S)
+    await redis.aclose()
+
+
 async def test_a_dead_redis_is_found_again_when_it_returns(mortal: Valkey):
     """After SIGKILL calls fail at once, and a restart, empty, is noticed without anybody asking."""
     redis = await open_redis(mortal.url)
