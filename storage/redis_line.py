@@ -41,7 +41,7 @@ PROBE_LIFE_MS = 10_000
 """chosen: a probe's key leaves soon after the last instance has ended."""
 
 PROBES_MAX = 32
-"""chosen: 32 keys meet each of three nodes, but for once in a hundred thousand; of a hundred nodes a third."""
+"""chosen: 32 keys miss one of three nodes once in a hundred thousand times, and meet a third of a hundred."""
 
 
 class Line(Protocol):
@@ -112,8 +112,8 @@ class _ServerLine:
         """One write, then the replies."""
         pool: ConnectionPool = self._client.connection_pool
         connection = await pool.get_connection()  # type: ignore[no-untyped-call]
-        replies: list[Any] = []
         try:
+            replies: list[Any] = []
             await connection.send_packed_command(connection.pack_commands(commands))
             for _ in commands:
                 try:
@@ -122,9 +122,7 @@ class _ServerLine:
                     replies.append(refusal)
             return replies
         finally:
-            # Replies left unread would be taken for those of the next exchange.
-            if len(replies) < len(commands):
-                await connection.disconnect(nowait=True)
+            # One with replies left unread, by an error or a cancellation, is closed by redis-py itself.
             await pool.release(connection)
 
     async def probe(self) -> None:
