@@ -1,8 +1,9 @@
 """The HTTP application: which path is answered by what, and what every request passes on its way there.
 
-From outside in: Paths (one path per resource), Failures (whatever is raised becomes an answer), Guard (who
-may knock), then the routes. `/search` and `/extract` are found by one look into a table; Starlette's router
-serves the rest.
+From outside in: Paths (one path per resource), HttpsOnly (with a certificate), Cors (with allowed origins),
+Failures (whatever is raised becomes an answer), Guard (who may knock), then the routes. `/search` and
+`/extract` are found by one look into a table; Starlette's router serves the rest. `/mcp` has a
+lifespan of its own, which is the application's.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Router
 
+from api.mcp_endpoint import McpEndpoint
+from api.middleware.cors import Cors
 from api.middleware.failures import Failures
-from api.middleware.guard import Guard
+from api.middleware.guard import Doors, Guard
 from api.middleware.paths import Paths
-from api.rest import executions, health, reports
+from api.middleware.redirect import HttpsOnly
+from api.rest import executions, health, keys, reports
 from api.rest.problems import Problem
 from api.rest.search import ExtractEndpoint, SearchEndpoint
+from api.settings_values import is_loopback_address
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -25,7 +30,8 @@ if TYPE_CHECKING:
     from orchestrator.gateway import Gateway
 
 NOT_FOUND = (
-    "Nothing is offered at this path. There are /search, /extract, /reports/..., /executions/... and /health."
+    "Nothing is offered at this path. There are /search, /extract, /mcp, /reports/..., /executions/..., "
+    "/keys and /health."
 )
 
 
@@ -34,20 +40,43 @@ def create_app(gateway: Gateway, settings: Settings) -> ASGIApp:
     return Application(gateway, settings)
 
 
+def doors_of(settings: Settings) -> Doors:
+    """Under which names, and for whose pages, the gateway is open."""
+    return Doors(
+        hosts=settings.allowed_hosts,
+        origins=settings.allowed_origins,
+        proxies=settings.trusted_proxies,
+        is_public=not is_loopback_address(settings.host),
+    )
+
+
 class Application:
     """Sorts what the server sends: requests go through the layers, a websocket is refused."""
 
     def __init__(self, gateway: Gateway, settings: Settings) -> None:
+        mcp = McpEndpoint(gateway)
         self._endpoints: dict[str, ASGIApp] = {
             "/search": SearchEndpoint(gateway),
             "/extract": ExtractEndpoint(gateway),
+            "/mcp": mcp,
         }
         self._router = Router(
-            [*health.routes(gateway), *reports.routes(gateway), *executions.routes(gateway)],
+            [
+                *health.routes(gateway),
+                *reports.routes(gateway),
+                *executions.routes(gateway),
+                *keys.routes(gateway),
+            ],
             redirect_slashes=False,
             default=_not_found,
+            lifespan=lambda _app: mcp.running(),
         )
-        self._http = Paths(Failures(Guard(self._route, gateway.refused)), settings.root_paths)
+        layers: ASGIApp = Failures(Guard(self._route, gateway.refused, doors_of(settings)))
+        if settings.allowed_origins:
+            layers = Cors(layers, settings.allowed_origins)
+        if settings.tls_cert_file is not None:
+            layers = Failures(HttpsOnly(layers, settings.port, settings.allowed_hosts))
+        self._http = Paths(layers, settings.root_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""

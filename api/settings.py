@@ -10,11 +10,20 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -29,19 +38,25 @@ from api.settings_values import (
     PREFIX,
     PROVIDERS,
     ApiKey,
+    Pepper,
     RedisUrl,
     WebAddress,
     absolute,
+    absolute_or_none,
     conventional,
+    database_address,
     default_database_url,
+    exact_origins,
     folders,
+    host_patterns,
+    is_loopback_address,
     known_providers,
-    loopback,
+    listening_address,
     lower,
-    one_worker,
+    networks,
     prefixes,
+    readable_file,
     split,
-    sqlite_file,
 )
 from orchestrator import limits
 from orchestrator.errors import SettingsError
@@ -72,11 +87,12 @@ class Settings(BaseSettings):
     )
 
     # --- serving
-    host: Annotated[str, AfterValidator(loopback)] = "127.0.0.1"
-    """The address to listen on; only this machine's own until there are API keys."""
+    host: Annotated[str, AfterValidator(listening_address)] = "127.0.0.1"
+    """The address to listen on. One that other machines reach needs keys, and TLS or a proxy."""
     port: int = Field(default=8000, ge=0, le=65_535)
     """0 takes a free port."""
-    workers: Annotated[int, AfterValidator(one_worker)] = 1
+    workers: int = Field(default=1, ge=1, le=256)
+    """Processes that serve; more than one share what they must through Redis."""
     root_paths: Annotated[
         tuple[str, ...], NoDecode, BeforeValidator(split(",")), AfterValidator(prefixes)
     ] = ()
@@ -84,19 +100,52 @@ class Settings(BaseSettings):
     deadline_s: float = Field(default=limits.DEADLINE_S, gt=0, le=600)
     """Total time of a search, retries and fallbacks included."""
 
+    # --- doors: under which names, for whose pages, behind which proxies, and whether encrypted
+    allowed_hosts: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(split(",")), AfterValidator(host_patterns)
+    ] = ()
+    """Host headers to answer beside this machine's own names; `*.example.org` is every name below it."""
+    allowed_origins: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(split(",")), AfterValidator(exact_origins)
+    ] = ()
+    """Origins of other sites whose pages may ask, with a key, and read the answers."""
+    trusted_proxies: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(split(",")), AfterValidator(networks)
+    ] = ()
+    """Networks of the proxies that are believed who the client is and whether it came by TLS."""
+    tls_cert_file: Annotated[Path | None, AfterValidator(readable_file)] = None
+    """The certificate with its chain, in PEM; with its key it makes the gateway serve HTTPS only."""
+    tls_key_file: Annotated[Path | None, AfterValidator(readable_file)] = None
+    redirect_port: int | None = Field(default=None, ge=0, le=65_535)
+    """A port on which plain HTTP is sent to HTTPS; 0 takes a free one, `None` opens none."""
+
+    # --- shared
+    redis_url: RedisUrl = Field(default=None, validation_alias=conventional("REDIS_URL"))
+    """What several instances share; `None` keeps to this one. A secret, because it may hold a password."""
+    redis_timeout_s: float = Field(default=limits.REDIS_TIMEOUT_S, gt=0, le=1)
+    """What Redis may take for an answer before it counts as out of reach."""
+
     # --- keeping
     data_dir: Annotated[Path, AfterValidator(absolute)] = Field(default=Path("var"), validate_default=True)
     """Folder of the database, the journal and the local index."""
-    database_url: Annotated[str, AfterValidator(sqlite_file)] = Field(
-        default_factory=default_database_url, validation_alias=conventional("DATABASE_URL")
+    database_url: Annotated[str, AfterValidator(database_address)] = Field(
+        default_factory=default_database_url, validation_alias=conventional("DATABASE_URL"), repr=False
     )
-    """The event log and its projections; by default amos.db in the data folder."""
+    """The event log and its projections; by default amos.db in the data folder. May hold a password."""
     events_durability: Annotated[Literal["process", "disk"], BeforeValidator(lower)] = "process"
     """What an answered call survives: the death of the process, or a power loss as well."""
     journal_max_bytes: int = Field(default=limits.JOURNAL_BYTES_MAX, ge=limits.JOURNAL_SEGMENT_BYTES)
     """With more than this not yet in the database the instance stops accepting calls."""
     store_query_text: bool = True
     """Whether the text of queries is kept, in a table of its own that can be erased."""
+
+    # --- keys
+    key_pepper: Pepper = None
+    """What keys are hashed with; `None` takes the file in the data folder, which suits one machine."""
+    bootstrap_admin_key_file: Annotated[Path | None, AfterValidator(absolute_or_none)] = None
+    """A file with the first admin key, which is made known when the server starts."""
+    key: ApiKey = None
+    """The key that the command line shows to a server."""
 
     # --- providers
     providers: Annotated[
@@ -120,13 +169,17 @@ class Settings(BaseSettings):
     """How long an answer is fresh; `None` leaves it to the policy, which goes by topic."""
     l1_max_bytes: int = Field(default=limits.L1_BYTES_MAX, ge=0)
     """Size of the cache in memory; 0 switches it off."""
-    redis_url: RedisUrl = Field(default=None, validation_alias=conventional("REDIS_URL"))
-    """What several instances share; `None` keeps to this one. A secret, because it may hold a password."""
-    redis_timeout_s: float = Field(default=limits.REDIS_TIMEOUT_S, gt=0, le=1)
-    """What Redis may take for an answer before it counts as out of reach."""
     rate_burst: int = Field(default=_RATES.burst, ge=1)
     rate_per_minute: int = Field(default=_RATES.per_minute, ge=1)
     rate_per_hour: int = Field(default=_RATES.per_hour, ge=1)
+
+    # --- money
+    budget_usd_per_day: float | None = Field(default=None, gt=0, le=1_000_000)
+    """What all providers together may cost in a UTC day; `None` is no limit."""
+    budget_usd_per_month: float | None = Field(default=None, gt=0, le=1_000_000)
+    tavily_per_minute: int | None = Field(default=None, ge=1)
+    """How often Tavily may be called in a minute; `None` leaves it to Tavily."""
+    jina_per_minute: int | None = Field(default=None, ge=1)
 
     # --- telling
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = "info"
@@ -138,6 +191,30 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Only what is passed in: `load` merges the layers, so that an `AMOS_` name wins in any of them."""
         return (init_settings,)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        """What one setting demands of another; each fault names both."""
+        if self.workers > 1 and self.redis_url is None:
+            raise ValueError(
+                "AMOS_WORKERS: more than one worker needs AMOS_REDIS_URL, because each on its own would "
+                "count limits and identical searches for itself"
+            )
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("AMOS_TLS_CERT_FILE and AMOS_TLS_KEY_FILE: set both, or neither")
+        if self.redirect_port is not None and self.tls_cert_file is None:
+            raise ValueError("AMOS_REDIRECT_PORT: needs AMOS_TLS_CERT_FILE and AMOS_TLS_KEY_FILE")
+        return self
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches the address we listen on."""
+        return is_loopback_address(self.host)
+
+    @property
+    def has_own_database(self) -> bool:
+        """Whether the database is the file in the data folder, which no other machine shares."""
+        return self.database_url == default_database_url({"data_dir": self.data_dir})
 
     @property
     def local_folders(self) -> tuple[Path, ...]:
@@ -253,6 +330,9 @@ def _faults(error: ValidationError, given: Mapping[str, str]) -> list[str]:
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
         if fault["type"] == "default_factory_not_called":
             continue  # follows from another fault, which is in the list
+        if not fault["loc"]:  # settings that do not fit together: the sentence names them
+            faults.append(fault["msg"].removeprefix("Value error, "))
+            continue
         place = str(fault["loc"][0])
         names = variables(by_alias.get(place, place))
         name = next((name for name in names if name in given), names[0])
@@ -261,7 +341,7 @@ def _faults(error: ValidationError, given: Mapping[str, str]) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    """A setting for people; a key shows only that it is there."""
+    """A setting for people; a key shows only that it is there, an address not its password."""
     if value is None:
         return "not set"
     if isinstance(value, SecretStr):
@@ -270,4 +350,4 @@ def _shown(value: Any) -> str:
         return ", ".join(str(part) for part in value) or "none"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    return re.sub(r"(?<=://)([^:@/]*):[^@/]*@", r"\1:***@", str(value))

@@ -15,11 +15,15 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, SecretStr
 
 from storage.redis_url import parse_redis_url
+from storage.sql_address import read_address
 
 PREFIX = "AMOS_"
 
 PROVIDERS = ("tavily", "jina", "local")
 """The providers this version has, in their default order."""
+
+PEPPER_CHARS_MIN = 32
+"""chosen: even as hexadecimal digits, the poorest common spelling, that is 128 bits."""
 
 
 def split(separator: str) -> Callable[[Any], Any]:
@@ -33,33 +37,81 @@ def split(separator: str) -> Callable[[Any], Any]:
     return split
 
 
-def loopback(host: str) -> str:
-    """An address of this machine only."""
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise ValueError(
-            "other machines could reach this address, and this version has no API keys to tell them apart. "
-            "Use 127.0.0.1, ::1 or localhost; from elsewhere, tunnel: ssh -L 8000:127.0.0.1:8000 <machine>"
-        )
+def listening_address(host: str) -> str:
+    """An address a socket can listen on."""
+    if host != "localhost":
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            raise ValueError(
+                "must be an address: 127.0.0.1, ::1 or localhost for this machine, 0.0.0.0 or :: for all"
+            ) from None
     return host
 
 
-def one_worker(workers: int) -> int:
-    """One worker, until several can share what they must."""
-    if workers != 1:
+def is_loopback_address(host: str) -> bool:
+    """Whether only this machine can reach what listens on the address."""
+    return host == "localhost" or ipaddress.ip_address(host).is_loopback
+
+
+def host_patterns(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    """Names and addresses as they stand in a Host header, in lower case."""
+    pattern = r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*(:[0-9]{1,5})?|\[[0-9a-f:.]+\](:[0-9]{1,5})?"
+    hosts = tuple(host.lower() for host in hosts)
+    if wrong := [str(n) for n, host in enumerate(hosts, start=1) if re.fullmatch(pattern, host) is None]:
         raise ValueError(
-            "must be 1: several workers need Redis to share limits and identical searches, and this version "
-            "has no Redis support yet"
+            f"entry {' and '.join(wrong)} is no host: write amos.example.org, amos.example.org:8443, "
+            "*.example.org or [2001:db8::1], without scheme and path"
         )
-    return workers
+    return hosts
+
+
+def exact_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    """Origins as browsers send them, in lower case."""
+    origins = tuple(origin.lower() for origin in origins)
+    pattern = r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
+    for number, origin in enumerate(origins, start=1):
+        if re.fullmatch(pattern, origin) is None:
+            raise ValueError(
+                f"entry {number} is no origin: write https://app.example.org or http://localhost:3000, "
+                "exactly as the browser sends it, without a path; there is no wildcard"
+            )
+        if re.search(r"^http://[^:]*:80$|^https://[^:]*:443$", origin):
+            raise ValueError(f"entry {number} names the port that its scheme implies: browsers leave it out")
+    return origins
+
+
+def networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Networks or single addresses, in their usual form."""
+    try:
+        return tuple(str(ipaddress.ip_network(value)) for value in values)
+    except ValueError:
+        raise ValueError(
+            "must be networks or addresses, such as 10.0.0.0/8, 192.168.1.7 or fd00::/8, whose part after "
+            "the prefix is zero"
+        ) from None
+
+
+def readable_file(path: Path | None) -> Path | None:
+    """A file that can be read, by its absolute path."""
+    if path is None:
+        return None
+    path = absolute(path)
+    try:
+        with path.open("rb"):
+            return path
+    except OSError as error:
+        raise ValueError(f"the file cannot be read: {error.strerror}") from None
 
 
 def absolute(path: Path) -> Path:
     """The path from the root, `~` resolved."""
     return path.expanduser().absolute()
+
+
+def absolute_or_none(path: Path | None) -> Path | None:
+    """The path from the root, if there is one."""
+    return None if path is None else absolute(path)
 
 
 def folders(paths: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -70,19 +122,9 @@ def folders(paths: tuple[Path, ...]) -> tuple[Path, ...]:
     return folders
 
 
-def sqlite_file(url: str) -> str:
-    """The address of a SQLite file, in its one spelling."""
-    match = re.fullmatch(r"sqlite(?:\+aiosqlite)?:///(?P<path>[^?]+)", url)
-    if match is None:
-        raise ValueError(
-            "only SQLite is supported in this version: sqlite+aiosqlite:///file.db (four slashes for an "
-            "absolute path). If DATABASE_URL belongs to another program, AMOS_DATABASE_URL wins over it"
-        )
-    if match["path"] == ":memory:":
-        raise ValueError(
-            "must be a file: the gateway and its recorder are two processes and share the database"
-        )
-    return f"sqlite+aiosqlite:///{match['path']}"
+def database_address(url: str) -> str:
+    """The address of a SQLite file or a PostgreSQL database, in its one spelling."""
+    return read_address(url).url
 
 
 def default_database_url(values: dict[str, Any]) -> str:
@@ -101,6 +143,15 @@ def redis_address(value: Any) -> Any:
     """The address of a Redis; checked only, as it is kept secret for its password."""
     if isinstance(value, str):
         parse_redis_url(value)
+    return value
+
+
+def pepper(value: Any) -> Any:
+    """A pepper that nobody guesses."""
+    if isinstance(value, str) and len(value) < PEPPER_CHARS_MIN:
+        raise ValueError(
+            f"must have at least {PEPPER_CHARS_MIN} characters; make one: openssl rand -base64 48"
+        )
     return value
 
 
@@ -144,3 +195,4 @@ def conventional(name: str) -> AliasChoices:
 WebAddress = Annotated[str, AfterValidator(web_address)]
 ApiKey = Annotated[SecretStr | None, BeforeValidator(key)]
 RedisUrl = Annotated[SecretStr | None, BeforeValidator(redis_address)]
+Pepper = Annotated[SecretStr | None, BeforeValidator(pepper)]

@@ -1,13 +1,15 @@
 """Every failure the gateway can name, as one tree.
 
     GatewayError(message)
-    ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) · PermissionDenied · RateLimited
+    ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) · PermissionDenied(scopes) ·
+    │                 RateLimited · BudgetExhausted
     ├ ProviderError   ProviderTimeout · ProviderUnavailable → ProviderThrottled ·
     │                 ProviderRejected → ProviderQuotaExceeded · ProviderProtocolError ·
-    │                 ResultInvalid · CircuitOpen
+    │                 ResultInvalid · CircuitOpen · ProviderHeldBack
     ├ SearchFailed    AllProvidersFailed → QuotaExhausted · DeadlineExceeded · PageUnreadable ·
-    │                 NotInCache · NotFound
-    ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable
+    │                 NotInCache · NotFound → KeyNotFound
+    ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable · KeysUnavailable ·
+    │                 FlightStoreUnavailable · CircuitBoardUnavailable · BudgetStoreUnavailable
     └ SettingsError   only at start
 
 An error says nothing about HTTP or MCP: each surface holds one table from class to status. A message is
@@ -68,15 +70,25 @@ class Unauthenticated(CallerError):
 
 
 class PermissionDenied(CallerError):
-    """The caller is known and lacks the scope the call needs."""
+    """The caller is known and lacks a scope the call needs; `scopes` are all it needs."""
 
     code = "permission_denied"
+
+    def __init__(self, message: str, *, scopes: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.scopes = tuple(scopes)
 
 
 class RateLimited(CallerError):
     """The caller used up one of their windows; `retry_after_s` says when the next call fits."""
 
     code = "rate_limited"
+
+
+class BudgetExhausted(CallerError):
+    """The caller's own budget is spent; `retry_after_s` is the time until its period ends."""
+
+    code = "budget_exhausted"
 
 
 class ProviderError(GatewayError):
@@ -170,6 +182,15 @@ class CircuitOpen(ProviderError):
         self.is_quota = is_quota
 
 
+class ProviderHeldBack(ProviderError):
+    """We keep from calling the provider: its budget is spent or it was called often enough this minute.
+
+    `reason` says which: `budget` or `calls_per_minute`; `retry_after_s` is when a call fits again.
+    """
+
+    code = "provider_held_back"
+
+
 class SearchFailed(GatewayError):
     """The gateway did what it could and has no answer."""
 
@@ -218,6 +239,10 @@ class NotFound(SearchFailed):
     code = "not_found"
 
 
+class KeyNotFound(NotFound):
+    """There is no API key with the id that was given."""
+
+
 class StorageError(GatewayError):
     """A store the gateway depends on did not do its work."""
 
@@ -240,6 +265,30 @@ class RateLimitStoreUnavailable(StorageError):
     """The shared limiter is out of reach; the policy decides whether that opens or closes the door."""
 
     code = "rate_limit_store_unavailable"
+
+
+class FlightStoreUnavailable(StorageError):
+    """What other processes are fetching cannot be seen; every call then goes alone."""
+
+    code = "flight_store_unavailable"
+
+
+class CircuitBoardUnavailable(StorageError):
+    """The circuits of other processes cannot be seen; each process then keeps its own."""
+
+    code = "circuit_board_unavailable"
+
+
+class BudgetStoreUnavailable(StorageError):
+    """What was spent cannot be counted; the budget filter says what follows."""
+
+    code = "budget_store_unavailable"
+
+
+class KeysUnavailable(StorageError):
+    """The API keys could not be read since the start, so nobody's key can be checked."""
+
+    code = "keys_unavailable"
 
 
 class SettingsError(GatewayError):

@@ -60,6 +60,9 @@ BODY_S_MAX = 10.0
 UPSTREAM_BODY_BYTES_MAX = 10_485_760
 """Jina's contract: `content` may be hundreds of kilobytes a page; beyond 10 MB an answer is refused."""
 
+TITLE_CHARS_MAX = 1_000
+"""chosen: browsers show the first hundred; a title longer than this is a text in the wrong place."""
+
 CONTENT_CHARS_MAX = 20_000
 """chosen: a snippet is at most 3 x 800 characters at Tavily; ten times that is no snippet any more."""
 
@@ -96,6 +99,10 @@ WAY_BACK_S = 0.1
 """chosen: attempts end this long before the deadline of their call, so that the failure of the last one is
 still an answer with every reason, and not a call cut off in the middle."""
 
+PATIENCE_S_MIN = 1.0
+"""chosen: with less time than this beyond its leader's, a follower takes the failure of its leader for its
+own. Another call to a provider would hardly end otherwise, and somebody pays for it."""
+
 REDIS_TIMEOUT_S = 0.05
 """chosen: a hundred times what Redis needs in the same building, and little beside the second of a miss."""
 
@@ -127,3 +134,11 @@ FRAME_BYTES_MAX = 1_048_576
 
 FLIGHTS_MAX = 10_000
 """chosen: searches under way at once in one process; a caller beyond that goes alone, unjoined."""
+
+API_KEYS_MAX = 10_000
+"""chosen: every worker holds all keys in memory, about a kilobyte each; an organisation with more callers
+than this gives keys to services, not to people."""
+
+API_KEY_REMEMBERED_S = 7_776_000.0
+"""chosen: a key that ended 90 days ago may be forgotten when a new one is made; until then its holder is told
+what became of it, and the list shows it. The facts about it stay in the event log."""

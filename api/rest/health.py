@@ -13,12 +13,16 @@ import msgspec
 from starlette.responses import Response
 from starlette.routing import Route
 
+from api.rest.exchange import NO_PAGE, NO_SNIFFING
 from api.rest.visitor import visitor_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from orchestrator.gateway import Gateway
+
+CAREFUL = (NO_SNIFFING, NO_PAGE, (b"referrer-policy", b"no-referrer"))
+"""What every answer says that a person may open in a browser, of the OWASP list what matters for data."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -41,7 +45,7 @@ def _ready(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
     async def ready(request: Request) -> Response:
         reasons = gateway.not_ready()
         body: dict[str, Any] = {"status": "not ready" if reasons else "ready"}
-        if reasons and not visitor_of(request.scope).refusal:
+        if reasons and gateway.may(visitor_of(request.scope).caller(), "reports"):
             body["reasons"] = reasons
         return json_response(body, 503 if reasons else 200)
 
@@ -50,7 +54,7 @@ def _ready(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
 
 def _health(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
     async def health(request: Request) -> Response:
-        await gateway.principal_for(visitor_of(request.scope).caller())
+        await gateway.principal_for(visitor_of(request.scope).caller(), "reports")
         components = await gateway.health()
         ailing = any(component.status in ("degraded", "down") for component in components)
         down = bool(gateway.not_ready())
@@ -62,5 +66,5 @@ def _health(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
 
 def json_response(content: Any, status: int = 200) -> Response:
     """An answer that nobody keeps."""
-    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    headers = {"Cache-Control": "no-store", **{name.decode(): value.decode() for name, value in CAREFUL}}
     return Response(_encode(content), status, headers, media_type="application/json")

@@ -26,6 +26,8 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.Unauthenticated: 401,
     errors.PermissionDenied: 403,
     errors.RateLimited: 429,
+    # Like a used-up plan at Tavily, whose clients have a typed error for it.
+    errors.BudgetExhausted: 432,
     # One provider's failure reaches nobody, since the chain makes it AllProvidersFailed; else it is ours.
     errors.ProviderError: 503,
     errors.ProviderTimeout: 503,
@@ -36,6 +38,7 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.ProviderProtocolError: 503,
     errors.ResultInvalid: 503,
     errors.CircuitOpen: 503,
+    errors.ProviderHeldBack: 503,
     errors.SearchFailed: 503,
     errors.AllProvidersFailed: 503,
     # Tavily's own status for a used-up plan: its clients have a typed error for it.
@@ -45,10 +48,15 @@ STATUSES: dict[type[GatewayError], int] = {
     # RFC 9111, 5.2.1.7: `only-if-cached` that cannot be met.
     errors.NotInCache: 504,
     errors.NotFound: 404,
+    errors.KeyNotFound: 404,
     errors.StorageError: 503,
     errors.EventLogUnavailable: 503,
     errors.CacheUnavailable: 503,
     errors.RateLimitStoreUnavailable: 503,
+    errors.FlightStoreUnavailable: 503,
+    errors.CircuitBoardUnavailable: 503,
+    errors.BudgetStoreUnavailable: 503,
+    errors.KeysUnavailable: 503,
     errors.SettingsError: 500,
 }
 """Every error class and its status; a class without a row fails a test."""
@@ -60,6 +68,15 @@ TAVILY_PATHS = ("/search", "/extract", "/map", "/crawl", "/research", "/usage", 
 """Paths on which a client of Tavily may be listening, also those we do not offer."""
 
 PROBLEM_TYPE = (b"content-type", b"application/problem+json")
+
+KEY_FAULTS = frozenset(
+    {"malformed_key", "bad_checksum", "several_keys", "unknown_key", "wrong_secret"}
+    | {"revoked_key", "rotated_key", "expired_key"}
+)
+"""Reasons for a 401 where a key was shown: RFC 6750, 3.1, has a word for that."""
+
+_CHALLENGE = b'Bearer realm="amos"'
+_INVALID = _CHALLENGE + b', error="invalid_token"'
 
 _QUOTA_TITLE = "Quota Exhausted"
 _encode = msgspec.json.Encoder().encode
@@ -102,9 +119,13 @@ def problem_of(error: Exception) -> Problem:
 
 
 def render(
-    problem: Problem, path: str, trail: Trail | None = None
+    problem: Problem, path: str, trail: Trail | None = None, *, request_id: str = "", trace_id: str = ""
 ) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Headers and body of a failure, in the dialect of the path. `trail` is that of the execution, if any."""
+    """Headers and body of a failure, in the dialect of the path.
+
+    `trail` is that of the execution, if any; the two ids are those by which the caller finds this answer
+    again, and stand in problem details only.
+    """
     execution_id = trail.execution_id if trail is not None else ""
     if is_tavily(path):
         content_type = (b"content-type", b"application/json")
@@ -113,7 +134,7 @@ def render(
         )
     else:
         content_type = PROBLEM_TYPE
-        body = _details(problem)
+        body = _details(problem, request_id or execution_id, trace_id or (trail.trace_id if trail else ""))
     headers = [content_type, (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
     return [*headers, *problem.headers], body
 
@@ -137,8 +158,11 @@ def method_not_allowed(method: str, allowed: bytes) -> Problem:
 def _of_gateway(error: GatewayError) -> Problem:
     status = next(STATUSES[cls] for cls in type(error).__mro__ if cls in STATUSES)
     headers: list[tuple[bytes, bytes]] = []
-    if status == 401:
-        headers.append((b"www-authenticate", b'Bearer realm="amos"'))
+    if isinstance(error, errors.Unauthenticated):
+        headers.append((b"www-authenticate", _INVALID if error.reason in KEY_FAULTS else _CHALLENGE))
+    elif isinstance(error, errors.PermissionDenied) and error.scopes:
+        needed = f', error="insufficient_scope", scope="{" ".join(error.scopes)}"'
+        headers.append((b"www-authenticate", _CHALLENGE + needed.encode()))
     wait_s = error.retry_after_s
     if wait_s is None and status in (429, 503):
         wait_s = RETRY_AFTER_S
@@ -158,7 +182,7 @@ def _of_routing(error: HTTPException) -> Problem:
     )
 
 
-def _details(problem: Problem) -> bytes:
+def _details(problem: Problem, request_id: str, trace_id: str) -> bytes:
     title = _QUOTA_TITLE if problem.status == 432 else HTTPStatus(problem.status).phrase
     return _encode(
         {
@@ -167,5 +191,7 @@ def _details(problem: Problem) -> bytes:
             "status": problem.status,
             "detail": problem.message,
             "code": problem.code,
+            **({"request_id": request_id} if request_id else {}),
+            **({"trace_id": trace_id} if trace_id else {}),
         }
     )

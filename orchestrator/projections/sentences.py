@@ -22,8 +22,8 @@ from orchestrator.events import (
     ResultCached,
     ResultRejected,
     RetryScheduled,
-    unsettled,
 )
+from orchestrator.history import unsettled
 
 _MISSES = {
     "absent": "No cache tier knew the answer.",
@@ -36,6 +36,8 @@ _MISSES = {
 _OMISSIONS = {
     "circuit_open": "its circuit is open after earlier failures",
     "deadline": "too little time was left",
+    "budget": "its price does not fit into what is left of the budget",
+    "calls_per_minute": "it was called as often as it may be in a minute",
 }
 
 
