@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 from api import __version__
 from api.keys import key_ring, key_store, pepper
+from api.names import SystemNames
 from api.probes import cache_health, journal_health, keys_health, recorder_health, redis_health
 from api.settings import Settings
 from orchestrator.clock import SystemClock
@@ -83,9 +84,9 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
             policies or _policies(settings),
             clock,
             recorder,
+            _tiers(l1, redis),
             roster,
             doorkeeper=doorkeeper,
-            l1=l1,
             redis=redis,
         )
         cleanup.push_async_callback(pipeline.aclose)
@@ -101,8 +102,8 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
                 lambda: journal_health(journal),
                 lambda: recorder_health(settings.data_dir, clock.now(), started_at),
                 lambda: cache_health(l1),
-                lambda: keys_health(ring),
                 *((lambda: redis_health("cache:l2", redis),) if redis is not None else ()),
+                lambda: keys_health(ring),
             ),
             keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
         )
@@ -165,10 +166,10 @@ def _pipeline(
     policies: Policies,
     clock: Clock,
     recorder: Recorder,
+    caches: tuple[Cache, ...],
     roster: Roster,
     *,
     doorkeeper: Doorkeeper,
-    l1: MemoryCache,
     redis: RedisClient | None,
 ) -> Pipeline:
     offline = [provider.name for provider in roster.providers if not provider.schemes & WEB_SCHEMES]
@@ -176,16 +177,17 @@ def _pipeline(
     parts = Parts(
         clock=clock,
         facts=recorder,
-        caches=_tiers(l1, redis),
+        caches=caches,
         rate_limits=_rate_limits(redis, clock, recorder),
         providers=roster.providers,
         # Own documents stand in for the web only if there is a web to stand in for.
         floor=offline[0] if offline and has_web else "",
-        doorkeeper=doorkeeper,
         flights=RedisFlights(redis) if redis else None,
         circuits=RedisCircuits(redis) if redis else None,
         # Without Redis, or while it is out of reach, this process counts what it spends by itself.
         budgets=(*((RedisBudget(redis),) if redis else ()), MemoryBudget(clock)),
+        doorkeeper=doorkeeper,
+        names=SystemNames(),
     )
     return Pipeline(parts, policies)
 

@@ -1,4 +1,4 @@
-"""`./amos bench [hit|l2|limits|promise|footprint|mcp|store …] [--seconds N]`: exit 1 if one is broken."""
+"""`./amos bench [NAME …] [--seconds N]`: measure, print, exit 1 if a promise is not kept."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ BENCHMARKS = {
     "hit": hit,
     "l2": l2,
     "limits": limits,
+    "mcp": mcp_hit,
     "promise": promise,
     "footprint": footprint,
-    "mcp": mcp_hit,
     "store": store,
 }
 

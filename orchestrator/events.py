@@ -11,17 +11,42 @@ millionths of a US dollar. A string field that does not apply is `""`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
-from orchestrator.cost import FREE as FREE  # noqa: PLC0414 - part of an event
-from orchestrator.cost import Cost as Cost  # noqa: PLC0414 - likewise
-
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
     """Base of all events; the tag is the type name with its version."""
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one provider call costs: the provider's own unit, and money as an integer.
+
+    `amount` counts `unit`s (`credits` at Tavily, `tokens` at Jina); 0 is free.
+    """
+
+    amount: float = 0.0
+    unit: str = ""
+    usd_micros: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        """Both together.
+
+        Amounts of different units do not add: the sum is then in money only, unit `mixed`.
+        """
+        if self == FREE:
+            return other
+        if other == FREE:
+            return self
+        micros = self.usd_micros + other.usd_micros
+        if self.unit != other.unit:
+            return Cost(unit="mixed", usd_micros=micros)
+        return Cost(amount=self.amount + other.amount, unit=self.unit, usd_micros=micros)
+
+
+FREE = Cost()
+"""The cost of a call nobody bills."""
 
 
 # --- one execution
@@ -242,6 +267,30 @@ class CircuitClosed(Event, frozen=True, kw_only=True, tag="amos.circuit.closed.v
     provider: str
 
 
+class BudgetWarned(Event, frozen=True, kw_only=True, tag="amos.budget.warned.v1"):
+    """So many `percent` of an account's limit are reserved or spent; once per period and mark.
+
+    `account` is `all`, `client:<client>` or `provider:<provider>`, `period` the UTC day or month,
+    `2026-11-25` or `2026-11`. `spent` and `limit` are millionths of a US dollar, for `provider:` of the
+    provider's own unit.
+    """
+
+    account: str
+    period: str
+    percent: int
+    spent: int
+    limit: int
+
+
+class BudgetStopped(Event, frozen=True, kw_only=True, tag="amos.budget.stopped.v1"):
+    """A call did not fit into what is left of an account's limit, for the first time in this period."""
+
+    account: str
+    period: str
+    spent: int
+    limit: int
+
+
 class KeyCreated(Event, frozen=True, kw_only=True, tag="amos.key.created.v1"):
     """An API key came into being for `client`, made by the client `by`; `expires_at` 0 is never."""
 
@@ -286,30 +335,6 @@ class StoreRestored(Event, frozen=True, kw_only=True, tag="amos.store.restored.v
     outage_s: float
 
 
-class BudgetWarned(Event, frozen=True, kw_only=True, tag="amos.budget.warned.v1"):
-    """So many `percent` of an account's limit are reserved or spent; once per period and mark.
-
-    `account` is `all`, `client:<client>` or `provider:<provider>`, `period` the UTC day or month,
-    `2026-11-25` or `2026-11`. `spent` and `limit` are millionths of a US dollar, for `provider:` of the
-    provider's own unit.
-    """
-
-    account: str
-    period: str
-    percent: int
-    spent: int
-    limit: int
-
-
-class BudgetStopped(Event, frozen=True, kw_only=True, tag="amos.budget.stopped.v1"):
-    """A call did not fit into what is left of an account's limit, for the first time in this period."""
-
-    account: str
-    period: str
-    spent: int
-    limit: int
-
-
 class InstanceStarted(Event, frozen=True, kw_only=True, tag="amos.instance.started.v1"):
     """A writer began its numbered series of frames."""
 
@@ -351,23 +376,10 @@ class Envelope(msgspec.Struct, frozen=True):
     """An `Event`; typed loosely only so that the codec may put an `UnknownEvent` here."""
 
 
-def has_ended(envelopes: Iterable[Envelope]) -> bool:
-    """Whether the last word of an execution, RequestCompleted or RequestFailed, is among them."""
-    return any(isinstance(envelope.event, RequestCompleted | RequestFailed) for envelope in envelopes)
-
-
-def last_word(envelopes: Sequence[Envelope]) -> RequestCompleted | RequestFailed | None:
-    """The last word of an execution, which is not always its last event; `None` if it has not ended."""
-    for envelope in reversed(envelopes):
-        if isinstance(envelope.event, RequestCompleted | RequestFailed):
-            return envelope.event
-    return None
-
-
 class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is written at once: one journal record, one SQL row.
 
-    `stream` is an execution id, or `circuit:<provider>`, `store:<store>`, `budget:<account>`, `callers`,
+    `stream` is an execution id, or `circuit:<provider>`, `budget:<account>`, `store:<store>`, `callers`,
     `keys`, `instance:<instance>`. `(instance, instance_seq)` identifies the frame; each writer numbers its
     frames from 1, so a hole is a loss. `texts` maps cache keys to query texts: they go to an erasable table,
     never into a row of events.

@@ -60,6 +60,9 @@ BODY_S_MAX = 10.0
 UPSTREAM_BODY_BYTES_MAX = 10_485_760
 """Jina's contract: `content` may be hundreds of kilobytes a page; beyond 10 MB an answer is refused."""
 
+TITLE_CHARS_MAX = 1_000
+"""chosen: browsers show the first hundred; a title longer than this is a text in the wrong place."""
+
 CONTENT_CHARS_MAX = 20_000
 """chosen: a snippet is at most 3 x 800 characters at Tavily; ten times that is no snippet any more."""
 
@@ -96,12 +99,12 @@ WAY_BACK_S = 0.1
 """chosen: attempts end this long before the deadline of their call, so that the failure of the last one is
 still an answer with every reason, and not a call cut off in the middle."""
 
-REDIS_TIMEOUT_S = 0.05
-"""chosen: a hundred times what Redis needs in the same building, and little beside the second of a miss."""
-
 PATIENCE_S_MIN = 1.0
 """chosen: with less time than this beyond its leader's, a follower takes the failure of its leader for its
 own. Another call to a provider would hardly end otherwise, and somebody pays for it."""
+
+REDIS_TIMEOUT_S = 0.05
+"""chosen: a hundred times what Redis needs in the same building, and little beside the second of a miss."""
 
 # --- memory and disk
 

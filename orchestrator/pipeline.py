@@ -29,6 +29,7 @@ from orchestrator.filters.cache import CacheFillStage, CacheFilter, CachePolicy
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter, CircuitPolicy
 from orchestrator.filters.concurrency import ConcurrencyFilter, ConcurrencyPolicy
 from orchestrator.filters.deadline import EXTRACT_POLICY_S, DeadlineFilter, extract_total_s
+from orchestrator.filters.public_address import PublicAddressFilter
 from orchestrator.filters.rate_limit import RateLimitFilter, RateLimitPolicy
 from orchestrator.filters.record import RecordFilter
 from orchestrator.filters.retry import RetryFilter, RetryPolicy
@@ -37,6 +38,7 @@ from orchestrator.filters.single_flight import SingleFlightFilter
 from orchestrator.filters.timeout import TimeoutFilter
 from orchestrator.filters.validate import ValidateFilter, check_extract, check_search
 from orchestrator.filters.validate_result import ValidateResultFilter
+from orchestrator.history import spent
 from orchestrator.model import (
     AnswerT,
     Call,
@@ -56,12 +58,12 @@ from orchestrator.ports import (
     Clock,
     FactSink,
     FlightStore,
+    NameResolver,
     Provider,
     ProviderTiming,
     RateLimitStore,
 )
 from orchestrator.service import Filter, Service, stack
-from orchestrator.settling import spent
 
 
 class Policies(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,9 +86,10 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What the pipeline is made of: implementations of ports. `providers` is the chain, in order.
 
     `floor` names the provider that only stands in for the others, `""` if none does. `doorkeeper` knows the
-    callers; the default has no keys and knows the local operator alone. `flights` and `circuits` are what
-    this process shares with others, `None` if there are none. Of `budgets` a later one counts while those
-    before it are out of reach.
+    callers; the default has no keys and knows the local operator alone. `flights` and
+    `circuits` are what this process shares with others, `None` if there are none. Of `budgets` a later one
+    counts while those before it are out of reach. Without `names` the hosts of pages are judged by their
+    spelling alone.
     """
 
     clock: Clock
@@ -95,10 +98,11 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     rate_limits: RateLimitStore
     providers: Sequence[Provider]
     floor: str = ""
-    doorkeeper: Doorkeeper = Doorkeeper()
     flights: FlightStore | None = None
     circuits: CircuitBoard | None = None
     budgets: Sequence[BudgetStore] = ()
+    doorkeeper: Doorkeeper = Doorkeeper()
+    names: NameResolver | None = None
 
 
 class Pipeline:
@@ -157,7 +161,11 @@ class Pipeline:
             self._parts.caches, clock, page_key, lambda request: request.urls[0]
         )
         fill = CacheFillStage[ExtractRequest](self._parts.caches, clock, policies.cache)
-        batch = PageBatch(self._extract_chain())
+        chain: Service[ExtractRequest, tuple[Found[ExtractAnswer], ...]] = self._extract_chain()
+        if self._parts.names is not None:
+            # Inside the cache and around the batch: only what is fetched is looked up, all of it at once.
+            chain = stack(PublicAddressFilter(self._parts.names), service=chain)
+        batch = PageBatch(chain)
         self._closers.append(batch.aclose)
         page = stack(
             cache,

@@ -81,7 +81,7 @@ class CacheFilter(Generic[RequestT]):
             now = self._clock.now()
             entry, tier = await self._look_up(key, now, wants.max_age_s, misses)
             if entry is not None:
-                return _hit(call, entry, now, key=key, tier=tier, misses=misses)
+                return _hit(call, key, entry, tier=tier, now=now, misses=misses)
             reason = next((why for why in reversed(misses.values()) if why != "absent"), "absent")
         call.trail.record(CacheMissed(key=key, reason=reason, misses=misses))
         if wants.only_if_cached:
@@ -98,7 +98,7 @@ class CacheFilter(Generic[RequestT]):
         now = self._clock.now()
         misses: dict[str, str] = {}
         entry, tier = await self._look_up(call.cache_key, now, wants.max_age_s, misses)
-        return None if entry is None else _hit(call, entry, now, key=call.cache_key, tier=tier, misses=misses)
+        return None if entry is None else _hit(call, call.cache_key, entry, tier=tier, now=now, misses=misses)
 
     async def _look_up(
         self, key: str, now: float, max_age_s: float | None, misses: dict[str, str]
@@ -190,7 +190,7 @@ class CacheFillStage(Generic[RequestT]):
 
 
 def _hit(
-    call: Call[RequestT], entry: CacheEntry, now: float, *, key: str, tier: str, misses: dict[str, str]
+    call: Call[RequestT], key: str, entry: CacheEntry, *, tier: str, now: float, misses: dict[str, str]
 ) -> Response:
     age_s = max(0.0, now - entry.stored_at)
     call.trail.record(CacheHit(key=key, tier=tier, age_s=age_s, saved=entry.cost, misses=misses))

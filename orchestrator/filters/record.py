@@ -21,10 +21,10 @@ from orchestrator.events import (
     RequestFailed,
     RequestReceived,
 )
+from orchestrator.history import saved
 from orchestrator.model import DEPTHS, TOPICS, Call, ExtractRequest, RequestT, Response, SearchRequest
 from orchestrator.ports import Clock, FactSink
 from orchestrator.service import Service
-from orchestrator.settling import saved
 
 
 class RecordFilter:

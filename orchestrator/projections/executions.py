@@ -27,10 +27,10 @@ from orchestrator.events import (
     RequestFailed,
     RequestReceived,
 )
+from orchestrator.history import assumed, saved, spent
 from orchestrator.model import Attempt
 from orchestrator.projections.fold import fold
 from orchestrator.projections.sentences import sentences
-from orchestrator.settling import assumed, saved, spent
 
 UNSETTLED = "unsettled"
 """The outcome of an attempt, or the status of an execution, whose end was never recorded."""

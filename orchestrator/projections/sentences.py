@@ -23,7 +23,7 @@ from orchestrator.events import (
     ResultRejected,
     RetryScheduled,
 )
-from orchestrator.settling import unsettled
+from orchestrator.history import unsettled
 
 _MISSES = {
     "absent": "No cache tier knew the answer.",

@@ -1,11 +1,36 @@
-"""What one execution cost, added up from its events: billed, perhaps billed, and saved by the cache."""
+"""What the facts of one execution say together: whether it has ended, what it spent, what it saved.
+
+Pure functions over envelopes, for stages, projections and surfaces alike.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from orchestrator.cost import FREE, Cost
-from orchestrator.events import AttemptFailed, AttemptStarted, AttemptSucceeded, CacheHit, Envelope
+from orchestrator.events import (
+    FREE,
+    AttemptFailed,
+    AttemptStarted,
+    AttemptSucceeded,
+    CacheHit,
+    Cost,
+    Envelope,
+    RequestCompleted,
+    RequestFailed,
+)
+
+
+def has_ended(envelopes: Iterable[Envelope]) -> bool:
+    """Whether the last word of an execution, RequestCompleted or RequestFailed, is among them."""
+    return any(isinstance(envelope.event, RequestCompleted | RequestFailed) for envelope in envelopes)
+
+
+def last_word(envelopes: Sequence[Envelope]) -> RequestCompleted | RequestFailed | None:
+    """The last word of an execution, which is not always its last event; `None` if it has not ended."""
+    for envelope in reversed(envelopes):
+        if isinstance(envelope.event, RequestCompleted | RequestFailed):
+            return envelope.event
+    return None
 
 
 def unsettled(envelopes: Iterable[Envelope]) -> list[AttemptStarted]:
