@@ -92,10 +92,12 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         cleanup.push_async_callback(pipeline.aclose)
         engine = open_engine(settings.database_url)
         cleanup.push_async_callback(engine.dispose)
+        reports = SqlReports(engine)
+        await pipeline.begin(reports)
         yield Gateway(
             pipeline,
             recorder,
-            SqlReports(engine),
+            reports,
             clock,
             unconfigured={one.name: one.reason for one in roster.unconfigured},
             probes=(

@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import msgspec
 
 from orchestrator import limits
+from orchestrator.budget_seed import seed_budgets
 from orchestrator.canonical import page_key, search_key
 from orchestrator.circuit_sharing import CircuitSharing
 from orchestrator.events import Cost
@@ -62,6 +63,7 @@ from orchestrator.ports import (
     Provider,
     ProviderTiming,
     RateLimitStore,
+    ReportStore,
 )
 from orchestrator.service import Filter, Service, stack
 
@@ -276,6 +278,10 @@ class Pipeline:
                 policy=policy,
             )
         ]
+
+    async def begin(self, reports: ReportStore) -> None:
+        """Before the first call: let budgets know what was spent before. Waits for two seconds at most."""
+        await seed_budgets(self._parts.budgets, self._policies.budget, reports, self._parts.clock)
 
     async def aclose(self) -> None:
         """Wait for the flights and batches under way. New calls must not come in any more."""

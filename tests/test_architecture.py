@@ -66,6 +66,7 @@ CORE: dict[str, set[str]] = {
     "fallback.py": VALUES | {"ports", "service", "outcome", "projections.executions"},
     "per_url.py": VALUES | {"service", "projections.executions"},
     "circuit_sharing.py": VALUES | {"ports", "filters.circuit_breaker"},
+    "budget_seed.py": VALUES | {"ports", "filters.budget"},
     "pipeline.py": ANYTHING,
     "gateway.py": {"model", "errors", "ports", "service", "pipeline", "recorder", "key_admin"}
     | {"filters.authenticate"},

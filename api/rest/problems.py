@@ -129,9 +129,13 @@ def problem_of(error: Exception) -> Problem:
 
 
 def render(
-    problem: Problem, path: str, trail: Trail | None = None
+    problem: Problem, path: str, trail: Trail | None = None, *, request_id: str = "", trace_id: str = ""
 ) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Headers and body of a failure, in the dialect of the path. `trail` is that of the execution, if any."""
+    """Headers and body of a failure, in the dialect of the path.
+
+    `trail` is that of the execution, if any; the two ids are those by which the caller finds this answer
+    again, and stand in problem details only.
+    """
     execution_id = trail.execution_id if trail is not None else ""
     if is_tavily(path):
         content_type = (b"content-type", b"application/json")
@@ -140,7 +144,7 @@ def render(
         )
     else:
         content_type = PROBLEM_TYPE
-        body = _details(problem)
+        body = _details(problem, request_id or execution_id, trace_id or (trail.trace_id if trail else ""))
     headers = [content_type, (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
     return [*headers, *problem.headers], body
 
@@ -191,7 +195,7 @@ def _of_routing(error: HTTPException) -> Problem:
     )
 
 
-def _details(problem: Problem) -> bytes:
+def _details(problem: Problem, request_id: str, trace_id: str) -> bytes:
     title = _QUOTA_TITLE if problem.status == 432 else HTTPStatus(problem.status).phrase
     details = {
         "type": problem.kind,
@@ -199,7 +203,8 @@ def _details(problem: Problem) -> bytes:
         "status": problem.status,
         "detail": problem.message,
         "code": problem.code,
+        **({"request_id": request_id} if request_id else {}),
+        **({"trace_id": trace_id} if trace_id else {}),
+        **({"violated-policies": problem.violated} if problem.violated else {}),
     }
-    if problem.violated:
-        details["violated-policies"] = problem.violated
     return _encode(details)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from api.rest.answer_headers import NO_STORE, REVALIDATE, answer_headers, correlation, matches, weak_etag
 from api.rest.dialects import tavily
-from api.rest.exchange import NO_SNIFFING, read_body, send_answer
+from api.rest.exchange import NO_PAGE, NO_SNIFFING, read_body, send_answer
 from api.rest.limit_headers import limit_headers
 from api.rest.problems import method_not_allowed, problem_of, render
 from api.rest.visitor import visitor_of
@@ -70,7 +70,7 @@ class SearchEndpoint:
             etag = weak_etag(response.fragment)
             is_known = matches(visitor.headers.get(b"if-none-match"), etag)
             # Only what a page can embed needs to say that it is no script; nobody embeds a POST.
-            headers += [REVALIDATE, NO_SNIFFING, (b"etag", etag), ACCEPT_QUERY]
+            headers += [REVALIDATE, NO_SNIFFING, NO_PAGE, (b"etag", etag), ACCEPT_QUERY]
             await send_answer(
                 send, 304 if is_known else 200, headers, body, is_head=is_known or method == "HEAD"
             )
