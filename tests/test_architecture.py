@@ -68,8 +68,7 @@ CORE: dict[str, set[str]] = {
     "circuit_sharing.py": VALUES | {"ports", "filters.circuit_breaker"},
     "budget_seed.py": VALUES | {"ports", "filters.budget"},
     "pipeline.py": ANYTHING,
-    "gateway.py": {"model", "errors", "ports", "service", "pipeline", "recorder", "key_admin"}
-    | {"filters.authenticate"},
+    "gateway.py": VALUES | {"ports", "service", "pipeline", "recorder", "key_admin", "filters.authenticate"},
     "strangers.py": VALUES | {"ports"},
     "filters/authenticate.py": FILTER | {"key_ring", "strangers"},
     "filters/deadline.py": FILTER | {"patience"},
