@@ -35,8 +35,9 @@ async def tavily() -> AsyncIterator[TavilySimulator]:
 async def amos(
     tmp_path_factory: pytest.TempPathFactory, tavily: TavilySimulator
 ) -> AsyncIterator[GatewayServer]:
-    """One gateway for all of this file."""
+    """One gateway for all of this file, past the first request, which loads the SDK."""
     async with serving(tmp_path_factory.mktemp("var"), tavily=tavily) as running:
+        await post(running, mcp_wire.message(LEGACY, "ping"), mcp_wire.headers(LEGACY, "ping"))
         yield running
 
 
