@@ -7,25 +7,38 @@ import os
 from collections.abc import AsyncIterator, Callable
 
 from api import __version__
+from api.keys import key_ring, key_store, pepper
 from api.names import SystemNames
-from api.probes import cache_health, journal_health, recorder_health
+from api.probes import cache_health, journal_health, keys_health, recorder_health, redis_health
 from api.settings import Settings
 from orchestrator.clock import SystemClock
 from orchestrator.events import InstanceStarted, InstanceStopped
+from orchestrator.filters.authenticate import Doorkeeper
+from orchestrator.filters.budget import MILLION, BudgetPolicy
 from orchestrator.filters.cache import CachePolicy
+from orchestrator.filters.concurrency import ConcurrencyPolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.gateway import Gateway
+from orchestrator.key_admin import KeyAdmin
 from orchestrator.pipeline import Parts, Pipeline, Policies
-from orchestrator.ports import WEB_SCHEMES, Clock, Provider
+from orchestrator.ports import WEB_SCHEMES, Cache, Clock, FactSink, Provider, RateLimitStore
 from orchestrator.providers.jina import Jina
 from orchestrator.providers.local import Local
 from orchestrator.providers.registry import Roster, Unconfigured, enrol
 from orchestrator.providers.tavily import Tavily
 from orchestrator.providers.upstream import Upstream
 from orchestrator.recorder import Recorder
+from orchestrator.strangers import Strangers
 from storage.file_journal import FileJournal
+from storage.memory_budget import MemoryBudget
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
+from storage.redis_budget import RedisBudget
+from storage.redis_cache import RedisCache
+from storage.redis_circuits import RedisCircuits
+from storage.redis_client import RedisClient, open_redis
+from storage.redis_flight import RedisFlights
+from storage.redis_rate_limit import RedisRateLimit, SharedRateLimit
 from storage.sql_engine import open_engine
 from storage.sql_reports import SqlReports
 
@@ -56,23 +69,61 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         roster = providers(settings, clock)
         for provider in roster.providers:
             cleanup.push_async_callback(provider.aclose)
-        cache = MemoryCache(settings.l1_max_bytes)
-        pipeline = _pipeline(policies or _policies(settings), clock, recorder, cache, roster)
+        redis = await _redis(settings, recorder)
+        if redis is not None:
+            cleanup.push_async_callback(redis.aclose)
+        l1 = MemoryCache(settings.l1_max_bytes)
+        store = await cleanup.enter_async_context(key_store(settings))
+        ring = await cleanup.enter_async_context(key_ring(store, settings, clock))
+        doorkeeper = Doorkeeper(
+            ring,
+            trusts_local_operator=settings.is_loopback,
+            strangers=Strangers(clock, settings.anonymous_per_minute),
+        )
+        pipeline = _pipeline(
+            policies or _policies(settings),
+            clock,
+            recorder,
+            _tiers(l1, redis),
+            roster,
+            doorkeeper=doorkeeper,
+            redis=redis,
+        )
         cleanup.push_async_callback(pipeline.aclose)
         engine = open_engine(settings.database_url)
         cleanup.push_async_callback(engine.dispose)
+        reports = SqlReports(engine)
+        await pipeline.begin(reports)
         yield Gateway(
             pipeline,
             recorder,
-            SqlReports(engine),
+            reports,
             clock,
             unconfigured={one.name: one.reason for one in roster.unconfigured},
             probes=(
                 lambda: journal_health(journal),
                 lambda: recorder_health(settings.data_dir, clock.now(), started_at),
-                lambda: cache_health(cache),
+                lambda: cache_health(l1),
+                *((lambda: redis_health("cache:l2", redis),) if redis is not None else ()),
+                lambda: keys_health(ring),
             ),
+            keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
         )
+
+
+async def _redis(settings: Settings, facts: FactSink) -> RedisClient | None:
+    """What instances share, whether it is in reach yet or not; `None` if nothing is configured."""
+    if settings.redis_url is None:
+        return None
+    return await open_redis(settings.redis_url.get_secret_value(), facts, settings.redis_timeout_s)
+
+
+def _tiers(l1: MemoryCache, redis: RedisClient | None) -> tuple[Cache, ...]:
+    """The cache tiers, nearest first; a memory of no bytes is none if there is another."""
+    if redis is None:
+        return (l1,)
+    l2 = RedisCache(redis)
+    return (l1, l2) if l1.bytes_max else (l2,)
 
 
 def providers(settings: Settings, clock: Clock) -> Roster:
@@ -114,21 +165,38 @@ def _local(settings: Settings, clock: Clock) -> Provider | Unconfigured:
 
 
 def _pipeline(
-    policies: Policies, clock: Clock, recorder: Recorder, cache: MemoryCache, roster: Roster
+    policies: Policies,
+    clock: Clock,
+    recorder: Recorder,
+    caches: tuple[Cache, ...],
+    roster: Roster,
+    *,
+    doorkeeper: Doorkeeper,
+    redis: RedisClient | None,
 ) -> Pipeline:
     offline = [provider.name for provider in roster.providers if not provider.schemes & WEB_SCHEMES]
     has_web = len(offline) < len(roster.providers)
     parts = Parts(
         clock=clock,
         facts=recorder,
-        caches=(cache,),
-        rate_limits=MemoryRateLimit(clock),
+        caches=caches,
+        rate_limits=_rate_limits(redis, clock, recorder),
         providers=roster.providers,
         # Own documents stand in for the web only if there is a web to stand in for.
         floor=offline[0] if offline and has_web else "",
+        flights=RedisFlights(redis) if redis else None,
+        circuits=RedisCircuits(redis) if redis else None,
+        # Without Redis, or while it is out of reach, this process counts what it spends by itself.
+        budgets=(*((RedisBudget(redis),) if redis else ()), MemoryBudget(clock)),
+        doorkeeper=doorkeeper,
         names=SystemNames(),
     )
     return Pipeline(parts, policies)
+
+
+def _rate_limits(redis: RedisClient | None, clock: Clock, recorder: Recorder) -> RateLimitStore:
+    alone = MemoryRateLimit(clock)
+    return alone if redis is None else SharedRateLimit(RedisRateLimit(redis), alone, clock, recorder)
 
 
 def _policies(settings: Settings) -> Policies:
@@ -136,7 +204,19 @@ def _policies(settings: Settings) -> Policies:
     return Policies(
         deadline_s=settings.deadline_s,
         cache=cache,
+        concurrency=ConcurrencyPolicy(calls_max=settings.concurrency_max),
         rate_limit=RateLimitPolicy(
             burst=settings.rate_burst, per_minute=settings.rate_per_minute, per_hour=settings.rate_per_hour
         ),
+        budget=_budget(settings),
+    )
+
+
+def _budget(settings: Settings) -> BudgetPolicy:
+    per_minute = {"tavily": settings.tavily_per_minute, "jina": settings.jina_per_minute}
+    day, month = settings.budget_usd_per_day, settings.budget_usd_per_month
+    return BudgetPolicy(
+        usd_micros_per_day=None if day is None else round(day * MILLION),
+        usd_micros_per_month=None if month is None else round(month * MILLION),
+        calls_per_minute={name: calls for name, calls in per_minute.items() if calls is not None},
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.gateway import ComponentHealth
+from orchestrator.key_ring import KeyRing
 from storage.file_journal import FileJournal
 from storage.file_status import read_status
 from storage.memory_cache import MemoryCache
+from storage.redis_client import RedisClient
 
 RECORDER_LAG_S_MAX = 30.0
 """chosen: reports that are further behind than this are no picture of the present."""
@@ -41,10 +43,32 @@ def recorder_health(data_dir: Path, now: float, started_at: float) -> ComponentH
     return _recorder("ok", status.since)
 
 
+def keys_health(ring: KeyRing) -> ComponentHealth:
+    """The API keys: never seen is down, since nobody can be known; seen once they are checked from memory."""
+    if not ring.is_known:
+        detail = f"The API keys could not be read since the start: {ring.fault}"
+        return ComponentHealth(name="keys", status="down", since=ring.since, detail=detail)
+    if ring.fault:
+        detail = f"Keys are checked as they were last seen; a revoked one still opens. {ring.fault}"
+        return ComponentHealth(name="keys", status="degraded", since=ring.since, detail=detail)
+    return ComponentHealth(name="keys", status="ok", since=ring.since)
+
+
 def cache_health(cache: MemoryCache) -> ComponentHealth:
     """The memory cache, which cannot fail."""
     detail = f"{len(cache)} answers, {cache.size_bytes} bytes."
     return ComponentHealth(name="cache:l1", status="ok", since=cache.since, detail=detail)
+
+
+def redis_health(name: str, redis: RedisClient) -> ComponentHealth:
+    """A component that instances share. Without it each goes on by itself: degraded, never down."""
+    outage = redis.outage
+    return ComponentHealth(
+        name=name,
+        status="degraded" if outage else "ok",
+        since=redis.since,
+        detail=f"Out of reach: {outage.detail}." if outage else f"{redis.address}",
+    )
 
 
 def _recorder(status: str, since: float, detail: str = "") -> ComponentHealth:

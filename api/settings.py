@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -37,13 +38,18 @@ from api.settings_values import (
     PREFIX,
     PROVIDERS,
     ApiKey,
+    Pepper,
+    RedisUrl,
     WebAddress,
     absolute,
+    absolute_or_none,
     conventional,
+    database_address,
     default_database_url,
     exact_origins,
     folders,
     host_patterns,
+    is_loopback_address,
     known_providers,
     listening_address,
     lower,
@@ -51,10 +57,10 @@ from api.settings_values import (
     prefixes,
     readable_file,
     split,
-    sqlite_file,
 )
 from orchestrator import limits
 from orchestrator.errors import SettingsError
+from orchestrator.filters.concurrency import ConcurrencyPolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.providers import jina_reader, jina_search, tavily_wire
 
@@ -83,7 +89,7 @@ class Settings(BaseSettings):
 
     # --- serving
     host: Annotated[str, AfterValidator(listening_address)] = "127.0.0.1"
-    """The address to listen on."""
+    """The address to listen on. One that other machines reach needs keys, and TLS or a proxy."""
     port: int = Field(default=8000, ge=0, le=65_535)
     """0 takes a free port."""
     workers: int = Field(default=1, ge=1, le=256)
@@ -115,22 +121,32 @@ class Settings(BaseSettings):
     """A port on which plain HTTP is sent to HTTPS; 0 takes a free one, `None` opens none."""
 
     # --- shared
-    redis_url: SecretStr | None = Field(default=None, validation_alias=conventional("REDIS_URL"))
-    """Where workers and instances share what they must."""
+    redis_url: RedisUrl = Field(default=None, validation_alias=conventional("REDIS_URL"))
+    """What several processes share; `None` keeps to this one. A secret, because it may hold a password."""
+    redis_timeout_s: float = Field(default=limits.REDIS_TIMEOUT_S, gt=0, le=1)
+    """What Redis may take for an answer before it counts as out of reach."""
 
     # --- keeping
     data_dir: Annotated[Path, AfterValidator(absolute)] = Field(default=Path("var"), validate_default=True)
     """Folder of the database, the journal and the local index."""
-    database_url: Annotated[str, AfterValidator(sqlite_file)] = Field(
-        default_factory=default_database_url, validation_alias=conventional("DATABASE_URL")
+    database_url: Annotated[str, AfterValidator(database_address)] = Field(
+        default_factory=default_database_url, validation_alias=conventional("DATABASE_URL"), repr=False
     )
-    """The event log and its projections; by default amos.db in the data folder."""
+    """The event log and its projections; by default amos.db in the data folder. May hold a password."""
     events_durability: Annotated[Literal["process", "disk"], BeforeValidator(lower)] = "process"
     """What an answered call survives: the death of the process, or a power loss as well."""
     journal_max_bytes: int = Field(default=limits.JOURNAL_BYTES_MAX, ge=limits.JOURNAL_SEGMENT_BYTES)
     """With more than this not yet in the database the instance stops accepting calls."""
     store_query_text: bool = True
     """Whether the text of queries is kept, in a table of its own that can be erased."""
+
+    # --- keys
+    key_pepper: Pepper = None
+    """What keys are hashed with; `None` takes the file in the data folder, which suits one machine."""
+    bootstrap_admin_key_file: Annotated[Path | None, AfterValidator(absolute_or_none)] = None
+    """A file with the first admin key, which is made known when the server starts."""
+    key: ApiKey = None
+    """The key that the command line shows to a server."""
 
     # --- providers
     providers: Annotated[
@@ -157,6 +173,18 @@ class Settings(BaseSettings):
     rate_burst: int = Field(default=_RATES.burst, ge=1)
     rate_per_minute: int = Field(default=_RATES.per_minute, ge=1)
     rate_per_hour: int = Field(default=_RATES.per_hour, ge=1)
+    anonymous_per_minute: int = Field(default=0, ge=0)
+    """How much each address may ask without a key; 0 serves nobody without one."""
+    concurrency_max: int = Field(default=ConcurrencyPolicy().calls_max, ge=1)
+    """Calls a worker has under way at once; who comes beyond is told to come back."""
+
+    # --- money
+    budget_usd_per_day: float | None = Field(default=None, gt=0, le=1_000_000)
+    """What all providers together may cost in a UTC day; `None` is no limit."""
+    budget_usd_per_month: float | None = Field(default=None, gt=0, le=1_000_000)
+    tavily_per_minute: int | None = Field(default=None, ge=1)
+    """How often Tavily may be called in a minute; `None` leaves it to Tavily."""
+    jina_per_minute: int | None = Field(default=None, ge=1)
 
     # --- telling
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = "info"
@@ -182,6 +210,16 @@ class Settings(BaseSettings):
         if self.redirect_port is not None and self.tls_cert_file is None:
             raise ValueError("AMOS_REDIRECT_PORT: needs AMOS_TLS_CERT_FILE and AMOS_TLS_KEY_FILE")
         return self
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches the address we listen on."""
+        return is_loopback_address(self.host)
+
+    @property
+    def has_own_database(self) -> bool:
+        """Whether the database is the file in the data folder, which no other machine shares."""
+        return self.database_url == default_database_url({"data_dir": self.data_dir})
 
     @property
     def local_folders(self) -> tuple[Path, ...]:
@@ -308,7 +346,7 @@ def _faults(error: ValidationError, given: Mapping[str, str]) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    """A setting for people; a key shows only that it is there."""
+    """A setting for people; a key shows only that it is there, an address not its password."""
     if value is None:
         return "not set"
     if isinstance(value, SecretStr):
@@ -317,4 +355,4 @@ def _shown(value: Any) -> str:
         return ", ".join(str(part) for part in value) or "none"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    return re.sub(r"(?<=://)([^:@/]*):[^@/]*@", r"\1:***@", str(value))

@@ -14,10 +14,16 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, SecretStr
 
+from storage.redis_url import parse_redis_url
+from storage.sql_address import read_address
+
 PREFIX = "AMOS_"
 
 PROVIDERS = ("tavily", "jina", "local")
 """The providers this version has, in their default order."""
+
+PEPPER_CHARS_MIN = 32
+"""chosen: even as hexadecimal digits, the poorest common spelling, that is 128 bits."""
 
 
 def split(separator: str) -> Callable[[Any], Any]:
@@ -103,6 +109,11 @@ def absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
+def absolute_or_none(path: Path | None) -> Path | None:
+    """The path from the root, if there is one."""
+    return None if path is None else absolute(path)
+
+
 def folders(paths: tuple[Path, ...]) -> tuple[Path, ...]:
     """Folders that exist, as absolute paths."""
     folders = tuple(absolute(path) for path in paths)
@@ -111,19 +122,9 @@ def folders(paths: tuple[Path, ...]) -> tuple[Path, ...]:
     return folders
 
 
-def sqlite_file(url: str) -> str:
-    """The address of a SQLite file, in its one spelling."""
-    match = re.fullmatch(r"sqlite(?:\+aiosqlite)?:///(?P<path>[^?]+)", url)
-    if match is None:
-        raise ValueError(
-            "only SQLite is supported in this version: sqlite+aiosqlite:///file.db (four slashes for an "
-            "absolute path). If DATABASE_URL belongs to another program, AMOS_DATABASE_URL wins over it"
-        )
-    if match["path"] == ":memory:":
-        raise ValueError(
-            "must be a file: the gateway and its recorder are two processes and share the database"
-        )
-    return f"sqlite+aiosqlite:///{match['path']}"
+def database_address(url: str) -> str:
+    """The address of a SQLite file or a PostgreSQL database, in its one spelling."""
+    return read_address(url).url
 
 
 def default_database_url(values: dict[str, Any]) -> str:
@@ -135,6 +136,22 @@ def key(value: Any) -> Any:
     """A key that could be one: printable and without blanks."""
     if isinstance(value, str) and re.fullmatch(r"[!-~]+", value) is None:
         raise ValueError("holds characters that no key has; was more than the key copied?")
+    return value
+
+
+def redis_address(value: Any) -> Any:
+    """The address of a Redis; checked only, as it is kept secret for its password."""
+    if isinstance(value, str):
+        parse_redis_url(value)
+    return value
+
+
+def pepper(value: Any) -> Any:
+    """A pepper that nobody guesses."""
+    if isinstance(value, str) and len(value) < PEPPER_CHARS_MIN:
+        raise ValueError(
+            f"must have at least {PEPPER_CHARS_MIN} characters; make one: openssl rand -base64 48"
+        )
     return value
 
 
@@ -177,3 +194,5 @@ def conventional(name: str) -> AliasChoices:
 
 WebAddress = Annotated[str, AfterValidator(web_address)]
 ApiKey = Annotated[SecretStr | None, BeforeValidator(key)]
+RedisUrl = Annotated[SecretStr | None, BeforeValidator(redis_address)]
+Pepper = Annotated[SecretStr | None, BeforeValidator(pepper)]

@@ -13,13 +13,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
 
 from benchmarks.load import Request, post
+from tests.support.valkey import Valkey
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -48,6 +50,19 @@ class Amos(msgspec.Struct, frozen=True):
             return int(db.execute("SELECT COALESCE(MAX(position), 0) FROM frames").fetchone()[0])
 
 
+class Peer(msgspec.Struct, frozen=True):
+    """A running server that AMOS is compared with."""
+
+    port: int
+    pid: int
+
+
+def cpu_s(pid: int) -> float:
+    """The processor time a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def pin(pid: int, core: int) -> None:
     """Keep a process, all its threads included, on one core; on a single-core machine nothing happens."""
     if (os.cpu_count() or 1) < 2:
@@ -65,7 +80,7 @@ def amos(settings: Mapping[str, str]) -> Iterator[Amos]:
         **{
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("AMOS_", "TAVILY", "JINA"))
+            if not name.startswith(("AMOS_", "TAVILY", "JINA", "REDIS"))
         },
         "AMOS_PORT": "0",
         "AMOS_DATA_DIR": str(data_dir),
@@ -114,21 +129,34 @@ def _named(processes: Mapping[int, str], part: str) -> int:
 @contextlib.contextmanager
 def bare(headers: Mapping[str, str], body: bytes) -> Iterator[int]:
     """The bare server answering these bytes; yields its port."""
+    with _peer("benchmarks.bare", (), json.dumps(dict(headers)).encode() + b"\n" + body) as peer:
+        yield peer.port
+
+
+@contextlib.contextmanager
+def bare_mcp(result: Mapping[str, Any], mode: str) -> Iterator[Peer]:
+    """The SDK's bare server, whose tool returns this result."""
+    with _peer("benchmarks.bare_mcp", (mode,), json.dumps(result).encode()) as peer:
+        yield peer
+
+
+@contextlib.contextmanager
+def _peer(module: str, arguments: Sequence[str], told: bytes) -> Iterator[Peer]:
     with socket.create_server(("127.0.0.1", 0), backlog=1_024) as listener:
         port = int(listener.getsockname()[1])
         process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.bare", str(listener.fileno())],
+            [sys.executable, "-m", module, str(listener.fileno()), *arguments],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             pass_fds=(listener.fileno(),),
         )
         assert process.stdin is not None
-        process.stdin.write(json.dumps(dict(headers)).encode() + b"\n" + body)
+        process.stdin.write(told)
         process.stdin.close()
         try:
             _wait_until_up(port)
             pin(process.pid, SERVER_CORE)
-            yield port
+            yield Peer(port, process.pid)
         finally:
             process.terminate()
             process.wait(30)
@@ -149,6 +177,18 @@ def ask_tavily(settings: Mapping[str, str], query: str) -> tuple[int, Request]:
     port = int(settings["AMOS_TAVILY_BASE_URL"].rsplit(":", 1)[1])
     body = json.dumps({"query": query, "include_usage": True}).encode()
     return port, post("/search", body, port, f"Authorization: Bearer {settings['AMOS_TAVILY_API_KEY']}\r\n")
+
+
+@contextlib.contextmanager
+def valkey() -> Iterator[str]:
+    """A Valkey on the core of the others; yields its address."""
+    server = Valkey()
+    server.launch()
+    try:
+        pin(server.pid, OTHER_CORE)
+        yield server.url
+    finally:
+        server.close()
 
 
 @contextlib.contextmanager

@@ -3,12 +3,14 @@
 Read in this order:
 
     model, events, errors, limits   the values: what is asked, answered, recorded, refused, bounded
+    history                         what the events of one execution say together
     ports                           what the core needs from the outside
     service                         Service, Filter, stack(): the one shape everything has
     pipeline                        THE order of the stages, with a reason at each line
     filters/                        one stage a file
     fallback, per_url               services made of services: the provider chain; pages of an extract
     providers/                      one upstream a file
+    api_keys, key_ring, key_admin   what a key is; all of them in memory; making and ending them
     recorder                        stamps facts and writes frames
     projections/                    pure folds from events to reports
     gateway                         what the outside may call

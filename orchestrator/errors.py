@@ -1,13 +1,17 @@
 """Every failure the gateway can name, as one tree.
 
     GatewayError(message)
-    ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) · PermissionDenied · RateLimited
+    ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) → RefusedTooOften ·
+    │                 PermissionDenied(scopes) · RateLimited(windows) · BudgetExhausted
     ├ ProviderError   ProviderTimeout · ProviderUnavailable → ProviderThrottled ·
     │                 ProviderRejected → ProviderQuotaExceeded · ProviderProtocolError ·
-    │                 ResultInvalid · CircuitOpen
+    │                 ResultInvalid · CircuitOpen · ProviderHeldBack
     ├ SearchFailed    AllProvidersFailed → QuotaExhausted · DeadlineExceeded · PageUnreadable ·
-    │                 NotInCache · NotFound
-    ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable
+    │                 NotInCache · NotFound → KeyNotFound
+    ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable ·
+    │                 KeysUnavailable · FlightStoreUnavailable · CircuitBoardUnavailable ·
+    │                 BudgetStoreUnavailable
+    ├ Overloaded      there is no room for the call right now
     └ SettingsError   only at start
 
 An error says nothing about HTTP or MCP: each surface holds one table from class to status. A message is
@@ -62,21 +66,46 @@ class Unauthenticated(CallerError):
 
     code = "unauthenticated"
 
-    def __init__(self, message: str, *, reason: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, reason: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
         self.reason = reason
 
 
+class RefusedTooOften(Unauthenticated):
+    """Nobody we know is asking again and again; `retry_after_s` says how long to leave off."""
+
+    code = "refused_too_often"
+
+
 class PermissionDenied(CallerError):
-    """The caller is known and lacks the scope the call needs."""
+    """The caller is known and lacks a scope the call needs; `scopes` are all it needs."""
 
     code = "permission_denied"
 
+    def __init__(self, message: str, *, scopes: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.scopes = tuple(scopes)
+
 
 class RateLimited(CallerError):
-    """The caller used up one of their windows; `retry_after_s` says when the next call fits."""
+    """The caller used up one of their windows; `retry_after_s` says when the next call fits.
+
+    `windows` are the names of those used up.
+    """
 
     code = "rate_limited"
+
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, windows: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.windows = tuple(windows)
+
+
+class BudgetExhausted(CallerError):
+    """The caller's own budget is spent; `retry_after_s` is the time until its period ends."""
+
+    code = "budget_exhausted"
 
 
 class ProviderError(GatewayError):
@@ -170,6 +199,15 @@ class CircuitOpen(ProviderError):
         self.is_quota = is_quota
 
 
+class ProviderHeldBack(ProviderError):
+    """We keep from calling the provider: its budget is spent or it was called often enough this minute.
+
+    `reason` says which: `budget` or `calls_per_minute`; `retry_after_s` is when a call fits again.
+    """
+
+    code = "provider_held_back"
+
+
 class SearchFailed(GatewayError):
     """The gateway did what it could and has no answer."""
 
@@ -218,6 +256,10 @@ class NotFound(SearchFailed):
     code = "not_found"
 
 
+class KeyNotFound(NotFound):
+    """There is no API key with the id that was given."""
+
+
 class StorageError(GatewayError):
     """A store the gateway depends on did not do its work."""
 
@@ -240,6 +282,42 @@ class RateLimitStoreUnavailable(StorageError):
     """The shared limiter is out of reach; the policy decides whether that opens or closes the door."""
 
     code = "rate_limit_store_unavailable"
+
+
+class KeysUnavailable(StorageError):
+    """The API keys could not be read since the start, so nobody's key can be checked."""
+
+    code = "keys_unavailable"
+    reason = "keys_unavailable"
+
+
+class FlightStoreUnavailable(StorageError):
+    """What other processes are fetching cannot be seen; every call then goes alone."""
+
+    code = "flight_store_unavailable"
+
+
+class CircuitBoardUnavailable(StorageError):
+    """The circuits of other processes cannot be seen; each process then keeps its own."""
+
+    code = "circuit_board_unavailable"
+
+
+class BudgetStoreUnavailable(StorageError):
+    """What was spent cannot be counted; the budget filter says what follows."""
+
+    code = "budget_store_unavailable"
+
+
+class Overloaded(GatewayError):
+    """So many calls are under way that one more would only slow down all of them."""
+
+    code = "overloaded"
+    reason = "overloaded"
+
+
+UNRECORDED = (Unauthenticated, KeysUnavailable, Overloaded)
+"""Refusals that cost next to nothing and leave no execution behind: they are counted by their `reason`."""
 
 
 class SettingsError(GatewayError):

@@ -11,7 +11,6 @@ millionths of a US dollar. A string field that does not apply is `""`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -68,10 +67,14 @@ class RequestReceived(Event, frozen=True, kw_only=True, tag="amos.request.receiv
 
 
 class CallerAuthenticated(Event, frozen=True, kw_only=True, tag="amos.caller.authenticated.v1"):
-    """The caller is known as `client`; `method` says by what."""
+    """The caller is known as `client`; `method` says by what: `key`, `local_operator` or `in_process`.
+
+    `key_id` names the API key, `""` without one.
+    """
 
     client: str
     method: str
+    key_id: str = ""
 
 
 class RequestThrottled(Event, frozen=True, kw_only=True, tag="amos.request.throttled.v1"):
@@ -82,22 +85,28 @@ class RequestThrottled(Event, frozen=True, kw_only=True, tag="amos.request.throt
 
 
 class CacheHit(Event, frozen=True, kw_only=True, tag="amos.cache.hit.v1"):
-    """A tier had a fresh answer under `key`, `age_s` old, that had cost `saved` when it was fetched."""
+    """A tier had a fresh answer under `key`, `age_s` old, that had cost `saved` when it was fetched.
+
+    `misses` says of each tier asked before it why it had none.
+    """
 
     key: str
     tier: str
     age_s: float
     saved: Cost = FREE
+    misses: dict[str, str] = {}
 
 
 class CacheMissed(Event, frozen=True, kw_only=True, tag="amos.cache.missed.v1"):
     """No tier answered.
 
-    `reason`: `absent`, `expired`, `bypass` (no-cache), `too_old` (max-age) or `outage`.
+    `reason`: `absent`, `expired`, `bypass` (no-cache), `too_old` (max-age) or `outage`. `misses` has the
+    reason of each tier that was asked; the last of them that is not `absent` is the reason of all.
     """
 
     key: str
     reason: str
+    misses: dict[str, str] = {}
 
 
 class ResultCached(Event, frozen=True, kw_only=True, tag="amos.cache.stored.v1"):
@@ -175,7 +184,10 @@ class RetryScheduled(Event, frozen=True, kw_only=True, tag="amos.retry.scheduled
 
 
 class ProviderSkipped(Event, frozen=True, kw_only=True, tag="amos.provider.skipped.v1"):
-    """The chain passed a provider by without calling it: `circuit_open` or `deadline`."""
+    """The chain passed a provider by without calling it.
+
+    `reason`: `circuit_open`, `deadline`, `budget` or `calls_per_minute`.
+    """
 
     provider: str
     reason: str
@@ -229,7 +241,7 @@ class RequestFailed(Event, frozen=True, kw_only=True, tag="amos.request.failed.v
 
 
 class CallersRefused(Event, frozen=True, kw_only=True, tag="amos.caller.refused.v1"):
-    """Calls of one second that were turned away unknown, counted, so that strangers cannot fill the disk."""
+    """Calls of one second that were turned away at the door, counted, so that they cannot fill the disk."""
 
     reason: str
     count: int
@@ -253,6 +265,74 @@ class CircuitClosed(Event, frozen=True, kw_only=True, tag="amos.circuit.closed.v
     """A probe succeeded; the provider is called again."""
 
     provider: str
+
+
+class BudgetWarned(Event, frozen=True, kw_only=True, tag="amos.budget.warned.v1"):
+    """So many `percent` of an account's limit are reserved or spent; once per period and mark.
+
+    `account` is `all`, `client:<client>` or `provider:<provider>`, `period` the UTC day or month,
+    `2026-11-25` or `2026-11`. `spent` and `limit` are millionths of a US dollar, for `provider:` of the
+    provider's own unit.
+    """
+
+    account: str
+    period: str
+    percent: int
+    spent: int
+    limit: int
+
+
+class BudgetStopped(Event, frozen=True, kw_only=True, tag="amos.budget.stopped.v1"):
+    """A call did not fit into what is left of an account's limit, for the first time in this period."""
+
+    account: str
+    period: str
+    spent: int
+    limit: int
+
+
+class KeyCreated(Event, frozen=True, kw_only=True, tag="amos.key.created.v1"):
+    """An API key came into being for `client`, made by the client `by`; `expires_at` 0 is never."""
+
+    key_id: str
+    client: str
+    scopes: tuple[str, ...]
+    expires_at: float = 0.0
+    by: str
+
+
+class KeyRotated(Event, frozen=True, kw_only=True, tag="amos.key.rotated.v1"):
+    """The key `key_id` took the place of `replaces`, which ends at `replaced_ends_at` at the latest."""
+
+    key_id: str
+    replaces: str
+    replaced_ends_at: float
+    client: str
+    scopes: tuple[str, ...]
+    expires_at: float = 0.0
+    by: str
+
+
+class KeyRevoked(Event, frozen=True, kw_only=True, tag="amos.key.revoked.v1"):
+    """An API key was ended for good."""
+
+    key_id: str
+    client: str
+    by: str
+
+
+class StoreLost(Event, frozen=True, kw_only=True, tag="amos.store.lost.v1"):
+    """A store that instances share is out of reach; each goes on by itself."""
+
+    store: str
+    reason: str
+
+
+class StoreRestored(Event, frozen=True, kw_only=True, tag="amos.store.restored.v1"):
+    """The store answers again, after `outage_s`."""
+
+    store: str
+    outage_s: float
 
 
 class InstanceStarted(Event, frozen=True, kw_only=True, tag="amos.instance.started.v1"):
@@ -296,57 +376,13 @@ class Envelope(msgspec.Struct, frozen=True):
     """An `Event`; typed loosely only so that the codec may put an `UnknownEvent` here."""
 
 
-def has_ended(envelopes: Iterable[Envelope]) -> bool:
-    """Whether the last word of an execution, RequestCompleted or RequestFailed, is among them."""
-    return any(isinstance(envelope.event, RequestCompleted | RequestFailed) for envelope in envelopes)
-
-
-def last_word(envelopes: Sequence[Envelope]) -> RequestCompleted | RequestFailed | None:
-    """The last word of an execution, which is not always its last event; `None` if it has not ended."""
-    for envelope in reversed(envelopes):
-        if isinstance(envelope.event, RequestCompleted | RequestFailed):
-            return envelope.event
-    return None
-
-
-def unsettled(envelopes: Iterable[Envelope]) -> list[AttemptStarted]:
-    """The intents whose outcome is not recorded: the call is under way, or its process died in it."""
-    open_: dict[tuple[str, int], AttemptStarted] = {}
-    for envelope in envelopes:
-        match envelope.event:
-            case AttemptStarted() as started:
-                open_[started.provider, started.number] = started
-            case AttemptSucceeded() | AttemptFailed() as ended:
-                open_.pop((ended.provider, ended.number), None)
-            case _:
-                pass
-    return list(open_.values())
-
-
-def spent(envelopes: Iterable[Envelope]) -> Cost:
-    """What providers billed for one execution, for answers and for failures."""
-    events = (envelope.event for envelope in envelopes)
-    return sum((event.cost for event in events if isinstance(event, AttemptSucceeded | AttemptFailed)), FREE)
-
-
-def assumed(envelopes: Sequence[Envelope]) -> Cost:
-    """What providers may have billed for one execution without saying so: of failures and open intents."""
-    events = (envelope.event for envelope in envelopes)
-    failed = (event.assumed for event in events if isinstance(event, AttemptFailed))
-    return sum((*failed, *(intent.estimate for intent in unsettled(envelopes))), FREE)
-
-
-def saved(envelopes: Iterable[Envelope]) -> Cost:
-    """What the cached answers of one execution had cost when they were fetched."""
-    return sum((envelope.event.saved for envelope in envelopes if isinstance(envelope.event, CacheHit)), FREE)
-
-
 class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is written at once: one journal record, one SQL row.
 
-    `stream` is an execution id, or `circuit:<provider>`, `callers`, `instance:<instance>`. `(instance,
-    instance_seq)` identifies the frame; each writer numbers its frames from 1, so a hole is a loss.
-    `texts` maps cache keys to query texts: they go to an erasable table, never into a row of events.
+    `stream` is an execution id, or `circuit:<provider>`, `budget:<account>`, `store:<store>`, `callers`,
+    `keys`, `instance:<instance>`. `(instance, instance_seq)` identifies the frame; each writer numbers its
+    frames from 1, so a hole is a loss. `texts` maps cache keys to query texts: they go to an erasable table,
+    never into a row of events.
     """
 
     instance: str

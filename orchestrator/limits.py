@@ -99,10 +99,24 @@ WAY_BACK_S = 0.1
 """chosen: attempts end this long before the deadline of their call, so that the failure of the last one is
 still an answer with every reason, and not a call cut off in the middle."""
 
+PATIENCE_S_MIN = 1.0
+"""chosen: with less time than this beyond its leader's, a follower takes the failure of its leader for its
+own. Another call to a provider would hardly end otherwise, and somebody pays for it."""
+
+REDIS_TIMEOUT_S = 0.05
+"""chosen: a hundred times what Redis needs in the same building, and little beside the second of a miss."""
+
 # --- memory and disk
 
 L1_BYTES_MAX = 67_108_864
 """chosen: 64 MB hold about 13,000 answers of 5 KB and leave a worker under 200 MB."""
+
+L2_ENTRY_BYTES_MAX = 1_048_576
+"""chosen: on a gigabit link a megabyte takes 8 ms of the 50 that Redis has, and everybody else's answers wait
+behind it. Only the text of a book is larger."""
+
+L2_TTL_S_MAX = 2_592_000.0
+"""chosen: Redis forgets an answer after 30 days, however long it is said to be fresh."""
 
 JOURNAL_BYTES_MAX = 1_073_741_824
 """chosen: 1 GB holds about a million frames, some minutes of a busy day with SQL down."""
@@ -120,3 +134,20 @@ FRAME_BYTES_MAX = 1_048_576
 
 FLIGHTS_MAX = 10_000
 """chosen: searches under way at once in one process; a caller beyond that goes alone, unjoined."""
+
+RATE_SLOTS_MAX = 32
+"""chosen: the moments a limiter keeps of one window. A quota up to this is counted call by call; of a larger
+one each moment stands for `quota / 32` calls, which are given back together when the last of them is old
+enough: 3 % of the quota at most may come back late. A client takes 1 KB."""
+
+RATE_CLIENTS_MAX = 50_000
+"""chosen: clients whose windows a process remembers, 60 MB at most (1.2 KB a busy client, 0.8 KB one that
+called once; measured with tracemalloc); beyond it those that have been silent longest start anew."""
+
+API_KEYS_MAX = 10_000
+"""chosen: every worker holds all keys in memory, about a kilobyte each; an organisation with more callers
+than this gives keys to services, not to people."""
+
+API_KEY_REMEMBERED_S = 7_776_000.0
+"""chosen: a key that ended 90 days ago may be forgotten when a new one is made; until then its holder is told
+what became of it, and the list shows it. The facts about it stay in the event log."""

@@ -14,6 +14,7 @@ import msgspec
 
 from orchestrator import limits
 from orchestrator.events import FREE, Cost, Envelope, Event
+from orchestrator.quota import Verdict
 
 # --- what is asked
 
@@ -114,13 +115,16 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
     `is_local_operator` is the door's finding that nobody but the person at this machine can have sent the
     call (loopback bind, loopback Host, no proxy headers, no foreign Origin); `refusal` is why not, `""` if it
-    is. `credential` is what was shown, `None` if nothing; `address` is the client's own, `""` where the door
+    is. It counts only while no API key exists. `is_in_process` is another finding: the call was made by a
+    program that runs on the data folder itself (the command line without `--url`), whose user owns all of it.
+    `credential` is what was shown, `None` if nothing; `address` is the client's own, `""` where the door
     cannot know it. Neither is ever recorded.
     """
 
     door: str
     dialect: str = ""
     is_local_operator: bool = False
+    is_in_process: bool = False
     refusal: str = ""
     address: str = ""
     credential: str | None = None
@@ -129,12 +133,38 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     cache_control: CacheControl = DEFAULT_CACHE_CONTROL
 
 
+class OwnLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of one API key in place of the policy's; `None` leaves that one to the policy."""
+
+    burst: int | None = None
+    per_minute: int | None = None
+    per_hour: int | None = None
+
+
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is asking. `is_unlimited` callers (the local operator) pass the rate limiter."""
+    """Who is asking. `is_unlimited` callers (the local operator) pass the rate limiter.
+
+    `key_id` is that of the API key shown, `""` if it took none; `limits` are that key's own, `None` for
+    everybody's. `address` is all that is known of a caller without a key, `""` for others; it is never
+    recorded.
+    """
 
     client: str
     scopes: frozenset[str] = frozenset()
     is_unlimited: bool = False
+    key_id: str = ""
+    limits: OwnLimits | None = None
+    address: str = ""
+
+    @property
+    def counted_as(self) -> str:
+        """For whom calls are counted and bounded: the client, whatever its keys are.
+
+        A key with limits of its own is counted apart, and without a key the address is all there is to know.
+        """
+        if self.address:
+            return f"{self.client}\0{self.address}"
+        return self.client if self.limits is None else f"{self.client}\0{self.key_id}"
 
 
 # --- what a provider gives
@@ -286,6 +316,9 @@ class Trail(Protocol):
     @property
     def events(self) -> Sequence[Envelope]:
         """Everything recorded so far, written or not."""
+
+    verdict: Verdict | None
+    """What the limiter said, for the door to repeat; `None` if the caller is not limited."""
 
     def record(self, event: Event) -> None:
         """Note a fact now. It is written with the next `commit`."""

@@ -1,9 +1,12 @@
 """THE order of the stages, written once, with the reason at each line.
 
-    search    record · deadline · authenticate · rate_limit · validate · cache · flight · fill · fallback
-    extract   record · deadline · authenticate · rate_limit · validate · pages · fallback
-    pages     for each page: cache · flight · fill · batch
-    fallback  for each provider: retry · circuit_breaker · attempt · timeout · validate_result · provider
+    search    callers · validate · cache · flights · fill · fallback
+    extract   callers · validate · pages · fallback
+    callers   record · deadline · authenticate · concurrency · rate_limit
+    pages     for each page: cache · flights · fill · batch
+    flights   single_flight in the process, shared_flight between processes if there are several
+    fallback  for each provider:
+              retry · circuit_breaker · budget · attempt · timeout · validate_result · provider
 
 Where a stage stands is an argument, not a habit; docs/decisions/0002-stage-order.md has the longer ones.
 """
@@ -15,22 +18,28 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import msgspec
 
 from orchestrator import limits
+from orchestrator.budget_seed import seed_budgets
 from orchestrator.canonical import page_key, search_key
-from orchestrator.events import Cost, spent
+from orchestrator.circuit_sharing import CircuitSharing
+from orchestrator.events import Cost
 from orchestrator.fallback import Fallback, Step
 from orchestrator.filters.attempt import AttemptFilter
-from orchestrator.filters.authenticate import AuthenticateFilter
+from orchestrator.filters.authenticate import AuthenticateFilter, Doorkeeper
+from orchestrator.filters.budget import BudgetFilter, BudgetPolicy
 from orchestrator.filters.cache import CacheFillStage, CacheFilter, CachePolicy
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter, CircuitPolicy
+from orchestrator.filters.concurrency import ConcurrencyFilter, ConcurrencyPolicy
 from orchestrator.filters.deadline import EXTRACT_POLICY_S, DeadlineFilter, extract_total_s
 from orchestrator.filters.public_address import PublicAddressFilter
 from orchestrator.filters.rate_limit import RateLimitFilter, RateLimitPolicy
 from orchestrator.filters.record import RecordFilter
 from orchestrator.filters.retry import RetryFilter, RetryPolicy
+from orchestrator.filters.shared_flight import SharedFlightFilter
 from orchestrator.filters.single_flight import SingleFlightFilter
 from orchestrator.filters.timeout import TimeoutFilter
 from orchestrator.filters.validate import ValidateFilter, check_extract, check_search
 from orchestrator.filters.validate_result import ValidateResultFilter
+from orchestrator.history import spent
 from orchestrator.model import (
     AnswerT,
     Call,
@@ -43,8 +52,20 @@ from orchestrator.model import (
     SearchRequest,
 )
 from orchestrator.per_url import PageBatch, PerUrl
-from orchestrator.ports import Cache, Clock, FactSink, NameResolver, Provider, ProviderTiming, RateLimitStore
-from orchestrator.service import Service, stack
+from orchestrator.ports import (
+    BudgetStore,
+    Cache,
+    CircuitBoard,
+    Clock,
+    FactSink,
+    FlightStore,
+    NameResolver,
+    Provider,
+    ProviderTiming,
+    RateLimitStore,
+    ReportStore,
+)
+from orchestrator.service import Filter, Service, stack
 
 
 class Policies(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,17 +76,22 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
 
     deadline_s: float = limits.DEADLINE_S
     cache: CachePolicy = CachePolicy()
+    concurrency: ConcurrencyPolicy = ConcurrencyPolicy()
     rate_limit: RateLimitPolicy = RateLimitPolicy()
     retry: RetryPolicy = RetryPolicy()
     circuit: CircuitPolicy = CircuitPolicy()
+    budget: BudgetPolicy = BudgetPolicy()
     timing: ProviderTiming = ProviderTiming()
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What the pipeline is made of: implementations of ports. `providers` is the chain, in order.
 
-    `floor` names the provider that only stands in for the others, `""` if none does. Without `names` the
-    hosts of pages are judged by their spelling alone.
+    `floor` names the provider that only stands in for the others, `""` if none does. `doorkeeper` knows the
+    callers; the default has no keys and knows the local operator alone. `flights` and
+    `circuits` are what this process shares with others, `None` if there are none. Of `budgets` a later one
+    counts while those before it are out of reach. Without `names` the hosts of pages are judged by their
+    spelling alone.
     """
 
     clock: Clock
@@ -74,6 +100,10 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     rate_limits: RateLimitStore
     providers: Sequence[Provider]
     floor: str = ""
+    flights: FlightStore | None = None
+    circuits: CircuitBoard | None = None
+    budgets: Sequence[BudgetStore] = ()
+    doorkeeper: Doorkeeper = Doorkeeper()
     names: NameResolver | None = None
 
 
@@ -83,17 +113,24 @@ class Pipeline:
     def __init__(self, parts: Parts, policies: Policies) -> None:
         self._parts = parts
         self._policies = policies
+        self.doorkeeper = parts.doorkeeper
         self.circuits: Mapping[str, Circuit] = {
             provider.name: Circuit(provider.name, parts.clock, parts.facts, policies.circuit)
             for provider in parts.providers
         }
+        self._room = ConcurrencyFilter(policies.concurrency)
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self.search: Service[SearchRequest, Response] = self._search()
         self.extract: Service[ExtractRequest, Response] = self._extract()
+        if parts.circuits is not None:
+            # Last: what is under way may still have something to tell.
+            self._closers.append(CircuitSharing(parts.circuits, self.circuits).aclose)
 
     def _search(self) -> Service[SearchRequest, Response]:
         clock, policies = self._parts.clock, self._policies
-        flight = self._flight(SingleFlightFilter[SearchRequest]())
+        cache = CacheFilter[SearchRequest](
+            self._parts.caches, clock, search_key, lambda request: request.query
+        )
         fill = CacheFillStage[SearchRequest](self._parts.caches, clock, policies.cache)
         chain = self._search_chain()
         return stack(
@@ -101,24 +138,30 @@ class Pipeline:
             RecordFilter(clock, self._parts.facts),
             # Around everything that can wait.
             DeadlineFilter[SearchRequest](clock, lambda _request: policies.deadline_s, policies.deadline_s),
-            # Before the limiter, which counts per principal.
-            AuthenticateFilter(),
+            # Before the limiter, which counts per principal. It looks at the scope too: a stage of its own
+            # would cost every hit a frame, and both refuse before anything is charged.
+            AuthenticateFilter(self._parts.doorkeeper, "search"),
+            # As soon as the caller is known, because room is divided by caller; before the limiter, because a
+            # call there is no room for is not charged.
+            self._room,
             # Before validation: a flood of invalid requests is a flood.
             RateLimitFilter(self._parts.rate_limits, policies.rate_limit),
             # Before the cache: its key is made of clean values only.
             ValidateFilter[SearchRequest](check_search),
             # Outside single-flight: a hit never queues.
-            CacheFilter[SearchRequest](self._parts.caches, clock, search_key, lambda request: request.query),
+            cache,
             # Around the work: one flight per key, detached from whoever began it.
-            flight,
-            # Inside the flight, so that the answer is kept even if everybody has left; it encodes once for
+            *self._flights(SingleFlightFilter[SearchRequest](), cache),
+            # Inside the flights, so that the answer is kept even if everybody has left; it encodes once for
             # all.
             service=lambda call: fill(call, lambda inner: _best(chain, inner)),
         )
 
     def _extract(self) -> Service[ExtractRequest, Response]:
         clock, policies = self._parts.clock, self._policies
-        flight = self._flight(SingleFlightFilter[ExtractRequest]())
+        cache = CacheFilter[ExtractRequest](
+            self._parts.caches, clock, page_key, lambda request: request.urls[0]
+        )
         fill = CacheFillStage[ExtractRequest](self._parts.caches, clock, policies.cache)
         chain: Service[ExtractRequest, tuple[Found[ExtractAnswer], ...]] = self._extract_chain()
         if self._parts.names is not None:
@@ -127,14 +170,15 @@ class Pipeline:
         batch = PageBatch(chain)
         self._closers.append(batch.aclose)
         page = stack(
-            CacheFilter[ExtractRequest](self._parts.caches, clock, page_key, lambda request: request.urls[0]),
-            flight,
+            cache,
+            *self._flights(SingleFlightFilter[ExtractRequest](), cache),
             service=lambda call: fill(call, batch),
         )
         return stack(
             RecordFilter(clock, self._parts.facts),
             DeadlineFilter[ExtractRequest](clock, extract_total_s, EXTRACT_POLICY_S),
-            AuthenticateFilter(),
+            AuthenticateFilter(self._parts.doorkeeper, "extract"),
+            self._room,
             RateLimitFilter(self._parts.rate_limits, policies.rate_limit),
             ValidateFilter[ExtractRequest](check_extract),
             service=PerUrl(page),
@@ -184,6 +228,9 @@ class Pipeline:
             RetryFilter[RequestT, Found[AnswerT]](name, clock, self._policies.retry),
             # Around the attempt: it sees every one; a call it does not let through is no attempt.
             CircuitBreakerFilter[RequestT, Found[AnswerT]](self.circuits[name]),
+            # Around the attempt: a call that may not be paid is none. Inside the breaker: what that refuses
+            # is free.
+            *self._budget(name, estimate),
             # Around the timeout and the judgement, so that slow and useless answers are failed attempts.
             AttemptFilter[RequestT, AnswerT](name, clock, estimate),
             # Around the judgement too: an answer is not there until it is looked at.
@@ -204,9 +251,37 @@ class Pipeline:
         timing = self._timing(provider)
         return lambda _request: timing.extract_s
 
-    def _flight(self, flight: SingleFlightFilter[RequestT]) -> SingleFlightFilter[RequestT]:
+    def _flights(
+        self, flight: SingleFlightFilter[RequestT], cache: CacheFilter[RequestT]
+    ) -> list[Filter[RequestT, Response]]:
+        """The flight of the process and, inside it, so that one call of each process asks, that of all."""
         self._closers.append(flight.aclose)
-        return flight
+        if self._parts.flights is None:
+            return [flight]
+        return [flight, SharedFlightFilter(self._parts.flights, self._parts.clock, cache.look_again)]
+
+    def _budget(
+        self, provider: str, estimate: Callable[[RequestT], Cost]
+    ) -> list[Filter[RequestT, Found[AnswerT]]]:
+        """The budget of a provider that has one; others spend no time on it."""
+        policy, parts = self._policies.budget, self._parts
+        if not policy.accounts(provider) and policy.window(provider) is None:
+            return []
+        return [
+            BudgetFilter[RequestT, AnswerT](
+                provider,
+                parts.clock,
+                parts.facts,
+                estimate,
+                stores=parts.budgets,
+                rate_limits=parts.rate_limits,
+                policy=policy,
+            )
+        ]
+
+    async def begin(self, reports: ReportStore) -> None:
+        """Before the first call: let budgets know what was spent before. Waits for two seconds at most."""
+        await seed_budgets(self._parts.budgets, self._policies.budget, reports, self._parts.clock)
 
     async def aclose(self) -> None:
         """Wait for the flights and batches under way. New calls must not come in any more."""

@@ -26,6 +26,8 @@ FILE_LINES_MAX = 400  # chosen: most files are near 90; one this long is two ide
 FUNCTION_LINES_MAX = 70  # chosen: what fits on one screen
 
 NOT_OURS = {"node_modules", "__pycache__", "var", "build", "dist", "htmlcov", "vendor"}
+# `.git` is a file in a second work tree of the same clone, and names the place of the first.
+NO_TEXTS = {".env", ".git", "LICENSE", Path(__file__).name}
 MAY_PRINT = ("api/cli/", "benchmarks/", "examples/")
 
 LEFTOVER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
@@ -46,10 +48,7 @@ def texts() -> dict[str, str]:
     for folder, folders, files in os.walk(ROOT):
         folders[:] = [f for f in folders if f not in NOT_OURS and (f[0] != "." or f in {".ci", ".github"})]
         for file in map(Path(folder).joinpath, files):
-            # `.git` is a file in a second work tree of the same clone, and names the place of the first.
-            if file.name in {".env", ".git", "LICENSE", Path(__file__).name} or file.name.startswith(
-                ".coverage"
-            ):
+            if file.name in NO_TEXTS or file.name.startswith(".coverage"):
                 continue
             try:
                 found[file.relative_to(ROOT).as_posix()] = file.read_text(encoding="utf-8")

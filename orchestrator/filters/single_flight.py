@@ -5,7 +5,8 @@ and it fills the cache for the next one. A follower's own deadline and cancellat
 never joins.
 
 A leader's haste stays its own too. If a flight fails for want of time, the followers who have clearly more of
-it share one further flight, with the time of the most patient of them; how that ends is the last word.
+it share one further flight, with the time of the most patient of them; how that ends is the last word. So
+does its client's empty purse: the followers of other clients begin anew.
 """
 
 from __future__ import annotations
@@ -16,15 +17,12 @@ from typing import Any, Generic
 import msgspec
 
 from orchestrator import limits
-from orchestrator.errors import AllProvidersFailed, DeadlineExceeded, SearchFailed
-from orchestrator.events import FREE, FlightJoined, has_ended
+from orchestrator.errors import BudgetExhausted, DeadlineExceeded, SearchFailed
+from orchestrator.events import FREE, FlightJoined
+from orchestrator.history import has_ended
 from orchestrator.model import Call, RequestT, Response
-from orchestrator.outcome import OUT_OF_TIME
+from orchestrator.outcome import is_late
 from orchestrator.service import Service
-
-PATIENCE_S_MIN = 1.0
-"""chosen: with less time than this beyond its leader's, a follower takes the failure of its leader for its
-own. Another call to a provider would hardly end otherwise, and somebody pays for it."""
 
 
 class _Flight(msgspec.Struct, Generic[RequestT]):
@@ -56,8 +54,13 @@ class SingleFlightFilter(Generic[RequestT]):
             flight = self._begin(call, service)
         try:
             return await _ride(call, flight)
+        except BudgetExhausted:
+            # It is the budget of the leader's client that is spent. Each further flight has another client.
+            if _client(call) == _client(flight.leader):
+                raise
+            return await self(call, service)
         except SearchFailed as error:
-            if not (_is_late(error) and _has_more_time(call, flight.leader)):
+            if not (is_late(error) and _has_more_time(call, flight.leader)):
                 raise
         return await _ride(call, self._further(flight, service))
 
@@ -103,15 +106,12 @@ async def _ride(call: Call[RequestT], flight: _Flight[RequestT]) -> Response:
     return msgspec.structs.replace(response, cache="collapsed", cost=FREE)
 
 
-def _is_late(error: SearchFailed) -> bool:
-    """Whether more time might have helped."""
-    if isinstance(error, AllProvidersFailed):
-        return any(attempt.reason in OUT_OF_TIME for attempt in error.attempts)
-    return isinstance(error, DeadlineExceeded)
+def _client(call: Call[Any]) -> str:
+    return call.principal.client if call.principal else ""
 
 
 def _has_more_time(call: Call[Any], leader: Call[Any]) -> bool:
-    return call.deadline > leader.deadline + PATIENCE_S_MIN
+    return call.deadline > leader.deadline + limits.PATIENCE_S_MIN
 
 
 async def _lead(call: Call[RequestT], service: Service[RequestT, Response]) -> Response:

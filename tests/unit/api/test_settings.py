@@ -37,6 +37,7 @@ def test_nothing_set_gives_the_defaults():
         ("AMOS_PORT", "0", "port", 0),
         ("AMOS_HOST", "::1", "host", "::1"),
         ("AMOS_HOST", "127.8.8.8", "host", "127.8.8.8"),
+        ("AMOS_HOST", "0.0.0.0", "host", "0.0.0.0"),
         ("AMOS_PROVIDERS", " jina , tavily,", "providers", ("jina", "tavily")),
         ("AMOS_ROOT_PATHS", "/t/, /amos/api", "root_paths", ("/t", "/amos/api")),
         ("AMOS_TAVILY_BASE_URL", "http://127.0.0.1:9/x/", "tavily_base_url", "http://127.0.0.1:9/x"),
@@ -45,6 +46,7 @@ def test_nothing_set_gives_the_defaults():
         ("AMOS_STORE_QUERY_TEXT", "false", "store_query_text", False),
         ("AMOS_CACHE_TTL_S", "2.5", "cache_ttl_s", 2.5),
         ("AMOS_DATABASE_URL", "sqlite:////srv/a.db", "database_url", "sqlite+aiosqlite:////srv/a.db"),
+        ("DATABASE_URL", "postgres://a@db/b", "database_url", "postgresql+asyncpg://a@db/b"),
         ("AMOS_PORT", "", "port", 8000),
     ],
 )
@@ -57,6 +59,8 @@ def test_a_value_is_read(name: str, value: str, field: str, expected: object):
     ("name", "value", "words"),
     [
         ("AMOS_HOST", "example.org", "must be an address"),
+        ("AMOS_KEY_PEPPER", "too short", "at least 32 characters"),
+        ("AMOS_KEY", "amos_live_ with blanks", "no key has"),
         ("AMOS_PORT", "http", "valid integer"),
         ("AMOS_PORT", "65536", "less than or equal to 65535"),
         ("AMOS_WORKERS", "4", "more than one worker needs AMOS_REDIS_URL"),
@@ -70,9 +74,11 @@ def test_a_value_is_read(name: str, value: str, field: str, expected: object):
         ("AMOS_TRUSTED_PROXIES", "nginx", "must be networks"),
         ("AMOS_TLS_CERT_FILE", "/no/such/file", "No such file"),
         ("AMOS_REDIRECT_PORT", "8080", "needs AMOS_TLS_CERT_FILE"),
-        ("AMOS_DATABASE_URL", "postgresql://amos@db/amos", "only SQLite"),
+        ("AMOS_DATABASE_URL", "postgresql://amos:p@ss@db/amos", "percent-encoded"),
+        ("AMOS_DATABASE_URL", "postgresql+psycopg://amos@db/amos", "expected the address"),
+        ("AMOS_DATABASE_URL", "postgresql://amos@db/amos?ssl=require", "sslmode="),
         ("AMOS_DATABASE_URL", "sqlite+aiosqlite:///:memory:", "must be a file"),
-        ("DATABASE_URL", "mysql://db/x", "only SQLite"),
+        ("DATABASE_URL", "mysql://db/x", "expected the address of a database"),
         ("AMOS_PROVIDERS", "tavily,bing", "unknown provider"),
         ("AMOS_PROVIDERS", "jina,jina", "twice"),
         ("AMOS_PROVIDERS", ",", "names no provider"),
@@ -84,6 +90,10 @@ def test_a_value_is_read(name: str, value: str, field: str, expected: object):
         ("AMOS_EVENTS_DURABILITY", "none", "'process' or 'disk'"),
         ("TAVILY_API_KEY", "tvly-1 tvly-2", "no key has"),
         ("AMOS_PROT", "8000", "did you mean AMOS_PORT?"),
+        ("AMOS_REDIS_URL", "http://10.0.0.1", "no address of Redis"),
+        ("REDIS_URL", "redis+sentinel://s1,s2", "names no master"),
+        ("REDIS_URL", "redis+cluster://c1/1", "one database only"),
+        ("REDIS_URL", "redis://:pass/word@host", "is no address"),
         ("AMOS_REDDIS_URL", "redis://x", "did you mean AMOS_REDIS_URL?"),
         ("AMOS_SECRETS_DIR", "/no/such/folder", "No such file"),
     ],
@@ -136,6 +146,15 @@ def test_no_fault_repeats_the_value(field: str):
     assert refusal is None or KEY not in refusal.message
 
 
+def test_the_pepper_is_taken_and_masked():
+    """What keys are hashed with reaches the hashing, and nobody's eyes."""
+    settings = load({"AMOS_KEY_PEPPER": KEY * 2})
+
+    assert settings.key_pepper is not None
+    assert settings.key_pepper.get_secret_value() == KEY * 2
+    assert KEY not in repr(settings) + str(settings.masked())
+
+
 def test_keys_are_masked_everywhere():
     """A key is seen by its provider alone."""
     settings = load({"TAVILY_API_KEY": KEY})
@@ -145,6 +164,17 @@ def test_keys_are_masked_everywhere():
     assert settings.masked()["AMOS_TAVILY_API_KEY"] == "set, not shown"
     assert settings.masked()["AMOS_JINA_API_KEY"] == "not set"
     assert KEY not in str(settings.masked())
+
+
+def test_the_password_of_the_database_is_masked():
+    """An address is shown without the password in it, and not at all in a repr."""
+    settings = load({"DATABASE_URL": "postgresql://amos:s3cr%40t@db:5432/amos?sslmode=require"})
+
+    assert "s3cr%40t" in settings.database_url
+    assert "s3cr" not in repr(settings)
+    assert settings.masked()["AMOS_DATABASE_URL"] == (
+        "postgresql+asyncpg://amos:***@db:5432/amos?sslmode=require"
+    )
 
 
 def test_our_name_wins_over_the_conventional_one(tmp_path):
