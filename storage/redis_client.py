@@ -94,7 +94,7 @@ class RedisClient:
     async def execute(self, *command: str | bytes | int | float, error: type[StorageError]) -> Any:
         """The raw reply to one command: `bytes`, `int`, `list`, `None`; a write that was done is truthy.
 
-        Waits for 50 ms at most. Raises `error`, with what Redis said as its cause, if Redis refuses or is out
+        Waits for `timeout_s` at most. Raises `error`, with what Redis said as its cause, if Redis refuses or is out
         of reach. A key belongs in front of the arguments, so that a Cluster knows where the command goes.
         """
         if self.outage is not None:
