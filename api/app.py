@@ -1,8 +1,8 @@
 """The HTTP application: which path is answered by what, and what every request passes on its way there.
 
-From outside in: Paths (one path per resource), Failures (whatever is raised becomes an answer), Guard (who
-may knock), then the routes. `/search` and `/extract` are found by one look into a table; Starlette's router
-serves the rest.
+From outside in: Paths (one path per resource), Cors (only with allowed origins), Failures (whatever is
+raised becomes an answer), HttpsOnly (only with a certificate), Guard (who may knock), then the routes.
+`/search` and `/extract` are found by one look into a table; Starlette's router serves the rest.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Router
 
+from api.middleware.cors import Cors
 from api.middleware.failures import Failures
-from api.middleware.guard import Guard
+from api.middleware.guard import Doors, Guard
 from api.middleware.paths import Paths
+from api.middleware.redirect import HttpsOnly
 from api.rest import executions, health, reports
 from api.rest.problems import Problem
 from api.rest.search import ExtractEndpoint, SearchEndpoint
+from api.settings_values import is_loopback_address
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -34,6 +37,16 @@ def create_app(gateway: Gateway, settings: Settings) -> ASGIApp:
     return Application(gateway, settings)
 
 
+def doors_of(settings: Settings) -> Doors:
+    """Under which names, and for whose pages, the gateway is open."""
+    return Doors(
+        hosts=settings.allowed_hosts,
+        origins=settings.allowed_origins,
+        proxies=settings.trusted_proxies,
+        is_public=not is_loopback_address(settings.host),
+    )
+
+
 class Application:
     """Sorts what the server sends: requests go through the layers, a websocket is refused."""
 
@@ -47,7 +60,13 @@ class Application:
             redirect_slashes=False,
             default=_not_found,
         )
-        self._http = Paths(Failures(Guard(self._route, gateway.refused)), settings.root_paths)
+        layers: ASGIApp = Guard(self._route, gateway.refused, doors_of(settings))
+        if settings.tls_cert_file is not None:
+            layers = HttpsOnly(layers, settings.port, settings.allowed_hosts)
+        layers = Failures(layers)
+        if settings.allowed_origins:
+            layers = Cors(layers, settings.allowed_origins)
+        self._http = Paths(layers, settings.root_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""

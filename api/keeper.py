@@ -40,15 +40,17 @@ class Child(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def kept_alive(child: Child) -> AsyncIterator[None]:
-    """The child runs as long as the context."""
+async def kept_alive(*children: Child) -> AsyncIterator[None]:
+    """The children run as long as the context; all are told to stop at once."""
     stopping = asyncio.Event()
-    keeper = asyncio.create_task(_keep(child, stopping), name=f"keeper of {child.name}")
+    keepers = [
+        asyncio.create_task(_keep(child, stopping), name=f"keeper of {child.name}") for child in children
+    ]
     try:
         yield
     finally:
         stopping.set()
-        await keeper
+        await asyncio.gather(*keepers)
 
 
 async def _keep(child: Child, stopping: asyncio.Event) -> None:

@@ -1,24 +1,31 @@
-"""One worker: the app on Hypercorn, on a socket that the supervisor opened.
+"""One worker: the app on Hypercorn, on sockets that the supervisor opened.
 
-Run as `python -m api.server <fd>` by the supervisor. Told to stop, it finishes what it has begun.
+Run as `python -m api.server <socket> [<ready> [<redirect>]]` by the supervisor, all three descriptors: the
+listening socket, a pipe to say on that it listens, and the socket whose plain HTTP is sent to HTTPS. Told to
+stop, it finishes what it has begun.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
+import os
+import socket
 import sys
 from typing import cast
 
 from hypercorn.asyncio import serve as hypercorn_serve
-from hypercorn.config import Config
+from hypercorn.config import Config, Sockets
 from hypercorn.typing import Framework
+from typing_extensions import override
 
 from api import composition
 from api.app import create_app
 from api.child import run_child, stop_requested
 from api.connections import use_our_connections
 from api.settings import Settings
+from api.tls import TlsFiles, tls_files
 from orchestrator import limits
 
 use_our_connections()
@@ -34,6 +41,12 @@ BACKLOG = 1_024
 """chosen: connections the kernel holds while the loop is busy; Hypercorn's 100 refuses a burst of 200
 clients."""
 
+HANDSHAKE_S = 10.0
+"""chosen: a client that takes longer to agree on TLS is none; Hypercorn would wait 60 s for it."""
+
+STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
+"""RFC 6797, with the two years that the OWASP list of 2026-07-19 names."""
+
 GC_OBJECTS = 20_000
 """chosen: new objects between two looks for cycles; a few megabytes at most wait that long."""
 
@@ -41,15 +54,57 @@ GRACE_S = limits.EXTRACT_DEADLINE_S_MAX + 1.0
 """chosen: more than any call may take, so that SIGTERM cuts no answer; idle connections end at once."""
 
 
-def hypercorn_config(fd: int) -> Config:
+class ServerConfig(Config):
+    """Hypercorn's configuration, with sockets that several workers accept from, and HSTS over TLS."""
+
+    is_shared = False
+
+    @override
+    def create_sockets(self) -> Sockets:
+        """The sockets to serve, as Hypercorn makes them."""
+        made = super().create_sockets()
+        if self.is_shared:
+            for sockets in (made.secure_sockets, made.insecure_sockets):
+                sockets[:] = [_Shared(fileno=each.detach()) for each in sockets]
+        return made
+
+    @override
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        """What every answer has, also those that the application never saw."""
+        headers = super().response_headers(protocol)
+        return [*headers, STRICT_TRANSPORT] if self.ssl_enabled else headers
+
+
+class _Shared(socket.socket):
+    """A listening socket that keeps its queue when the loop says how many connections it takes at once."""
+
+    @override
+    def listen(self, backlog: int = 0, /) -> None:
+        super().listen(BACKLOG)
+
+
+def hypercorn_config(
+    fd: int, *, tls: TlsFiles | None = None, redirect_fd: int | None = None, is_shared: bool = False
+) -> Config:
     """Hypercorn's settings for a worker on the inherited listening socket `fd`.
+
+    With `tls` it serves HTTPS there, and plain HTTP on `redirect_fd`. If it `is_shared` with other workers
+    each takes one connection a turn: by default asyncio takes all there are, and of 64 clients that came at
+    once one of two workers was seen to serve 63.
 
     There is no access log: every call is an event already, and the log line would cost a third of the
     throughput.
     """
-    config = Config()
+    config = ServerConfig()
     config.bind = [f"fd://{fd}"]
-    config.backlog = BACKLOG
+    if tls is not None:
+        config.certfile, config.keyfile = str(tls.cert), str(tls.key)
+        config.ssl_handshake_timeout = HANDSHAKE_S
+    if redirect_fd is not None:
+        config.insecure_bind = [f"fd://{redirect_fd}"]
+    config.is_shared = is_shared
+    # asyncio uses this number twice: as the length of the queue and as how many it takes from it in one turn.
+    config.backlog = 1 if is_shared else BACKLOG
     config.keep_alive_timeout = KEEP_ALIVE_S
     config.keep_alive_max_requests = KEEP_ALIVE_REQUESTS
     config.graceful_timeout = GRACE_S
@@ -71,20 +126,35 @@ def calm_collector() -> None:
     gc.set_threshold(GC_OBJECTS, 20, 20)
 
 
-async def work(settings: Settings, fd: int) -> None:
-    """Serve until told to stop, then let the calls under way finish within `GRACE_S`."""
+async def work(
+    settings: Settings, fd: int, ready_fd: int | None = None, redirect_fd: int | None = None
+) -> None:
+    """Serve until told to stop, then let the calls under way finish within `GRACE_S`.
+
+    `ready_fd` is written to when connections are accepted.
+    """
+    tls = tls_files(settings)
     async with stop_requested(watches_parent=True) as stop, composition.gateway(settings) as gateway:
         app = create_app(gateway, settings)
         calm_collector()
+        config = hypercorn_config(fd, tls=tls, redirect_fd=redirect_fd, is_shared=settings.workers > 1)
+
+        async def serve_until_stopped() -> None:
+            # Hypercorn begins to wait for its end when it listens on all sockets.
+            if ready_fd is not None:
+                with contextlib.suppress(OSError):  # nobody listens, or nobody has for long
+                    os.write(ready_fd, b".")
+            await stop.wait()
+
         # Starlette and Hypercorn spell the same ASGI types differently.
         served = cast("Framework", app)
-        await hypercorn_serve(served, hypercorn_config(fd), shutdown_trigger=stop.wait, mode="asgi")
+        await hypercorn_serve(served, config, shutdown_trigger=serve_until_stopped, mode="asgi")
 
 
 def main() -> None:
     """The worker process; ends with status 1 and one line if it cannot work on this installation."""
-    fd = int(sys.argv[1])
-    run_child("worker", lambda settings: work(settings, fd))
+    descriptors = [int(word) for word in sys.argv[1:]]
+    run_child("worker", lambda settings: work(settings, *descriptors))
 
 
 if __name__ == "__main__":

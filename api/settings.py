@@ -12,9 +12,17 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -33,12 +41,15 @@ from api.settings_values import (
     absolute,
     conventional,
     default_database_url,
+    exact_origins,
     folders,
+    host_patterns,
     known_providers,
-    loopback,
+    listening_address,
     lower,
-    one_worker,
+    networks,
     prefixes,
+    readable_file,
     split,
     sqlite_file,
 )
@@ -71,17 +82,41 @@ class Settings(BaseSettings):
     )
 
     # --- serving
-    host: Annotated[str, AfterValidator(loopback)] = "127.0.0.1"
-    """The address to listen on; only this machine's own until there are API keys."""
+    host: Annotated[str, AfterValidator(listening_address)] = "127.0.0.1"
+    """The address to listen on."""
     port: int = Field(default=8000, ge=0, le=65_535)
     """0 takes a free port."""
-    workers: Annotated[int, AfterValidator(one_worker)] = 1
+    workers: int = Field(default=1, ge=1, le=256)
+    """Processes that serve; more than one share what they must through Redis."""
     root_paths: Annotated[
         tuple[str, ...], NoDecode, BeforeValidator(split(",")), AfterValidator(prefixes)
     ] = ()
     """Path prefixes under which everything is served as well, for clients that insist on one."""
     deadline_s: float = Field(default=limits.DEADLINE_S, gt=0, le=600)
     """Total time of a search, retries and fallbacks included."""
+
+    # --- doors: under which names, for whose pages, behind which proxies, and whether encrypted
+    allowed_hosts: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(split(",")), AfterValidator(host_patterns)
+    ] = ()
+    """Host headers to answer beside this machine's own names; `*.example.org` is every name below it."""
+    allowed_origins: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(split(",")), AfterValidator(exact_origins)
+    ] = ()
+    """Origins of other sites whose pages may ask, with a key, and read the answers."""
+    trusted_proxies: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(split(",")), AfterValidator(networks)
+    ] = ()
+    """Networks of the proxies that are believed who the client is and whether it came by TLS."""
+    tls_cert_file: Annotated[Path | None, AfterValidator(readable_file)] = None
+    """The certificate with its chain, in PEM; with its key it makes the gateway serve HTTPS only."""
+    tls_key_file: Annotated[Path | None, AfterValidator(readable_file)] = None
+    redirect_port: int | None = Field(default=None, ge=0, le=65_535)
+    """A port on which plain HTTP is sent to HTTPS; 0 takes a free one, `None` opens none."""
+
+    # --- shared
+    redis_url: SecretStr | None = Field(default=None, validation_alias=conventional("REDIS_URL"))
+    """Where workers and instances share what they must."""
 
     # --- keeping
     data_dir: Annotated[Path, AfterValidator(absolute)] = Field(default=Path("var"), validate_default=True)
@@ -133,6 +168,20 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Only what is passed in: `load` merges the layers, so that an `AMOS_` name wins in any of them."""
         return (init_settings,)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        """What one setting demands of another; each fault names both."""
+        if self.workers > 1 and self.redis_url is None:
+            raise ValueError(
+                "AMOS_WORKERS: more than one worker needs AMOS_REDIS_URL, because each on its own would "
+                "count limits and identical searches for itself"
+            )
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("AMOS_TLS_CERT_FILE and AMOS_TLS_KEY_FILE: set both, or neither")
+        if self.redirect_port is not None and self.tls_cert_file is None:
+            raise ValueError("AMOS_REDIRECT_PORT: needs AMOS_TLS_CERT_FILE and AMOS_TLS_KEY_FILE")
+        return self
 
     @property
     def local_folders(self) -> tuple[Path, ...]:
@@ -248,6 +297,9 @@ def _faults(error: ValidationError, given: Mapping[str, str]) -> list[str]:
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
         if fault["type"] == "default_factory_not_called":
             continue  # follows from another fault, which is in the list
+        if not fault["loc"]:  # settings that do not fit together: the sentence names them
+            faults.append(fault["msg"].removeprefix("Value error, "))
+            continue
         place = str(fault["loc"][0])
         names = variables(by_alias.get(place, place))
         name = next((name for name in names if name in given), names[0])

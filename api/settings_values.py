@@ -31,28 +31,71 @@ def split(separator: str) -> Callable[[Any], Any]:
     return split
 
 
-def loopback(host: str) -> str:
-    """An address of this machine only."""
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise ValueError(
-            "other machines could reach this address, and this version has no API keys to tell them apart. "
-            "Use 127.0.0.1, ::1 or localhost; from elsewhere, tunnel: ssh -L 8000:127.0.0.1:8000 <machine>"
-        )
+def listening_address(host: str) -> str:
+    """An address a socket can listen on."""
+    if host != "localhost":
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            raise ValueError(
+                "must be an address: 127.0.0.1, ::1 or localhost for this machine, 0.0.0.0 or :: for all"
+            ) from None
     return host
 
 
-def one_worker(workers: int) -> int:
-    """One worker, until several can share what they must."""
-    if workers != 1:
+def is_loopback_address(host: str) -> bool:
+    """Whether only this machine can reach what listens on the address."""
+    return host == "localhost" or ipaddress.ip_address(host).is_loopback
+
+
+def host_patterns(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    """Names and addresses as they stand in a Host header, in lower case."""
+    pattern = r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*(:[0-9]{1,5})?|\[[0-9a-f:.]+\](:[0-9]{1,5})?"
+    hosts = tuple(host.lower() for host in hosts)
+    if wrong := [str(n) for n, host in enumerate(hosts, start=1) if re.fullmatch(pattern, host) is None]:
         raise ValueError(
-            "must be 1: several workers need Redis to share limits and identical searches, and this version "
-            "has no Redis support yet"
+            f"entry {' and '.join(wrong)} is no host: write amos.example.org, amos.example.org:8443, "
+            "*.example.org or [2001:db8::1], without scheme and path"
         )
-    return workers
+    return hosts
+
+
+def exact_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    """Origins as browsers send them, in lower case."""
+    origins = tuple(origin.lower() for origin in origins)
+    pattern = r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
+    for number, origin in enumerate(origins, start=1):
+        if re.fullmatch(pattern, origin) is None:
+            raise ValueError(
+                f"entry {number} is no origin: write https://app.example.org or http://localhost:3000, "
+                "exactly as the browser sends it, without a path; there is no wildcard"
+            )
+        if re.search(r"^http://[^:]*:80$|^https://[^:]*:443$", origin):
+            raise ValueError(f"entry {number} names the port that its scheme implies: browsers leave it out")
+    return origins
+
+
+def networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Networks or single addresses, in their usual form."""
+    try:
+        return tuple(str(ipaddress.ip_network(value)) for value in values)
+    except ValueError:
+        raise ValueError(
+            "must be networks or addresses, such as 10.0.0.0/8, 192.168.1.7 or fd00::/8, whose part after "
+            "the prefix is zero"
+        ) from None
+
+
+def readable_file(path: Path | None) -> Path | None:
+    """A file that can be read, by its absolute path."""
+    if path is None:
+        return None
+    path = absolute(path)
+    try:
+        with path.open("rb"):
+            return path
+    except OSError as error:
+        raise ValueError(f"the file cannot be read: {error.strerror}") from None
 
 
 def absolute(path: Path) -> Path:

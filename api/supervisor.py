@@ -1,7 +1,7 @@
-"""What `amos serve` is: a listening socket, a worker on it, and the recorder; what dies is started again.
+"""What `amos serve` is: a listening socket, workers on it, and one recorder; what dies is started again.
 
 The socket belongs to the supervisor and is inherited, so that a worker's death refuses nobody: connections
-wait in the kernel until its successor accepts them.
+wait in the kernel until its successor, or another worker, accepts them.
 """
 
 from __future__ import annotations
@@ -12,13 +12,17 @@ import logging
 import os
 import resource
 import socket
+import ssl
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from api.child import stop_requested
 from api.keeper import Child, kept_alive
 from api.logs import configure_logging
 from api.settings import Settings
+from api.tls import check, tls_files, unverified
+from orchestrator.errors import SettingsError
 from storage.folders import require_writable
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,7 +40,7 @@ _log = logging.getLogger("amos.supervisor")
 def serve(settings: Settings) -> int:
     """Run the server until SIGTERM or SIGINT.
 
-    Returns the exit status: 0, or 1 if the data directory or the address cannot be used.
+    Returns the exit status: 0, or 1 if the data directory, the certificate or an address cannot be used.
     """
     configure_logging(settings.log_level)
     _raise_file_limit()
@@ -47,13 +51,24 @@ def serve(settings: Settings) -> int:
         except OSError as error:
             _log.error("the data folder cannot be used: %s: %s", folder, error.strerror)
             return 1
-    try:
-        listener = _listen(settings.host, settings.port)
-    except OSError as error:
-        _log.error("cannot listen on %s:%s: %s", settings.host, settings.port, error.strerror)
-        return 1
-    with listener:
-        return asyncio.run(_supervise(settings, listener))
+    with contextlib.ExitStack() as listeners:
+        try:
+            _look_at_certificate(settings)
+            listener = listeners.enter_context(_listen(settings.host, settings.port))
+            redirect = None
+            if settings.redirect_port is not None:
+                redirect = listeners.enter_context(_listen(settings.host, settings.redirect_port))
+        except (SettingsError, OSError) as error:
+            _log.error("%s", error)
+            return 1
+        return asyncio.run(_supervise(settings, listener, redirect))
+
+
+def _look_at_certificate(settings: Settings) -> None:
+    """Say what the operator should know of it. Raises SettingsError if no client could use it."""
+    files = tls_files(settings)
+    if files is not None and (advice := check(files)):
+        _log.warning("%s", advice)
 
 
 def _raise_file_limit() -> None:
@@ -65,6 +80,7 @@ def _raise_file_limit() -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    """The listening socket. Raises OSError that names the address."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -73,31 +89,45 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
         # Listening from the start: what comes in before the worker is up waits instead of being refused.
         listener.listen(1_024)
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
     return listener
 
 
-async def _supervise(settings: Settings, listener: socket.socket) -> int:
+async def _supervise(settings: Settings, listener: socket.socket, redirect: socket.socket | None) -> int:
     host, port = listener.getsockname()[:2]
     environment = _environment(settings, port)
-    fd = listener.fileno()
     python = (sys.executable, "-m")
+    ready, says_ready = os.pipe()
+    os.set_blocking(says_ready, False)  # workers that start again and again find nobody reading any more
+    fds = [listener.fileno(), says_ready, *([] if redirect is None else [redirect.fileno()])]
     async with (
         stop_requested(watches_parent=False) as stop,
         # The recorder starts first and stops last: what the workers write at their end is still drained, if
         # it takes another recorder, because the last one has just died.
         kept_alive(Child("recorder", (*python, "api.recorder"), environment, is_last_run_due=True)),
-        kept_alive(Child("worker", (*python, "api.server", str(fd)), environment, (fd,))),
+        kept_alive(
+            *(
+                Child(name, (*python, "api.server", *map(str, fds)), environment, tuple(fds))
+                for name in _names(settings.workers)
+            )
+        ),
     ):
-        await _announce(host, port, stop)
+        await _announce(settings, host, port, ready, stop)
         await stop.wait()
-        # The worker gives up its own hold on the socket too: who comes now is refused at once and may go
+        # The workers give up their own hold on the sockets too: who comes now is refused at once and may go
         # elsewhere, instead of waiting in the kernel for a worker that accepts nobody any more.
         listener.close()
+        if redirect is not None:
+            redirect.close()
         _say("AMOS is stopping: it finishes the calls under way.")
     return 0
+
+
+def _names(workers: int) -> Iterator[str]:
+    """What the workers are called in the log."""
+    return iter(["worker"] if workers == 1 else [f"worker {number}" for number in range(1, workers + 1)])
 
 
 def _environment(settings: Settings, port: int) -> dict[str, str]:
@@ -112,10 +142,13 @@ def _environment(settings: Settings, port: int) -> dict[str, str]:
     }
 
 
-async def _announce(host: str, port: int, stop: asyncio.Event) -> None:
-    """Say where we are once a call is answered there, and how to make one."""
-    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    waiting = asyncio.create_task(_wait_until_live(host, port))
+async def _announce(settings: Settings, host: str, port: int, ready: int, stop: asyncio.Event) -> None:
+    """Say where we are once every worker accepts calls and one is answered, and how to make one."""
+    tls = unverified() if settings.tls_cert_file is not None else None
+    # Who listens on all addresses is reached from here by the loopback one, under a name that is let in.
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not listened on
+    url = f"{'http' if tls is None else 'https'}://{f'[{reached}]' if ':' in reached else reached}:{port}"
+    waiting = asyncio.create_task(_wait_until_live(settings.workers, ready, reached, port, tls))
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({waiting, stopped}, timeout=READY_S, return_when=asyncio.FIRST_COMPLETED)
     is_live = waiting.done()
@@ -124,10 +157,10 @@ async def _announce(host: str, port: int, stop: asyncio.Event) -> None:
     if stop.is_set():
         return
     if not is_live:
-        _log.error("no answer on http://%s after %.0f s; still trying", authority, READY_S)
+        _log.error("no answer on %s after %.0f s; still trying", url, READY_S)
         return
-    _say(f"AMOS is ready on http://{authority}")
-    _say(f"""  curl -s http://{authority}/search -d '{{"query":"circuit breaker"}}'""")
+    _say(f"AMOS is ready on {url}")
+    _say(f"""  curl -s {url}/search -d '{{"query":"circuit breaker"}}'""")
 
 
 def _say(line: str) -> None:
@@ -135,12 +168,20 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def _wait_until_live(host: str, port: int) -> None:
-    """Ask /livez until it answers. The listening socket queues the question while the worker starts."""
+async def _wait_until_live(
+    workers: int, ready: int, host: str, port: int, tls: ssl.SSLContext | None
+) -> None:
+    """Wait until each worker has said that it accepts calls, then ask /livez until it answers."""
+    said = 0
+    os.set_blocking(ready, False)
+    while said < workers:
+        with contextlib.suppress(BlockingIOError):
+            said += len(os.read(ready, workers))
+        await asyncio.sleep(POLL_S)
     question = f"GET /livez HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode()
     while True:
         with contextlib.suppress(OSError):
-            reader, writer = await asyncio.open_connection(host, port)
+            reader, writer = await asyncio.open_connection(host, port, ssl=tls)
             writer.write(question)
             answer = await reader.read(16)
             writer.close()

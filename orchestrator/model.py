@@ -114,13 +114,15 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
     `is_local_operator` is the door's finding that nobody but the person at this machine can have sent the
     call (loopback bind, loopback Host, no proxy headers, no foreign Origin); `refusal` is why not, `""` if it
-    is. `credential` is what was shown, `None` if nothing; it is never recorded.
+    is. `credential` is what was shown, `None` if nothing; `address` is the client's own, `""` where the door
+    cannot know it. Neither is ever recorded.
     """
 
     door: str
     dialect: str = ""
     is_local_operator: bool = False
     refusal: str = ""
+    address: str = ""
     credential: str | None = None
     trace_id: str = ""
     parent_span_id: str = ""

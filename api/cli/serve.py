@@ -72,6 +72,7 @@ def settings_with(flags: dict[str, Any]) -> Settings:
         return Settings(**{**settings.model_dump(), **given})
     except ValidationError as error:
         faults = [
-            f"--{fault['loc'][0]}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()
+            "".join(f"--{place}: " for place in fault["loc"]) + fault["msg"].removeprefix("Value error, ")
+            for fault in error.errors()
         ]
         raise CommandError("\n".join(faults), exit_code=EXIT_USAGE) from error

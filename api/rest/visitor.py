@@ -24,10 +24,14 @@ _NO_TRACE = ("", "")
 
 
 class Visitor(msgspec.Struct, frozen=True):
-    """One request's headers, and why it cannot be the local operator's (`""` if it is theirs)."""
+    """One request's headers, and why it cannot be the local operator's (`""` if it is theirs).
+
+    `address` is the client's: the peer's, or what trusted proxies say of it; `""` if nobody knows.
+    """
 
     headers: Headers
     refusal: str
+    address: str = ""
 
     @property
     def request_id(self) -> bytes:
@@ -49,6 +53,7 @@ class Visitor(msgspec.Struct, frozen=True):
             dialect=dialect,
             is_local_operator=not self.refusal,
             refusal=self.refusal,
+            address=self.address,
             credential=credential,
             trace_id=trace_id,
             parent_span_id=parent_span_id,

@@ -147,3 +147,45 @@ async def test_without_prefixes_none_is_taken_away():
     """A prefix works only where it is configured."""
     async with served() as (_, client):
         assert (await client.post("/t/search", json={"query": "tides"})).status_code == 404
+
+
+PAGE = {"origin": "https://app.example", "sec-fetch-site": "cross-site"}
+
+
+async def test_an_allowed_page_may_read_answers_and_failures():
+    """Every answer to it says so, names what it may read, and that another page's answer differs."""
+    async with served(allowed_origins=("https://app.example",)) as (_, client):
+        for path in ("/livez", "/health", "/nowhere", "/search?q=tides"):
+            answer = await client.get(path, headers=PAGE)
+
+            assert answer.headers["access-control-allow-origin"] == "https://app.example"
+            assert "retry-after" in answer.headers["access-control-expose-headers"]
+            assert answer.headers["vary"] == "Origin"
+            assert "access-control-allow-credentials" not in answer.headers
+        assert answer.status_code == 401
+
+
+async def test_a_preflight_is_answered_for_allowed_pages_alone():
+    """A browser asks first whether a page may send a key."""
+    asks = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+    async with served(allowed_origins=("https://app.example",)) as (memory, client):
+        allowed = await client.options("/search", headers={**PAGE, **asks})
+        foreign = await client.options("/search", headers={**asks, "origin": "https://evil.example"})
+        rebound = await client.options("/search", headers={**PAGE, **asks, "host": "evil.example"})
+
+        assert allowed.status_code == 200
+        assert "POST" in allowed.headers["access-control-allow-methods"]
+        assert "authorization" in allowed.headers["access-control-allow-headers"]
+        assert allowed.headers["access-control-allow-origin"] == "https://app.example"
+        for refused in (foreign, rebound):
+            assert refused.status_code in (403, 421)
+            assert "access-control-allow-methods" not in refused.headers
+        assert "access-control-allow-origin" not in foreign.headers
+        assert memory.provider.calls == []
+
+
+async def test_without_allowed_origins_nothing_of_cors_is_said(client: httpx.AsyncClient):
+    """The default costs no answer a header."""
+    answer = await client.get("/livez")
+
+    assert not [name for name in answer.headers if name.startswith("access-control") or name == "vary"]

@@ -56,11 +56,20 @@ def test_a_value_is_read(name: str, value: str, field: str, expected: object):
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("AMOS_HOST", "0.0.0.0", "no API keys"),
-        ("AMOS_HOST", "example.org", "no API keys"),
+        ("AMOS_HOST", "example.org", "must be an address"),
         ("AMOS_PORT", "http", "valid integer"),
         ("AMOS_PORT", "65536", "less than or equal to 65535"),
-        ("AMOS_WORKERS", "4", "several workers need Redis"),
+        ("AMOS_WORKERS", "4", "more than one worker needs AMOS_REDIS_URL"),
+        ("AMOS_WORKERS", "0", "greater than or equal to 1"),
+        ("AMOS_ALLOWED_HOSTS", "amos.example,https://amos.example", "entry 2 is no host"),
+        ("AMOS_ALLOWED_HOSTS", "*", "entry 1 is no host"),
+        ("AMOS_ALLOWED_ORIGINS", "*", "no wildcard"),
+        ("AMOS_ALLOWED_ORIGINS", "https://app.example/", "without a path"),
+        ("AMOS_ALLOWED_ORIGINS", "https://app.example:443", "browsers leave it out"),
+        ("AMOS_TRUSTED_PROXIES", "10.0.0.1/8", "must be networks"),
+        ("AMOS_TRUSTED_PROXIES", "nginx", "must be networks"),
+        ("AMOS_TLS_CERT_FILE", "/no/such/file", "No such file"),
+        ("AMOS_REDIRECT_PORT", "8080", "needs AMOS_TLS_CERT_FILE"),
         ("AMOS_DATABASE_URL", "postgresql://amos@db/amos", "only SQLite"),
         ("AMOS_DATABASE_URL", "sqlite+aiosqlite:///:memory:", "must be a file"),
         ("DATABASE_URL", "mysql://db/x", "only SQLite"),
@@ -75,7 +84,7 @@ def test_a_value_is_read(name: str, value: str, field: str, expected: object):
         ("AMOS_EVENTS_DURABILITY", "none", "'process' or 'disk'"),
         ("TAVILY_API_KEY", "tvly-1 tvly-2", "no key has"),
         ("AMOS_PROT", "8000", "did you mean AMOS_PORT?"),
-        ("AMOS_REDIS_URL", "redis://x", "unknown setting"),
+        ("AMOS_REDDIS_URL", "redis://x", "did you mean AMOS_REDIS_URL?"),
         ("AMOS_SECRETS_DIR", "/no/such/folder", "No such file"),
     ],
 )
@@ -87,9 +96,34 @@ def test_a_fault_names_the_variable_and_the_remedy(name: str, value: str, words:
     assert words in fault
 
 
+def test_a_certificate_needs_its_key(tmp_path):
+    """Half of what TLS needs stops the start instead of serving in clear text."""
+    (tmp_path / "cert.pem").touch()
+
+    (fault,) = faults_of({"AMOS_TLS_CERT_FILE": str(tmp_path / "cert.pem")})
+
+    assert fault == "AMOS_TLS_CERT_FILE and AMOS_TLS_KEY_FILE: set both, or neither"
+
+
+def test_the_doors_are_read():
+    """Lists are separated by commas; hosts and origins are compared in lower case."""
+    settings = load(
+        {
+            "AMOS_HOST": "0.0.0.0",
+            "AMOS_ALLOWED_HOSTS": "AMOS.example, *.amos.example:8443, [2001:db8::1]",
+            "AMOS_ALLOWED_ORIGINS": "https://App.example,http://localhost:3000",
+            "AMOS_TRUSTED_PROXIES": "10.0.0.0/8,192.168.1.7,fd00::/8",
+        }
+    )
+
+    assert settings.allowed_hosts == ("amos.example", "*.amos.example:8443", "[2001:db8::1]")
+    assert settings.allowed_origins == ("https://app.example", "http://localhost:3000")
+    assert settings.trusted_proxies == ("10.0.0.0/8", "192.168.1.7/32", "fd00::/8")
+
+
 def test_all_faults_are_told_at_once():
     """Nobody has to start five times to find five faults."""
-    faults = faults_of({"AMOS_PORT": "x", "AMOS_WORKERS": "2", "AMOS_TYPO": "1", "AMOS_DATA_DIR": "/tmp"})
+    faults = faults_of({"AMOS_PORT": "x", "AMOS_WORKERS": "x", "AMOS_TYPO": "1", "AMOS_DATA_DIR": "/tmp"})
 
     assert [fault.partition(":")[0] for fault in faults] == ["AMOS_TYPO", "AMOS_PORT", "AMOS_WORKERS"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from api.middleware.guard import Guard, is_loopback
+from api.middleware.guard import LOCAL_DOORS, Doors, Guard, is_loopback
 from api.rest.problems import Problem
 from api.rest.visitor import visitor_of
 
@@ -23,6 +23,7 @@ async def let_in(
     scheme: str = "http",
     path: str = "/search",
     counted: list[str] | None = None,
+    doors: Doors = LOCAL_DOORS,
 ) -> str:
     """The refusal the guard leaves for the routes, `""` for the local operator. Raises Problem.
 
@@ -46,7 +47,7 @@ async def let_in(
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in pairs],
     }
     turned_away = [] if counted is None else counted
-    await Guard(route, turned_away.append)(scope, nothing, nothing)
+    await Guard(route, turned_away.append, doors)(scope, nothing, nothing)
     return found[0]
 
 
@@ -250,3 +251,90 @@ async def test_a_key_is_no_hindrance():
 def test_any_bytes_are_a_host_or_not():
     """A host of strange bytes is a foreign one."""
     assert not is_loopback(bytes(range(256)))
+
+
+OPEN = Doors(
+    hosts=("amos.example", "*.teams.example", "odd.example:8443", "[2001:db8::1]"),
+    origins=("https://app.example",),
+    proxies=("10.0.0.0/8",),
+    is_public=True,
+)
+"""A gateway that others can reach."""
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("amos.example", "AMOS.Example", "amos.example:8000", "a.teams.example", "a.b.teams.example:1"),
+        *("odd.example:8443", "[2001:db8::1]:8000", "localhost:8000", "127.0.0.1"),
+    ],
+)
+async def test_an_allowed_host_is_let_in(host: str):
+    """Beside the loopback names those the operator has listed, with any port unless one is listed."""
+    assert await let_in([("host", host)], doors=OPEN, client=("203.0.113.7", 1)) == "foreign_peer"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("evil.example", "xamos.example", "amos.example.evil.example", "teams.example", "evilteams.example"),
+        *("odd.example", "odd.example:8000", "amos.example@evil.example", "amos.example.", "[2001:db8::2]"),
+    ],
+)
+async def test_any_other_host_is_turned_away(host: str):
+    """An open gateway is not open to every name."""
+    with pytest.raises(Problem) as refused:
+        await let_in([("host", host)], doors=OPEN)
+
+    assert (refused.value.status, refused.value.code) == (421, "foreign_host")
+
+
+@pytest.mark.parametrize(
+    ("doors", "headers", "refusal"),
+    [
+        (Doors(is_public=True), [("host", HOST)], "public_address"),
+        (Doors(proxies=("127.0.0.1",)), [("host", HOST)], "proxied"),
+        (Doors(hosts=("amos.example",)), [("host", "amos.example")], "public_name"),
+        (Doors(hosts=("amos.example",)), [("host", HOST)], ""),
+        (
+            Doors(origins=("https://app.example",)),
+            [("host", HOST), ("origin", "https://app.example"), ("content-type", "application/json")],
+            "foreign_page",
+        ),
+    ],
+)
+async def test_an_open_door_makes_nobody_the_local_operator(
+    doors: Doors, headers: list[tuple[str, str]], refusal: str
+):
+    """On a public address, through a trusted proxy, by a public name or from another page a key is needed."""
+    assert await let_in(headers, doors=doors) == refusal
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "https://app.example.evil.example", "null"])
+async def test_an_origin_that_is_not_listed_is_turned_away(origin: str):
+    """The list is exact."""
+    with pytest.raises(Problem) as refused:
+        await let_in([("host", HOST), ("origin", origin)], doors=OPEN, method="GET")
+
+    assert refused.value.code == "foreign_origin"
+
+
+async def test_an_allowed_page_may_be_of_another_site():
+    """Its browser says cross-site, which is what allowing it means."""
+    headers = [("host", HOST), ("origin", "https://app.example"), ("sec-fetch-site", "cross-site")]
+
+    assert await let_in(headers, doors=OPEN, method="GET", client=("10.0.0.1", 1)) == "foreign_peer"
+
+
+async def test_behind_a_trusted_proxy_our_own_origin_is_the_one_the_client_sees():
+    """The proxy ends TLS, so our own page comes from an https origin."""
+    headers = [
+        ("host", "amos.example"),
+        ("origin", "https://amos.example"),
+        ("x-forwarded-for", "203.0.113.7"),
+        ("x-forwarded-proto", "https"),
+    ]
+
+    assert await let_in(headers, doors=OPEN, method="GET", client=("10.0.0.1", 1)) == "foreign_peer"
+    with pytest.raises(Problem):
+        await let_in(headers, doors=OPEN, method="GET", client=("203.0.113.9", 1))
