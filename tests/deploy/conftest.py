@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
+import pytest_asyncio
 
 from tests.support.cluster import Cluster
 from tests.support.deployment import Deployment
@@ -29,14 +29,14 @@ async def _deployment(proxy: type[Nginx] | type[HAProxy]) -> AsyncIterator[Deplo
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session", name="deployment")
+@pytest_asyncio.fixture(scope="session", loop_scope="session", name="deployment")
 async def _behind_nginx() -> AsyncIterator[Deployment]:
     """Behind nginx."""
     async for deployment in _deployment(Nginx):
         yield deployment
 
 
-@pytest.fixture(scope="session", name="haproxy_deployment")
+@pytest_asyncio.fixture(scope="session", loop_scope="session", name="haproxy_deployment")
 async def _behind_haproxy() -> AsyncIterator[Deployment]:
     """Behind HAProxy."""
     async for deployment in _deployment(HAProxy):
