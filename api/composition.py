@@ -7,13 +7,16 @@ import os
 from collections.abc import AsyncIterator, Callable
 
 from api import __version__
-from api.probes import cache_health, journal_health, recorder_health
+from api.keys import key_ring, key_store, pepper
+from api.probes import cache_health, journal_health, keys_health, recorder_health
 from api.settings import Settings
 from orchestrator.clock import SystemClock
 from orchestrator.events import InstanceStarted, InstanceStopped
+from orchestrator.filters.authenticate import Doorkeeper
 from orchestrator.filters.cache import CachePolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.gateway import Gateway
+from orchestrator.key_admin import KeyAdmin
 from orchestrator.pipeline import Parts, Pipeline, Policies
 from orchestrator.ports import WEB_SCHEMES, Clock, Provider
 from orchestrator.providers.jina import Jina
@@ -56,7 +59,12 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         for provider in roster.providers:
             cleanup.push_async_callback(provider.aclose)
         cache = MemoryCache(settings.l1_max_bytes)
-        pipeline = _pipeline(policies or _policies(settings), clock, recorder, cache, roster)
+        store = await cleanup.enter_async_context(key_store(settings))
+        ring = await cleanup.enter_async_context(key_ring(store, settings, clock))
+        doorkeeper = Doorkeeper(ring, trusts_local_operator=settings.is_loopback)
+        pipeline = _pipeline(
+            policies or _policies(settings), clock, recorder, cache, roster, doorkeeper=doorkeeper
+        )
         cleanup.push_async_callback(pipeline.aclose)
         engine = open_engine(settings.database_url)
         cleanup.push_async_callback(engine.dispose)
@@ -70,7 +78,9 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
                 lambda: journal_health(journal),
                 lambda: recorder_health(settings.data_dir, clock.now(), started_at),
                 lambda: cache_health(cache),
+                lambda: keys_health(ring),
             ),
+            keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
         )
 
 
@@ -113,7 +123,13 @@ def _local(settings: Settings, clock: Clock) -> Provider | Unconfigured:
 
 
 def _pipeline(
-    policies: Policies, clock: Clock, recorder: Recorder, cache: MemoryCache, roster: Roster
+    policies: Policies,
+    clock: Clock,
+    recorder: Recorder,
+    cache: MemoryCache,
+    roster: Roster,
+    *,
+    doorkeeper: Doorkeeper,
 ) -> Pipeline:
     offline = [provider.name for provider in roster.providers if not provider.schemes & WEB_SCHEMES]
     has_web = len(offline) < len(roster.providers)
@@ -125,6 +141,7 @@ def _pipeline(
         providers=roster.providers,
         # Own documents stand in for the web only if there is a web to stand in for.
         floor=offline[0] if offline and has_web else "",
+        doorkeeper=doorkeeper,
     )
     return Pipeline(parts, policies)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.gateway import ComponentHealth
+from orchestrator.key_ring import KeyRing
 from storage.file_journal import FileJournal
 from storage.file_status import read_status
 from storage.memory_cache import MemoryCache
@@ -39,6 +40,17 @@ def recorder_health(data_dir: Path, now: float, started_at: float) -> ComponentH
         since = max(status.drained_at + RECORDER_LAG_S_MAX, status.since)
         return _recorder("degraded", since, f"Reports are {lag_s:.0f} s behind; is the recorder running?")
     return _recorder("ok", status.since)
+
+
+def keys_health(ring: KeyRing) -> ComponentHealth:
+    """The API keys: never seen is down, since nobody can be known; seen once they are checked from memory."""
+    if not ring.is_known:
+        detail = f"The API keys could not be read since the start: {ring.fault}"
+        return ComponentHealth(name="keys", status="down", since=ring.since, detail=detail)
+    if ring.fault:
+        detail = f"Keys are checked as they were last seen; a revoked one still opens. {ring.fault}"
+        return ComponentHealth(name="keys", status="degraded", since=ring.since, detail=detail)
+    return ComponentHealth(name="keys", status="ok", since=ring.since)
 
 
 def cache_health(cache: MemoryCache) -> ComponentHealth:

@@ -37,13 +37,16 @@ from api.settings_values import (
     PREFIX,
     PROVIDERS,
     ApiKey,
+    Pepper,
     WebAddress,
     absolute,
+    absolute_or_none,
     conventional,
     default_database_url,
     exact_origins,
     folders,
     host_patterns,
+    is_loopback_address,
     known_providers,
     listening_address,
     lower,
@@ -83,7 +86,7 @@ class Settings(BaseSettings):
 
     # --- serving
     host: Annotated[str, AfterValidator(listening_address)] = "127.0.0.1"
-    """The address to listen on."""
+    """The address to listen on. One that other machines reach needs keys, and TLS or a proxy."""
     port: int = Field(default=8000, ge=0, le=65_535)
     """0 takes a free port."""
     workers: int = Field(default=1, ge=1, le=256)
@@ -131,6 +134,14 @@ class Settings(BaseSettings):
     """With more than this not yet in the database the instance stops accepting calls."""
     store_query_text: bool = True
     """Whether the text of queries is kept, in a table of its own that can be erased."""
+
+    # --- keys
+    key_pepper: Pepper = None
+    """What keys are hashed with; `None` takes the file in the data folder, which suits one machine."""
+    bootstrap_admin_key_file: Annotated[Path | None, AfterValidator(absolute_or_none)] = None
+    """A file with the first admin key, which is made known when the server starts."""
+    key: ApiKey = None
+    """The key that the command line shows to a server."""
 
     # --- providers
     providers: Annotated[
@@ -182,6 +193,16 @@ class Settings(BaseSettings):
         if self.redirect_port is not None and self.tls_cert_file is None:
             raise ValueError("AMOS_REDIRECT_PORT: needs AMOS_TLS_CERT_FILE and AMOS_TLS_KEY_FILE")
         return self
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches the address we listen on."""
+        return is_loopback_address(self.host)
+
+    @property
+    def has_own_database(self) -> bool:
+        """Whether the database is the file in the data folder, which no other machine shares."""
+        return self.database_url == default_database_url({"data_dir": self.data_dir})
 
     @property
     def local_folders(self) -> tuple[Path, ...]:

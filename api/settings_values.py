@@ -19,6 +19,9 @@ PREFIX = "AMOS_"
 PROVIDERS = ("tavily", "jina", "local")
 """The providers this version has, in their default order."""
 
+PEPPER_CHARS_MIN = 32
+"""chosen: even as hexadecimal digits, the poorest common spelling, that is 128 bits."""
+
 
 def split(separator: str) -> Callable[[Any], Any]:
     """A validator that turns `a,b` into `("a", "b")`; blanks around parts and empty parts are dropped."""
@@ -103,6 +106,11 @@ def absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
+def absolute_or_none(path: Path | None) -> Path | None:
+    """The path from the root, if there is one."""
+    return None if path is None else absolute(path)
+
+
 def folders(paths: tuple[Path, ...]) -> tuple[Path, ...]:
     """Folders that exist, as absolute paths."""
     folders = tuple(absolute(path) for path in paths)
@@ -135,6 +143,15 @@ def key(value: Any) -> Any:
     """A key that could be one: printable and without blanks."""
     if isinstance(value, str) and re.fullmatch(r"[!-~]+", value) is None:
         raise ValueError("holds characters that no key has; was more than the key copied?")
+    return value
+
+
+def pepper(value: Any) -> Any:
+    """A pepper that nobody guesses."""
+    if isinstance(value, str) and len(value) < PEPPER_CHARS_MIN:
+        raise ValueError(
+            f"must have at least {PEPPER_CHARS_MIN} characters; make one: openssl rand -base64 48"
+        )
     return value
 
 
@@ -177,3 +194,4 @@ def conventional(name: str) -> AliasChoices:
 
 WebAddress = Annotated[str, AfterValidator(web_address)]
 ApiKey = Annotated[SecretStr | None, BeforeValidator(key)]
+Pepper = Annotated[SecretStr | None, BeforeValidator(pepper)]

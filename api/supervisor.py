@@ -22,7 +22,7 @@ from api.keeper import Child, kept_alive
 from api.logs import configure_logging
 from api.settings import Settings
 from api.tls import check, tls_files, unverified
-from orchestrator.errors import SettingsError
+from orchestrator.errors import GatewayError, SettingsError
 from storage.folders import require_writable
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,6 +51,8 @@ def serve(settings: Settings) -> int:
         except OSError as error:
             _log.error("the data folder cannot be used: %s: %s", folder, error.strerror)
             return 1
+    if not _is_safe(settings):
+        return 1
     with contextlib.ExitStack() as listeners:
         try:
             _look_at_certificate(settings)
@@ -69,6 +71,21 @@ def _look_at_certificate(settings: Settings) -> None:
     files = tls_files(settings)
     if files is not None and (advice := check(files)):
         _log.warning("%s", advice)
+
+
+def _is_safe(settings: Settings) -> bool:
+    """Whether the server may start, seen to and said here; the plain start on one machine has no doubts."""
+    if settings.is_loopback and settings.has_own_database and settings.bootstrap_admin_key_file is None:
+        return True
+    # Imported only now: the database's libraries would stay in the supervisor's memory for nothing.
+    from api.safe_start import make_safe  # noqa: PLC0415
+
+    try:
+        asyncio.run(make_safe(settings))
+    except (GatewayError, OSError) as error:
+        _log.error("%s", error)
+        return False
+    return True
 
 
 def _raise_file_limit() -> None:

@@ -1,13 +1,15 @@
 """Every failure the gateway can name, as one tree.
 
     GatewayError(message)
-    ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) · PermissionDenied · RateLimited
+    ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) · PermissionDenied(scopes) ·
+    │                 RateLimited
     ├ ProviderError   ProviderTimeout · ProviderUnavailable → ProviderThrottled ·
     │                 ProviderRejected → ProviderQuotaExceeded · ProviderProtocolError ·
     │                 ResultInvalid · CircuitOpen
     ├ SearchFailed    AllProvidersFailed → QuotaExhausted · DeadlineExceeded · PageUnreadable ·
-    │                 NotInCache · NotFound
-    ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable
+    │                 NotInCache · NotFound → KeyNotFound
+    ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable ·
+    │                 KeysUnavailable
     └ SettingsError   only at start
 
 An error says nothing about HTTP or MCP: each surface holds one table from class to status. A message is
@@ -68,9 +70,13 @@ class Unauthenticated(CallerError):
 
 
 class PermissionDenied(CallerError):
-    """The caller is known and lacks the scope the call needs."""
+    """The caller is known and lacks a scope the call needs; `scopes` are all it needs."""
 
     code = "permission_denied"
+
+    def __init__(self, message: str, *, scopes: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.scopes = tuple(scopes)
 
 
 class RateLimited(CallerError):
@@ -218,6 +224,10 @@ class NotFound(SearchFailed):
     code = "not_found"
 
 
+class KeyNotFound(NotFound):
+    """There is no API key with the id that was given."""
+
+
 class StorageError(GatewayError):
     """A store the gateway depends on did not do its work."""
 
@@ -240,6 +250,12 @@ class RateLimitStoreUnavailable(StorageError):
     """The shared limiter is out of reach; the policy decides whether that opens or closes the door."""
 
     code = "rate_limit_store_unavailable"
+
+
+class KeysUnavailable(StorageError):
+    """The API keys could not be read since the start, so nobody's key can be checked."""
+
+    code = "keys_unavailable"
 
 
 class SettingsError(GatewayError):

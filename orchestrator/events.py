@@ -68,10 +68,14 @@ class RequestReceived(Event, frozen=True, kw_only=True, tag="amos.request.receiv
 
 
 class CallerAuthenticated(Event, frozen=True, kw_only=True, tag="amos.caller.authenticated.v1"):
-    """The caller is known as `client`; `method` says by what."""
+    """The caller is known as `client`; `method` says by what: `key`, `local_operator` or `in_process`.
+
+    `key_id` names the API key, `""` without one.
+    """
 
     client: str
     method: str
+    key_id: str = ""
 
 
 class RequestThrottled(Event, frozen=True, kw_only=True, tag="amos.request.throttled.v1"):
@@ -255,6 +259,36 @@ class CircuitClosed(Event, frozen=True, kw_only=True, tag="amos.circuit.closed.v
     provider: str
 
 
+class KeyCreated(Event, frozen=True, kw_only=True, tag="amos.key.created.v1"):
+    """An API key came into being for `client`, made by the client `by`; `expires_at` 0 is never."""
+
+    key_id: str
+    client: str
+    scopes: tuple[str, ...]
+    expires_at: float = 0.0
+    by: str
+
+
+class KeyRotated(Event, frozen=True, kw_only=True, tag="amos.key.rotated.v1"):
+    """The key `key_id` took the place of `replaces`, which ends at `replaced_ends_at` at the latest."""
+
+    key_id: str
+    replaces: str
+    replaced_ends_at: float
+    client: str
+    scopes: tuple[str, ...]
+    expires_at: float = 0.0
+    by: str
+
+
+class KeyRevoked(Event, frozen=True, kw_only=True, tag="amos.key.revoked.v1"):
+    """An API key was ended for good."""
+
+    key_id: str
+    client: str
+    by: str
+
+
 class InstanceStarted(Event, frozen=True, kw_only=True, tag="amos.instance.started.v1"):
     """A writer began its numbered series of frames."""
 
@@ -344,9 +378,9 @@ def saved(envelopes: Iterable[Envelope]) -> Cost:
 class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is written at once: one journal record, one SQL row.
 
-    `stream` is an execution id, or `circuit:<provider>`, `callers`, `instance:<instance>`. `(instance,
-    instance_seq)` identifies the frame; each writer numbers its frames from 1, so a hole is a loss.
-    `texts` maps cache keys to query texts: they go to an erasable table, never into a row of events.
+    `stream` is an execution id, or `circuit:<provider>`, `callers`, `keys`, `instance:<instance>`.
+    `(instance, instance_seq)` identifies the frame; each writer numbers its frames from 1, so a hole is a
+    loss. `texts` maps cache keys to query texts: they go to an erasable table, never into a row of events.
     """
 
     instance: str

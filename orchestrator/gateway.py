@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from orchestrator.filters.authenticate import identify
+from orchestrator.errors import GatewayError, PermissionDenied, Unauthenticated
+from orchestrator.filters.authenticate import require
+from orchestrator.key_admin import KeyAdmin
 from orchestrator.model import Call, Caller, ExtractRequest, Principal, RequestT, Response, SearchRequest
 from orchestrator.pipeline import Pipeline
 from orchestrator.ports import Clock, ReportStore
@@ -47,6 +49,7 @@ class Gateway:
         *,
         unconfigured: Mapping[str, str],
         probes: Sequence[Probe] = (),
+        keys: KeyAdmin | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._recorder = recorder
@@ -55,6 +58,8 @@ class Gateway:
         self._unconfigured = dict(unconfigured)
         self._started_at = clock.now()
         self.reports = reports
+        self.keys = keys
+        """What may be done to API keys; `None` in a gateway that has none."""
 
     def open(self, request: RequestT, caller: Caller) -> Call[RequestT]:
         """Begin an execution: give the request its id and trail. Nothing is recorded until it is searched."""
@@ -70,16 +75,29 @@ class Gateway:
         """Read pages. Raises GatewayError when none could be read for a reason common to all."""
         return await self._pipeline.extract(call)
 
-    async def principal_for(self, caller: Caller) -> Principal:
-        """Who is asking, for surfaces beside search and extract.
+    async def principal_for(self, caller: Caller, *scopes: str) -> Principal:
+        """Who is asking, for surfaces beside search and extract, and that they have these scopes.
 
-        Raises Unauthenticated, and counts the refusal.
+        Raises Unauthenticated and PermissionDenied, and counts the refusal; KeysUnavailable.
         """
         try:
-            return identify(caller)
-        except Exception:
-            self.refused(caller.refusal or "no_credential")
+            principal, _ = self._pipeline.doorkeeper.identify(caller)
+            require(principal, *scopes)
+        except Unauthenticated as stranger:
+            self.refused(stranger.reason)
             raise
+        except PermissionDenied:
+            self.refused("missing_scope")
+            raise
+        return principal
+
+    def may(self, caller: Caller, *scopes: str) -> bool:
+        """Whether the caller is known and has these scopes; nothing is counted."""
+        try:
+            require(self._pipeline.doorkeeper.identify(caller)[0], *scopes)
+        except GatewayError:
+            return False
+        return True
 
     def refused(self, reason: str) -> None:
         """Count a call that a surface turned away before it was one; `reason` is one of a few short codes."""

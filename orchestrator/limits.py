@@ -117,3 +117,11 @@ FRAME_BYTES_MAX = 1_048_576
 
 FLIGHTS_MAX = 10_000
 """chosen: searches under way at once in one process; a caller beyond that goes alone, unjoined."""
+
+API_KEYS_MAX = 10_000
+"""chosen: every worker holds all keys in memory, about a kilobyte each; an organisation with more callers
+than this gives keys to services, not to people."""
+
+API_KEY_REMEMBERED_S = 7_776_000.0
+"""chosen: a key that ended 90 days ago may be forgotten when a new one is made; until then its holder is told
+what became of it, and the list shows it. The facts about it stay in the event log."""

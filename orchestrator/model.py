@@ -114,13 +114,16 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
     `is_local_operator` is the door's finding that nobody but the person at this machine can have sent the
     call (loopback bind, loopback Host, no proxy headers, no foreign Origin); `refusal` is why not, `""` if it
-    is. `credential` is what was shown, `None` if nothing; `address` is the client's own, `""` where the door
+    is. It counts only while no API key exists. `is_in_process` is another finding: the call was made by a
+    program that runs on the data folder itself (the command line without `--url`), whose user owns all of it.
+    `credential` is what was shown, `None` if nothing; `address` is the client's own, `""` where the door
     cannot know it. Neither is ever recorded.
     """
 
     door: str
     dialect: str = ""
     is_local_operator: bool = False
+    is_in_process: bool = False
     refusal: str = ""
     address: str = ""
     credential: str | None = None
@@ -129,12 +132,26 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     cache_control: CacheControl = DEFAULT_CACHE_CONTROL
 
 
+class OwnLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of one API key in place of the policy's; `None` leaves that one to the policy."""
+
+    burst: int | None = None
+    per_minute: int | None = None
+    per_hour: int | None = None
+
+
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is asking. `is_unlimited` callers (the local operator) pass the rate limiter."""
+    """Who is asking. `is_unlimited` callers (the local operator) pass the rate limiter.
+
+    `key_id` is that of the API key shown, `""` if it took none; `limits` are that key's own, `None` for
+    everybody's.
+    """
 
     client: str
     scopes: frozenset[str] = frozenset()
     is_unlimited: bool = False
+    key_id: str = ""
+    limits: OwnLimits | None = None
 
 
 # --- what a provider gives

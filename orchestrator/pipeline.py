@@ -19,7 +19,7 @@ from orchestrator.canonical import page_key, search_key
 from orchestrator.events import Cost, spent
 from orchestrator.fallback import Fallback, Step
 from orchestrator.filters.attempt import AttemptFilter
-from orchestrator.filters.authenticate import AuthenticateFilter
+from orchestrator.filters.authenticate import AuthenticateFilter, Doorkeeper
 from orchestrator.filters.cache import CacheFillStage, CacheFilter, CachePolicy
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter, CircuitPolicy
 from orchestrator.filters.deadline import EXTRACT_POLICY_S, DeadlineFilter, extract_total_s
@@ -63,7 +63,8 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What the pipeline is made of: implementations of ports. `providers` is the chain, in order.
 
-    `floor` names the provider that only stands in for the others, `""` if none does.
+    `floor` names the provider that only stands in for the others, `""` if none does. `doorkeeper` knows the
+    callers; the default has no keys and knows the local operator alone.
     """
 
     clock: Clock
@@ -72,6 +73,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     rate_limits: RateLimitStore
     providers: Sequence[Provider]
     floor: str = ""
+    doorkeeper: Doorkeeper = Doorkeeper()
 
 
 class Pipeline:
@@ -80,6 +82,7 @@ class Pipeline:
     def __init__(self, parts: Parts, policies: Policies) -> None:
         self._parts = parts
         self._policies = policies
+        self.doorkeeper = parts.doorkeeper
         self.circuits: Mapping[str, Circuit] = {
             provider.name: Circuit(provider.name, parts.clock, parts.facts, policies.circuit)
             for provider in parts.providers
@@ -98,8 +101,9 @@ class Pipeline:
             RecordFilter(clock, self._parts.facts),
             # Around everything that can wait.
             DeadlineFilter[SearchRequest](clock, lambda _request: policies.deadline_s, policies.deadline_s),
-            # Before the limiter, which counts per principal.
-            AuthenticateFilter(),
+            # Before the limiter, which counts per principal. It looks at the scope too: a stage of its own
+            # would cost every hit a frame, and both refuse before anything is charged.
+            AuthenticateFilter(self._parts.doorkeeper, "search"),
             # Before validation: a flood of invalid requests is a flood.
             RateLimitFilter(self._parts.rate_limits, policies.rate_limit),
             # Before the cache: its key is made of clean values only.
@@ -127,7 +131,7 @@ class Pipeline:
         return stack(
             RecordFilter(clock, self._parts.facts),
             DeadlineFilter[ExtractRequest](clock, extract_total_s, EXTRACT_POLICY_S),
-            AuthenticateFilter(),
+            AuthenticateFilter(self._parts.doorkeeper, "extract"),
             RateLimitFilter(self._parts.rate_limits, policies.rate_limit),
             ValidateFilter[ExtractRequest](check_extract),
             service=PerUrl(page),

@@ -65,6 +65,31 @@ checkpoints = Table(
     Column("position", BigInteger, nullable=False),
 )
 
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("client", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("revoked_at", Float),
+    Column("replaces", Text),
+    Column("last_used_at", Float),
+    Column("limit_burst", Integer),
+    Column("limit_per_minute", Integer),
+    Column("limit_per_hour", Integer),
+)
+
+api_key_changes = Table(
+    "api_key_changes",
+    metadata,
+    # One row, made by the migration: it is counted up by every change, which makes changes queue for it.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("revision", BigInteger, nullable=False),
+)
+
 _INTEGERS = frozenset({"minute", "bucket"})
 """Dimensions that are numbers; all others are names."""
 

@@ -44,7 +44,7 @@ async def check_providers(settings: Settings) -> list[Finding]:
 async def ask_provider(settings: Settings, name: str) -> Finding:
     """One search at one provider, alone: recorded and billed as every other search is."""
     alone = settings.model_copy(update={"providers": (name,), "local_paths": settings.local_folders})
-    caller = Caller(door="cli", is_local_operator=True, cache_control=CacheControl(no_cache=True))
+    caller = Caller(door="cli", is_in_process=True, cache_control=CacheControl(no_cache=True))
     async with gateway(alone) as running:
         call = running.open(SearchRequest(query=QUESTION, max_results=1), caller)
         try:

@@ -162,4 +162,4 @@ async def _answer(
 
 
 def _caller(cache_control: CacheControl) -> Caller:
-    return Caller(door=DOOR, dialect="tavily", is_local_operator=True, cache_control=cache_control)
+    return Caller(door=DOOR, dialect="tavily", is_in_process=True, cache_control=cache_control)

@@ -45,10 +45,12 @@ STATUSES: dict[type[GatewayError], int] = {
     # RFC 9111, 5.2.1.7: `only-if-cached` that cannot be met.
     errors.NotInCache: 504,
     errors.NotFound: 404,
+    errors.KeyNotFound: 404,
     errors.StorageError: 503,
     errors.EventLogUnavailable: 503,
     errors.CacheUnavailable: 503,
     errors.RateLimitStoreUnavailable: 503,
+    errors.KeysUnavailable: 503,
     errors.SettingsError: 500,
 }
 """Every error class and its status; a class without a row fails a test."""

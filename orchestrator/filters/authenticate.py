@@ -1,16 +1,29 @@
-"""From what the caller shows to who they are.
+"""From what the caller shows to who they are, and whether they may do this.
 
-The door has found out whether only the person at this machine can have sent the call. That local operator
-needs no key, and a key shown by them (client libraries insist on sending one) is not looked at.
+Three ways to be known. A program on the data folder itself owns everything in it. While no API key exists,
+the person at this machine, as the door has found out, needs none; a key shown by them (client libraries
+insist on sending one) is not looked at. Everybody else, and as soon as there is one key everybody, shows a
+key.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
-from orchestrator.errors import Unauthenticated
+from orchestrator.errors import PermissionDenied, Unauthenticated
 from orchestrator.events import CallerAuthenticated
-from orchestrator.model import Call, Caller, Principal, RequestT, Response
+from orchestrator.key_ring import KeyRing
+from orchestrator.model import (
+    DEFAULT_CACHE_CONTROL,
+    CacheControl,
+    Call,
+    Caller,
+    Principal,
+    RequestT,
+    Response,
+)
 from orchestrator.service import Service
 
 LOCAL_OPERATOR = Principal(
@@ -20,25 +33,89 @@ LOCAL_OPERATOR = Principal(
 )
 """The person at this machine: may do everything, is not limited."""
 
-_KNOWN = CallerAuthenticated(client=LOCAL_OPERATOR.client, method="local_operator")
+_AT_THE_MACHINE = CallerAuthenticated(client=LOCAL_OPERATOR.client, method="local_operator")
+_IN_PROCESS = CallerAuthenticated(client=LOCAL_OPERATOR.client, method="in_process")
 
 
-def identify(caller: Caller) -> Principal:
-    """The principal behind a caller. Raises Unauthenticated, whose message says what to do."""
-    if caller.is_local_operator:
-        return LOCAL_OPERATOR
-    raise Unauthenticated(
-        "AMOS answers only its local operator here: call it on a loopback address, "
-        "directly and not through a proxy.",
-        reason=caller.refusal or "no_credential",
-    )
+class Doorkeeper:
+    """Tells who a caller is. Without a ring there are no keys; then only the local operator is known.
+
+    `trusts_local_operator` is false where others can reach the address we listen on.
+    """
+
+    def __init__(self, ring: KeyRing | None = None, *, trusts_local_operator: bool = True) -> None:
+        self._ring = ring
+        self._trusts_local_operator = trusts_local_operator
+
+    def identify(self, caller: Caller) -> tuple[Principal, CallerAuthenticated]:
+        """The principal behind a caller, and the fact to record.
+
+        Raises Unauthenticated, whose message says what to do, and KeysUnavailable.
+        """
+        ring = self._ring
+        if caller.is_in_process:
+            return LOCAL_OPERATOR, _IN_PROCESS
+        if ring is None or not len(ring):  # raises while the keys are not known: that is not "no keys"
+            if caller.is_local_operator and self._trusts_local_operator:
+                return LOCAL_OPERATOR, _AT_THE_MACHINE
+            raise Unauthenticated(_no_keys(caller), reason=caller.refusal or "no_credential")
+        if caller.credential is None:
+            raise Unauthenticated(
+                "An API key is needed: send it as Authorization: Bearer amos_live_...",
+                reason="no_credential",
+            )
+        holder = ring.identify(caller.credential)
+        return holder.principal, holder.fact
 
 
 class AuthenticateFilter:
-    """Puts the principal into the call, or refuses."""
+    """Puts the principal into the call, or refuses those who are unknown or lack the scope."""
+
+    def __init__(self, doorkeeper: Doorkeeper, scope: str) -> None:
+        self._identify = doorkeeper.identify
+        self._scope = scope
 
     async def __call__(self, call: Call[RequestT], service: Service[RequestT, Response]) -> Response:
-        """Answer a known caller. Raises Unauthenticated."""
-        principal = identify(call.caller)
-        call.trail.record(_KNOWN)
+        """Answer a known caller. Raises Unauthenticated, PermissionDenied, KeysUnavailable."""
+        principal, fact = self._identify(call.caller)
+        call.trail.record(fact)
+        wants = call.caller.cache_control
+        if wants is not DEFAULT_CACHE_CONTROL and _passes_the_cache(wants):
+            require(principal, self._scope, "refresh")
+        elif self._scope not in principal.scopes:
+            require(principal, self._scope)
         return await service(msgspec.structs.replace(call, principal=principal))
+
+
+def require(principal: Principal, *scopes: str) -> None:
+    """See that the principal has all the scopes. Raises PermissionDenied, which names those missing."""
+    missing = [scope for scope in scopes if scope not in principal.scopes]
+    if not missing:
+        return
+    why = ""
+    if missing == ["refresh"]:
+        why = (
+            " Cache-Control no-cache, no-store and max-age=0 fetch anew, which spends money; leave them out."
+        )
+    raise PermissionDenied(f"This API key lacks the scope {_listed(missing)}.{why}", scopes=scopes)
+
+
+def _passes_the_cache(wants: CacheControl) -> bool:
+    """Whether the wishes make the gateway fetch what it may have: that spends money, and needs a scope."""
+    return wants.no_cache or wants.no_store or wants.max_age_s == 0
+
+
+def _no_keys(caller: Caller) -> str:
+    if caller.refusal:
+        return (
+            "AMOS answers only its local operator here, because it has no API keys yet: call it on a "
+            "loopback address, directly and not through a proxy, or make a key with `amos keys create`."
+        )
+    return (
+        "AMOS has no API keys yet and answers only its local operator, on a loopback address. "
+        "Make a key with `amos keys create`."
+    )
+
+
+def _listed(scopes: Sequence[str]) -> str:
+    return " and ".join(scopes)

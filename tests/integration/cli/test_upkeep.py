@@ -102,7 +102,7 @@ def test_database_is_made_once(amos: CommandLine):
         ("events",),
         ("serach", "x y"),
         ("search", "--bogus"),
-        ("serve", "--host", "0.0.0.0"),
+        ("serve", "--host", "example.org"),
     ],
 )
 def test_a_wrong_command_line_is_exit_code_2(amos: CommandLine, arguments: tuple[str, ...]):

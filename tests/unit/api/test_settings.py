@@ -37,6 +37,7 @@ def test_nothing_set_gives_the_defaults():
         ("AMOS_PORT", "0", "port", 0),
         ("AMOS_HOST", "::1", "host", "::1"),
         ("AMOS_HOST", "127.8.8.8", "host", "127.8.8.8"),
+        ("AMOS_HOST", "0.0.0.0", "host", "0.0.0.0"),
         ("AMOS_PROVIDERS", " jina , tavily,", "providers", ("jina", "tavily")),
         ("AMOS_ROOT_PATHS", "/t/, /amos/api", "root_paths", ("/t", "/amos/api")),
         ("AMOS_TAVILY_BASE_URL", "http://127.0.0.1:9/x/", "tavily_base_url", "http://127.0.0.1:9/x"),
@@ -57,6 +58,8 @@ def test_a_value_is_read(name: str, value: str, field: str, expected: object):
     ("name", "value", "words"),
     [
         ("AMOS_HOST", "example.org", "must be an address"),
+        ("AMOS_KEY_PEPPER", "too short", "at least 32 characters"),
+        ("AMOS_KEY", "amos_live_ with blanks", "no key has"),
         ("AMOS_PORT", "http", "valid integer"),
         ("AMOS_PORT", "65536", "less than or equal to 65535"),
         ("AMOS_WORKERS", "4", "more than one worker needs AMOS_REDIS_URL"),

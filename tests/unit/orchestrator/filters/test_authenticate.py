@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.errors import Unauthenticated
 from orchestrator.events import CallerAuthenticated
-from orchestrator.filters.authenticate import LOCAL_OPERATOR, AuthenticateFilter
+from orchestrator.filters.authenticate import LOCAL_OPERATOR, AuthenticateFilter, Doorkeeper
 from orchestrator.model import SearchRequest
 from tests.support.calls import make_call, recorded
 
@@ -22,7 +22,7 @@ async def test_the_local_operator_needs_no_key():
     """The person at this machine is known, may do everything and is not limited."""
     call = make_call(REQUEST, is_local_operator=True)
 
-    principal = await AuthenticateFilter()(call, principal_of)
+    principal = await AuthenticateFilter(Doorkeeper(), "search")(call, principal_of)
 
     assert principal is LOCAL_OPERATOR
     assert principal.is_unlimited
@@ -33,7 +33,7 @@ async def test_a_key_of_the_local_operator_is_not_looked_at():
     """Client libraries insist on sending a key; here it neither helps nor harms, and is not recorded."""
     call = make_call(REQUEST, is_local_operator=True, credential="tvly-secret")
 
-    assert await AuthenticateFilter()(call, principal_of) is LOCAL_OPERATOR
+    assert await AuthenticateFilter(Doorkeeper(), "search")(call, principal_of) is LOCAL_OPERATOR
     assert "secret" not in repr(recorded(call))
 
 
@@ -43,7 +43,7 @@ async def test_anybody_else_is_refused(refusal, reason):
     call = make_call(REQUEST, refusal=refusal, credential="tvly-secret")
 
     with pytest.raises(Unauthenticated, match="loopback") as stranger:
-        await AuthenticateFilter()(call, principal_of)
+        await AuthenticateFilter(Doorkeeper(), "search")(call, principal_of)
 
     assert stranger.value.reason == reason
     assert recorded(call) == []

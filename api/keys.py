@@ -1,0 +1,87 @@
+"""API keys of an installation: the pepper, the store and the ring, as the settings have them.
+
+Used by the gateway, by the command line without a server, and by the start, which refuses what is unsafe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+
+from api import __version__
+from api.settings import Settings
+from orchestrator.clock import SystemClock
+from orchestrator.errors import SettingsError
+from orchestrator.events import InstanceStarted, InstanceStopped
+from orchestrator.key_admin import KeyAdmin
+from orchestrator.key_ring import KeyRing
+from orchestrator.ports import ApiKeyStore, Clock
+from orchestrator.recorder import Recorder
+from storage.file_journal import FileJournal
+from storage.file_pepper import NoPepper, read_pepper
+from storage.sql_api_keys import SqlApiKeys
+from storage.sql_engine import open_engine
+from storage.sql_schema import upgrade
+
+
+def pepper(settings: Settings) -> bytes:
+    """What keys are hashed with. Raises SettingsError if it must be given, and OSError."""
+    if settings.key_pepper is not None:
+        return settings.key_pepper.get_secret_value().encode()
+    if not settings.has_own_database:
+        raise SettingsError(
+            "AMOS_KEY_PEPPER is not set, and the database is not the one in the data folder, so other "
+            "machines may share it: every instance needs the same pepper to check API keys. Make one with "
+            "`openssl rand -base64 48`, keep it safe, and give it to all of them."
+        )
+    try:
+        return read_pepper(settings.data_dir)
+    except NoPepper as error:
+        raise SettingsError(str(error)) from error
+
+
+@contextlib.asynccontextmanager
+async def key_store(settings: Settings) -> AsyncIterator[ApiKeyStore]:
+    """The keys of the database, which need not be there yet."""
+    async with contextlib.AsyncExitStack() as cleanup:
+        reader, writer = open_engine(settings.database_url), open_engine(settings.database_url, writer=True)
+        cleanup.push_async_callback(reader.dispose)
+        cleanup.push_async_callback(writer.dispose)
+        yield SqlApiKeys(reader, writer)
+
+
+@contextlib.asynccontextmanager
+async def key_ring(store: ApiKeyStore, settings: Settings, clock: Clock) -> AsyncIterator[KeyRing]:
+    """The keys in memory, kept up to date for as long as the context lasts."""
+    ring = KeyRing(store, pepper(settings), clock)
+    await ring.start()
+    try:
+        yield ring
+    finally:
+        await ring.aclose()
+
+
+@contextlib.asynccontextmanager
+async def key_admin(settings: Settings) -> AsyncIterator[KeyAdmin]:
+    """What may be done to keys, without a gateway; the database is made or migrated first.
+
+    Its facts go to the journal. Raises EventLogUnavailable, SettingsError, OSError.
+    """
+    secret = pepper(settings)
+    await upgrade(settings.database_url)
+    clock = SystemClock()
+    async with contextlib.AsyncExitStack() as cleanup:
+        journal = FileJournal(
+            settings.data_dir / "journal",
+            durability=settings.events_durability,
+            bytes_max=settings.journal_max_bytes,
+        )
+        cleanup.push_async_callback(journal.aclose)
+        recorder = Recorder(journal, clock)
+        cleanup.push_async_callback(recorder.aclose)
+        stream = f"instance:{journal.instance}"
+        recorder.record_fact(stream, InstanceStarted(version=__version__, pid=os.getpid()))
+        cleanup.callback(recorder.record_fact, stream, InstanceStopped(pid=os.getpid()))
+        store = await cleanup.enter_async_context(key_store(settings))
+        yield KeyAdmin(store, secret, clock, recorder)
