@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import stat
 import subprocess
 import sysconfig
 from functools import cache
@@ -15,8 +16,9 @@ import pytest
 
 from api.keeper import STOP_S
 from api.server import GRACE_S
-from api.settings import NOT_SETTINGS, Settings, variables
+from api.settings import NOT_SETTINGS, Settings, load, variables
 from orchestrator import limits
+from orchestrator.api_keys import id_of
 from tests.support.processes import ROOT
 from tests.support.proxies import DEPLOY, HAProxy, Nginx, Proxy
 
@@ -149,22 +151,37 @@ def test_each_gateway_keeps_its_journal():
 
 
 def test_every_variable_is_a_setting():
-    """Containers get no AMOS_ variable and no secret that AMOS does not read."""
+    """Containers get no AMOS_ variable that AMOS does not read."""
     known = {name for field in Settings.model_fields for name in variables(field)} | NOT_SETTINGS
-    given = {
-        name
-        for service in services().values()
-        for name in service.get("environment", {})
-        if name.startswith("AMOS_")
-    }
-    files = {
-        secret["source"].upper() for name, service in services().items() if name.startswith("gateway")
-        for secret in service["secrets"]
-    }  # fmt: skip
-    in_files = {f"{name}_FILE" for name in files} & known
+    given = {name for service in services().values() for name in service.get("environment", {})}
 
-    assert given <= known
-    assert {name for name in files if f"{name}_FILE" not in in_files} <= known
+    assert {name for name in given if name.startswith("AMOS_")} <= known
+
+
+def test_a_gateway_starts_from_its_environment_and_secrets(tmp_path: Path):
+    """What deploy/make-secrets makes and what Compose sets are together a configuration that AMOS takes."""
+    subprocess.run([DEPLOY / "make-secrets", tmp_path], check=True, capture_output=True)
+    made = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+    subprocess.run([DEPLOY / "make-secrets", tmp_path], check=True, capture_output=True)
+    again = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+    gateway = services()["gateway-1"]
+    for name in made.keys() - {secret["source"] for secret in gateway["secrets"]}:
+        (tmp_path / name).unlink()
+    environment = {
+        name: value.replace("/run/secrets", str(tmp_path)) for name, value in gateway["environment"].items()
+    }
+
+    settings = load(environment)
+
+    assert again == made
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+    assert settings.workers == 2
+    assert not settings.is_loopback
+    assert settings.trusted_proxies
+    assert made["postgres_password"] in settings.database_url
+    assert settings.api_key("tavily") is None
+    assert settings.bootstrap_admin_key_file is not None
+    assert id_of(settings.bootstrap_admin_key_file.read_text(encoding="utf-8"))
 
 
 def test_a_container_may_take_the_time_that_stopping_takes():
@@ -197,6 +214,20 @@ def test_hadolint_has_nothing_to_say():
 
     assert (done.returncode, done.stdout) == (0, "")
     assert "hadolint ignore" not in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not on this machine")
+def test_systemd_takes_the_unit(tmp_path: Path):
+    """The unit passes systemd's own check, and leaves more time to stop than the supervisor takes."""
+    text = (DEPLOY / "systemd/amos.service").read_text(encoding="utf-8")
+    unit = tmp_path / "amos.service"
+    unit.write_text(text.replace("/opt/amos/amos", str(ROOT / "amos")), encoding="utf-8")
+
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+
+    assert "amos.service" not in done.stderr
+    assert done.returncode == 0
+    assert int(re.findall(r"TimeoutStopSec=(\d+)", text)[0]) > STOP_S + 10
 
 
 @pytest.mark.parametrize("kind", [Nginx, HAProxy])

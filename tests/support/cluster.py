@@ -126,7 +126,7 @@ class Cluster:
     ) -> None:
         self.folder = folder
         self.stores = Stores()
-        self.admin_key = _secret("amos_bootstrap_admin_key", folder / "secrets")
+        self.admin_key = _secret("bootstrap_admin_key", folder / "secrets")
         self.instances: list[AmosProcesses] = []
         self._ports = [free_port() for _ in range(INSTANCES)]
         self.proxy = proxy([f"127.0.0.1:{port}" for port in self._ports])
@@ -199,7 +199,7 @@ class Cluster:
             "AMOS_DATABASE_URL": self.stores.database_url,
             "AMOS_REDIS_URL": self.stores.redis_url,
             "AMOS_KEY_PEPPER": _secret("amos_key_pepper", self.folder / "secrets"),
-            "AMOS_BOOTSTRAP_ADMIN_KEY_FILE": str(self.folder / "secrets/amos_bootstrap_admin_key"),
+            "AMOS_BOOTSTRAP_ADMIN_KEY_FILE": str(self.folder / "secrets/bootstrap_admin_key"),
             "AMOS_TRUSTED_PROXIES": "127.0.0.1",
             "AMOS_PROVIDERS": "tavily,jina",
             "TAVILY_API_KEY": "tvly-simulated",
