@@ -3,6 +3,7 @@
 From outside in: Paths (one path per resource), Cors (only with allowed origins), Failures (whatever is
 raised becomes an answer), HttpsOnly (only with a certificate), Guard (who may knock), then the routes.
 `/search` and `/extract` are found by one look into a table; Starlette's router serves the rest.
+`/mcp` has a lifespan of its own, which is the application's.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Router
 
+from api.mcp_endpoint import McpEndpoint
 from api.middleware.cors import Cors
 from api.middleware.failures import Failures
 from api.middleware.guard import Doors, Guard
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
     from orchestrator.gateway import Gateway
 
 NOT_FOUND = (
-    "Nothing is offered at this path. There are /search, /extract, /reports/..., /executions/... and /health."
+    "Nothing is offered at this path. There are /search, /extract, /mcp, /reports/..., /executions/... and "
+    "/health."
 )
 
 
@@ -51,14 +54,17 @@ class Application:
     """Sorts what the server sends: requests go through the layers, a websocket is refused."""
 
     def __init__(self, gateway: Gateway, settings: Settings) -> None:
+        mcp = McpEndpoint(gateway)
         self._endpoints: dict[str, ASGIApp] = {
             "/search": SearchEndpoint(gateway),
             "/extract": ExtractEndpoint(gateway),
+            "/mcp": mcp,
         }
         self._router = Router(
             [*health.routes(gateway), *reports.routes(gateway), *executions.routes(gateway)],
             redirect_slashes=False,
             default=_not_found,
+            lifespan=lambda _app: mcp.running(),
         )
         layers: ASGIApp = Guard(self._route, gateway.refused, doors_of(settings))
         if settings.tls_cert_file is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api import __version__
-from api.cli import EXIT_INTERRUPTED, db, doctor, events, extract, index, output, report, search, serve
+from api.cli import EXIT_INTERRUPTED, db, doctor, events, extract, index, output, report, search, serve, stdio
 from api.cli.failure import EXIT_USAGE, CommandError, Failure, explain
 from orchestrator.errors import SettingsError
 
@@ -33,6 +33,7 @@ app.command()(serve.serve)
 app.command()(serve.recorder)
 app.command()(search.search)
 app.command()(extract.extract)
+app.command()(stdio.mcp)
 app.command()(report.report)
 app.add_typer(events.app, name="events")
 app.command()(index.index)

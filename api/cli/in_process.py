@@ -76,11 +76,7 @@ class InProcess:
 
     async def _gateway(self) -> Gateway:
         if self._opened is None:
-            from api.composition import gateway  # noqa: PLC0415
-
-            # Begun first, so that it happens last: also after a failure and after Ctrl-C.
-            self._cleanup.push_async_callback(_bring_in_or_say_so, self._settings)
-            self._opened = await self._cleanup.enter_async_context(gateway(self._settings))
+            self._opened = await self._cleanup.enter_async_context(running_gateway(self._settings))
         return self._opened
 
 
@@ -89,6 +85,18 @@ async def open_gateway() -> AsyncIterator[InProcess]:
     """A gateway with the settings in force. Raises SettingsError."""
     async with AsyncExitStack() as cleanup:
         yield InProcess(load(), cleanup)
+
+
+@asynccontextmanager
+async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    """A gateway in this process; afterwards what it recorded is in the database, if that can be reached."""
+    from api.composition import gateway  # noqa: PLC0415
+
+    try:
+        async with gateway(settings) as opened:
+            yield opened
+    finally:  # Also after a failure and after Ctrl-C.
+        await _bring_in_or_say_so(settings)
 
 
 class Record(NamedTuple):

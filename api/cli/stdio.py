@@ -1,0 +1,42 @@
+"""`amos mcp`: the tools of `/mcp` over standard input and output, for clients that start their servers."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+from api.cli.failure import CommandError
+
+
+def mcp() -> None:
+    """Serve the Model Context Protocol on standard input and output, until input ends.
+
+    For desktop clients, which start this command themselves. It asks the providers in this process, as the
+    local operator; a server may run beside it, or none. The log goes to standard error.
+    """
+    if sys.stdin.isatty():
+        raise CommandError(
+            "`amos mcp` speaks a protocol on standard input and is started by an MCP client.",
+            "docs/mcp.md shows how to configure one. To search from here: amos search ...",
+        )
+    # The thread that reads standard input cannot be interrupted, so an orderly end would wait for the next
+    # line. Like SIGTERM this ends at once; the journal keeps what was recorded for the next command.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    asyncio.run(_serve())
+
+
+async def _serve() -> None:
+    from mcp.server.stdio import stdio_server  # noqa: PLC0415
+
+    from api.cli.in_process import running_gateway  # noqa: PLC0415
+    from api.logs import configure_logging  # noqa: PLC0415
+    from api.mcp_server import mcp_server, operator  # noqa: PLC0415
+    from api.settings import load  # noqa: PLC0415
+
+    settings = load()
+    configure_logging(settings.log_level)
+    async with running_gateway(settings) as gateway:
+        server = mcp_server(gateway, operator)
+        async with stdio_server() as (incoming, outgoing):
+            await server.run(incoming, outgoing, server.create_initialization_options())
