@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 
 import pytest
@@ -91,9 +92,8 @@ async def test_workers_are_killed_again_and_again(deployment: Deployment) -> Non
     """Workers die at any moment: nginx asks another, everybody is answered, and it is recorded once."""
     async with await deployment.load() as load:
         for number in range(4 * ROUNDS):
-            await load.answer_more(25)
-            instance = deployment.cluster.instances[number % 3]
-            instance.signal("worker", signal.SIGKILL)
+            await load.answer_more(50)
+            os.kill(deployment.cluster.instances[number % 3].pid("worker"), signal.SIGKILL)
         await load.answer_more(100)
     deployment.remember(load)
     await deployment.cluster.recorded(deployment.answered)

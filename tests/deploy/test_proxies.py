@@ -207,6 +207,21 @@ async def test_nobody_can_be_reached(front: Front):
             await asyncio.sleep(0.2)
 
 
+async def test_the_place_does_not_stay_closed(front: Front):
+    """After failures on every instance the first call that could be answered is."""
+    front.all_do("resets")
+    for _ in range(10):
+        assert (await front.client.post("/search", json={"query": "q"})).status_code in (502, 503)
+    seen = len(front.seen)
+    front.all_do("answers")
+
+    answer = await front.client.post("/search", json={"query": "q"})
+
+    assert answer.status_code == 200
+    # A call that ends whoever it is sent to is sent to four at most.
+    assert seen <= 10 * 4
+
+
 async def test_events_arrive_as_they_are_sent(front: Front):
     """An event stream is not held back until it is complete."""
     front.all_do("streams")
