@@ -1,7 +1,7 @@
 """A whole deployment on this machine: what docker-compose.yml describes, from its files, as processes.
 
     async with Cluster(Path("/tmp/somewhere")) as cluster:
-        answer = await cluster.client.post("/search", json={"query": "tide tables"})
+        answer = await cluster.admin.post("/search", json={"query": "tide tables"})
         await cluster.instances[0].stop()
 
 Three instances of two workers behind nginx (or HAProxy), Valkey with a replica and three Sentinels,
@@ -112,8 +112,8 @@ class Stores:
 class Cluster:
     """The deployment; an async context manager.
 
-    `say` is told what is started. `admin_key` opens everything; `key()` makes others. `client` speaks to the
-    proxy with the admin key.
+    `say` is told what is started. `admin_key` opens everything, and `admin` is a client that has it; `key()`
+    makes others.
     """
 
     def __init__(
@@ -148,14 +148,20 @@ class Cluster:
     async def key(self, client: str, **limits: int) -> str:
         """A new API key of this client, with limits of its own if any are named."""
         wish = {"client": client, "scopes": ["search", "extract"], "limits": limits or None}
-        answer = await self.client.post("/keys", json=wish)
+        answer = await self.admin.post("/keys", json=wish)
         assert answer.status_code == 201, answer.text
         raw: str = answer.json()["key"]
         return raw
 
-    def client_of(self, instance: AmosProcesses) -> httpx.AsyncClient:
-        """A client that speaks to one instance past the proxy, with the admin key."""
-        return self._client(instance.base_url)
+    def caller(self, key: str, instance: AmosProcesses | None = None) -> httpx.AsyncClient:
+        """A client with this key that speaks to the proxy, or past it to one instance."""
+        return httpx.AsyncClient(
+            base_url=(instance or self.proxy).base_url,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=30.0,
+            limits=httpx.Limits(max_connections=None),
+            trust_env=False,
+        )
 
     def completed(self) -> dict[str, int]:
         """How often PostgreSQL says of each execution that it was completed."""
@@ -191,7 +197,7 @@ class Cluster:
         await asyncio.gather(*(instance.start() for instance in self.instances))
         self._say(self.proxy.name)
         await stack.enter_async_context(self.proxy)
-        self.client = await stack.enter_async_context(self._client(self.proxy.base_url))
+        self.admin = await stack.enter_async_context(self.caller(self.admin_key))
 
     def _settings(self) -> dict[str, str]:
         return {
@@ -208,15 +214,6 @@ class Cluster:
             "AMOS_JINA_SEARCH_URL": f"{self.jina.base_url}/s",
             "AMOS_JINA_READER_URL": f"{self.jina.base_url}/r",
         }
-
-    def _client(self, base_url: str) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            base_url=base_url,
-            headers={"Authorization": f"Bearer {self.admin_key}"},
-            timeout=30.0,
-            limits=httpx.Limits(max_connections=None),
-            trust_env=False,
-        )
 
 
 def leader(cluster: Cluster, span_id: str) -> tuple[AmosProcesses, int] | None:

@@ -2,29 +2,60 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+
+import httpx
 
 from tests.support.cluster import Cluster
 from tests.support.load import Load
+from tests.support.processes import AmosProcesses
+
+ROOMY = {"burst": 100_000, "per_minute": 1_000_000, "per_hour": 100_000_000}
+"""The limits of a key that none of them concerns."""
 
 
 class Deployment:
-    """A cluster, and every execution that any of its callers had an answer of."""
+    """A cluster, and every execution that any of its callers had an answer of (`answered`)."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, key: str) -> None:
         self.cluster = cluster
         self.answered: list[str] = []
+        self._key = key
+        self._client = cluster.caller(key)
         self._loads = 0
 
-    async def load(self) -> Load:
-        """Clients with a key of their own that keep the proxy busy."""
+    async def aclose(self) -> None:
+        """Close its own connections."""
+        await self._client.aclose()
+
+    async def ask(self, query: str, instance: AmosProcesses | None = None, key: str = "") -> httpx.Response:
+        """One search through the proxy, or past it to one instance, over a connection of its own."""
+        url = f"{(instance or self.cluster.proxy).base_url}/search"
+        headers = {"Authorization": f"Bearer {key or self._key}"}
+        if instance is not None:
+            headers["Connection"] = "close"
+        answer = await self._client.post(url, json={"query": query}, headers=headers)
+        if answer.status_code == 200:
+            self.answered.append(answer.json()["amos"]["execution_id"])
+        return answer
+
+    async def ask_at_once(self, query: str, count: int, key: str = "") -> list[httpx.Response]:
+        """So many callers at once, through the proxy."""
+        return list(await asyncio.gather(*(self.ask(query, key=key) for _ in range(count))))
+
+    def load(self) -> Load:
+        """Clients that keep the proxy busy; tell `remember` when they are done."""
         self._loads += 1
-        key = await self.cluster.key(
-            f"load-{self._loads}", burst=100_000, per_minute=1_000_000, per_hour=100_000_000
-        )
-        return Load(self.cluster.proxy, self._loads, {"Authorization": f"Bearer {key}"})
+        return Load(self.cluster.proxy, self._loads, {"Authorization": f"Bearer {self._key}"})
 
     def remember(self, load: Load) -> None:
         """Keep what the clients were answered, and write their counts out for whoever looks at a red test."""
         self.answered += load.answered
         sys.stdout.write(f"{load.summary}\n")
+
+    async def unrecorded(self) -> set[str]:
+        """What was answered and is not in PostgreSQL exactly once, after the recorders had their time."""
+        await self.cluster.recorded(self.answered)
+        completed = self.cluster.completed()
+        return {execution for execution in self.answered if completed[execution] != 1}
