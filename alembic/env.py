@@ -5,10 +5,12 @@ It configures no logging and reads no environment: both belong to the program th
 
 from __future__ import annotations
 
+import asyncio
+
 from alembic import context
 from sqlalchemy import Connection
 
-from storage.sql_engine import open_blocking_engine
+from storage.sql_engine import open_engine, prepare
 from storage.sql_tables import metadata
 
 
@@ -19,11 +21,17 @@ def migrate(connection: Connection) -> None:
         context.run_migrations()
 
 
+async def migrate_url(url: str) -> None:
+    """The same over a connection of its own."""
+    prepare(url)
+    engine = open_engine(url, writer=True)
+    async with engine.begin() as opened:
+        await opened.run_sync(migrate)
+    await engine.dispose()
+
+
 given = context.config.attributes.get("connection")
 if isinstance(given, Connection):
     migrate(given)
 else:
-    engine = open_blocking_engine(context.get_x_argument(as_dictionary=True)["url"], writer=True)
-    with engine.begin() as opened:
-        migrate(opened)
-    engine.dispose()
+    asyncio.run(migrate_url(context.get_x_argument(as_dictionary=True)["url"]))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -42,6 +43,7 @@ from api.settings_values import (
     absolute,
     absolute_or_none,
     conventional,
+    database_address,
     default_database_url,
     exact_origins,
     folders,
@@ -54,7 +56,6 @@ from api.settings_values import (
     prefixes,
     readable_file,
     split,
-    sqlite_file,
 )
 from orchestrator import limits
 from orchestrator.errors import SettingsError
@@ -124,10 +125,10 @@ class Settings(BaseSettings):
     # --- keeping
     data_dir: Annotated[Path, AfterValidator(absolute)] = Field(default=Path("var"), validate_default=True)
     """Folder of the database, the journal and the local index."""
-    database_url: Annotated[str, AfterValidator(sqlite_file)] = Field(
-        default_factory=default_database_url, validation_alias=conventional("DATABASE_URL")
+    database_url: Annotated[str, AfterValidator(database_address)] = Field(
+        default_factory=default_database_url, validation_alias=conventional("DATABASE_URL"), repr=False
     )
-    """The event log and its projections; by default amos.db in the data folder."""
+    """The event log and its projections; by default amos.db in the data folder. May hold a password."""
     events_durability: Annotated[Literal["process", "disk"], BeforeValidator(lower)] = "process"
     """What an answered call survives: the death of the process, or a power loss as well."""
     journal_max_bytes: int = Field(default=limits.JOURNAL_BYTES_MAX, ge=limits.JOURNAL_SEGMENT_BYTES)
@@ -329,7 +330,7 @@ def _faults(error: ValidationError, given: Mapping[str, str]) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    """A setting for people; a key shows only that it is there."""
+    """A setting for people; a key shows only that it is there, an address not its password."""
     if value is None:
         return "not set"
     if isinstance(value, SecretStr):
@@ -338,4 +339,4 @@ def _shown(value: Any) -> str:
         return ", ".join(str(part) for part in value) or "none"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    return re.sub(r"(?<=://)([^:@/]*):[^@/]*@", r"\1:***@", str(value))

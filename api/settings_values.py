@@ -14,6 +14,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, SecretStr
 
+from storage.sql_address import read_address
+
 PREFIX = "AMOS_"
 
 PROVIDERS = ("tavily", "jina", "local")
@@ -119,19 +121,9 @@ def folders(paths: tuple[Path, ...]) -> tuple[Path, ...]:
     return folders
 
 
-def sqlite_file(url: str) -> str:
-    """The address of a SQLite file, in its one spelling."""
-    match = re.fullmatch(r"sqlite(?:\+aiosqlite)?:///(?P<path>[^?]+)", url)
-    if match is None:
-        raise ValueError(
-            "only SQLite is supported in this version: sqlite+aiosqlite:///file.db (four slashes for an "
-            "absolute path). If DATABASE_URL belongs to another program, AMOS_DATABASE_URL wins over it"
-        )
-    if match["path"] == ":memory:":
-        raise ValueError(
-            "must be a file: the gateway and its recorder are two processes and share the database"
-        )
-    return f"sqlite+aiosqlite:///{match['path']}"
+def database_address(url: str) -> str:
+    """The address of a SQLite file or a PostgreSQL database, in its one spelling."""
+    return read_address(url).url
 
 
 def default_database_url(values: dict[str, Any]) -> str:

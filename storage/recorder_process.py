@@ -4,6 +4,9 @@ One recorder serves a data directory; a lock says which. It never gives up and n
 it tries again, and the journal holds what was answered meanwhile. A frame is deleted from the journal only
 after the transaction that stored it, and storing it twice is storing it once, so it may die at any moment.
 
+The recorders of several machines may share one PostgreSQL: each stores what its own writers wrote, and one at
+a time projects, for all of them.
+
 Storing does not depend on counting: whatever goes wrong in a projection, frames are stored and segments
 deleted, and the reports stay behind until it is mended. The status file says so.
 """
@@ -42,6 +45,9 @@ IDLE_S = 0.25
 RETRY_S_MAX = 5.0
 """chosen: longest pause between attempts while SQL is away; the journal waits longer than that."""
 
+FOLD_S_MAX = 10.0
+"""chosen: so long a drain waits while another recorder projects; what is stored is safe in any case."""
+
 STATUS_S = 1.0
 """chosen: how often the status file is written, so that a reader can tell a slow recorder from a dead one."""
 
@@ -70,6 +76,7 @@ class RecorderLoop:
         self._lock_fd: int | None = None
         self._is_migrated = False
         self._is_folded = False  # what an earlier recorder stored may not be
+        self._is_elsewhere = False  # another recorder of the same database is projecting
 
         self._frames = 0
         self._damaged: set[Path] = set()
@@ -139,6 +146,10 @@ class RecorderLoop:
         before = self._frames
         while (await self._step()).is_cut:
             pass
+        give_up_at = self._clock.monotonic() + FOLD_S_MAX
+        while self._is_elsewhere and self._clock.monotonic() < give_up_at:
+            await self._clock.sleep(BUSY_S)
+            await self._fold()
         self._report(at_once=True)
         return self._frames - before
 
@@ -160,11 +171,16 @@ class RecorderLoop:
             return batch
 
     async def _fold(self) -> None:
-        """Fold all there is. A bug in a projection is reported, and tried again with the next batch."""
+        """Fold all there is, or leave it to another recorder that is at it: the next step looks again.
+
+        A bug in a projection is reported, and tried again with the next batch.
+        """
+        self._is_elsewhere = False
         try:
-            while not self._is_folded:
+            while not (self._is_folded or self._is_elsewhere):
                 done = await self._projector.project()
-                self._is_folded = done.frames < BATCH_FRAMES
+                self._is_elsewhere = done.is_elsewhere
+                self._is_folded = done.frames < BATCH_FRAMES and not done.is_elsewhere
                 self._pass_over(done.passed_over)
         except EventLogUnavailable:
             raise

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, delete, func, inspect, or_, select, update
+from sqlalchemy import Row, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator import limits
@@ -20,7 +20,7 @@ from orchestrator.api_keys import ApiKey
 from orchestrator.errors import EventLogUnavailable, InvalidRequest, KeysUnavailable
 from orchestrator.model import OwnLimits
 from orchestrator.ports import KeySnapshot
-from storage.sql_engine import exists, transaction
+from storage.sql_engine import NoEventLog, transaction
 from storage.sql_tables import api_key_changes, api_keys
 
 _LIMITS = OwnLimits.__struct_fields__
@@ -32,26 +32,26 @@ class SqlApiKeys:
     def __init__(self, reader: AsyncEngine, writer: AsyncEngine) -> None:
         self._reader = reader
         self._writer = writer
-        self._has_tables = False
 
     async def revision(self) -> int:
         """The number of changes so far, -1 before the database was migrated to where it has keys."""
-        if not exists(self._reader):
+        try:
+            async with _reaching(self._reader) as connection:
+                return await _revision(connection)
+        except NoEventLog:
             return -1
-        async with _reaching(self._reader) as connection:
-            return await self._revision(connection)
 
     async def read(self) -> KeySnapshot:
         """All keys, oldest first, as of one moment."""
-        if not exists(self._reader):
+        everything = select(api_keys).order_by(api_keys.c.created_at, api_keys.c.id)
+        try:
+            async with _reaching(self._reader) as connection:
+                # The number first: a change between the two reads is then seen once more, not missed.
+                revision = await _revision(connection)
+                keys = tuple(_key(row) for row in await connection.execute(everything))
+        except NoEventLog:
             return KeySnapshot(-1, ())
-        async with _reaching(self._reader) as connection:
-            # The number first: a change between the two reads is then seen once more, not missed.
-            revision = await self._revision(connection)
-            if revision < 0:
-                return KeySnapshot(-1, ())
-            rows = await connection.execute(select(api_keys).order_by(api_keys.c.created_at, api_keys.c.id))
-            return KeySnapshot(revision, tuple(_key(row) for row in rows))
+        return KeySnapshot(revision, keys)
 
     async def add(self, key: ApiKey) -> bool:
         """Keep a new key, unless its id is taken."""
@@ -93,15 +93,6 @@ class SqlApiKeys:
                     update(api_keys).where(api_keys.c.id == key_id, is_older).values(last_used_at=at)
                 )
 
-    async def _revision(self, connection: AsyncConnection) -> int:
-        if not self._has_tables:
-            self._has_tables = await connection.run_sync(
-                lambda sync: inspect(sync).has_table(api_key_changes.name)
-            )
-            if not self._has_tables:
-                return -1
-        return int((await connection.execute(select(api_key_changes.c.revision))).scalar_one())
-
     @asynccontextmanager
     async def _change(self) -> AsyncIterator[AsyncConnection]:
         async with _reaching(self._writer) as connection:
@@ -111,13 +102,19 @@ class SqlApiKeys:
 
 @asynccontextmanager
 async def _reaching(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """One transaction. Raises KeysUnavailable for any fault of the database."""
+    """One transaction. Raises NoEventLog if the database has no keys yet, KeysUnavailable if it has a fault."""
     try:
         async with transaction(engine) as connection:
             yield connection
+    except NoEventLog:
+        raise
     except EventLogUnavailable as error:
-        cause = type(error.__cause__).__name__ if error.__cause__ else "it does not exist"
+        cause = type(error.__cause__).__name__
         raise KeysUnavailable(f"The database of API keys is out of reach ({cause}).") from error
+
+
+async def _revision(connection: AsyncConnection) -> int:
+    return int((await connection.execute(select(api_key_changes.c.revision))).scalar_one())
 
 
 async def _find(connection: AsyncConnection, key_id: str) -> ApiKey | None:

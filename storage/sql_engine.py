@@ -1,28 +1,73 @@
-"""Opens databases: which driver, which guarantees, and whose errors come out.
+"""Opens databases and runs transactions on them; whatever fails there comes out as EventLogUnavailable.
 
-SQLite runs in WAL mode: one writer and any number of readers do not wait for each other. A writer begins
-with BEGIN IMMEDIATE, so that two writers queue at the beginning of a transaction, where waiting is safe,
-and not in its middle, where one of them would have to fail.
+SQLite and PostgreSQL differ in a handful of ways. `Dialect` names them all; `sql_sqlite` and `sql_postgres`
+are the two answers, and nothing else in the program asks which of them it has.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import Table
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.errors import EventLogUnavailable, SettingsError
-from storage.folders import make_private
+from storage.sql_address import POSTGRESQL, SQLITE, Address, read_address
+from storage.sql_postgres import Postgres
+from storage.sql_sqlite import Sqlite
 
-BUSY_TIMEOUT_MS = 5_000
-"""chosen: how long a writer waits for another before it reports that the log is unavailable."""
+STATEMENT_TIMEOUT_S = 15.0
+"""chosen: ten times what a report over a month takes; who waits longer learns more from an error."""
+
+
+class NoEventLog(EventLogUnavailable):
+    """There is no database yet, or no table of ours in it: nothing was ever recorded."""
+
+
+class Dialect(Protocol):
+    """What is done differently on SQLite and on PostgreSQL."""
+
+    def open(self, address: Address, *, writer: bool, timeout_s: float) -> AsyncEngine:
+        """An engine. A statement may take `timeout_s`; on SQLite a statement takes what it takes."""
+
+    def prepare(self, address: Address) -> None:
+        """Make what must be there before the first connection. Raises OSError."""
+
+    def is_missing(self, engine: AsyncEngine) -> bool:
+        """Whether there is no database, as far as a look without a connection can tell."""
+
+    def has_no_table(self, error: Exception) -> bool:
+        """Whether the error says that a table is not there."""
+
+    def explain(self, error: Exception) -> str:
+        """What happened, for people, without a value or an address in it."""
+
+    def insert(self, table: Table) -> Any:
+        """An INSERT that knows ON CONFLICT."""
+
+    def storable(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The row with every value as a column takes it."""
+
+    async def lock_log(self, connection: AsyncConnection) -> None:
+        """Let nobody else append before this transaction has committed: positions rise in that order."""
+
+    async def lock_rollups(self, connection: AsyncConnection) -> bool:
+        """Try to be the only one who projects until the end of the transaction; tells whether it is."""
+
+    async def lock_schema(self, connection: AsyncConnection) -> None:
+        """Let nobody else migrate until the end of the transaction. Raises EventLogUnavailable."""
+
+
+_DIALECTS: dict[str, Dialect] = {SQLITE: Sqlite(), POSTGRESQL: Postgres()}
+
+
+def dialect_of(engine: AsyncEngine) -> Dialect:
+    """The ways of the engine's database."""
+    return _DIALECTS[engine.dialect.name]
 
 
 def sqlite_url(path: Path) -> str:
@@ -30,87 +75,49 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-def prepare_file(url: str) -> None:
-    """Make the database's file and its folder, for their owner only; what exists keeps its mode.
-
-    SQLite would give the file the mode of the day, and gives its companions the file's own. Raises
-    EventLogUnavailable.
-    """
-    path = Path(str(_driver_url(url, "aiosqlite").database)).absolute()
-    try:
-        make_private(path.parent)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise EventLogUnavailable(f"The database cannot be opened: {error.strerror}.") from error
-
-
-def open_engine(url: str, *, writer: bool = False) -> AsyncEngine:
-    """An engine for the database at `url`; dispose of it when done.
+def open_engine(url: str, *, writer: bool = False, timeout_s: float = STATEMENT_TIMEOUT_S) -> AsyncEngine:
+    """An engine for the database at `url`; dispose of it when done. Nothing is connected yet.
 
     A `writer` syncs each commit to the disk, because the journal's copy is deleted after it. Raises
     SettingsError for an address we cannot serve.
     """
-    engine = create_async_engine(_driver_url(url, "aiosqlite"), connect_args={"isolation_level": None})
-    _configure(engine.sync_engine, writer=writer)
-    return engine
+    address = _address(url)
+    return _DIALECTS[address.engine].open(address, writer=writer, timeout_s=timeout_s)
 
 
-def open_blocking_engine(url: str, *, writer: bool = False) -> Engine:
-    """`open_engine` for code that blocks, in a thread of its own: migrations."""
-    engine = create_engine(_driver_url(url, "pysqlite"), connect_args={"isolation_level": None})
-    _configure(engine, writer=writer)
-    return engine
+def prepare(url: str) -> None:
+    """Make what must be there before a writer connects: the file of SQLite, for its owner alone.
+
+    Raises EventLogUnavailable, SettingsError.
+    """
+    address = _address(url)
+    try:
+        _DIALECTS[address.engine].prepare(address)
+    except OSError as error:
+        raise EventLogUnavailable(f"The database cannot be opened: {error.strerror}.") from error
 
 
 @asynccontextmanager
 async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """One transaction, committed at the end. Raises EventLogUnavailable for any fault of the database."""
-    _require_file(engine)
+    """One transaction, committed at the end; safe to cancel, then nothing of it is left.
+
+    Raises EventLogUnavailable for any fault of the database, NoEventLog if nothing was ever recorded there.
+    """
+    dialect = dialect_of(engine)
+    if dialect.is_missing(engine):
+        raise NoEventLog("There is no event log yet.")
     try:
         async with engine.begin() as connection:
             yield connection
     except (SQLAlchemyError, OSError) as error:
-        # The driver's message may quote values of a row; only its kind goes on.
-        raise EventLogUnavailable(f"The event log is out of reach ({type(error).__name__}).") from error
+        if dialect.has_no_table(error):
+            raise NoEventLog("There is no event log yet.") from error
+        # The driver's message may quote values of a row or of the address; only our own words go on.
+        raise EventLogUnavailable(f"The event log is out of reach: {dialect.explain(error)}.") from error
 
 
-def exists(engine: AsyncEngine) -> bool:
-    """Whether there is a database yet; on a fresh folder the recorder makes it within the first second."""
-    return Path(str(engine.url.database)).is_file()
-
-
-def _require_file(engine: AsyncEngine) -> None:
-    # Migrations alone create a database. Without this look SQLite would make an empty one for a mere reader,
-    # and aiosqlite leave a thread that reports to an event loop which may be gone by then.
-    if not exists(engine):
-        raise EventLogUnavailable("There is no event log yet.")
-
-
-def _driver_url(url: str, driver: str) -> URL:
+def _address(url: str) -> Address:
     try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise SettingsError("The database URL cannot be read.") from error
-    if parsed.get_backend_name() != "sqlite":
-        raise SettingsError(f"A database of type {parsed.get_backend_name()} is not supported; use sqlite.")
-    if not parsed.database or parsed.database == ":memory:":
-        raise SettingsError("The database must be a file: several processes share it.")
-    return parsed.set(drivername=f"sqlite+{driver}")
-
-
-def _configure(engine: Engine, *, writer: bool) -> None:
-    @event.listens_for(engine, "connect")
-    def set_up(connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-        if writer:
-            # The mode stays with the file; setting it again needs a lock that only the first one should take.
-            cursor.execute("PRAGMA journal_mode")
-            if cursor.fetchone()[0] != "wal":
-                cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute(f"PRAGMA synchronous = {'FULL' if writer else 'NORMAL'}")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+        return read_address(url)
+    except ValueError as error:
+        raise SettingsError(f"The database URL: {error}.") from error

@@ -1,7 +1,8 @@
 """The event log in SQL: frames are appended once each, and read back by position or by stream.
 
 An append is idempotent by (instance, instance_seq), so whoever is not sure whether a batch was committed
-appends it again. Positions rise in the order of commits; gaps between them mean nothing.
+appends it again. Positions rise in the order of commits, however many recorders append to one database; gaps
+between them mean nothing.
 """
 
 from __future__ import annotations
@@ -10,14 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Row, Select, func, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Row, Select, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.events import Frame
 from storage.codec import FrameRow, row_frame
-from storage.sql_engine import transaction
+from storage.sql_engine import dialect_of, transaction
 from storage.sql_tables import frames, queries
 
 _COLUMNS = (frames.c.instance, frames.c.instance_seq, frames.c.stream, frames.c.recorded_at, frames.c.events)
@@ -36,8 +36,9 @@ class SqlEventLog:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         # Core builds the text once; handing rows to the driver directly costs half of handing them to Core.
-        self._append = str(_insert_frames().compile(dialect=engine.dialect))
-        self._remember = str(_insert_queries().compile(dialect=engine.dialect))
+        self._dialect = dialect_of(engine)
+        self._append = self._insert(frames, FrameRow._fields, "instance", "instance_seq")
+        self._remember = self._insert(queries, ("key_hash", "text", "first_seen_at"), "key_hash")
 
     async def append(self, rows: Sequence[FrameRow], texts: Mapping[str, str] | None = None) -> None:
         """Add the frames that are not there yet, in this order, and the texts of queries not seen before.
@@ -46,13 +47,14 @@ class SqlEventLog:
         """
         if not rows:
             return
+        storable = self._dialect.storable
         async with transaction(self._engine) as connection:
-            await connection.exec_driver_sql(self._append, list(rows))
+            await self._dialect.lock_log(connection)
+            await connection.exec_driver_sql(self._append, [storable(row) for row in rows])
             if texts:
                 seen_at = rows[0].recorded_at
-                await connection.exec_driver_sql(
-                    self._remember, [(key, text, seen_at) for key, text in texts.items()]
-                )
+                kept = [storable((key, text, seen_at)) for key, text in texts.items()]
+                await connection.exec_driver_sql(self._remember, kept)
 
     async def read(self, after: int, limit: int) -> list[StoredFrame]:
         """At most `limit` frames behind the position `after`, oldest first. Raises EventLogUnavailable."""
@@ -61,7 +63,7 @@ class SqlEventLog:
 
     async def read_stream(self, stream: str) -> list[Frame]:
         """All frames of a stream, oldest first; empty if there are none. Raises EventLogUnavailable."""
-        query = _frames().where(frames.c.stream == stream)
+        query = _frames().where(frames.c.stream == self._dialect.storable((stream,))[0])
         async with transaction(self._engine) as connection:
             return [stored.frame for stored in _stored(await connection.execute(query))]
 
@@ -69,6 +71,12 @@ class SqlEventLog:
         """The position of the newest frame, 0 in an empty log. Raises EventLogUnavailable."""
         async with transaction(self._engine) as connection:
             return (await connection.execute(select(func.max(frames.c.position)))).scalar() or 0
+
+    def _insert(self, table: Table, columns: Sequence[str], *key: str) -> str:
+        """The text of an INSERT of these columns that leaves alone what is there."""
+        statement = self._dialect.insert(table).values(dict.fromkeys(columns))
+        dialect = self._engine.dialect
+        return str(statement.on_conflict_do_nothing(index_elements=list(key)).compile(dialect=dialect))
 
 
 async def read_rows(connection: AsyncConnection, after: int, limit: int) -> Sequence[Row[Any]]:
@@ -92,13 +100,3 @@ def _stored(rows: Iterable[Row[Any]]) -> list[StoredFrame]:
         return [stored_frame(row) for row in rows]
     except msgspec.MsgspecError as error:
         raise EventLogUnavailable("A row of the event log cannot be read.") from error
-
-
-def _insert_frames() -> Any:
-    values = dict.fromkeys(FrameRow._fields)
-    return insert(frames).values(values).on_conflict_do_nothing(index_elements=["instance", "instance_seq"])
-
-
-def _insert_queries() -> Any:
-    values = {"key_hash": None, "text": None, "first_seen_at": None}
-    return insert(queries).values(values).on_conflict_do_nothing(index_elements=["key_hash"])

@@ -1,7 +1,8 @@
 """Keeps the rollups up to date: folds the frames behind a checkpoint, adds the counts, moves the checkpoint.
 
 Counts and checkpoint commit together, so a crash at any moment neither loses nor doubles a count. Each
-rollup has a checkpoint of its own: a new one begins at zero and catches up beside the others.
+rollup has a checkpoint of its own: a new one begins at zero and catches up beside the others. Of the
+recorders of one database one projects at a time, for all of them.
 
 What cannot be folded, a row that is no frame or an event with absurd numbers, is passed over and told: the
 frame stays in the log, and everything behind it is counted.
@@ -15,12 +16,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Row, Table, func, select
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.events import Envelope
-from orchestrator.projections.fold import Counts, Key, Rollup
-from storage.sql_engine import transaction
+from orchestrator.projections.fold import Rollup
+from storage.sql_engine import Dialect, dialect_of, transaction
 from storage.sql_event_log import StoredFrame, read_rows, stored_frame
 from storage.sql_tables import checkpoints, frames, rollups
 
@@ -29,27 +29,34 @@ BATCH_FRAMES = 1_000
 
 
 class Projected(NamedTuple):
-    """What was done: `frames` were read, 0 when all is folded; `passed_over` events could not be folded."""
+    """What was done: `frames` were read, 0 when all is folded; `passed_over` events could not be folded.
+
+    `is_elsewhere` says that nothing was done, because another recorder is at it.
+    """
 
     frames: int
     passed_over: int
+    is_elsewhere: bool = False
 
 
 class SqlProjector:
-    """Projects the event log of a writer's engine. Two of them at once are slow, not wrong."""
+    """Projects the event log of a writer's engine; any number of them may do so at once."""
 
     def __init__(self, engine: AsyncEngine, projections: Sequence[tuple[Rollup, Table]] = rollups) -> None:
         self._engine = engine
         self._projections = projections
+        self._dialect = dialect_of(engine)
         self._upserts = {
-            rollup.name: str(_add(rollup, table).compile(dialect=engine.dialect))
+            rollup.name: str(_add(self._dialect, rollup, table).compile(dialect=engine.dialect))
             for rollup, table in projections
         }
-        self._move = str(_move().compile(dialect=engine.dialect))
+        self._move = str(_move(self._dialect).compile(dialect=engine.dialect))
 
     async def project(self) -> Projected:
         """Fold one batch into every rollup. Raises EventLogUnavailable; then nothing of it is counted."""
         async with transaction(self._engine) as connection:
+            if not await self._dialect.lock_rollups(connection):
+                return Projected(0, 0, is_elsewhere=True)
             reached = await self._checkpoints(connection)
             rows = await read_rows(connection, min(reached.values()), BATCH_FRAMES)
             if not rows:
@@ -81,18 +88,18 @@ class SqlProjector:
             lambda envelope: passed_over.setdefault(id(envelope), envelope),
         )
         if counts:
-            rows = [_row(key, value) for key, value in counts.items()]
+            rows = [self._dialect.storable(key + value) for key, value in counts.items()]
             await connection.exec_driver_sql(self._upserts[rollup.name], rows)
 
 
 async def frames_behind(engine: AsyncEngine) -> int:
-    """How many positions the slowest rollup is behind the newest frame. Raises EventLogUnavailable."""
+    """How many frames the slowest rollup has not counted. Raises EventLogUnavailable."""
     async with transaction(engine) as connection:
-        last: int = (await connection.execute(select(func.max(frames.c.position)))).scalar() or 0
         rows = await connection.execute(select(checkpoints.c.projection, checkpoints.c.position))
-    reached = {row.projection: row.position for row in rows}
-    slowest: int = min(reached.get(rollup.name, 0) for rollup, _ in rollups)
-    return max(last - slowest, 0)
+        reached = {row.projection: row.position for row in rows}
+        slowest: int = min(reached.get(rollup.name, 0) for rollup, _ in rollups)
+        behind = select(func.count()).where(frames.c.position > slowest)
+        return (await connection.execute(behind)).scalar() or 0
 
 
 def _readable(rows: Sequence[Row[Any]]) -> tuple[list[StoredFrame], int]:
@@ -104,21 +111,17 @@ def _readable(rows: Sequence[Row[Any]]) -> tuple[list[StoredFrame], int]:
     return found, len(rows) - len(found)
 
 
-def _row(key: Key, counts: Counts) -> tuple[Any, ...]:
-    return key + counts
-
-
-def _add(rollup: Rollup, table: Table) -> Any:
+def _add(dialect: Dialect, rollup: Rollup, table: Table) -> Any:
     """Insert counts, or add them to those that are there."""
-    statement = insert(table).values(dict.fromkeys(rollup.dimensions + rollup.measures))
+    statement = dialect.insert(table).values(dict.fromkeys(rollup.dimensions + rollup.measures))
     return statement.on_conflict_do_update(
         index_elements=list(rollup.dimensions),
         set_={name: table.c[name] + statement.excluded[name] for name in rollup.measures},
     )
 
 
-def _move() -> Any:
-    statement = insert(checkpoints).values({"projection": None, "position": None})
+def _move(dialect: Dialect) -> Any:
+    statement = dialect.insert(checkpoints).values({"projection": None, "position": None})
     return statement.on_conflict_do_update(
         index_elements=["projection"], set_={"position": statement.excluded.position}
     )

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Table, func, literal, select
+from sqlalchemy import BigInteger, ColumnElement, Table, cast, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.errors import InvalidRequest
 from orchestrator.events import Frame
 from orchestrator.projections.fold import MINUTE_S, SPANS, Counts, Key, Rollup
-from storage.sql_engine import exists, transaction
+from storage.sql_engine import NoEventLog, transaction
 from storage.sql_event_log import SqlEventLog
 from storage.sql_tables import health, hit_rate, latency, rollups
 
@@ -54,7 +54,10 @@ class SqlReports:
 
     async def execution(self, execution_id: str) -> list[Frame]:
         """All frames of one execution, oldest first; empty if there are none. Raises EventLogUnavailable."""
-        return await self._log.read_stream(execution_id) if exists(self._engine) else []
+        try:
+            return await self._log.read_stream(execution_id)
+        except NoEventLog:
+            return []
 
     async def _report(
         self, rollup: Rollup, since: float, until: float, by: str, known: tuple[str, ...]
@@ -66,27 +69,27 @@ class SqlReports:
 
     async def _counts(self, rollup: Rollup, window: tuple[int, int], by: str = "") -> dict[Key, Counts]:
         """The counts of the window; all its minutes become one, or one for each span asked for."""
-        if not exists(self._engine):
-            return {}
         table = _TABLES[rollup.name]
         names = [table.c[name] for name in rollup.dimensions[1:]]
         when = _spans(table, by)
         query = (
-            select(when, *names, *(func.sum(table.c[name]) for name in rollup.measures))
+            select(when, *names, *(cast(func.sum(table.c[name]), BigInteger) for name in rollup.measures))
             .where(table.c.minute >= window[0], table.c.minute < window[1])
-            .group_by(when, *names)
+            .group_by("span", *names)
         )
         size = len(rollup.dimensions)
-        async with transaction(self._engine) as connection:
-            rows = (await connection.execute(query)).all()
+        try:
+            async with transaction(self._engine) as connection:
+                rows = (await connection.execute(query)).all()
+        except NoEventLog:
+            return {}
         return {tuple(row[:size]): tuple(row[size:]) for row in rows}
 
 
 def _spans(table: Table, by: str) -> ColumnElement[int]:
     span_s = SPANS.get(by)
-    if span_s is None:
-        return literal(0, Integer)
-    return table.c.minute - table.c.minute % span_s
+    span = literal(0, BigInteger) if span_s is None else table.c.minute - table.c.minute % span_s
+    return span.label("span")
 
 
 def _whole_minutes(since: float, until: float) -> tuple[int, int]:

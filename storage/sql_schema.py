@@ -1,15 +1,13 @@
 """Brings a database to the schema of this version, in the process, quietly, whoever else does the same.
 
-All migrations of one call run in one transaction that begins with the write lock: of two processes that
-start at once the second waits and finds the work done.
+All migrations of one call run in one transaction under a lock: of two instances that start at once the second
+waits and finds the work done, and one that is interrupted leaves the schema as it was.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
@@ -17,12 +15,12 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.errors import EventLogUnavailable
-from storage.sql_engine import open_blocking_engine, prepare_file
+from storage.sql_engine import NoEventLog, dialect_of, open_engine, prepare, transaction
 
-ResultT = TypeVar("ResultT")
+MIGRATION_TIMEOUT_S = 600.0
+"""chosen: for one statement; an index over the log of a year takes minutes."""
 
 ALEMBIC_DIRECTORY = Path(__file__).resolve().parent.parent / "alembic"
 """Beside the code: AMOS runs from a checkout or an image, and both contain it."""
@@ -49,16 +47,43 @@ def head() -> str | None:
 
 def upgrade_blocking(url: str) -> None:
     """`upgrade` for callers without an event loop."""
-    prepare_file(url)
-    _run(url, _upgrade, writer=True)
+    asyncio.run(_upgrade(url))
 
 
 def current_blocking(url: str) -> str | None:
     """`current` for callers without an event loop."""
-    return _run(url, lambda connection: MigrationContext.configure(connection).get_current_revision())
+    return asyncio.run(_current(url))
 
 
-def _upgrade(connection: Connection) -> None:
+async def _upgrade(url: str) -> None:
+    prepare(url)
+    engine = open_engine(url, writer=True, timeout_s=MIGRATION_TIMEOUT_S)
+    try:
+        async with transaction(engine) as connection:
+            await dialect_of(engine).lock_schema(connection)
+            await connection.run_sync(_migrate)
+    except CommandError as error:
+        raise EventLogUnavailable("The database has a schema that this version does not know.") from error
+    finally:
+        await engine.dispose()
+
+
+async def _current(url: str) -> str | None:
+    engine = open_engine(url)
+    try:
+        async with transaction(engine) as connection:
+            return await connection.run_sync(_revision)
+    except NoEventLog:
+        return None
+    finally:
+        await engine.dispose()
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _migrate(connection: Connection) -> None:
     config = _config()
     # env.py takes the connection from here: no second one could get past our write lock.
     config.attributes["connection"] = connection
@@ -71,16 +96,3 @@ def _config() -> Config:
     config.set_main_option("path_separator", "os")
     config.set_main_option("script_location", str(ALEMBIC_DIRECTORY).replace("%", "%%"))
     return config
-
-
-def _run(url: str, work: Callable[[Connection], ResultT], *, writer: bool = False) -> ResultT:
-    engine = open_blocking_engine(url, writer=writer)
-    try:
-        with engine.begin() as connection:
-            return work(connection)
-    except CommandError as error:
-        raise EventLogUnavailable("The database has a schema that this version does not know.") from error
-    except (SQLAlchemyError, OSError) as error:
-        raise EventLogUnavailable(f"The event log is out of reach ({type(error).__name__}).") from error
-    finally:
-        engine.dispose()

@@ -7,7 +7,7 @@ definition in orchestrator/projections says, so that the fold and its table cann
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Double, Identity, Integer, MetaData, Table, Text, UniqueConstraint
 from sqlalchemy.schema import Index
 
 from orchestrator.projections.fold import Rollup
@@ -26,14 +26,14 @@ metadata = MetaData(
 frames = Table(
     "frames",
     metadata,
-    # AUTOINCREMENT: a position is never given twice, even after the newest rows were pruned; with one
-    # writer at a time positions rise in the order of commits, so a reader behind a checkpoint misses
-    # nothing.
-    Column("position", Integer, primary_key=True, autoincrement=True),
+    # An identity, on SQLite AUTOINCREMENT: a position is never given twice, even after the newest rows were
+    # pruned. As appends exclude each other positions rise in the order of commits, so a reader behind a
+    # checkpoint misses nothing.
+    Column("position", BigInteger().with_variant(Integer, "sqlite"), Identity(always=True), primary_key=True),
     Column("instance", Text, nullable=False),
     Column("instance_seq", BigInteger, nullable=False),
     Column("stream", Text, nullable=False),
-    Column("recorded_at", Float, nullable=False),
+    Column("recorded_at", Double, nullable=False),
     Column("operation", Text, nullable=False),
     Column("door", Text, nullable=False),
     Column("client", Text, nullable=False),
@@ -42,7 +42,9 @@ frames = Table(
     Column("cache", Text, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("error", Text, nullable=False),
-    Column("duration_s", Float),
+    Column("duration_s", Double),
+    # JSON, and still text on both engines: it is written once and read back whole, byte for byte, while
+    # jsonb would refuse what JSON allows (U+0000, large numbers) and with it the whole batch.
     Column("events", Text, nullable=False),
     UniqueConstraint("instance", "instance_seq"),
     Index(None, "stream"),
@@ -55,7 +57,7 @@ queries = Table(
     metadata,
     Column("key_hash", Text, primary_key=True),
     Column("text", Text, nullable=False),
-    Column("first_seen_at", Float, nullable=False),
+    Column("first_seen_at", Double, nullable=False),
 )
 
 checkpoints = Table(
@@ -72,11 +74,11 @@ api_keys = Table(
     Column("digest", Text, nullable=False),
     Column("client", Text, nullable=False),
     Column("scopes", Text, nullable=False),
-    Column("created_at", Float, nullable=False),
-    Column("expires_at", Float),
-    Column("revoked_at", Float),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
     Column("replaces", Text),
-    Column("last_used_at", Float),
+    Column("last_used_at", Double),
     Column("limit_burst", Integer),
     Column("limit_per_minute", Integer),
     Column("limit_per_hour", Integer),
@@ -100,7 +102,7 @@ def rollup_table(rollup: Rollup) -> Table:
         f"rollup_{rollup.name}",
         metadata,
         *(
-            Column(name, Integer if name in _INTEGERS else Text, primary_key=True, autoincrement=False)
+            Column(name, BigInteger if name in _INTEGERS else Text, primary_key=True, autoincrement=False)
             for name in rollup.dimensions
         ),
         *(Column(name, BigInteger, nullable=False) for name in rollup.measures),

@@ -13,7 +13,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-EVENTS_VIEW = """
+SQLITE_VIEW = """
 CREATE VIEW events AS
 SELECT
     frames.position AS position,
@@ -27,6 +27,20 @@ SELECT
 FROM frames, json_each(frames.events) AS item
 """
 
+POSTGRESQL_VIEW = """
+CREATE VIEW events AS
+SELECT
+    frames.position AS position,
+    frames.stream AS stream,
+    CAST(item.value ->> 'seq' AS bigint) AS seq,
+    CAST(item.value ->> 'at' AS double precision) AS occurred_at,
+    item.value -> 'event' ->> 'type' AS type,
+    item.value -> 'event' AS event,
+    frames.instance AS instance,
+    frames.recorded_at AS recorded_at
+FROM frames, json_array_elements(CAST(frames.events AS json)) AS item (value)
+"""
+
 
 def upgrade() -> None:
     """Create everything."""
@@ -35,7 +49,7 @@ def upgrade() -> None:
         "queries",
         sa.Column("key_hash", sa.Text(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
-        sa.Column("first_seen_at", sa.Float(), nullable=False),
+        sa.Column("first_seen_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("key_hash", name="pk_queries"),
     )
     op.create_table(
@@ -74,13 +88,18 @@ def _create_frames() -> None:
     names = ("operation", "door", "client", "topic", "provider", "cache", "outcome", "error")
     op.create_table(
         "frames",
-        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column(
+            "position",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            sa.Identity(always=True),
+            nullable=False,
+        ),
         sa.Column("instance", sa.Text(), nullable=False),
         sa.Column("instance_seq", sa.BigInteger(), nullable=False),
         sa.Column("stream", sa.Text(), nullable=False),
-        sa.Column("recorded_at", sa.Float(), nullable=False),
+        sa.Column("recorded_at", sa.Double(), nullable=False),
         *(sa.Column(name, sa.Text(), nullable=False) for name in names),
-        sa.Column("duration_s", sa.Float(), nullable=True),
+        sa.Column("duration_s", sa.Double(), nullable=True),
         sa.Column("events", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("position", name="pk_frames"),
         sa.UniqueConstraint("instance", "instance_seq", name="uq_frames_instance_instance_seq"),
@@ -88,7 +107,7 @@ def _create_frames() -> None:
     )
     op.create_index("ix_frames_stream", "frames", ["stream"])
     op.create_index("ix_frames_recorded_at", "frames", ["recorded_at"])
-    op.execute(EVENTS_VIEW)
+    op.execute(SQLITE_VIEW if op.get_bind().dialect.name == "sqlite" else POSTGRESQL_VIEW)
 
 
 def _create_rollup(
@@ -96,9 +115,9 @@ def _create_rollup(
 ) -> None:
     op.create_table(
         table,
-        sa.Column("minute", sa.Integer(), nullable=False),
+        sa.Column("minute", sa.BigInteger(), nullable=False),
         *(sa.Column(name, sa.Text(), nullable=False) for name in names),
-        *(sa.Column(name, sa.Integer(), nullable=False) for name in numbers),
+        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in numbers),
         *(sa.Column(name, sa.BigInteger(), nullable=False) for name in measures),
         sa.PrimaryKeyConstraint("minute", *names, *numbers, name=f"pk_{table}"),
         sqlite_with_rowid=False,

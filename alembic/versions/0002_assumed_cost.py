@@ -31,7 +31,7 @@ def _remake(measures: tuple[str, ...]) -> None:
     op.drop_table("rollup_hit_rate")
     op.create_table(
         "rollup_hit_rate",
-        sa.Column("minute", sa.Integer(), nullable=False),
+        sa.Column("minute", sa.BigInteger(), nullable=False),
         *(sa.Column(name, sa.Text(), nullable=False) for name in NAMES),
         *(sa.Column(name, sa.BigInteger(), nullable=False) for name in measures),
         sa.PrimaryKeyConstraint("minute", *NAMES, name="pk_rollup_hit_rate"),

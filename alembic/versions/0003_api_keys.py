@@ -22,10 +22,10 @@ def upgrade() -> None:
         sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("client", sa.Text(), nullable=False),
         sa.Column("scopes", sa.Text(), nullable=False),
-        sa.Column("created_at", sa.Float(), nullable=False),
-        *(sa.Column(name, sa.Float(), nullable=True) for name in ("expires_at", "revoked_at")),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        *(sa.Column(name, sa.Double(), nullable=True) for name in ("expires_at", "revoked_at")),
         sa.Column("replaces", sa.Text(), nullable=True),
-        sa.Column("last_used_at", sa.Float(), nullable=True),
+        sa.Column("last_used_at", sa.Double(), nullable=True),
         *(
             sa.Column(f"limit_{name}", sa.Integer(), nullable=True)
             for name in ("burst", "per_minute", "per_hour")

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
 from api.cli import output
 from api.cli.options import JsonOption
-
-if TYPE_CHECKING:
-    from api.settings import Settings
+from storage.sql_address import read_address
 
 app = typer.Typer(help="Show or upgrade the database's schema.")
 
@@ -23,15 +19,16 @@ def upgrade() -> None:
     from api.settings import load  # noqa: PLC0415
     from storage import sql_schema  # noqa: PLC0415
 
-    settings = load()
-    before = asyncio.run(revision(settings))
+    url = load().database_url
+    before = asyncio.run(sql_schema.current(url))
     with output.waiting("upgrading the database"):
-        asyncio.run(sql_schema.upgrade(settings.database_url))
-    after = asyncio.run(revision(settings))
+        asyncio.run(sql_schema.upgrade(url))
+    after = asyncio.run(sql_schema.current(url))
+    name = read_address(url).shown
     if before == after:
-        output.message(f"{database_path(settings)} is up to date: schema {after}.")
+        output.message(f"{name} is up to date: schema {after}.")
     else:
-        output.message(f"{database_path(settings)} is now at schema {after}; it was at {before or 'none'}.")
+        output.message(f"{name} is now at schema {after}; it was at {before or 'none'}.")
 
 
 @app.command()
@@ -40,23 +37,11 @@ def current(as_json: JsonOption = False) -> None:
     from api.settings import load  # noqa: PLC0415
     from storage import sql_schema  # noqa: PLC0415
 
-    settings = load()
-    found, newest = asyncio.run(revision(settings)), sql_schema.head()
+    url = load().database_url
+    found, newest = asyncio.run(sql_schema.current(url)), sql_schema.head()
     if as_json:
-        output.data_json({"database": str(database_path(settings)), "current": found, "newest": newest})
+        output.data_json({"database": read_address(url).shown, "current": found, "newest": newest})
         return
     output.line(found or "none")
     if found != newest:
         output.message(f"This version needs {newest}; `amos db upgrade` brings the database there.")
-
-
-def database_path(settings: Settings) -> Path:
-    """The file of the database."""
-    return Path(settings.database_url.partition(":///")[2])
-
-
-async def revision(settings: Settings) -> str | None:
-    """The revision of the database, `None` when there is none yet; looking does not create the file."""
-    from storage import sql_schema  # noqa: PLC0415
-
-    return await sql_schema.current(settings.database_url) if database_path(settings).exists() else None

@@ -47,17 +47,17 @@ def doctor(
 
 async def _look(settings: Settings, *, is_online: bool) -> list[Finding]:
     from api.cli import doctor_checks as machine  # noqa: PLC0415
-    from api.cli.db import database_path, revision  # noqa: PLC0415
     from api.cli.doctor_providers import ask_provider, check_providers  # noqa: PLC0415
     from storage.file_segments import directory_bytes  # noqa: PLC0415
     from storage.file_status import read_status  # noqa: PLC0415
-    from storage.sql_schema import head  # noqa: PLC0415
+    from storage.sql_address import read_address  # noqa: PLC0415
+    from storage.sql_schema import current, head  # noqa: PLC0415
 
-    database = database_path(settings)
     providers = await check_providers(settings)
     is_running = machine.is_locked(settings.data_dir / "recorder.lock")
-    schema = await machine.check_database(database, revision(settings), head() or "")
-    behind = await _frames_behind(settings) if schema.status == machine.OK and database.exists() else 0
+    url = settings.database_url
+    schema = await machine.check_database(read_address(url), current(url), head() or "")
+    behind = await _frames_behind(settings) if schema.status == machine.OK else 0
     found = [
         machine.check_sqlite(),
         machine.check_data_dir(settings.data_dir),

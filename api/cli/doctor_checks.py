@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from storage.file_status import RecorderStatus
+    from storage.sql_address import Address
 
 OK, UNCONFIGURED, WARNING, FAILURE = "ok", "unconfigured", "warning", "failure"
 """What a finding says: all is well; nobody asked for it; it may hurt one day; it does not work."""
@@ -171,24 +172,32 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-async def check_database(path: Path, current: Awaitable[str | None], newest: str) -> Finding:
+_MEND_FILE = "If the file is damaged, move it away: what the journal holds is brought into a new one."
+_MEND_SERVER = (
+    "Look at AMOS_DATABASE_URL, the server and its log; the journal keeps what is recorded meanwhile."
+)
+
+
+async def check_database(address: Address, current: Awaitable[str | None], newest: str) -> Finding:
     """Whether the database can be read and has the tables this version works with.
 
     `current` gives its revision, `None` when it has none.
     """
+    path, shown = address.path, address.shown
     try:
         found = await current
     except EventLogUnavailable as error:
-        step = "If the file is damaged, move it away: what the journal holds is brought into a new one."
-        detail = f"{path}: {error.message}"
-        return Finding(name="database", status=FAILURE, detail=detail, next_step=step)
-    if found is None and not path.exists():  # noqa: ASYNC240 - a look at a local file, with nothing else to do
-        return Finding(name="database", status=OK, detail=f"{path} will be made by the first use")
+        step = _MEND_FILE if path else _MEND_SERVER
+        return Finding(name="database", status=FAILURE, detail=f"{shown}: {error.message}", next_step=step)
+    if found is None and path is None:
+        return Finding(name="database", status=OK, detail=f"{shown} gets its tables by the first use")
+    if found is None and path and not path.exists():
+        return Finding(name="database", status=OK, detail=f"{shown} will be made by the first use")
     if found == newest:
-        return Finding(name="database", status=OK, detail=f"{path}, schema {found}")
+        return Finding(name="database", status=OK, detail=f"{shown}, schema {found}")
     return Finding(
         name="database",
         status=FAILURE,
-        detail=f"{path} has schema {found or 'of no version of AMOS'}, this version needs {newest}",
+        detail=f"{shown} has schema {found or 'of no version of AMOS'}, this version needs {newest}",
         next_step="`amos db upgrade` brings it up to date.",
     )

@@ -46,6 +46,7 @@ def test_nothing_set_gives_the_defaults():
         ("AMOS_STORE_QUERY_TEXT", "false", "store_query_text", False),
         ("AMOS_CACHE_TTL_S", "2.5", "cache_ttl_s", 2.5),
         ("AMOS_DATABASE_URL", "sqlite:////srv/a.db", "database_url", "sqlite+aiosqlite:////srv/a.db"),
+        ("DATABASE_URL", "postgres://a@db/b", "database_url", "postgresql+asyncpg://a@db/b"),
         ("AMOS_PORT", "", "port", 8000),
     ],
 )
@@ -73,9 +74,11 @@ def test_a_value_is_read(name: str, value: str, field: str, expected: object):
         ("AMOS_TRUSTED_PROXIES", "nginx", "must be networks"),
         ("AMOS_TLS_CERT_FILE", "/no/such/file", "No such file"),
         ("AMOS_REDIRECT_PORT", "8080", "needs AMOS_TLS_CERT_FILE"),
-        ("AMOS_DATABASE_URL", "postgresql://amos@db/amos", "only SQLite"),
+        ("AMOS_DATABASE_URL", "postgresql://amos:p@ss@db/amos", "percent-encoded"),
+        ("AMOS_DATABASE_URL", "postgresql+psycopg://amos@db/amos", "expected the address"),
+        ("AMOS_DATABASE_URL", "postgresql://amos@db/amos?ssl=require", "sslmode="),
         ("AMOS_DATABASE_URL", "sqlite+aiosqlite:///:memory:", "must be a file"),
-        ("DATABASE_URL", "mysql://db/x", "only SQLite"),
+        ("DATABASE_URL", "mysql://db/x", "expected the address of a database"),
         ("AMOS_PROVIDERS", "tavily,bing", "unknown provider"),
         ("AMOS_PROVIDERS", "jina,jina", "twice"),
         ("AMOS_PROVIDERS", ",", "names no provider"),
@@ -148,6 +151,17 @@ def test_keys_are_masked_everywhere():
     assert settings.masked()["AMOS_TAVILY_API_KEY"] == "set, not shown"
     assert settings.masked()["AMOS_JINA_API_KEY"] == "not set"
     assert KEY not in str(settings.masked())
+
+
+def test_the_password_of_the_database_is_masked():
+    """An address is shown without the password in it, and not at all in a repr."""
+    settings = load({"DATABASE_URL": "postgresql://amos:s3cr%40t@db:5432/amos?sslmode=require"})
+
+    assert "s3cr%40t" in settings.database_url
+    assert "s3cr" not in repr(settings)
+    assert settings.masked()["AMOS_DATABASE_URL"] == (
+        "postgresql+asyncpg://amos:***@db:5432/amos?sslmode=require"
+    )
 
 
 def test_our_name_wins_over_the_conventional_one(tmp_path):

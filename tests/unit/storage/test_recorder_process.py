@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
-from contextlib import closing
+from contextlib import asynccontextmanager
 
 import pytest
+from sqlalchemy import text
 
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.events import Cost
-from storage import recorder_process, sql_engine
+from storage import recorder_process
 from storage.file_journal import FileJournal
 from storage.file_reader import JournalReader
 from storage.file_segments import encode_record, list_segments, segment_path
 from storage.file_status import read_status
 from storage.recorder_process import RecorderBusy, RecorderLoop, drain, record_forever
-from storage.sql_engine import open_engine, sqlite_url
+from storage.sql_engine import NoEventLog, dialect_of, open_engine, transaction
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import SqlProjector
 from storage.sql_reports import SqlReports
@@ -27,9 +27,9 @@ from tests.support.histories import answered as answered_event
 
 
 @pytest.fixture
-def url(tmp_path):
-    """A database that is not there yet."""
-    return sqlite_url(tmp_path / "amos.sqlite")
+def url(fresh_url):
+    """A database in which there is nothing yet."""
+    return fresh_url
 
 
 @pytest.fixture
@@ -60,6 +60,29 @@ async def answered(url):
     report = await SqlReports(engine).hit_rate(NOON - 60, NOON + 60)
     await engine.dispose()
     return report["answered"]
+
+
+async def rows(url, query):
+    """What a query finds; nothing without a schema."""
+    engine = open_engine(url)
+    try:
+        async with transaction(engine) as connection:
+            return [tuple(row) for row in (await connection.execute(text(query))).all()]
+    except NoEventLog:
+        return []
+    finally:
+        await engine.dispose()
+
+
+async def stored(url):
+    """How many frames are in SQL."""
+    return len(await rows(url, "SELECT position FROM frames"))
+
+
+async def until_stored(url):
+    """Give way until a frame is in SQL; the test's time limit ends the wait."""
+    while not await stored(url):  # noqa: ASYNC110  (another connection; there is no event to wait for)
+        await asyncio.sleep(0.001)
 
 
 async def test_draining_moves_everything_into_sql_and_reports(tmp_path, url, journal):
@@ -153,56 +176,47 @@ async def test_texts_go_into_their_own_table(tmp_path, url, journal):
     await write(journal, texts={"k1": "a private question"})
     await drain(tmp_path, url)
 
-    connection = sqlite3.connect(tmp_path / "amos.sqlite")
-    assert connection.execute("SELECT key_hash, text FROM queries").fetchall() == [
-        ("k1", "a private question")
-    ]
-    assert "private" not in str(connection.execute("SELECT * FROM frames").fetchall())
-    connection.close()
+    assert await rows(url, "SELECT key_hash, text FROM queries") == [("k1", "a private question")]
+    assert "private" not in str(await rows(url, "SELECT * FROM frames"))
 
 
-async def test_a_locked_database_loses_nothing(tmp_path, url, journal, monkeypatch):
+@asynccontextmanager
+async def locked(url):
+    """Another program holds the lock that every append needs."""
+    engine = open_engine(url, writer=True)
+    async with transaction(engine) as connection:
+        await dialect_of(engine).lock_log(connection)
+        yield
+    await engine.dispose()
+
+
+async def test_a_locked_database_loses_nothing(tmp_path, url, journal, impatience):
     """While SQL is away a drain fails, the journal keeps everything, and the next drain finds it."""
-    monkeypatch.setattr(sql_engine, "BUSY_TIMEOUT_MS", 1)
     await drain(tmp_path, url)
     await write(journal, 2)
-    holder = sqlite3.connect(tmp_path / "amos.sqlite", isolation_level=None)
-    holder.execute("BEGIN IMMEDIATE")
 
-    with pytest.raises(EventLogUnavailable):
-        await drain(tmp_path, url)
-    holder.close()
+    async with locked(url):
+        with pytest.raises(EventLogUnavailable):
+            await drain(tmp_path, url)
 
     assert await drain(tmp_path, url) == 2
     assert await answered(url) == 2
 
 
-async def test_running_survives_a_fault_and_says_so(tmp_path, url, journal, monkeypatch):
+async def test_running_survives_a_fault_and_says_so(tmp_path, url, journal, impatience):
     """A recorder whose database is locked reports the fault, goes on trying, and drains in the end."""
-    monkeypatch.setattr(sql_engine, "BUSY_TIMEOUT_MS", 1)
     await drain(tmp_path, url)
-    holder = sqlite3.connect(tmp_path / "amos.sqlite", isolation_level=None)
-    holder.execute("BEGIN IMMEDIATE")
-    await write(journal)
-    stop = asyncio.Event()
-    running = asyncio.create_task(record_forever(tmp_path, url, stop))
-
-    await until(lambda: (status := read_status(tmp_path)) is not None and status.fault)
-    holder.close()
-    await until(lambda: not is_missing(tmp_path))
+    async with locked(url):
+        await write(journal)
+        stop = asyncio.Event()
+        running = asyncio.create_task(record_forever(tmp_path, url, stop))
+        await until(lambda: (status := read_status(tmp_path)) is not None and status.fault)
+    await until_stored(url)
     stop.set()
     await running
 
     assert await answered(url) == 1
     assert read_status(tmp_path).fault == ""
-
-
-def is_missing(tmp_path):
-    """Whether the one frame is not in SQL yet."""
-    connection = sqlite3.connect(tmp_path / "amos.sqlite")
-    (count,) = connection.execute("SELECT count(*) FROM frames").fetchone()
-    connection.close()
-    return count == 0
 
 
 async def until(condition):
@@ -262,6 +276,7 @@ async def test_writers_and_recorder_work_side_by_side(tmp_path, url):
     assert list_segments(tmp_path / "journal") == []
 
 
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
 async def test_a_replaced_database_is_filled_anew(tmp_path, url, journal):
     """A database that vanished under a running recorder is made again; later frames are found in it."""
     stop = asyncio.Event()
@@ -276,15 +291,6 @@ async def test_a_replaced_database_is_filled_anew(tmp_path, url, journal):
     await running
 
     assert await answered(url) == 1
-
-
-def stored(tmp_path):
-    """How many frames are in SQL; 0 without a schema."""
-    with closing(sqlite3.connect(tmp_path / "amos.sqlite")) as connection:
-        try:
-            return connection.execute("SELECT count(*) FROM frames").fetchone()[0]
-        except sqlite3.OperationalError:
-            return 0
 
 
 async def test_an_absurd_number_stops_nobody(tmp_path, url, journal, caplog):
@@ -315,7 +321,7 @@ async def test_a_bug_in_a_projection_does_not_stop_the_record(tmp_path, url, jou
         for count in (1, 2):
             await write(journal)
             await recorder.drain()
-            assert stored(tmp_path) == count
+            assert await stored(url) == count
 
     assert "reports stand still" in read_status(tmp_path).fault
     assert caplog.text.count("a fault it does not know") == 1
@@ -348,7 +354,7 @@ async def test_running_survives_what_nobody_foresaw(tmp_path, url, journal, monk
     running = asyncio.create_task(record_forever(tmp_path, url, stop))
     await write(journal)
 
-    await until(lambda: stored(tmp_path))
+    await until_stored(url)
     stop.set()
     await running
 

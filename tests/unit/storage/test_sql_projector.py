@@ -10,10 +10,23 @@ from orchestrator.events import Cost
 from storage import sql_projector
 from storage.sql_engine import transaction
 from storage.sql_event_log import SqlEventLog
-from storage.sql_projector import SqlProjector, frames_behind
+from storage.sql_projector import Projected, SqlProjector, frames_behind
 from storage.sql_tables import rollups
 from tests.support.histories import answered, hit, mixture
 from tests.support.rows import row, rows
+
+REFUSING = {
+    "sqlite": "CREATE TRIGGER refuse BEFORE INSERT ON checkpoints WHEN new.projection = 'latency' "
+    "BEGIN SELECT raise(ABORT, 'no'); END",
+    "postgresql": "ALTER TABLE checkpoints ADD CONSTRAINT refuse CHECK (projection <> 'latency')",
+}
+"""Makes a database that does not take the last checkpoint of a batch."""
+
+AGREEING = {
+    "sqlite": "DROP TRIGGER refuse",
+    "postgresql": "ALTER TABLE checkpoints DROP CONSTRAINT refuse",
+}
+"""Undoes it."""
 
 
 async def counts(engine, rollup, table):
@@ -53,17 +66,12 @@ async def test_rollups_equal_a_fold_of_the_log(engine, monkeypatch, batch):
         assert found == await folded(engine, rollup)
 
 
-async def test_a_fault_before_the_commit_counts_nothing(engine):
+async def test_a_fault_before_the_commit_counts_nothing(engine, kind):
     """If the checkpoint cannot be moved the counts of the batch are undone with it, and come once later."""
     log, projector = SqlEventLog(engine), SqlProjector(engine)
     await log.append(rows(mixture()))
     async with transaction(engine) as connection:
-        await connection.execute(
-            text(
-                "CREATE TRIGGER refuse BEFORE INSERT ON checkpoints WHEN new.projection = 'latency' "
-                "BEGIN SELECT raise(ABORT, 'no'); END"
-            )
-        )
+        await connection.execute(text(REFUSING[kind]))
 
     with pytest.raises(EventLogUnavailable):
         await projector.project()
@@ -71,7 +79,7 @@ async def test_a_fault_before_the_commit_counts_nothing(engine):
         assert await counts(engine, rollup, table) == {}
 
     async with transaction(engine) as connection:
-        await connection.execute(text("DROP TRIGGER refuse"))
+        await connection.execute(text(AGREEING[kind]))
     await project_all(projector)
     for rollup, table in rollups:
         assert await counts(engine, rollup, table) == await folded(engine, rollup)
@@ -103,7 +111,7 @@ async def test_two_projectors_count_once(engine):
 
 async def test_an_empty_log_has_nothing_to_fold(engine):
     """Without frames there is no work and no checkpoint."""
-    assert await SqlProjector(engine).project() == (0, 0)
+    assert await SqlProjector(engine).project() == Projected(0, 0)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +128,7 @@ async def test_an_absurd_number_is_passed_over(engine, absurd):
     log, projector = SqlEventLog(engine), SqlProjector(engine)
     await log.append([row(1, (absurd,)), row(2, hit())])
 
-    assert await projector.project() == (2, 1)
+    assert await projector.project() == Projected(2, 1)
 
     for rollup, table in rollups:
         assert sum(value[0] for value in (await counts(engine, rollup, table)).values()) >= 1
@@ -132,8 +140,8 @@ async def test_a_row_that_is_no_frame_is_passed_over(engine):
     log, projector = SqlEventLog(engine), SqlProjector(engine)
     await log.append([row(1, hit())._replace(events="[1, 2]"), row(2, hit())])
 
-    assert await projector.project() == (2, 1)
-    assert await projector.project() == (0, 0)
+    assert await projector.project() == Projected(2, 1)
+    assert await projector.project() == Projected(0, 0)
 
 
 async def test_a_rollup_says_how_far_it_is_behind(engine):

@@ -12,59 +12,66 @@ import sys
 from contextlib import closing
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import inspect, text
 
 from orchestrator.errors import EventLogUnavailable
-from storage.sql_engine import sqlite_url
+from storage.sql_engine import sqlite_url, transaction
 from storage.sql_schema import ALEMBIC_DIRECTORY, current, head, upgrade, upgrade_blocking
 from storage.sql_tables import metadata
 
 
-def test_migrations_and_tables_agree(database_url):
+async def test_migrations_and_tables_agree(engine):
     """A migrated database has no difference to the tables the code uses."""
-    engine = create_engine(database_url)
-    with engine.connect() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), metadata)
-    engine.dispose()
 
-    assert differences == []
+    def differences(connection):
+        return compare_metadata(MigrationContext.configure(connection), metadata)
+
+    async with transaction(engine) as connection:
+        assert await connection.run_sync(differences) == []
 
 
-def test_primary_keys_of_rollups_agree(database_url):
+async def test_primary_keys_of_rollups_agree(engine):
     """The key of each rollup, on which counts are added, is all its dimensions in order."""
-    path = database_url.removeprefix("sqlite:///")
-    connection = sqlite3.connect(path)
+
+    def keys(connection):
+        inspector = inspect(connection)
+        return {name: inspector.get_pk_constraint(name)["constrained_columns"] for name in metadata.tables}
+
+    async with transaction(engine) as connection:
+        found = await connection.run_sync(keys)
     for table in metadata.tables.values():
-        columns = connection.execute(f"SELECT name, pk FROM pragma_table_info('{table.name}')").fetchall()
-        found = [name for name, place in sorted(columns, key=lambda column: column[1]) if place]
-        assert found == [column.name for column in table.primary_key.columns], table.name
-    connection.close()
+        assert found[table.name] == [column.name for column in table.primary_key.columns]
 
 
-async def test_upgrading_twice_changes_nothing(tmp_path):
-    """A second upgrade finds nothing to do; the revision is the newest, in WAL mode."""
-    url = sqlite_url(tmp_path / "var" / "amos.sqlite")
+async def test_upgrading_twice_changes_nothing(fresh_url):
+    """A second upgrade finds nothing to do; the revision is the newest."""
+    await upgrade(fresh_url)
+    await upgrade(fresh_url)
 
-    await upgrade(url)
-    await upgrade(url)
-
-    assert await current(url) == head()
-    connection = sqlite3.connect(tmp_path / "var" / "amos.sqlite")
-    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    connection.close()
+    assert await current(fresh_url) == head()
 
 
-async def test_a_database_without_schema_has_no_revision(tmp_path):
-    """Before the first upgrade there is no revision, and that is no error."""
-    assert await current(sqlite_url(tmp_path / "empty.sqlite")) is None
+async def test_a_file_is_in_wal_mode(tmp_path):
+    """Readers do not wait for the recorder: the first upgrade has set the mode for good."""
+    await upgrade(sqlite_url(tmp_path / "var" / "amos.sqlite"))
+
+    with closing(sqlite3.connect(tmp_path / "var" / "amos.sqlite")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_two_processes_may_upgrade_at_once(tmp_path):
+async def test_a_database_without_schema_has_no_revision(fresh_url, tmp_path):
+    """Before the first upgrade there is no revision, that is no error, and looking makes nothing."""
+    assert await current(fresh_url) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_processes_may_upgrade_at_once(fresh_url):
     """Several processes that start together all find the newest schema."""
-    url = sqlite_url(tmp_path / "amos.sqlite")
-    program = f"from storage.sql_schema import upgrade_blocking; upgrade_blocking({url!r})"
+    program = f"from storage.sql_schema import upgrade_blocking; upgrade_blocking({fresh_url!r})"
 
     started = [
         subprocess.Popen(
@@ -77,17 +84,49 @@ def test_two_processes_may_upgrade_at_once(tmp_path):
     assert [process.returncode for process in started] == [0, 0, 0], faults
 
 
-def test_a_newer_schema_is_refused(tmp_path):
+async def test_a_newer_schema_is_refused(engine, database_url):
     """A database that a later version has migrated is not touched by this one."""
-    path = tmp_path / "amos.sqlite"
-    upgrade_blocking(sqlite_url(path))
-    connection = sqlite3.connect(path)
-    connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.commit()
-    connection.close()
+    async with transaction(engine) as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
     with pytest.raises(EventLogUnavailable, match="does not know"):
-        upgrade_blocking(sqlite_url(path))
+        await upgrade(database_url)
+
+
+async def test_an_interrupted_upgrade_leaves_the_old_schema(fresh_url, monkeypatch):
+    """What fails in the last migration has undone the first; the next upgrade does it all."""
+    honest = MigrationContext.run_migrations
+
+    def interrupted(context, **options):
+        honest(context, **options)
+        raise OSError("the power is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MigrationContext, "run_migrations", interrupted)
+        with pytest.raises(EventLogUnavailable):
+            await upgrade(fresh_url)
+    assert await current(fresh_url) is None
+
+    await upgrade(fresh_url)
+    assert await current(fresh_url) == head()
+
+
+async def test_down_and_up_again(engine, database_url):
+    """Every migration can be undone, and what is there after it is done again is what the code uses."""
+
+    def down(connection):
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(ALEMBIC_DIRECTORY))
+        config.set_main_option("path_separator", "os")
+        command.downgrade(config, "base")
+        return inspect(connection).get_table_names()
+
+    async with transaction(engine) as connection:
+        assert await connection.run_sync(down) == ["alembic_version"]
+    await engine.dispose()
+    await upgrade(database_url)
+
+    await test_migrations_and_tables_agree(engine)
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path):

@@ -18,6 +18,7 @@ from api.cli.doctor_checks import (
 )
 from orchestrator.errors import EventLogUnavailable
 from storage.file_status import RecorderStatus
+from storage.sql_address import SQLITE, Address, read_address
 
 
 def test_a_folder_to_be_made_is_fine(tmp_path):
@@ -74,7 +75,7 @@ async def test_an_old_schema_is_to_be_upgraded(tmp_path, current, status):
     path = tmp_path / "amos.db"
     path.touch()
 
-    finding = await check_database(path, revision(current), "0002")
+    finding = await check_database(Address(SQLITE, f"sqlite:///{path}"), revision(current), "0002")
 
     assert finding.status == status
     assert ("amos db upgrade" in finding.next_step) == (status == "failure")
@@ -82,7 +83,19 @@ async def test_an_old_schema_is_to_be_upgraded(tmp_path, current, status):
 
 async def test_no_database_is_no_fault(tmp_path):
     """A database that does not exist yet will be made when it is needed."""
-    assert (await check_database(tmp_path / "amos.db", revision(None), "0002")).status == "ok"
+    assert (
+        await check_database(Address(SQLITE, f"sqlite:///{tmp_path}/amos.db"), revision(None), "0002")
+    ).status == "ok"
+
+
+async def test_a_server_is_looked_at_too():
+    """Of PostgreSQL the address is shown without its password; an empty database is no fault."""
+    address = read_address("postgresql://amos:secret@db/amos")
+
+    finding = await check_database(address, revision(None), "0002")
+
+    assert finding.status == "ok"
+    assert finding.detail.startswith("postgresql+asyncpg://amos:***@db/amos gets its tables")
 
 
 async def test_an_unreadable_database_is_a_failure(tmp_path):
@@ -91,7 +104,7 @@ async def test_an_unreadable_database_is_a_failure(tmp_path):
     async def unreadable() -> str | None:
         raise EventLogUnavailable("The event log is out of reach (DatabaseError).")
 
-    finding = await check_database(tmp_path / "amos.db", unreadable(), "0002")
+    finding = await check_database(Address(SQLITE, f"sqlite:///{tmp_path}/amos.db"), unreadable(), "0002")
 
     assert finding.status == "failure"
     assert "out of reach" in finding.detail

