@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest_asyncio
 
 from tests.support.cluster import Cluster
-from tests.support.deployment import ROOMY, Deployment
+from tests.support.deployment import Deployment
 from tests.support.load import QUIET
 from tests.support.proxies import HAProxy, Nginx
 
@@ -24,7 +24,7 @@ async def _deployment(proxy: type[Nginx] | type[HAProxy]) -> AsyncIterator[Deplo
     try:
         async with Cluster(folder, proxy=proxy) as cluster:
             cluster.tavily.obey({"when": {QUIET: {"kind": "variant", "variant_name": "empty"}}})
-            deployment = Deployment(cluster, await cluster.key("tests", **ROOMY))
+            deployment = await Deployment.on(cluster)
             yield deployment
             await deployment.aclose()
     finally:

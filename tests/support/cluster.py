@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Self
 
 import httpx
-from tests.support.postgres import PostgresServer
 from tests.support.valkey import Valkey
 from typing_extensions import override
 
+from tests.support.postgres import PostgresServer
 from tests.support.processes import AmosProcesses, UpstreamProcess, until
 from tests.support.proxies import DEPLOY, Nginx, Proxy, free_port, rendered
 
@@ -35,6 +35,9 @@ PRIMARY = "amos"
 
 SETTLED_S = 30.0
 """Longer than Sentinels take to know each other, to agree on a new primary, and than a recorder's retry."""
+
+KEY_KNOWN_S = 5.0
+"""What is promised of revoked keys, and holds for new ones: known everywhere after this."""
 
 DATABASE = "amos"
 
@@ -146,7 +149,10 @@ class Cluster:
         await self._stack.aclose()
 
     async def key(self, client: str, **limits: int) -> str:
-        """A new API key of this client, with limits of its own if any are named."""
+        """A new API key of this client, with limits of its own if any are named.
+
+        Whoever answered knows it at once, every other worker within `KEY_KNOWN_S`.
+        """
         wish = {"client": client, "scopes": ["search", "extract"], "limits": limits or None}
         answer = await self.admin.post("/keys", json=wish)
         assert answer.status_code == 201, answer.text

@@ -7,32 +7,45 @@ import sys
 
 import httpx
 
-from tests.support.cluster import Cluster
+from tests.support.cluster import KEY_KNOWN_S, Cluster
 from tests.support.load import Load
 from tests.support.processes import AmosProcesses
 
-ROOMY = {"burst": 100_000, "per_minute": 1_000_000, "per_hour": 100_000_000}
-"""The limits of a key that none of them concerns."""
+KEYS: dict[str, dict[str, int]] = {
+    "roomy": {"burst": 100_000, "per_minute": 1_000_000, "per_hour": 100_000_000},
+    "hundred": {"burst": 100, "per_minute": 100, "per_hour": 100_000},
+    "ten": {"burst": 10, "per_minute": 10, "per_hour": 100_000},
+}
+"""The keys of the callers, by their limits; those of the first concern nobody."""
 
 
 class Deployment:
     """A cluster, and every execution that any of its callers had an answer of (`answered`)."""
 
-    def __init__(self, cluster: Cluster, key: str) -> None:
+    def __init__(self, cluster: Cluster, keys: dict[str, str]) -> None:
         self.cluster = cluster
         self.answered: list[str] = []
-        self._key = key
-        self._client = cluster.caller(key)
+        self._keys = keys
+        self._client = cluster.caller(keys["roomy"])
         self._loads = 0
+
+    @classmethod
+    async def on(cls, cluster: Cluster) -> Deployment:
+        """A deployment whose keys are known to every worker of the cluster."""
+        keys = {name: await cluster.key(name, **limits) for name, limits in KEYS.items()}
+        await asyncio.sleep(KEY_KNOWN_S)
+        return cls(cluster, keys)
 
     async def aclose(self) -> None:
         """Close its own connections."""
         await self._client.aclose()
 
-    async def ask(self, query: str, instance: AmosProcesses | None = None, key: str = "") -> httpx.Response:
+    async def ask(
+        self, query: str, instance: AmosProcesses | None = None, key: str = "roomy"
+    ) -> httpx.Response:
         """One search through the proxy, or past it to one instance, over a connection of its own."""
         url = f"{(instance or self.cluster.proxy).base_url}/search"
-        headers = {"Authorization": f"Bearer {key or self._key}"}
+        headers = {"Authorization": f"Bearer {self._keys[key]}"}
         if instance is not None:
             headers["Connection"] = "close"
         answer = await self._client.post(url, json={"query": query}, headers=headers)
@@ -40,14 +53,14 @@ class Deployment:
             self.answered.append(answer.json()["amos"]["execution_id"])
         return answer
 
-    async def ask_at_once(self, query: str, count: int, key: str = "") -> list[httpx.Response]:
+    async def ask_at_once(self, query: str, count: int, key: str = "roomy") -> list[httpx.Response]:
         """So many callers at once, through the proxy."""
         return list(await asyncio.gather(*(self.ask(query, key=key) for _ in range(count))))
 
     def load(self) -> Load:
         """Clients that keep the proxy busy; tell `remember` when they are done."""
         self._loads += 1
-        return Load(self.cluster.proxy, self._loads, {"Authorization": f"Bearer {self._key}"})
+        return Load(self.cluster.proxy, self._loads, {"Authorization": f"Bearer {self._keys['roomy']}"})
 
     def remember(self, load: Load) -> None:
         """Keep what the clients were answered, and write their counts out for whoever looks at a red test."""
