@@ -101,9 +101,9 @@ async def test_a_stopping_instance_loses_no_request(deployment: Deployment) -> N
     async with deployment.load() as load:
         await load.answer_more(100)
         status = await cluster.instances[0].stop()
-        await load.answer_more(200)
+        await load.answer_more(100)
         await cluster.instances[0].start()
-        await load.answer_more(200)
+        await load.answer_more(100)
     deployment.remember(load)
 
     assert status == 0
@@ -117,10 +117,10 @@ async def test_a_killed_instance_loses_what_it_was_doing(deployment: Deployment)
     async with deployment.load() as load:
         await load.answer_more(100)
         await cluster.instances[1].kill_all()
-        await load.answer_more(200)
+        await load.answer_more(100)
         lost = load.broken + load.refused.total()
         await cluster.instances[1].start()
-        await load.answer_more(200)
+        await load.answer_more(100)
     deployment.remember(load)
 
     assert lost <= CLIENTS
@@ -137,7 +137,7 @@ async def test_the_primary_valkey_is_killed(deployment: Deployment) -> None:
         await load.answer_more(100)
         old.kill()
         await until(lambda: stores.primary() is not old, SETTLED_S, lambda: stores.sentinels[0].log)
-        await load.answer_more(200)
+        await load.answer_more(100)
         await old.start()
         await load.answer_more(100)
     deployment.remember(load)
@@ -171,7 +171,7 @@ async def test_postgres_is_restarted(deployment: Deployment) -> None:
         await load.answer_more(100)
         await asyncio.sleep(2.0)
         await asyncio.to_thread(postgres.start)
-        await load.answer_more(200)
+        await load.answer_more(100)
     deployment.remember(load)
 
     assert (load.broken, load.refused) == (0, {})
@@ -203,7 +203,7 @@ async def test_one_set_of_circuits(deployment: Deployment) -> None:
 async def test_every_answer_is_recorded_once(deployment: Deployment) -> None:
     """After all of this PostgreSQL has every execution that anybody had an answer of, exactly once."""
     cluster = deployment.cluster
-    assert len(deployment.answered) > 1_000
+    assert len(deployment.answered) > 500
 
     assert await deployment.unrecorded() == set()
     for instance in cluster.instances:
