@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Callable
 
 from api import __version__
 from api.keys import key_ring, key_store, pepper
-from api.probes import cache_health, journal_health, keys_health, recorder_health
+from api.probes import cache_health, journal_health, keys_health, recorder_health, redis_health
 from api.settings import Settings
 from orchestrator.clock import SystemClock
 from orchestrator.events import InstanceStarted, InstanceStopped
 from orchestrator.filters.authenticate import Doorkeeper
+from orchestrator.filters.budget import MILLION, BudgetPolicy
 from orchestrator.filters.cache import CachePolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.gateway import Gateway
@@ -26,8 +27,13 @@ from orchestrator.providers.tavily import Tavily
 from orchestrator.providers.upstream import Upstream
 from orchestrator.recorder import Recorder
 from storage.file_journal import FileJournal
+from storage.memory_budget import MemoryBudget
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
+from storage.redis_budget import RedisBudget
+from storage.redis_circuits import RedisCircuits
+from storage.redis_client import RedisClient, open_redis
+from storage.redis_flight import RedisFlights
 from storage.sql_engine import open_engine
 from storage.sql_reports import SqlReports
 
@@ -58,12 +64,21 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         roster = providers(settings, clock)
         for provider in roster.providers:
             cleanup.push_async_callback(provider.aclose)
+        redis = await _redis(settings)
+        if redis is not None:
+            cleanup.push_async_callback(redis.aclose)
         cache = MemoryCache(settings.l1_max_bytes)
         store = await cleanup.enter_async_context(key_store(settings))
         ring = await cleanup.enter_async_context(key_ring(store, settings, clock))
         doorkeeper = Doorkeeper(ring, trusts_local_operator=settings.is_loopback)
         pipeline = _pipeline(
-            policies or _policies(settings), clock, recorder, cache, roster, doorkeeper=doorkeeper
+            policies or _policies(settings),
+            clock,
+            recorder,
+            roster,
+            doorkeeper=doorkeeper,
+            cache=cache,
+            redis=redis,
         )
         cleanup.push_async_callback(pipeline.aclose)
         engine = open_engine(settings.database_url)
@@ -79,9 +94,15 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
                 lambda: recorder_health(settings.data_dir, clock.now(), started_at),
                 lambda: cache_health(cache),
                 lambda: keys_health(ring),
+                *((lambda: redis_health(redis),) if redis is not None else ()),
             ),
             keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
         )
+
+
+async def _redis(settings: Settings) -> RedisClient | None:
+    """What instances share, whether it is in reach yet or not; `None` if nothing is configured."""
+    return await open_redis(settings.redis_url.get_secret_value()) if settings.redis_url else None
 
 
 def providers(settings: Settings, clock: Clock) -> Roster:
@@ -126,10 +147,11 @@ def _pipeline(
     policies: Policies,
     clock: Clock,
     recorder: Recorder,
-    cache: MemoryCache,
     roster: Roster,
     *,
     doorkeeper: Doorkeeper,
+    cache: MemoryCache,
+    redis: RedisClient | None,
 ) -> Pipeline:
     offline = [provider.name for provider in roster.providers if not provider.schemes & WEB_SCHEMES]
     has_web = len(offline) < len(roster.providers)
@@ -142,6 +164,10 @@ def _pipeline(
         # Own documents stand in for the web only if there is a web to stand in for.
         floor=offline[0] if offline and has_web else "",
         doorkeeper=doorkeeper,
+        flights=RedisFlights(redis) if redis else None,
+        circuits=RedisCircuits(redis) if redis else None,
+        # Without Redis, or while it is out of reach, this process counts what it spends by itself.
+        budgets=(*((RedisBudget(redis),) if redis else ()), MemoryBudget(clock)),
     )
     return Pipeline(parts, policies)
 
@@ -154,4 +180,15 @@ def _policies(settings: Settings) -> Policies:
         rate_limit=RateLimitPolicy(
             burst=settings.rate_burst, per_minute=settings.rate_per_minute, per_hour=settings.rate_per_hour
         ),
+        budget=_budget(settings),
+    )
+
+
+def _budget(settings: Settings) -> BudgetPolicy:
+    per_minute = {"tavily": settings.tavily_per_minute, "jina": settings.jina_per_minute}
+    day, month = settings.budget_usd_per_day, settings.budget_usd_per_month
+    return BudgetPolicy(
+        usd_micros_per_day=None if day is None else round(day * MILLION),
+        usd_micros_per_month=None if month is None else round(month * MILLION),
+        calls_per_minute={name: calls for name, calls in per_minute.items() if calls is not None},
     )

@@ -47,6 +47,7 @@ ADVICE: dict[type[GatewayError], str] = {
     errors.Unauthenticated: TELL_THE_USER,
     errors.PermissionDenied: TELL_THE_USER,
     errors.RateLimited: WAIT,
+    errors.BudgetExhausted: TELL_THE_USER,
     errors.ProviderError: LATER,
     errors.ProviderTimeout: LATER,
     errors.ProviderUnavailable: LATER,
@@ -56,6 +57,7 @@ ADVICE: dict[type[GatewayError], str] = {
     errors.ProviderProtocolError: LATER,
     errors.ResultInvalid: LATER,
     errors.CircuitOpen: LATER,
+    errors.ProviderHeldBack: LATER,
     errors.SearchFailed: LATER,
     errors.AllProvidersFailed: LATER,
     errors.QuotaExhausted: TELL_THE_USER,
@@ -69,6 +71,9 @@ ADVICE: dict[type[GatewayError], str] = {
     errors.CacheUnavailable: LATER,
     errors.RateLimitStoreUnavailable: LATER,
     errors.KeysUnavailable: LATER,
+    errors.FlightStoreUnavailable: LATER,
+    errors.CircuitBoardUnavailable: LATER,
+    errors.BudgetStoreUnavailable: LATER,
     errors.SettingsError: TELL_THE_USER,
 }
 """Every error class and what a model shall do about it; a class without a row fails a test."""

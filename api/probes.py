@@ -9,6 +9,7 @@ from orchestrator.key_ring import KeyRing
 from storage.file_journal import FileJournal
 from storage.file_status import read_status
 from storage.memory_cache import MemoryCache
+from storage.redis_client import RedisClient
 
 RECORDER_LAG_S_MAX = 30.0
 """chosen: reports that are further behind than this are no picture of the present."""
@@ -57,6 +58,17 @@ def cache_health(cache: MemoryCache) -> ComponentHealth:
     """The memory cache, which cannot fail."""
     detail = f"{len(cache)} answers, {cache.size_bytes} bytes."
     return ComponentHealth(name="cache:l1", status="ok", since=cache.since, detail=detail)
+
+
+def redis_health(redis: RedisClient) -> ComponentHealth:
+    """What instances share. Without it each goes on by itself: degraded, never down."""
+    outage = redis.outage
+    return ComponentHealth(
+        name="redis",
+        status="degraded" if outage else "ok",
+        since=redis.since,
+        detail=f"Out of reach: {outage.detail}." if outage else f"{redis.address}",
+    )
 
 
 def _recorder(status: str, since: float, detail: str = "") -> ComponentHealth:

@@ -39,6 +39,7 @@ from api.settings_values import (
     PROVIDERS,
     ApiKey,
     Pepper,
+    RedisUrl,
     WebAddress,
     absolute,
     absolute_or_none,
@@ -119,8 +120,8 @@ class Settings(BaseSettings):
     """A port on which plain HTTP is sent to HTTPS; 0 takes a free one, `None` opens none."""
 
     # --- shared
-    redis_url: SecretStr | None = Field(default=None, validation_alias=conventional("REDIS_URL"))
-    """Where workers and instances share what they must."""
+    redis_url: RedisUrl = Field(default=None, validation_alias=conventional("REDIS_URL"))
+    """What several processes share; `None` keeps to this one. A secret, because it may hold a password."""
 
     # --- keeping
     data_dir: Annotated[Path, AfterValidator(absolute)] = Field(default=Path("var"), validate_default=True)
@@ -169,6 +170,14 @@ class Settings(BaseSettings):
     rate_burst: int = Field(default=_RATES.burst, ge=1)
     rate_per_minute: int = Field(default=_RATES.per_minute, ge=1)
     rate_per_hour: int = Field(default=_RATES.per_hour, ge=1)
+
+    # --- money
+    budget_usd_per_day: float | None = Field(default=None, gt=0, le=1_000_000)
+    """What all providers together may cost in a UTC day; `None` is no limit."""
+    budget_usd_per_month: float | None = Field(default=None, gt=0, le=1_000_000)
+    tavily_per_minute: int | None = Field(default=None, ge=1)
+    """How often Tavily may be called in a minute; `None` leaves it to Tavily."""
+    jina_per_minute: int | None = Field(default=None, ge=1)
 
     # --- telling
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = "info"

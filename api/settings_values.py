@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, SecretStr
 
+from storage.redis_url import parse_redis_url
 from storage.sql_address import read_address
 
 PREFIX = "AMOS_"
@@ -144,6 +145,12 @@ def pepper(value: Any) -> Any:
         raise ValueError(
             f"must have at least {PEPPER_CHARS_MIN} characters; make one: openssl rand -base64 48"
         )
+
+
+def redis_address(value: Any) -> Any:
+    """The address of a Redis; checked only, as it is kept secret for its password."""
+    if isinstance(value, str):
+        parse_redis_url(value)
     return value
 
 
@@ -187,3 +194,4 @@ def conventional(name: str) -> AliasChoices:
 WebAddress = Annotated[str, AfterValidator(web_address)]
 ApiKey = Annotated[SecretStr | None, BeforeValidator(key)]
 Pepper = Annotated[SecretStr | None, BeforeValidator(pepper)]
+RedisUrl = Annotated[SecretStr | None, BeforeValidator(redis_address)]

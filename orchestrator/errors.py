@@ -2,14 +2,15 @@
 
     GatewayError(message)
     ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) · PermissionDenied(scopes) ·
-    │                 RateLimited
+    │                 RateLimited · BudgetExhausted
     ├ ProviderError   ProviderTimeout · ProviderUnavailable → ProviderThrottled ·
     │                 ProviderRejected → ProviderQuotaExceeded · ProviderProtocolError ·
-    │                 ResultInvalid · CircuitOpen
+    │                 ResultInvalid · CircuitOpen · ProviderHeldBack
     ├ SearchFailed    AllProvidersFailed → QuotaExhausted · DeadlineExceeded · PageUnreadable ·
     │                 NotInCache · NotFound → KeyNotFound
     ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable ·
-    │                 KeysUnavailable
+    │                 KeysUnavailable · FlightStoreUnavailable · CircuitBoardUnavailable ·
+    │                 BudgetStoreUnavailable
     └ SettingsError   only at start
 
 An error says nothing about HTTP or MCP: each surface holds one table from class to status. A message is
@@ -83,6 +84,12 @@ class RateLimited(CallerError):
     """The caller used up one of their windows; `retry_after_s` says when the next call fits."""
 
     code = "rate_limited"
+
+
+class BudgetExhausted(CallerError):
+    """The caller's own budget is spent; `retry_after_s` is the time until its period ends."""
+
+    code = "budget_exhausted"
 
 
 class ProviderError(GatewayError):
@@ -176,6 +183,15 @@ class CircuitOpen(ProviderError):
         self.is_quota = is_quota
 
 
+class ProviderHeldBack(ProviderError):
+    """We keep from calling the provider: its budget is spent or it was called often enough this minute.
+
+    `reason` says which: `budget` or `calls_per_minute`; `retry_after_s` is when a call fits again.
+    """
+
+    code = "provider_held_back"
+
+
 class SearchFailed(GatewayError):
     """The gateway did what it could and has no answer."""
 
@@ -256,6 +272,24 @@ class KeysUnavailable(StorageError):
     """The API keys could not be read since the start, so nobody's key can be checked."""
 
     code = "keys_unavailable"
+
+
+class FlightStoreUnavailable(StorageError):
+    """What other processes are fetching cannot be seen; every call then goes alone."""
+
+    code = "flight_store_unavailable"
+
+
+class CircuitBoardUnavailable(StorageError):
+    """The circuits of other processes cannot be seen; each process then keeps its own."""
+
+    code = "circuit_board_unavailable"
+
+
+class BudgetStoreUnavailable(StorageError):
+    """What was spent cannot be counted; the budget filter says what follows."""
+
+    code = "budget_store_unavailable"
 
 
 class SettingsError(GatewayError):

@@ -179,7 +179,10 @@ class RetryScheduled(Event, frozen=True, kw_only=True, tag="amos.retry.scheduled
 
 
 class ProviderSkipped(Event, frozen=True, kw_only=True, tag="amos.provider.skipped.v1"):
-    """The chain passed a provider by without calling it: `circuit_open` or `deadline`."""
+    """The chain passed a provider by without calling it.
+
+    `reason`: `circuit_open`, `deadline`, `budget` or `calls_per_minute`.
+    """
 
     provider: str
     reason: str
@@ -289,6 +292,30 @@ class KeyRevoked(Event, frozen=True, kw_only=True, tag="amos.key.revoked.v1"):
     by: str
 
 
+class BudgetWarned(Event, frozen=True, kw_only=True, tag="amos.budget.warned.v1"):
+    """So many `percent` of an account's limit are reserved or spent; once per period and mark.
+
+    `account` is `all`, `client:<client>` or `provider:<provider>`, `period` the UTC day or month,
+    `2026-11-25` or `2026-11`. `spent` and `limit` are millionths of a US dollar, for `provider:` of the
+    provider's own unit.
+    """
+
+    account: str
+    period: str
+    percent: int
+    spent: int
+    limit: int
+
+
+class BudgetStopped(Event, frozen=True, kw_only=True, tag="amos.budget.stopped.v1"):
+    """A call did not fit into what is left of an account's limit, for the first time in this period."""
+
+    account: str
+    period: str
+    spent: int
+    limit: int
+
+
 class InstanceStarted(Event, frozen=True, kw_only=True, tag="amos.instance.started.v1"):
     """A writer began its numbered series of frames."""
 
@@ -378,9 +405,10 @@ def saved(envelopes: Iterable[Envelope]) -> Cost:
 class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is written at once: one journal record, one SQL row.
 
-    `stream` is an execution id, or `circuit:<provider>`, `callers`, `keys`, `instance:<instance>`.
-    `(instance, instance_seq)` identifies the frame; each writer numbers its frames from 1, so a hole is a
-    loss. `texts` maps cache keys to query texts: they go to an erasable table, never into a row of events.
+    `stream` is an execution id, or `circuit:<provider>`, `budget:<account>`, `callers`, `keys`,
+    `instance:<instance>`. `(instance, instance_seq)` identifies the frame; each writer numbers its frames
+    from 1, so a hole is a loss. `texts` maps cache keys to query texts: they go to an erasable table, never
+    into a row of events.
     """
 
     instance: str

@@ -19,6 +19,7 @@ from orchestrator.errors import (
     CircuitOpen,
     GatewayError,
     InvalidRequest,
+    ProviderHeldBack,
     ProviderQuotaExceeded,
     ProviderTimeout,
     QuotaExhausted,
@@ -26,7 +27,7 @@ from orchestrator.errors import (
 )
 from orchestrator.events import ProviderSkipped
 from orchestrator.model import AnswerT, Attempt, Call, Found, RequestT
-from orchestrator.outcome import NO_TIME, Outcome, judge
+from orchestrator.outcome import NO_TIME, Outcome, judge, reason
 from orchestrator.ports import Clock
 from orchestrator.projections.executions import attempts
 from orchestrator.service import Service
@@ -98,8 +99,8 @@ class Fallback(Generic[RequestT, AnswerT]):
             )
         try:
             return await step.service(call)
-        except CircuitOpen:
-            call.trail.record(ProviderSkipped(provider=step.provider, reason="circuit_open"))
+        except (CircuitOpen, ProviderHeldBack) as not_called:
+            call.trail.record(ProviderSkipped(provider=step.provider, reason=reason(not_called)))
             raise
 
     def _share(self, call: Call[RequestT], position: int) -> float:
@@ -126,7 +127,8 @@ def _failure(tried: tuple[Attempt, ...], errors: Sequence[Exception]) -> AllProv
         )
     reasons = "; ".join(f"{attempt.provider}: {attempt.reason}" for attempt in tried)
     if errors and all(_is_quota(error) for error in errors):
-        return QuotaExhausted(f"The quota of every search provider is used up ({reasons}).", attempts=tried)
+        spent = "budget" if any(attempt.reason == "budget" for attempt in tried) else "quota"
+        return QuotaExhausted(f"The {spent} of every search provider is used up ({reasons}).", attempts=tried)
     return AllProvidersFailed(
         f"No search provider could answer ({reasons}).",
         attempts=tried,
@@ -135,8 +137,12 @@ def _failure(tried: tuple[Attempt, ...], errors: Sequence[Exception]) -> AllProv
 
 
 def _is_quota(error: Exception) -> bool:
-    """Whether it is for our quota that the provider did not answer, now or when its circuit opened."""
-    return isinstance(error, ProviderQuotaExceeded) or (isinstance(error, CircuitOpen) and error.is_quota)
+    """Whether it is for our quota or budget that it did not answer, now or when its circuit opened."""
+    return (
+        isinstance(error, ProviderQuotaExceeded)
+        or (isinstance(error, CircuitOpen) and error.is_quota)
+        or (isinstance(error, ProviderHeldBack) and error.reason == "budget")
+    )
 
 
 def _wait_s(error: Exception) -> float:

@@ -9,10 +9,13 @@ import asyncio
 from enum import StrEnum
 
 from orchestrator.errors import (
+    AllProvidersFailed,
     CallerError,
     CircuitOpen,
+    DeadlineExceeded,
     GatewayError,
     ProviderError,
+    ProviderHeldBack,
     ProviderQuotaExceeded,
     ProviderRejected,
     ProviderThrottled,
@@ -20,6 +23,7 @@ from orchestrator.errors import (
     ProviderUnavailable,
     StorageError,
 )
+from orchestrator.events import FREE, Cost
 
 QUOTA_COOLDOWN_S = 3600.0
 """chosen: no provider says when its quota resets (Tavily: monthly, no field tells it); we look again every
@@ -87,11 +91,28 @@ def is_health_failure(error: BaseException) -> bool:
     exception counts: it is a bug in that provider, which would be called, and paid, each time. An error of
     ours that is no ProviderError (the journal is full) does not speak of the provider.
     """
-    if isinstance(error, CircuitOpen | ProviderThrottled | ProviderQuotaExceeded):
+    if isinstance(error, CircuitOpen | ProviderHeldBack | ProviderThrottled | ProviderQuotaExceeded):
         return False
     if judge(error) in (Outcome.INVALID, Outcome.IGNORABLE):
         return False
     return isinstance(error, ProviderError) or not isinstance(error, GatewayError)
+
+
+def is_late(error: BaseException) -> bool:
+    """Whether a call that failed so might have been answered with more time."""
+    if isinstance(error, AllProvidersFailed):
+        return any(attempt.reason in OUT_OF_TIME for attempt in error.attempts)
+    return isinstance(error, DeadlineExceeded)
+
+
+def bill(error: BaseException, estimate: Cost) -> tuple[Cost, Cost]:
+    """What a failed call was billed, and what it may have been billed without our being told.
+
+    Of a call that was cancelled, or broke on a bug, nobody knows: it is assumed to have cost its estimate.
+    """
+    if not isinstance(error, ProviderError):
+        return FREE, estimate
+    return error.cost, estimate if error.assumed is None else error.assumed
 
 
 def cooldown_s(error: BaseException) -> float | None:

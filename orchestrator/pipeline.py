@@ -1,9 +1,11 @@
 """THE order of the stages, written once, with the reason at each line.
 
-    search    record · deadline · authenticate · rate_limit · validate · cache · flight · fill · fallback
+    search    record · deadline · authenticate · rate_limit · validate · cache · flights · fill · fallback
     extract   record · deadline · authenticate · rate_limit · validate · pages · fallback
-    pages     for each page: cache · flight · fill · batch
-    fallback  for each provider: retry · circuit_breaker · attempt · timeout · validate_result · provider
+    pages     for each page: cache · flights · fill · batch
+    flights   single_flight in the process, shared_flight between processes if there are several
+    fallback  for each provider:
+              retry · circuit_breaker · budget · attempt · timeout · validate_result · provider
 
 Where a stage stands is an argument, not a habit; docs/decisions/0002-stage-order.md has the longer ones.
 """
@@ -16,16 +18,19 @@ import msgspec
 
 from orchestrator import limits
 from orchestrator.canonical import page_key, search_key
+from orchestrator.circuit_sharing import CircuitSharing
 from orchestrator.events import Cost, spent
 from orchestrator.fallback import Fallback, Step
 from orchestrator.filters.attempt import AttemptFilter
 from orchestrator.filters.authenticate import AuthenticateFilter, Doorkeeper
+from orchestrator.filters.budget import BudgetFilter, BudgetPolicy
 from orchestrator.filters.cache import CacheFillStage, CacheFilter, CachePolicy
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter, CircuitPolicy
 from orchestrator.filters.deadline import EXTRACT_POLICY_S, DeadlineFilter, extract_total_s
 from orchestrator.filters.rate_limit import RateLimitFilter, RateLimitPolicy
 from orchestrator.filters.record import RecordFilter
 from orchestrator.filters.retry import RetryFilter, RetryPolicy
+from orchestrator.filters.shared_flight import SharedFlightFilter
 from orchestrator.filters.single_flight import SingleFlightFilter
 from orchestrator.filters.timeout import TimeoutFilter
 from orchestrator.filters.validate import ValidateFilter, check_extract, check_search
@@ -42,8 +47,18 @@ from orchestrator.model import (
     SearchRequest,
 )
 from orchestrator.per_url import PageBatch, PerUrl
-from orchestrator.ports import Cache, Clock, FactSink, Provider, ProviderTiming, RateLimitStore
-from orchestrator.service import Service, stack
+from orchestrator.ports import (
+    BudgetStore,
+    Cache,
+    CircuitBoard,
+    Clock,
+    FactSink,
+    FlightStore,
+    Provider,
+    ProviderTiming,
+    RateLimitStore,
+)
+from orchestrator.service import Filter, Service, stack
 
 
 class Policies(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +72,7 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit: RateLimitPolicy = RateLimitPolicy()
     retry: RetryPolicy = RetryPolicy()
     circuit: CircuitPolicy = CircuitPolicy()
+    budget: BudgetPolicy = BudgetPolicy()
     timing: ProviderTiming = ProviderTiming()
 
 
@@ -64,7 +80,9 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What the pipeline is made of: implementations of ports. `providers` is the chain, in order.
 
     `floor` names the provider that only stands in for the others, `""` if none does. `doorkeeper` knows the
-    callers; the default has no keys and knows the local operator alone.
+    callers; the default has no keys and knows the local operator alone. `flights` and `circuits` are what
+    this process shares with others, `None` if there are none. Of `budgets` a later one counts while those
+    before it are out of reach.
     """
 
     clock: Clock
@@ -74,6 +92,9 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     providers: Sequence[Provider]
     floor: str = ""
     doorkeeper: Doorkeeper = Doorkeeper()
+    flights: FlightStore | None = None
+    circuits: CircuitBoard | None = None
+    budgets: Sequence[BudgetStore] = ()
 
 
 class Pipeline:
@@ -90,10 +111,15 @@ class Pipeline:
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self.search: Service[SearchRequest, Response] = self._search()
         self.extract: Service[ExtractRequest, Response] = self._extract()
+        if parts.circuits is not None:
+            # Last: what is under way may still have something to tell.
+            self._closers.append(CircuitSharing(parts.circuits, self.circuits).aclose)
 
     def _search(self) -> Service[SearchRequest, Response]:
         clock, policies = self._parts.clock, self._policies
-        flight = self._flight(SingleFlightFilter[SearchRequest]())
+        cache = CacheFilter[SearchRequest](
+            self._parts.caches, clock, search_key, lambda request: request.query
+        )
         fill = CacheFillStage[SearchRequest](self._parts.caches, clock, policies.cache)
         chain = self._search_chain()
         return stack(
@@ -109,23 +135,25 @@ class Pipeline:
             # Before the cache: its key is made of clean values only.
             ValidateFilter[SearchRequest](check_search),
             # Outside single-flight: a hit never queues.
-            CacheFilter[SearchRequest](self._parts.caches, clock, search_key, lambda request: request.query),
+            cache,
             # Around the work: one flight per key, detached from whoever began it.
-            flight,
-            # Inside the flight, so that the answer is kept even if everybody has left; it encodes once for
+            *self._flights(SingleFlightFilter[SearchRequest](), cache),
+            # Inside the flights, so that the answer is kept even if everybody has left; it encodes once for
             # all.
             service=lambda call: fill(call, lambda inner: _best(chain, inner)),
         )
 
     def _extract(self) -> Service[ExtractRequest, Response]:
         clock, policies = self._parts.clock, self._policies
-        flight = self._flight(SingleFlightFilter[ExtractRequest]())
+        cache = CacheFilter[ExtractRequest](
+            self._parts.caches, clock, page_key, lambda request: request.urls[0]
+        )
         fill = CacheFillStage[ExtractRequest](self._parts.caches, clock, policies.cache)
         batch = PageBatch(self._extract_chain())
         self._closers.append(batch.aclose)
         page = stack(
-            CacheFilter[ExtractRequest](self._parts.caches, clock, page_key, lambda request: request.urls[0]),
-            flight,
+            cache,
+            *self._flights(SingleFlightFilter[ExtractRequest](), cache),
             service=lambda call: fill(call, batch),
         )
         return stack(
@@ -181,6 +209,9 @@ class Pipeline:
             RetryFilter[RequestT, Found[AnswerT]](name, clock, self._policies.retry),
             # Around the attempt: it sees every one; a call it does not let through is no attempt.
             CircuitBreakerFilter[RequestT, Found[AnswerT]](self.circuits[name]),
+            # Around the attempt: a call that may not be paid is none. Inside the breaker: what that refuses
+            # is free.
+            *self._budget(name, estimate),
             # Around the timeout and the judgement, so that slow and useless answers are failed attempts.
             AttemptFilter[RequestT, AnswerT](name, clock, estimate),
             # Around the judgement too: an answer is not there until it is looked at.
@@ -201,9 +232,33 @@ class Pipeline:
         timing = self._timing(provider)
         return lambda _request: timing.extract_s
 
-    def _flight(self, flight: SingleFlightFilter[RequestT]) -> SingleFlightFilter[RequestT]:
+    def _flights(
+        self, flight: SingleFlightFilter[RequestT], cache: CacheFilter[RequestT]
+    ) -> list[Filter[RequestT, Response]]:
+        """The flight of the process and, inside it, so that one call of each process asks, that of all."""
         self._closers.append(flight.aclose)
-        return flight
+        if self._parts.flights is None:
+            return [flight]
+        return [flight, SharedFlightFilter(self._parts.flights, self._parts.clock, cache.look_again)]
+
+    def _budget(
+        self, provider: str, estimate: Callable[[RequestT], Cost]
+    ) -> list[Filter[RequestT, Found[AnswerT]]]:
+        """The budget of a provider that has one; others spend no time on it."""
+        policy, parts = self._policies.budget, self._parts
+        if not policy.accounts(provider) and policy.window(provider) is None:
+            return []
+        return [
+            BudgetFilter[RequestT, AnswerT](
+                provider,
+                parts.clock,
+                parts.facts,
+                estimate,
+                stores=parts.budgets,
+                rate_limits=parts.rate_limits,
+                policy=policy,
+            )
+        ]
 
     async def aclose(self) -> None:
         """Wait for the flights and batches under way. New calls must not come in any more."""

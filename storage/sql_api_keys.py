@@ -102,7 +102,7 @@ class SqlApiKeys:
 
 @asynccontextmanager
 async def _reaching(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """One transaction. Raises NoEventLog if the database has no keys yet, KeysUnavailable if it has a fault."""
+    """One transaction. Raises NoEventLog if there is no place for keys yet, KeysUnavailable for a fault."""
     try:
         async with transaction(engine) as connection:
             yield connection

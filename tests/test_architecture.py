@@ -55,7 +55,7 @@ CORE: dict[str, set[str]] = {
     "key_ring.py": VALUES | {"api_keys", "ports"},
     "key_admin.py": VALUES | {"api_keys", "ports", "key_ring"},
     "service.py": {"model"},
-    "outcome.py": {"model", "errors"},
+    "outcome.py": {"model", "events", "errors"},
     "canonical.py": {"model"},
     "countries.py": set(),
     "patience.py": set(),
@@ -63,6 +63,7 @@ CORE: dict[str, set[str]] = {
     "recorder.py": VALUES | {"ports"},
     "fallback.py": VALUES | {"ports", "service", "outcome", "projections.executions"},
     "per_url.py": VALUES | {"service", "projections.executions"},
+    "circuit_sharing.py": VALUES | {"ports", "filters.circuit_breaker"},
     "pipeline.py": ANYTHING,
     "gateway.py": {"model", "errors", "ports", "service", "pipeline", "recorder", "key_admin"}
     | {"filters.authenticate"},

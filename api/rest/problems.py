@@ -26,6 +26,8 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.Unauthenticated: 401,
     errors.PermissionDenied: 403,
     errors.RateLimited: 429,
+    # Like a used-up plan at Tavily, whose clients have a typed error for it.
+    errors.BudgetExhausted: 432,
     # One provider's failure reaches nobody, since the chain makes it AllProvidersFailed; else it is ours.
     errors.ProviderError: 503,
     errors.ProviderTimeout: 503,
@@ -36,6 +38,7 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.ProviderProtocolError: 503,
     errors.ResultInvalid: 503,
     errors.CircuitOpen: 503,
+    errors.ProviderHeldBack: 503,
     errors.SearchFailed: 503,
     errors.AllProvidersFailed: 503,
     # Tavily's own status for a used-up plan: its clients have a typed error for it.
@@ -51,6 +54,9 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.CacheUnavailable: 503,
     errors.RateLimitStoreUnavailable: 503,
     errors.KeysUnavailable: 503,
+    errors.FlightStoreUnavailable: 503,
+    errors.CircuitBoardUnavailable: 503,
+    errors.BudgetStoreUnavailable: 503,
     errors.SettingsError: 500,
 }
 """Every error class and its status; a class without a row fails a test."""

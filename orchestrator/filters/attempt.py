@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Callable
 from typing import Any, Generic
 
-from orchestrator.errors import ProviderError
 from orchestrator.events import FREE, AttemptFailed, AttemptStarted, AttemptSucceeded, Cost
 from orchestrator.model import (
     AnswerT,
@@ -20,7 +19,7 @@ from orchestrator.model import (
     RequestT,
     SearchRequest,
 )
-from orchestrator.outcome import judge, reason
+from orchestrator.outcome import bill, judge, reason
 from orchestrator.ports import Clock
 from orchestrator.service import Service
 
@@ -57,7 +56,7 @@ class AttemptFilter(Generic[RequestT, AnswerT]):
         except BaseException as error:
             # A cancelled attempt is a fact too; the cancellation goes on. So is one that was not made because
             # its intent could not be written: without an outcome it would settle as spent.
-            cost, assumed = _bill(error, estimate) if is_called else (FREE, FREE)
+            cost, assumed = bill(error, estimate) if is_called else (FREE, FREE)
             call.trail.record(
                 AttemptFailed(
                     provider=self._provider,
@@ -86,16 +85,6 @@ class AttemptFilter(Generic[RequestT, AnswerT]):
     def _number(self, call: Call[RequestT]) -> int:
         started = (e.event for e in call.trail.events if isinstance(e.event, AttemptStarted))
         return 1 + sum(event.provider == self._provider for event in started)
-
-
-def _bill(error: BaseException, estimate: Cost) -> tuple[Cost, Cost]:
-    """What a failed call was billed, and what it may have been billed without our being told.
-
-    Of a call that was cancelled, or broke on a bug, nobody knows: it is assumed to have cost its estimate.
-    """
-    if not isinstance(error, ProviderError):
-        return FREE, estimate
-    return error.cost, estimate if error.assumed is None else error.assumed
 
 
 def _whose(call: Call[Any]) -> dict[str, str]:

@@ -78,15 +78,22 @@ class CacheFilter(Generic[RequestT]):
             now = self._clock.now()
             entry, tier, reason = await self._look_up(key, now, wants.max_age_s)
             if entry is not None:
-                age_s = max(0.0, now - entry.stored_at)
-                call.trail.record(CacheHit(key=key, tier=tier, age_s=age_s, saved=entry.cost))
-                return _from_entry(entry, tier, age_s, now)
+                return _hit(call, key, entry, tier, now)
         call.trail.record(CacheMissed(key=key, reason=reason))
         if wants.only_if_cached:
             raise NotInCache("The answer is not in the cache, and only a cached one was asked for.")
         if not wants.no_store:  # RFC 9111, 5.2.1.5: nothing of the request is kept either.
             call.trail.note_text(key, self._text(call.request))
         return await service(msgspec.structs.replace(call, cache_key=key))
+
+    async def look_again(self, call: Call[RequestT]) -> Response | None:
+        """The answer, if one has been stored since the call came by here; `None` if it wants a fresh one."""
+        wants = call.caller.cache_control
+        if wants.no_cache or wants.no_store:
+            return None
+        now = self._clock.now()
+        entry, tier, _reason = await self._look_up(call.cache_key, now, wants.max_age_s)
+        return None if entry is None else _hit(call, call.cache_key, entry, tier, now)
 
     async def _look_up(
         self, key: str, now: float, max_age_s: float | None
@@ -176,6 +183,12 @@ class CacheFillStage(Generic[RequestT]):
 
     def _jittered(self, ttl_s: float) -> float:
         return ttl_s * (1.0 + self._policy.jitter_ratio * (2.0 * self._chance() - 1.0))
+
+
+def _hit(call: Call[RequestT], key: str, entry: CacheEntry, tier: str, now: float) -> Response:
+    age_s = max(0.0, now - entry.stored_at)
+    call.trail.record(CacheHit(key=key, tier=tier, age_s=age_s, saved=entry.cost))
+    return _from_entry(entry, tier, age_s, now)
 
 
 def _from_entry(entry: CacheEntry, tier: str, age_s: float, now: float) -> Response:

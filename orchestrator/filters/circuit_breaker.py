@@ -4,11 +4,17 @@ pybreaker holds the state and counts. It knows no asyncio (its `call_async` need
 state admits everybody, and it would count a cancelled call as a failure; so admission is ours. A cancelled
 call is nobody's fault and moves nothing. Everything here runs on one event loop and never waits, so it
 needs no lock.
+
+Several processes may share their circuits (circuit_sharing.py). A circuit then tells what it sees and learns
+what the others saw, both behind the back of the calls. It still decides by itself and at once; but that it
+has opened is recorded by the one process by whose report all of them opened, and it asks the others before
+it probes.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Generic
 
 import msgspec
@@ -18,8 +24,11 @@ from orchestrator.errors import CircuitOpen, ProviderQuotaExceeded
 from orchestrator.events import CircuitClosed, CircuitHalfOpened, CircuitOpened
 from orchestrator.model import Call, RequestT
 from orchestrator.outcome import cooldown_s, is_health_failure, reason
-from orchestrator.ports import Clock, FactSink
+from orchestrator.ports import CircuitReport, Clock, FactSink, SharedCircuit
 from orchestrator.service import ResponseT, Service
+
+PROBE_AGAIN_S = 0.5
+"""chosen: while another process probes, this one looks again after this time, by when it usually knows."""
 
 
 class CircuitPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +59,18 @@ class Circuit:
         self._cooldown_s = 0.0
         self._is_quota = False
         self._has_probe = False
+        self._tell: Callable[[CircuitReport], None] | None = None
+        self._take_probe: Callable[[], Awaitable[bool]] | None = None
+        self._untold = 0  # reports on their way
+        self._is_unheard = False  # the others do not know that it has opened here
+        self._shared_failures = 0
+
+    def share(self, tell: Callable[[CircuitReport], None], take_probe: Callable[[], Awaitable[bool]]) -> None:
+        """Share the circuit: each report that is told comes back by `learn`, with what became of it.
+
+        `take_probe` asks the others whether this process may probe.
+        """
+        self._tell, self._take_probe = tell, take_probe
 
     @property
     def state(self) -> str:
@@ -64,22 +85,36 @@ class Circuit:
         return max(0.0, self._opened_until - self._clock.monotonic())
 
     def admit(self) -> bool:
-        """Let a call through, or raise CircuitOpen. The result says whether the call is the probe."""
+        """Let a call through, or raise CircuitOpen. The result says whether the call is to be the probe."""
         if self.state == pybreaker.STATE_CLOSED:
             return False
         if self.state == pybreaker.STATE_OPEN:
             if self.retry_after_s > 0:
                 raise self._refusal()
             self._breaker.half_open()
-            self._note(CircuitHalfOpened(provider=self.provider))
+            if self._take_probe is None:
+                self._note(CircuitHalfOpened(provider=self.provider))
         if self._has_probe:
             raise self._refusal()
         self._has_probe = True
         return True
 
+    async def begin_probe(self) -> None:
+        """Ask the others, if there are any. Raises CircuitOpen if one of them is probing already."""
+        if self._take_probe is None:
+            return
+        if await self._take_probe():
+            self._note(CircuitHalfOpened(provider=self.provider))
+            return
+        if self.state == pybreaker.STATE_HALF_OPEN:
+            self._breaker.open()
+            self._opened_until = self._clock.monotonic() + PROBE_AGAIN_S
+        raise self._refusal()
+
     def end_probe(self) -> None:
         """The probe is over, whatever came of it."""
         self._has_probe = False
+        self._report("probed")
 
     def succeeded(self, *, is_probe: bool) -> None:
         """A call was answered."""
@@ -90,6 +125,10 @@ class Circuit:
         if was != self.state:
             self.reason = ""
             self._note(CircuitClosed(provider=self.provider))
+            self._report("closed")
+        elif self._shared_failures:
+            self._shared_failures = 0
+            self._report("answered")
 
     def failed(self, error: BaseException, *, is_probe: bool) -> None:
         """A call failed: count it if it speaks of ill health, open at once if it asks for a pause."""
@@ -101,6 +140,57 @@ class Circuit:
                 self._breaker.call(_fail)
             if self.state == pybreaker.STATE_OPEN:
                 self._open(self._policy.cooldown_s, error)
+            else:
+                self._report("failed", reason(error), self._policy.cooldown_s)
+
+    def learn(self, report: CircuitReport, shared: SharedCircuit | None) -> None:
+        """Take note of how things stand after a report was told; `None` if it reached nobody."""
+        if report.kind != "looked":
+            self._untold -= 1
+        if report.kind in ("opened", "remembered"):
+            self._is_unheard = shared is None
+        if shared is None:
+            if report.kind == "opened":
+                self._note_opened(report)
+            return
+        self._shared_failures = shared.failures
+        if shared.is_ours and report.kind != "remembered":
+            self._note_opened(report)
+        if shared.is_ours or (self._untold == 0 and not self._has_probe):
+            self._adopt(shared)
+
+    def _adopt(self, shared: SharedCircuit) -> None:
+        """Follow the others. What this process knew alone, or what they have forgotten, it tells them."""
+        if shared.state == pybreaker.STATE_OPEN:
+            if shared.left_s > 0 or self.state == pybreaker.STATE_CLOSED:
+                if self.state != pybreaker.STATE_OPEN:
+                    self.since = self._clock.now()
+                self._breaker.open()
+                self._opened_until = self._clock.monotonic() + shared.left_s
+                self._cooldown_s = shared.cooldown_s
+                self._is_quota = shared.is_quota
+                self.reason = shared.reason
+        elif self.state == pybreaker.STATE_OPEN and (self._is_unheard or not shared.state):
+            self._report("remembered", self.reason, self.retry_after_s)
+        elif self.state != pybreaker.STATE_CLOSED and shared.state == pybreaker.STATE_CLOSED:
+            self._breaker.close()
+            self.reason = ""
+            self.since = self._clock.now()
+
+    def _report(self, kind: str, why: str = "", cooldown_s: float = 0.0) -> None:
+        if self._tell is None:
+            return
+        self._untold += 1
+        self._tell(
+            CircuitReport(
+                provider=self.provider,
+                kind=kind,
+                failures_max=self._policy.failures_max,
+                cooldown_s=cooldown_s,
+                reason=why,
+                is_quota=self._is_quota,
+            )
+        )
 
     def _listens_to(self, *, is_probe: bool) -> bool:
         """Whether the end of a call says something new.
@@ -121,7 +211,14 @@ class Circuit:
         self._cooldown_s = seconds
         self._is_quota = isinstance(error, ProviderQuotaExceeded)
         self.reason = reason(error)
-        self._note(CircuitOpened(provider=self.provider, reason=self.reason, cooldown_s=seconds))
+        self.since = self._clock.now()
+        if self._tell is None:
+            self._note(CircuitOpened(provider=self.provider, reason=self.reason, cooldown_s=seconds))
+        self._report("opened", self.reason, seconds)
+
+    def _note_opened(self, report: CircuitReport) -> None:
+        event = CircuitOpened(provider=self.provider, reason=report.reason, cooldown_s=report.cooldown_s)
+        self._facts.record_fact(f"circuit:{self.provider}", event)
 
     def _note(self, event: CircuitOpened | CircuitHalfOpened | CircuitClosed) -> None:
         self.since = self._clock.now()
@@ -147,6 +244,8 @@ class CircuitBreakerFilter(Generic[RequestT, ResponseT]):
         """Answer as the provider does. Raises CircuitOpen without calling it."""
         is_probe = self._circuit.admit()
         try:
+            if is_probe:
+                await self._circuit.begin_probe()
             response = await service(call)
         except Exception as error:
             self._circuit.failed(error, is_probe=is_probe)

@@ -16,15 +16,11 @@ from typing import Any, Generic
 import msgspec
 
 from orchestrator import limits
-from orchestrator.errors import AllProvidersFailed, DeadlineExceeded, SearchFailed
+from orchestrator.errors import DeadlineExceeded, SearchFailed
 from orchestrator.events import FREE, FlightJoined, has_ended
 from orchestrator.model import Call, RequestT, Response
-from orchestrator.outcome import OUT_OF_TIME
+from orchestrator.outcome import is_late
 from orchestrator.service import Service
-
-PATIENCE_S_MIN = 1.0
-"""chosen: with less time than this beyond its leader's, a follower takes the failure of its leader for its
-own. Another call to a provider would hardly end otherwise, and somebody pays for it."""
 
 
 class _Flight(msgspec.Struct, Generic[RequestT]):
@@ -57,7 +53,7 @@ class SingleFlightFilter(Generic[RequestT]):
         try:
             return await _ride(call, flight)
         except SearchFailed as error:
-            if not (_is_late(error) and _has_more_time(call, flight.leader)):
+            if not (is_late(error) and _has_more_time(call, flight.leader)):
                 raise
         return await _ride(call, self._further(flight, service))
 
@@ -103,15 +99,8 @@ async def _ride(call: Call[RequestT], flight: _Flight[RequestT]) -> Response:
     return msgspec.structs.replace(response, cache="collapsed", cost=FREE)
 
 
-def _is_late(error: SearchFailed) -> bool:
-    """Whether more time might have helped."""
-    if isinstance(error, AllProvidersFailed):
-        return any(attempt.reason in OUT_OF_TIME for attempt in error.attempts)
-    return isinstance(error, DeadlineExceeded)
-
-
 def _has_more_time(call: Call[Any], leader: Call[Any]) -> bool:
-    return call.deadline > leader.deadline + PATIENCE_S_MIN
+    return call.deadline > leader.deadline + limits.PATIENCE_S_MIN
 
 
 async def _lead(call: Call[RequestT], service: Service[RequestT, Response]) -> Response:

@@ -34,6 +34,7 @@ CALLERS_OWN = frozenset(
         "unauthenticated",
         "permission_denied",
         "rate_limited",
+        "budget_exhausted",
         "not_in_cache",
         "not_found",
         "cancelled",

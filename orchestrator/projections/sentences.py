@@ -36,6 +36,8 @@ _MISSES = {
 _OMISSIONS = {
     "circuit_open": "its circuit is open after earlier failures",
     "deadline": "too little time was left",
+    "budget": "its price does not fit into what is left of the budget",
+    "calls_per_minute": "it was called as often as it may be in a minute",
 }
 
 

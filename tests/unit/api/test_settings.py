@@ -91,6 +91,11 @@ def test_a_value_is_read(name: str, value: str, field: str, expected: object):
         ("TAVILY_API_KEY", "tvly-1 tvly-2", "no key has"),
         ("AMOS_PROT", "8000", "did you mean AMOS_PORT?"),
         ("AMOS_REDDIS_URL", "redis://x", "did you mean AMOS_REDIS_URL?"),
+        ("AMOS_KAFKA_URL", "kafka://x", "unknown setting"),
+        ("AMOS_REDIS_URL", "http://10.0.0.1", "no address of Redis"),
+        ("REDIS_URL", "redis+sentinel://s1,s2", "names no master"),
+        ("REDIS_URL", "redis+cluster://c1/1", "one database only"),
+        ("REDIS_URL", "redis://:pass/word@host", "is no address"),
         ("AMOS_SECRETS_DIR", "/no/such/folder", "No such file"),
     ],
 )

@@ -39,6 +39,7 @@ TABLE = [
     (provider_error(errors.ProviderRejected, BAD_REQUEST), Outcome.INVALID, False),
     (provider_error(errors.ProviderQuotaExceeded), Outcome.FINAL, False),
     (provider_error(errors.CircuitOpen), Outcome.FINAL, False),
+    (provider_error(errors.ProviderHeldBack, "budget"), Outcome.FINAL, False),
     (provider_error(errors.ProviderError), Outcome.FINAL, True),
     (errors.InvalidRequest("No."), Outcome.INVALID, False),
     (errors.EventLogUnavailable("Full."), Outcome.IGNORABLE, False),

@@ -1,0 +1,83 @@
+"""One set of circuits over all processes: tells the others what this one sees, and learns what they saw.
+
+No call waits for it. One task sends the reports of this process's circuits in their order, as soon as there
+are any, and asks for news twice a second; only the single call that would probe asks for itself. Each report
+is answered with how things stand, so that a failure elsewhere is known here with the next one of our own. If
+the board is out of reach every process keeps its circuits alone, as it does on one machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Mapping
+from functools import partial
+
+from orchestrator.errors import CircuitBoardUnavailable
+from orchestrator.filters.circuit_breaker import Circuit
+from orchestrator.ports import CircuitBoard, CircuitReport
+
+REFRESH_S = 0.5
+"""chosen: how long a process without failures of its own may not know that a circuit has opened or closed."""
+
+REPORTS_MAX = 1_000
+"""chosen: reports that wait; beyond that nothing new is said about a provider, and they are not sent."""
+
+CLOSE_S = 1.0
+"""chosen: at the end, reports still waiting are sent for so long."""
+
+
+class CircuitSharing:
+    """Shares the circuits from the moment it is made, on a running event loop, until `aclose`."""
+
+    def __init__(self, board: CircuitBoard, circuits: Mapping[str, Circuit]) -> None:
+        self._board = board
+        self._circuits = circuits
+        self._holder = secrets.token_hex(8)
+        self._reports: asyncio.Queue[CircuitReport] = asyncio.Queue(REPORTS_MAX)
+        for provider, circuit in circuits.items():
+            circuit.share(self._tell, partial(self._take_probe, provider))
+        self._task = asyncio.create_task(self._run(), name="circuits")
+
+    def _tell(self, report: CircuitReport) -> None:
+        try:
+            self._reports.put_nowait(report)
+        except asyncio.QueueFull:
+            self._circuits[report.provider].learn(report, None)
+
+    async def _take_probe(self, provider: str) -> bool:
+        try:
+            return await self._board.take_probe(provider, self._holder)
+        except CircuitBoardUnavailable:
+            return True
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        refresh_at = loop.time()
+        while True:
+            try:
+                async with asyncio.timeout_at(refresh_at):
+                    report = await self._reports.get()
+            except TimeoutError:
+                for provider in self._circuits:
+                    await self._deliver(CircuitReport(provider=provider, kind="looked"))
+                refresh_at = loop.time() + REFRESH_S
+            else:
+                await self._deliver(report)
+                self._reports.task_done()
+
+    async def _deliver(self, report: CircuitReport) -> None:
+        try:
+            shared = await self._board.report(report, self._holder)
+        except CircuitBoardUnavailable:
+            shared = None
+        self._circuits[report.provider].learn(report, shared)
+
+    async def aclose(self) -> None:
+        """Send what waits, as far as it can be sent soon, and end. Safe to call twice."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await self._reports.join()
+        self._task.cancel()
+        await asyncio.wait([self._task])

@@ -1,0 +1,82 @@
+"""Budgets counted in this process's memory: for one machine, and while the shared count is out of reach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from orchestrator.ports import Balance, Charge, Clock
+
+MARKS = (75, 90)
+"""Per cent of a limit that are worth a warning."""
+
+
+class _Figure(msgspec.Struct):
+    spent: int
+    ends_at: float
+    mark: int = 0
+
+
+class MemoryBudget:
+    """A BudgetStore for one process. Never waits and never fails; figures of past periods are dropped."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._figures: dict[tuple[str, str], _Figure] = {}
+
+    async def reserve(self, charges: Sequence[Charge]) -> tuple[Balance, ...]:
+        """Make the charges if no account goes beyond its limit by that; a balance for each, in order."""
+        lines = [(self._figure(charge), charge) for charge in charges]
+        if any(_is_over(figure, charge) for figure, charge in lines):
+            return tuple(
+                _refusal(figure) if _is_over(figure, charge) else Balance(spent=figure.spent)
+                for figure, charge in lines
+            )
+        for figure, charge in lines:
+            figure.spent += charge.amount
+        return tuple(
+            Balance(spent=figure.spent, mark=_raise(figure, _mark(figure.spent, charge.limit)))
+            for figure, charge in lines
+        )
+
+    async def settle(self, charges: Sequence[Charge]) -> None:
+        """Correct what was reserved by the difference, whatever the limits."""
+        for charge in charges:
+            figure = self._figures.get((charge.account, charge.period))
+            if figure is not None:
+                figure.spent += charge.amount
+
+    async def seed(self, charge: Charge) -> None:
+        """Begin a figure that is not there yet with what was spent before."""
+        if (charge.account, charge.period) not in self._figures:
+            self._figure(charge).spent = charge.amount
+
+    def _figure(self, charge: Charge) -> _Figure:
+        key = charge.account, charge.period
+        figure = self._figures.get(key)
+        if figure is None:
+            now = self._clock.now()
+            self._figures = {key: one for key, one in self._figures.items() if one.ends_at > now}
+            figure = self._figures[key] = _Figure(0, charge.ends_at)
+        return figure
+
+
+def _is_over(figure: _Figure, charge: Charge) -> bool:
+    return figure.spent + charge.amount > charge.limit
+
+
+def _refusal(figure: _Figure) -> Balance:
+    return Balance(is_refused=True, spent=figure.spent, mark=_raise(figure, 100))
+
+
+def _mark(spent: int, limit: int) -> int:
+    return max((mark for mark in MARKS if spent * 100 >= limit * mark), default=0)
+
+
+def _raise(figure: _Figure, mark: int) -> int:
+    """The mark if the figure reaches it for the first time, else 0."""
+    if mark <= figure.mark:
+        return 0
+    figure.mark = mark
+    return mark

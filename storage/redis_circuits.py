@@ -1,0 +1,99 @@
+"""The circuits of all processes, on Redis: one small hash for each provider, changed by one script.
+
+All times are the server's own, so that no two machines need to agree on the hour.
+"""
+
+from __future__ import annotations
+
+from orchestrator.errors import CircuitBoardUnavailable
+from orchestrator.ports import CircuitReport, SharedCircuit
+from storage.redis_client import RedisClient, Script
+
+KEEP_MS = 3_600_000
+"""chosen: what is known of a provider is forgotten an hour after it mattered."""
+
+PROBE_MS = 30_000
+"""chosen: longer than any attempt; a prober that died keeps the others from probing for so long."""
+
+_REPORT = Script("""
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local kind, holder, failures_max = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local cooldown, keep = tonumber(ARGV[4]), tonumber(ARGV[7])
+local seen = redis.call('HMGET', KEYS[1], 'state', 'failures', 'until', 'cooldown')
+local state, failures = seen[1] or '', tonumber(seen[2] or 0)
+local left, ours, is_opening = math.max(0, tonumber(seen[3] or 0) - now), 0, false
+
+if kind == 'probed' then
+    if redis.call('GET', KEYS[2]) == holder then redis.call('DEL', KEYS[2]) end
+elseif kind == 'failed' and state ~= 'open' then
+    if failures + 1 >= failures_max then
+        is_opening = true
+    else
+        redis.call('HSET', KEYS[1], 'state', 'closed', 'failures', failures + 1)
+        redis.call('PEXPIRE', KEYS[1], keep)
+    end
+elseif kind == 'opened' or kind == 'remembered' then
+    is_opening = left == 0 or cooldown > tonumber(seen[4])
+elseif (kind == 'closed' and left == 0) or (kind == 'answered' and state ~= 'open') then
+    redis.call('DEL', KEYS[1])
+    redis.call('HSET', KEYS[1], 'state', 'closed', 'failures', 0)
+    redis.call('PEXPIRE', KEYS[1], keep)
+end
+if is_opening then
+    ours = 1
+    redis.call('HSET', KEYS[1], 'state', 'open', 'failures', 0, 'cooldown', ARGV[4],
+        'until', string.format('%.0f', now + cooldown), 'reason', ARGV[5], 'quota', ARGV[6])
+    redis.call('PEXPIRE', KEYS[1], keep + cooldown)
+end
+
+local is = redis.call('HMGET', KEYS[1], 'state', 'failures', 'until', 'cooldown', 'reason', 'quota')
+left = 0
+if is[1] == 'open' then left = math.max(0, tonumber(is[3]) - now) end
+return {ours, is[1] or '', tonumber(is[2] or 0), left,
+    tonumber(is[4] or 0), is[5] or '', tonumber(is[6] or 0)}
+""")
+
+
+class RedisCircuits:
+    """A CircuitBoard for all processes on one Redis."""
+
+    def __init__(self, client: RedisClient) -> None:
+        self._client = client
+
+    async def report(self, report: CircuitReport, holder: str) -> SharedCircuit:
+        """Tell, and learn how things stand now."""
+        ours, state, failures, left_ms, cooldown_ms, reason, is_quota = await self._client.evaluate(
+            _REPORT,
+            (f"amos:circuit:{{{report.provider}}}", _probe(report.provider)),
+            (
+                report.kind,
+                holder,
+                report.failures_max,
+                round(report.cooldown_s * 1000),
+                report.reason,
+                int(report.is_quota),
+                KEEP_MS,
+            ),
+            error=CircuitBoardUnavailable,
+        )
+        return SharedCircuit(
+            state=state.decode(),
+            failures=failures,
+            left_s=left_ms / 1000,
+            cooldown_s=cooldown_ms / 1000,
+            reason=reason.decode(),
+            is_quota=bool(is_quota),
+            is_ours=bool(ours),
+        )
+
+    async def take_probe(self, provider: str, holder: str) -> bool:
+        """Whether this process may make the one probe. One that is never reported lapses."""
+        taken = await self._client.execute(
+            "SET", _probe(provider), holder, "NX", "PX", PROBE_MS, error=CircuitBoardUnavailable
+        )
+        return taken is not None
+
+
+def _probe(provider: str) -> str:
+    return f"amos:circuit:{{{provider}}}:probe"

@@ -1,0 +1,248 @@
+"""The one client of Redis in a process: all that share answers, limits, flights and budgets go through it.
+
+It does three things that each of them needs. *Together*: what is asked within one turn of the event loop
+travels in one exchange. *In time*: an exchange has 50 ms. *Not in vain*: when Redis is dead or too slow, the
+call that finds out is the last that waits; until Redis answers again, in time, to a probe in the background,
+every other fails at once. Whoever asks says which of our errors that is to be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from redis.exceptions import (
+    ClusterDownError,
+    NoPermissionError,
+    NoScriptError,
+    ReadOnlyError,
+    ResponseError,
+)
+
+from orchestrator.errors import StorageError
+from storage.redis_deadline import RedisDeadline
+from storage.redis_line import Command, Line, open_line
+from storage.redis_url import RedisAddress, parse_redis_url
+
+CALL_S = 0.05
+"""chosen: a hundred times what Redis needs in the same building, and little beside the second of a miss."""
+
+PROBE_EVERY_S = 0.5
+"""chosen: an outage ends within a second of Redis's return, for two small writes a second."""
+
+PROBE_S = 1.0
+"""chosen: what a probe may take to connect: to ask three Sentinels of which two swallow packets."""
+
+PENDING_MAX = 10_000
+"""chosen: as many as there may be flights; who comes beyond that is told so at once."""
+
+PROBE_KEY = "amos:probe"
+
+_OUT_OF_SERVICE = (ReadOnlyError, ClusterDownError, NoPermissionError)
+"""Refusals that would meet every other call as well. A full memory is none: it can still be read."""
+
+
+class Outage(msgspec.Struct, frozen=True):
+    """Redis is out of reach: since when, in epoch seconds, and why, in a sentence without secrets."""
+
+    since: float
+    detail: str
+
+
+class Script:
+    """A Lua script, sent by its hash; its text travels only to a server that does not have it yet.
+
+    All its keys must be in one slot of a Cluster: let them share one part in braces.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+
+class RedisClient:
+    """Made by `open_redis`. Its calls may run concurrently; a cancelled one may still have its effect."""
+
+    def __init__(self, address: RedisAddress, now: Callable[[], float] = time.time) -> None:
+        self.address = address
+        self.since = now()
+        """When the present state, in reach or not, began; epoch seconds."""
+        self.outage: Outage | None = None
+        """Why calls fail at once; `None` while Redis is in reach. Known without asking Redis."""
+        self._now = now
+        self._line: Line = open_line(address)
+        self._pending: deque[tuple[Command, asyncio.Future[Any]]] = deque()
+        self._exchanges: set[asyncio.Task[None]] = set()
+        self._is_due = False
+        self._prober: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Look whether Redis is there, for a second or two at most, and keep looking; it need not be."""
+        await self._probe()
+        self._prober = asyncio.create_task(self._keep_probing())
+
+    async def execute(self, *command: str | bytes | int | float, error: type[StorageError]) -> Any:
+        """The raw reply to one command: `bytes`, `int`, `list`, `None`; a write that was done is truthy.
+
+        Waits for 50 ms at most. Raises `error`, with what Redis said as its cause, if Redis refuses or is out
+        of reach. A key belongs in front of the arguments, so that a Cluster knows where the command goes.
+        """
+        if self.outage is not None:
+            raise error(f"Redis is out of reach: {self.outage.detail}")
+        if len(self._pending) >= PENDING_MAX:
+            raise error("Too many calls wait for Redis.")
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._pending.append((command, future))
+        self._send_soon()
+        try:
+            return await future
+        except ResponseError as refusal:
+            raise error(f"Redis refused: {_code(refusal)}") from refusal
+        except Exception as failure:
+            raise error(f"Redis is out of reach: {_reason(failure)}") from failure
+
+    async def evaluate(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[str | bytes | int | float] = (),
+        *,
+        error: type[StorageError],
+    ) -> Any:
+        """The reply of a script; otherwise like `execute`. `keys` is not empty and lies in one slot."""
+        try:
+            return await self.execute("EVALSHA", script.sha, len(keys), *keys, *arguments, error=error)
+        except error as failure:
+            if not isinstance(failure.__cause__, NoScriptError):
+                raise
+        return await self.execute("EVAL", script.source, len(keys), *keys, *arguments, error=error)
+
+    async def aclose(self) -> None:
+        """Fail what is under way and close the connections. Safe to call twice."""
+        tasks = [*self._exchanges, *([self._prober] if self._prober else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._fail(self._pending, ConnectionError("closed"))
+        await self._line.aclose()
+
+    # --- exchanges
+
+    def _send_soon(self) -> None:
+        """Send what is pending at the end of this turn of the loop, when all who ask in it have asked."""
+        if not self._is_due and len(self._exchanges) < self._line.exchanges_max:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._send)
+
+    def _send(self) -> None:
+        self._is_due = False
+        while self._pending and len(self._exchanges) < self._line.exchanges_max:
+            count = min(len(self._pending), self._line.commands_max)
+            batch = [self._pending.popleft() for _ in range(count)]
+            task = asyncio.create_task(self._exchange(batch))
+            self._exchanges.add(task)
+            task.add_done_callback(self._sent)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        self._exchanges.discard(task)
+        if self._pending:
+            self._send_soon()
+
+    async def _exchange(self, batch: list[tuple[Command, asyncio.Future[Any]]]) -> None:
+        try:
+            async with RedisDeadline(CALL_S):
+                replies = await self._line.send([command for command, _ in batch])
+        except Exception as failure:  # noqa: BLE001 - whatever it is, those who wait must be told
+            self._lose(failure)
+            self._fail(batch, failure)
+        except BaseException:  # cancelled: by another exchange that found the outage, or by aclose
+            self._fail(batch, ConnectionError())
+            raise
+        else:
+            for (_, future), reply in zip(batch, replies, strict=True):
+                if future.done():
+                    continue
+                if isinstance(reply, ResponseError):
+                    future.set_exception(reply)
+                    if isinstance(reply, _OUT_OF_SERVICE):
+                        self._lose(reply)
+                else:
+                    future.set_result(reply)
+
+    # --- outages
+
+    def _lose(self, failure: BaseException) -> None:
+        """Begin an outage: nobody waits any longer, and nobody else begins to."""
+        detail = _code(failure) if isinstance(failure, ResponseError) else _reason(failure)
+        if self.outage is None:
+            self.since = self._now()
+        self.outage = Outage(self.since, detail)
+        self._fail(self._pending, failure)
+        for task in self._exchanges - {asyncio.current_task()}:
+            task.cancel()
+
+    async def _keep_probing(self) -> None:
+        while True:
+            await asyncio.sleep(PROBE_EVERY_S)
+            await self._probe()
+
+    async def _probe(self) -> None:
+        """Find out whether Redis takes a write; after an outage also whether as fast as a call needs it."""
+        try:
+            async with asyncio.timeout(PROBE_S):
+                if self.outage is not None:
+                    await self._line.hang_up()
+                await self._write()
+            if self.outage is not None:
+                async with RedisDeadline(CALL_S):
+                    await self._write()
+        except Exception as failure:  # noqa: BLE001 - a prober that died of a bug would never find Redis again
+            self._lose(failure)
+            return
+        if self.outage is not None:
+            self.outage, self.since = None, self._now()
+
+    async def _write(self) -> None:
+        [reply] = await self._line.send([("SET", PROBE_KEY, 1, "PX", 10_000)])
+        if isinstance(reply, _OUT_OF_SERVICE):
+            raise reply
+
+    def _fail(
+        self, waiting: list[tuple[Command, asyncio.Future[Any]]] | deque[Any], failure: BaseException
+    ) -> None:
+        for _, future in waiting:
+            if not future.done():
+                future.set_exception(failure)
+        waiting.clear()
+
+
+async def open_redis(url: str) -> RedisClient:
+    """A client of the installation at `url` (see `redis_url`), which need not be there yet.
+
+    Waits for a second at most. Raises ValueError for an unreadable URL. The caller closes it.
+    """
+    client = RedisClient(parse_redis_url(url))
+    try:
+        await client.start()
+    except BaseException:
+        await client.aclose()
+        raise
+    return client
+
+
+def _code(refusal: BaseException) -> str:
+    """The first word of a refusal, which is its code; the rest may quote the command."""
+    word = str(refusal).split(" ", 1)[0].rstrip(":")
+    return word if word.isupper() else type(refusal).__name__
+
+
+def _reason(failure: BaseException) -> str:
+    """What went wrong, without hosts and without what was asked."""
+    if isinstance(failure, TimeoutError):
+        return f"no answer within {CALL_S * 1000:.0f} ms"
+    return type(failure).__name__

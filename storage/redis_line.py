@@ -1,0 +1,165 @@
+"""Commands to Redis and its replies back, in the three ways Redis can be installed; decides nothing.
+
+redis-py connects, authenticates, finds the master and follows redirections. It never tries again on its own
+and has no timeout on single reads: `redis_client` gives each exchange a deadline. On one server, also one
+behind Sentinels, all commands of an exchange travel together; a Cluster has a node for each, so they travel
+apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from redis.asyncio import ConnectionPool, Redis, RedisCluster, Sentinel
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
+from redis.maint_notifications import MaintNotificationsConfig
+
+from storage.redis_url import RedisAddress
+
+Command = tuple[str | bytes | int | float, ...]
+
+CONNECT_S = 0.3
+"""chosen: one host that swallows packets must not use up the second that a probe has for all Sentinels."""
+
+CONNECTIONS_MAX = 8
+"""chosen: exchanges at once to one server, and its connections. Each carries all that was asked while the
+others were under way, so more of them would only make each smaller; the server does one thing at a time."""
+
+NODE_CONNECTIONS_MAX = 128
+"""chosen: on a Cluster each command has a connection of its own while it is under way."""
+
+
+class Line(Protocol):
+    """A way to Redis: `exchanges_max` at once, of `commands_max` each.
+
+    A cancelled `send` drops its connection.
+    """
+
+    exchanges_max: int
+    commands_max: int
+
+    async def send(self, commands: Sequence[Command]) -> list[Any]:
+        """The replies in order, a refusal as a `ResponseError` among them.
+
+        Raises RedisError, RedisClusterException or OSError if there is no getting through.
+        """
+
+    async def hang_up(self) -> None:
+        """Drop idle connections, so that the next exchange finds out anew where Redis is."""
+
+    async def aclose(self) -> None:
+        """Drop all connections."""
+
+
+def open_line(address: RedisAddress) -> Line:
+    """The way to that installation; connects when first used."""
+    options: dict[str, Any] = {
+        "username": address.user,
+        "password": address.password,
+        "socket_connect_timeout": CONNECT_S,
+        "socket_timeout": None,
+        "protocol": 3,
+        "client_name": "amos",
+        # One redis-py retry is a reconnect and a resend within our deadline; ten are a storm.
+        "retry": _no_retry(),
+        # A question about planned maintenance, asked on each connect, that only Redis Enterprise understands.
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+    }
+    if address.is_tls:
+        options |= {"ssl": True, **address.tls}
+    if address.mode == "cluster":
+        nodes = [ClusterNode(host, port) for host, port in address.hosts]
+        return _ClusterLine(
+            RedisCluster(startup_nodes=nodes, max_connections=NODE_CONNECTIONS_MAX, **options)
+        )
+    options |= {"db": address.db, "max_connections": CONNECTIONS_MAX}
+    if address.mode == "sentinel":
+        sentinel = Sentinel(  # type: ignore[no-untyped-call]
+            address.hosts,
+            sentinel_kwargs={
+                "socket_connect_timeout": CONNECT_S,
+                "socket_timeout": CONNECT_S,
+                "protocol": 3,
+                "retry": _no_retry(),
+                "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+            },
+            **options,
+        )
+        return _ServerLine(sentinel.master_for(address.master), sentinel)
+    host, port = address.hosts[0]
+    return _ServerLine(Redis(host=host, port=port, **options))
+
+
+class _ServerLine:
+    """One server, found by name if there are Sentinels."""
+
+    exchanges_max = CONNECTIONS_MAX - 1  # the last one is the probe's
+    commands_max = 128  # chosen: 128 answers of 5 KB are what a socket buffer takes
+
+    def __init__(self, client: Redis, sentinel: Sentinel | None = None) -> None:
+        self._client = client
+        self._sentinel = sentinel
+
+    async def send(self, commands: Sequence[Command]) -> list[Any]:
+        """One write, then the replies."""
+        pool: ConnectionPool = self._client.connection_pool
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        replies: list[Any] = []
+        try:
+            await connection.send_packed_command(connection.pack_commands(commands))
+            for _ in commands:
+                try:
+                    replies.append(await connection.read_response())
+                except ResponseError as refusal:
+                    replies.append(refusal)
+            return replies
+        finally:
+            # Replies left unread would be taken for those of the next exchange.
+            if len(replies) < len(commands):
+                await connection.disconnect(nowait=True)
+            await pool.release(connection)
+
+    async def hang_up(self) -> None:
+        """Drop idle connections."""
+        await self._client.connection_pool.disconnect(inuse_connections=False)
+
+    async def aclose(self) -> None:
+        """Drop all connections."""
+        await self._client.connection_pool.aclose()
+        if self._sentinel is not None:
+            await self._sentinel.aclose()
+
+
+class _ClusterLine:
+    """A Cluster, whose keys are spread over nodes."""
+
+    exchanges_max = 64  # chosen: half of a node's connections, as the probe and redirections need some too
+    commands_max = 1
+
+    def __init__(self, client: RedisCluster) -> None:
+        self._client = client
+
+    async def send(self, commands: Sequence[Command]) -> list[Any]:
+        """One command after the other, each to its node."""
+        return [await self._one(command) for command in commands]
+
+    async def _one(self, command: Command) -> Any:
+        try:
+            return await self._client.execute_command(*command)
+        except ResponseError as refusal:
+            return refusal
+
+    async def hang_up(self) -> None:
+        """The client itself drops the connections of a node that failed, and asks for the nodes anew."""
+
+    async def aclose(self) -> None:
+        """Drop all connections."""
+        await self._client.aclose()
+
+
+def _no_retry() -> Retry:
+    return Retry(NoBackoff(), 0)

@@ -1,0 +1,165 @@
+"""The contract of circuit boards: failures add up, the first to reach the limit opens for all, one probes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from orchestrator.clock import SystemClock
+from orchestrator.errors import CircuitBoardUnavailable
+from orchestrator.ports import CircuitReport, SharedCircuit
+from storage.redis_circuits import PROBE_MS, RedisCircuits
+from storage.redis_client import open_redis
+from tests.support.shared_memory import PROBE_S, MemoryCircuitBoard
+from tests.support.valkey import Valkey
+
+MAX = 5
+COOLDOWN_S = 0.5
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def board(request, valkey):
+    """Every implementation in turn."""
+    if request.param == "memory":
+        yield MemoryCircuitBoard(SystemClock())
+        return
+    client = await open_redis(valkey.url)
+    yield RedisCircuits(client)
+    await client.aclose()
+
+
+def report(kind, cooldown_s=COOLDOWN_S, *, provider="tavily", is_quota=False, reason="http_500"):
+    """What a process tells."""
+    return CircuitReport(
+        provider=provider,
+        kind=kind,
+        failures_max=MAX,
+        cooldown_s=cooldown_s,
+        reason=reason,
+        is_quota=is_quota,
+    )
+
+
+async def test_nobody_has_told_anything(board):
+    """A provider that nobody has reported is neither open nor closed."""
+    assert await board.report(report("looked"), "a") == SharedCircuit()
+
+
+async def test_failures_of_all_add_up(board):
+    """The fifth failure in a row opens, whoever made the others; only its report is told that it opened."""
+    seen = await asyncio.gather(*(board.report(report("failed"), f"p{n % 3}") for n in range(MAX + 3)))
+
+    assert sum(one.is_ours for one in seen) == 1
+    assert seen[0] == SharedCircuit(state="closed", failures=1)
+    last = await board.report(report("looked"), "a")
+    assert (last.state, last.reason, last.cooldown_s, last.is_ours) == ("open", "http_500", COOLDOWN_S, False)
+    assert 0 < last.left_s <= COOLDOWN_S
+
+
+async def test_a_success_between_starts_the_count_anew(board):
+    """Failures count in a row."""
+    for _ in range(MAX - 1):
+        await board.report(report("failed"), "a")
+    await board.report(report("answered"), "b")
+
+    assert (await board.report(report("failed"), "a")).failures == 1
+
+
+async def test_providers_are_apart(board):
+    """Each has a circuit of its own."""
+    await board.report(report("opened"), "a")
+
+    assert await board.report(report("looked", provider="jina"), "a") == SharedCircuit()
+
+
+async def test_of_two_who_open_at_once_one_has(board):
+    """Who comes second with no longer a pause learns that it is open already; a longer one prevails."""
+    first = await board.report(report("opened"), "a")
+    second = await board.report(report("opened", reason="timeout"), "b")
+    longer = await board.report(report("opened", 60.0, is_quota=True, reason="http_432"), "c")
+
+    assert [first.is_ours, second.is_ours, longer.is_ours] == [True, False, True]
+    assert second.reason == "http_500"
+    seen = await board.report(report("looked"), "a")
+    assert (seen.reason, seen.is_quota, seen.cooldown_s) == ("http_432", True, 60.0)
+    assert seen.left_s > 59.0
+
+
+async def test_one_process_probes(board):
+    """Of three who would probe one may; when it is over another may."""
+    taken = await asyncio.gather(*(board.take_probe("tavily", name) for name in "abc"))
+    assert sorted(taken) == [False, False, True]
+    prober = "abc"[taken.index(True)]
+
+    await board.report(report("probed"), "somebody else")
+    assert not await board.take_probe("tavily", "d")
+    await board.report(report("probed"), prober)
+    assert await board.take_probe("tavily", "d")
+
+
+async def test_a_probe_that_succeeds_closes(board):
+    """After the cooldown a probe may close; during it nothing does."""
+    await board.report(report("opened"), "a")
+    assert (await board.report(report("closed"), "a")).state == "open"
+    await asyncio.sleep(COOLDOWN_S + 0.05)
+    assert (await board.report(report("looked"), "a")).left_s == 0
+
+    closed = await board.report(report("closed"), "a")
+
+    assert closed == SharedCircuit(state="closed")
+
+
+async def test_a_probe_that_fails_opens_again(board):
+    """The next opening after the cooldown is an opening of its own."""
+    await board.report(report("opened"), "a")
+    await asyncio.sleep(COOLDOWN_S + 0.05)
+
+    again = await board.report(report("opened"), "b")
+
+    assert again.is_ours
+    assert again.left_s > 0
+
+
+async def test_old_news_changes_nothing(board):
+    """While it is open, failures and successes of calls that were let through before do not count."""
+    await board.report(report("opened"), "a")
+
+    after = [await board.report(report(kind), "b") for kind in ("failed", "answered")]
+
+    assert [(one.state, one.failures, one.is_ours) for one in after] == [("open", 0, False)] * 2
+
+
+def test_both_probes_last_as_long():
+    """The tests with virtual time tell of the real time to live."""
+    assert PROBE_MS == PROBE_S * 1000
+
+
+async def test_nothing_is_left_for_ever(valkey):
+    """Every key has a time to live, an open circuit's beyond its cooldown."""
+    client = await open_redis(valkey.url)
+    board = RedisCircuits(client)
+    await board.report(report("failed"), "a")
+    await board.report(report("opened", 7_200.0, provider="jina"), "a")
+    await board.report(report("closed", provider="local"), "a")
+    await board.take_probe("tavily", "a")
+    await client.aclose()
+
+    left = {key: valkey.command("PTTL", key) for key in valkey.command("KEYS", "amos:circuit:*")}
+
+    assert len(left) == 4
+    assert all(ms > 0 for ms in left.values())
+    assert left["amos:circuit:{jina}"] > 7_200_000
+
+
+async def test_an_outage_says_so():
+    """Without Redis both methods raise CircuitBoardUnavailable, soon."""
+    async with Valkey() as server:
+        client = await open_redis(server.url)
+        board = RedisCircuits(client)
+        server.kill()
+
+        for attempt in (board.report(report("looked"), "a"), board.take_probe("tavily", "a")):
+            with pytest.raises(CircuitBoardUnavailable):
+                await asyncio.wait_for(attempt, 2.0)
+        await client.aclose()

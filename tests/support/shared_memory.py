@@ -1,0 +1,127 @@
+"""What several processes share, in memory: for tests in which the processes are objects and time is virtual.
+
+They pass the same contract suites as their Redis twins. `is_down` puts one out of reach.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from orchestrator.errors import CircuitBoardUnavailable, FlightStoreUnavailable
+from orchestrator.ports import CircuitReport, Clock, FlightView, SharedCircuit
+
+LEASE_S = 1.5
+PROBE_S = 30.0
+
+
+class MemoryFlights:
+    """A FlightStore."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.is_down = False
+        self.calls = 0
+        self._clock = clock
+        self._leases: dict[str, tuple[str, float]] = {}
+        self._outcomes: dict[tuple[str, str], bytes] = {}
+
+    async def claim(self, key: str, holder: str) -> str:
+        """Take the lease unless somebody has it."""
+        leader = self._leader(key)
+        if not leader:
+            self._leases[key] = holder, self._clock.monotonic() + LEASE_S
+        return leader or holder
+
+    async def renew(self, key: str, holder: str) -> bool:
+        """Keep the lease."""
+        if self._leader(key) != holder:
+            return False
+        self._leases[key] = holder, self._clock.monotonic() + LEASE_S
+        return True
+
+    async def land(self, key: str, holder: str, outcome: bytes | None) -> None:
+        """Give the lease back and leave the outcome."""
+        if self._leader(key) == holder:
+            del self._leases[key]
+        if outcome is not None:
+            self._outcomes[key, holder] = outcome
+
+    async def look(self, key: str, holder: str) -> FlightView:
+        """Who holds the lease, and how the flight of `holder` ended."""
+        return FlightView(self._leader(key), self._outcomes.get((key, holder)))
+
+    def _leader(self, key: str) -> str:
+        self.calls += 1
+        if self.is_down:
+            raise FlightStoreUnavailable("Down.")
+        holder, until = self._leases.get(key, ("", 0.0))
+        return holder if until > self._clock.monotonic() else ""
+
+
+class MemoryCircuitBoard:
+    """A CircuitBoard."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.is_down = False
+        self._clock = clock
+        self._circuits: dict[str, SharedCircuit] = {}
+        self._until: dict[str, float] = {}
+        self._probes: dict[str, tuple[str, float]] = {}
+
+    async def report(self, report: CircuitReport, holder: str) -> SharedCircuit:
+        """Tell, and learn how things stand now."""
+        self._reach()
+        before = self._seen(report.provider)
+        self._take_in(report, before, holder)
+        after = self._seen(report.provider)
+        is_ours = report.kind in ("failed", "opened", "remembered") and after.state == "open" != before.state
+        is_ours |= report.kind in ("opened", "remembered") and after.left_s > before.left_s
+        return msgspec.structs.replace(after, is_ours=is_ours)
+
+    async def take_probe(self, provider: str, holder: str) -> bool:
+        """Whether this process may make the one probe."""
+        self._reach()
+        now = self._clock.monotonic()
+        prober, until = self._probes.get(provider, ("", 0.0))
+        if prober and until > now:
+            return False
+        self._probes[provider] = holder, now + PROBE_S
+        return True
+
+    def forget(self) -> None:
+        """Lose everything, as a server does that is started again without its disk."""
+        self._circuits.clear()
+
+    def _reach(self) -> None:
+        if self.is_down:
+            raise CircuitBoardUnavailable("Down.")
+
+    def _seen(self, provider: str) -> SharedCircuit:
+        seen = self._circuits.get(provider, SharedCircuit())
+        left_s = max(0.0, self._until.get(provider, 0.0) - self._clock.monotonic())
+        return msgspec.structs.replace(seen, left_s=left_s if seen.state == "open" else 0.0)
+
+    def _take_in(self, report: CircuitReport, seen: SharedCircuit, holder: str) -> None:
+        name = report.provider
+        if report.kind == "probed":
+            if self._probes.get(name, ("", 0.0))[0] == holder:
+                del self._probes[name]
+        elif (report.kind == "closed" and seen.left_s == 0) or (
+            report.kind == "answered" and seen.state != "open"
+        ):
+            self._circuits[name] = SharedCircuit(state="closed")
+        elif report.kind == "failed" and seen.state != "open":
+            failures = seen.failures + 1
+            if failures < report.failures_max:
+                self._circuits[name] = SharedCircuit(state="closed", failures=failures)
+            else:
+                self._open(report)
+        elif report.kind in ("opened", "remembered") and (
+            seen.left_s == 0 or report.cooldown_s > seen.cooldown_s
+        ):
+            self._open(report)
+
+    def _open(self, report: CircuitReport) -> None:
+        self._until[report.provider] = self._clock.monotonic() + report.cooldown_s
+        self._circuits[report.provider] = SharedCircuit(
+            state="open", cooldown_s=report.cooldown_s, reason=report.reason, is_quota=report.is_quota
+        )
