@@ -145,6 +145,7 @@ def pepper(value: Any) -> Any:
         raise ValueError(
             f"must have at least {PEPPER_CHARS_MIN} characters; make one: openssl rand -base64 48"
         )
+    return value
 
 
 def redis_address(value: Any) -> Any:

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Self
 
 import httpx
-from tests.support.valkey import Valkey
 from typing_extensions import override
 
 from tests.support.postgres import PostgresServer
 from tests.support.processes import AmosProcesses, UpstreamProcess, until
 from tests.support.proxies import DEPLOY, Nginx, Proxy, free_port, rendered
+from tests.support.valkey import Valkey
 
 INSTANCES = 3
 """As many as deploy/nginx and deploy/haproxy know."""
