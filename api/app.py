@@ -18,7 +18,7 @@ from api.middleware.failures import Failures
 from api.middleware.guard import Doors, Guard
 from api.middleware.paths import Paths
 from api.middleware.redirect import HttpsOnly
-from api.rest import executions, health, reports
+from api.rest import executions, health, keys, reports
 from api.rest.problems import Problem
 from api.rest.search import ExtractEndpoint, SearchEndpoint
 from api.settings_values import is_loopback_address
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from orchestrator.gateway import Gateway
 
 NOT_FOUND = (
-    "Nothing is offered at this path. There are /search, /extract, /mcp, /reports/..., /executions/... and "
-    "/health."
+    "Nothing is offered at this path. There are /search, /extract, /mcp, /reports/..., /executions/..., "
+    "/keys and /health."
 )
 
 
@@ -61,7 +61,12 @@ class Application:
             "/mcp": mcp,
         }
         self._router = Router(
-            [*health.routes(gateway), *reports.routes(gateway), *executions.routes(gateway)],
+            [
+                *health.routes(gateway),
+                *reports.routes(gateway),
+                *executions.routes(gateway),
+                *keys.routes(gateway),
+            ],
             redirect_slashes=False,
             default=_not_found,
             lifespan=lambda _app: mcp.running(),

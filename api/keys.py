@@ -22,7 +22,6 @@ from storage.file_journal import FileJournal
 from storage.file_pepper import NoPepper, read_pepper
 from storage.sql_api_keys import SqlApiKeys
 from storage.sql_engine import open_engine
-from storage.sql_schema import upgrade
 
 
 def pepper(settings: Settings) -> bytes:
@@ -68,6 +67,9 @@ async def key_admin(settings: Settings) -> AsyncIterator[KeyAdmin]:
 
     Its facts go to the journal. Raises EventLogUnavailable, SettingsError, OSError.
     """
+    # Imported only now: whoever has a migrated database needs none of alembic in memory.
+    from storage.sql_schema import upgrade  # noqa: PLC0415
+
     secret = pepper(settings)
     await upgrade(settings.database_url)
     clock = SystemClock()

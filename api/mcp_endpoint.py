@@ -95,7 +95,7 @@ class McpEndpoint:
             return
         scope[CALLER_KEY] = caller
         messages = _replay(body, receive)
-        # A stream costs three times as much as an answer at once, so only who wants progress gets one.
+        # A stream costs nearly twice as much as an answer at once, so only who wants progress gets one.
         if b'"progressToken"' in body and b"text/event-stream" in visitor.headers.get(b"accept", b""):
             await _running(self._streaming).handle_request(scope, messages, send)
         else:

@@ -98,7 +98,7 @@ def mcp_server(gateway: Gateway, caller_of: Callable[[Context], Caller]) -> Serv
 
 def operator(_context: Context) -> Caller:
     """The caller at the other end of standard input, who has started this very process."""
-    return Caller(door=DOOR, is_local_operator=True)
+    return Caller(door=DOOR, is_in_process=True)
 
 
 def _empty(member: str) -> Callable[[Context, PaginatedRequestParams], Awaitable[dict[str, Any]]]:

@@ -1,13 +1,13 @@
-"""`./amos bench [hit|promise|footprint …] [--seconds N]`: measure, print, exit 1 if a promise is not kept."""
+"""`./amos bench [hit|promise|footprint|mcp|store …] [--seconds N]`: measure, print, exit 1 if one is not kept."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from benchmarks import footprint, hit, promise
+from benchmarks import footprint, hit, mcp_hit, promise, store
 
-BENCHMARKS = {"hit": hit, "promise": promise, "footprint": footprint}
+BENCHMARKS = {"hit": hit, "promise": promise, "footprint": footprint, "mcp": mcp_hit, "store": store}
 
 
 def main() -> int:

@@ -12,13 +12,12 @@ import asyncio
 import json
 import os
 from functools import partial
-from pathlib import Path
 
 import httpx
 import msgspec
 
 from benchmarks.load import Request, closed_loop, post
-from benchmarks.servers import OTHER_CORE, Amos, amos, bare, pin, tavily
+from benchmarks.servers import OTHER_CORE, Amos, amos, bare, cpu_s, pin, tavily
 
 CONNECTIONS = 64
 TURN_S = 3.0
@@ -70,7 +69,7 @@ async def measure(seconds: float) -> tuple[dict[str, Result], float]:
 
 async def _take_turns(ours: Amos, results: dict[str, Result], seconds: float) -> float:
     before = await _settled(ours)
-    cpu_s = _cpu_s(ours.worker_pid)
+    begun_s = cpu_s(ours.worker_pid)
     names = list(results)
     for turn in range(round(seconds / TURN_S)):
         for name in names[turn % 3 :] + names[: turn % 3]:
@@ -82,7 +81,7 @@ async def _take_turns(ours: Amos, results: dict[str, Result], seconds: float) ->
             result.seconds += tally.seconds
             if name == "amos":
                 result.lags.append(result.count - (ours.stored_frames() - before))
-    return 1000 * (_cpu_s(ours.worker_pid) - cpu_s) / results["amos"].count
+    return 1000 * (cpu_s(ours.worker_pid) - begun_s) / results["amos"].count
 
 
 def _same(request: Request) -> tuple[Request, str]:
@@ -95,11 +94,6 @@ async def _settled(ours: Amos) -> int:
     while stored != (stored := ours.stored_frames()):
         await asyncio.sleep(1.0)
     return stored
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def run(seconds: float) -> bool:

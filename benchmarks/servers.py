@@ -13,8 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -46,6 +47,19 @@ class Amos(msgspec.Struct, frozen=True):
         """Frames in SQL so far."""
         with contextlib.closing(sqlite3.connect(f"file:{self.data_dir / 'amos.db'}?mode=ro", uri=True)) as db:
             return int(db.execute("SELECT COALESCE(MAX(position), 0) FROM frames").fetchone()[0])
+
+
+class Peer(msgspec.Struct, frozen=True):
+    """A running server that AMOS is compared with."""
+
+    port: int
+    pid: int
+
+
+def cpu_s(pid: int) -> float:
+    """The processor time a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def pin(pid: int, core: int) -> None:
@@ -114,21 +128,34 @@ def _named(processes: Mapping[int, str], part: str) -> int:
 @contextlib.contextmanager
 def bare(headers: Mapping[str, str], body: bytes) -> Iterator[int]:
     """The bare server answering these bytes; yields its port."""
+    with _peer("benchmarks.bare", (), json.dumps(dict(headers)).encode() + b"\n" + body) as peer:
+        yield peer.port
+
+
+@contextlib.contextmanager
+def bare_mcp(result: Mapping[str, Any], mode: str) -> Iterator[Peer]:
+    """The SDK's bare server, whose tool returns this result."""
+    with _peer("benchmarks.bare_mcp", (mode,), json.dumps(result).encode()) as peer:
+        yield peer
+
+
+@contextlib.contextmanager
+def _peer(module: str, arguments: Sequence[str], told: bytes) -> Iterator[Peer]:
     with socket.create_server(("127.0.0.1", 0), backlog=1_024) as listener:
         port = int(listener.getsockname()[1])
         process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.bare", str(listener.fileno())],
+            [sys.executable, "-m", module, str(listener.fileno()), *arguments],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             pass_fds=(listener.fileno(),),
         )
         assert process.stdin is not None
-        process.stdin.write(json.dumps(dict(headers)).encode() + b"\n" + body)
+        process.stdin.write(told)
         process.stdin.close()
         try:
             _wait_until_up(port)
             pin(process.pid, SERVER_CORE)
-            yield port
+            yield Peer(port, process.pid)
         finally:
             process.terminate()
             process.wait(30)

@@ -131,6 +131,8 @@ def valid_client(name: str) -> str:
             f"client: expected 1 to {CLIENT_CHARS_MAX} letters, digits and . _ @ -, the first no sign.",
             field="client",
         )
+    if name.lower().startswith(PREFIX):
+        raise InvalidRequest("client: expected a name; this looks like a key.", field="client")
     if name.lower() in _RESERVED:
         raise InvalidRequest("client: this name is the local operator's; choose another.", field="client")
     return name

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from orchestrator.errors import GatewayError, PermissionDenied, Unauthenticated
+from orchestrator.errors import GatewayError, KeysUnavailable, PermissionDenied, Unauthenticated
 from orchestrator.filters.authenticate import require
 from orchestrator.key_admin import KeyAdmin
 from orchestrator.model import Call, Caller, ExtractRequest, Principal, RequestT, Response, SearchRequest
@@ -88,6 +88,9 @@ class Gateway:
             raise
         except PermissionDenied:
             self.refused("missing_scope")
+            raise
+        except KeysUnavailable as unknowable:
+            self.refused(unknowable.code)
             raise
         return principal
 

@@ -148,15 +148,21 @@ class KeyRing:
         # One at a time: a slow look must not put older keys over newer ones.
         async with self._turn:
             try:
-                revision = await _within(limit_s, self._store.revision())
-                if revision != self._revision:
-                    self._take(await _within(limit_s, self._store.read()))
+                await _within(limit_s, self._look())
             except KeysUnavailable as error:
                 self._failed(error.message)
                 raise
         if self.fault:
             self.fault, self.since = "", self._clock.now()
             _log.warning("the API keys can be read again")
+
+    async def _look(self) -> None:
+        revision = await self._store.revision()
+        if revision < 0 and self._revision is not None and self._revision >= 0:
+            # A database deleted under us is a fault: "no keys" would open the door to everybody here.
+            raise KeysUnavailable("The database of API keys has gone.")
+        if revision != self._revision:
+            self._take(await self._store.read())
 
     def _failed(self, why: str) -> None:
         if not self.fault:

@@ -5,7 +5,9 @@ Read in this order:
     file_segments       the layout of journal segments on disk; reading and judging them
     file_journal        the writer: one write per tick of the event loop, before any answer leaves
     codec               frames and events, as JSON and as rows
-    sql_tables          the schema; sql_schema brings a database to it, sql_engine opens one
+    sql_address         the addresses of databases, in one spelling and without their passwords
+    sql_engine          opens one; what differs between the engines is in sql_sqlite and sql_postgres
+    sql_tables          the schema; sql_schema brings a database to it
     sql_event_log       appends frames, reads them back by position or by stream
     sql_projector       folds frames into rollups; counts and checkpoint commit together
     sql_reports         reads the rollups as reports

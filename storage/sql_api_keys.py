@@ -85,7 +85,7 @@ class SqlApiKeys:
 
     async def note_used(self, used: Mapping[str, float]) -> None:
         """Keep the last uses; no change of a key."""
-        async with _reaching(self._writer) as connection:
+        async with self._writing() as connection:
             # In one order everywhere, so that two instances cannot wait for each other.
             for key_id, at in sorted(used.items()):
                 is_older = or_(api_keys.c.last_used_at.is_(None), api_keys.c.last_used_at < at)
@@ -94,8 +94,16 @@ class SqlApiKeys:
                 )
 
     @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with _reaching(self._writer) as connection:
+                yield connection
+        except NoEventLog as error:
+            raise KeysUnavailable("The database has no place for API keys yet.") from error
+
+    @asynccontextmanager
     async def _change(self) -> AsyncIterator[AsyncConnection]:
-        async with _reaching(self._writer) as connection:
+        async with self._writing() as connection:
             await connection.execute(update(api_key_changes).values(revision=api_key_changes.c.revision + 1))
             yield connection
 

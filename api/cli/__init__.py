@@ -5,7 +5,7 @@ Read in this order:
     app            the commands and how a run ends: exit code, and one sentence for every failure
     output         the only place that prints: data on stdout, messages and progress on stderr
     connection     a gateway to ask, in this process or, with --url, on a server
-    search, extract, report, events, index, doctor, db, serve, stdio      one command group a file
+    search, extract, report, events, keys, index, doctor, db, serve, stdio      one command group a file
 
 Nothing heavy is imported before a command needs it: `amos --help` costs little more than starting Python.
 """

@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api import __version__
-from api.cli import EXIT_INTERRUPTED, db, doctor, events, extract, index, output, report, search, serve, stdio
+from api.cli import (
+    EXIT_INTERRUPTED,
+    db,
+    doctor,
+    events,
+    extract,
+    index,
+    keys,
+    output,
+    report,
+    search,
+    serve,
+    stdio,
+)
 from api.cli.failure import EXIT_USAGE, CommandError, Failure, explain
 from orchestrator.errors import SettingsError
 
@@ -38,6 +51,7 @@ app.command()(report.report)
 app.add_typer(events.app, name="events")
 app.command()(index.index)
 app.command()(doctor.doctor)
+app.add_typer(keys.app, name="keys")
 app.add_typer(db.app, name="db")
 
 

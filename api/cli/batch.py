@@ -12,6 +12,7 @@ from orchestrator.errors import GatewayError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
 
     from rich.console import RenderableType
 
@@ -27,7 +28,14 @@ class Question(NamedTuple):
     ask: Callable[[Connection], Awaitable[bytes]]
 
 
-async def ask_all(questions: Sequence[Question], view: View, *, url: str | None, as_json: bool) -> int:
+async def ask_all(
+    questions: Sequence[Question],
+    view: View,
+    *,
+    url: str | None,
+    as_json: bool,
+    key_file: Path | None = None,
+) -> int:
     """Ask the questions in order and print the answers, as JSON lines or for people; returns the exit code.
 
     The failure of a single question is raised, once the connection has closed in good order. Of several
@@ -38,7 +46,7 @@ async def ask_all(questions: Sequence[Question], view: View, *, url: str | None,
     exit_code = 0
     refused: GatewayError | CommandError | None = None
     is_batch = len(questions) > 1
-    async with connect(url) as connection:
+    async with connect(url, key_file) as connection:
         for number, question in enumerate(questions, start=1):
             count = f" ({number} of {len(questions)})" if is_batch else ""
             try:

@@ -9,8 +9,14 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from api.cli.failure import EXIT_USAGE, CommandError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
+
+KEY_BYTES_MAX = 1_024
+"""chosen: a file longer than this holds something else."""
 
 
 class Connection(Protocol):
@@ -28,10 +34,26 @@ class Connection(Protocol):
     async def execution(self, execution_id: str) -> bytes:
         """The JSON account of one execution. Raises NotFound."""
 
+    async def keys(self) -> bytes:
+        """All API keys, as `GET /keys` gives them."""
+
+    async def create_key(self, body: dict[str, Any]) -> bytes:
+        """A new API key, made as the body of `POST /keys` says."""
+
+    async def rotate_key(self, key_id: str, body: dict[str, Any]) -> bytes:
+        """The successor of a key. Raises KeyNotFound."""
+
+    async def revoke_key(self, key_id: str) -> bytes:
+        """The key, ended for good. Raises KeyNotFound."""
+
 
 @asynccontextmanager
-async def connect(url: str | None) -> AsyncIterator[Connection]:
-    """Open the way to the server at `url`, or with `None` a gateway in this process on the data folder."""
+async def connect(url: str | None, key_file: Path | None = None) -> AsyncIterator[Connection]:
+    """Open the way to the server at `url`, or with `None` a gateway in this process on the data folder.
+
+    The server is shown the API key in the file, or else that of the settings. Raises CommandError,
+    SettingsError.
+    """
     if url is None:
         from api.cli.in_process import open_gateway  # noqa: PLC0415
 
@@ -40,5 +62,22 @@ async def connect(url: str | None) -> AsyncIterator[Connection]:
     else:
         from api.cli.over_http import open_client  # noqa: PLC0415
 
-        async with open_client(url) as client:
+        async with open_client(url, credential(key_file)) as client:
             yield client
+
+
+def credential(key_file: Path | None) -> str | None:
+    """The key in the file, without one that of the settings; `None` if there is none. Raises CommandError."""
+    if key_file is None:
+        from api.settings import load  # noqa: PLC0415
+
+        key = load().key
+        return key.get_secret_value() if key is not None else None
+    try:
+        with key_file.open("rb") as opened:
+            text = opened.read(KEY_BYTES_MAX).decode("ascii", "replace").strip()
+    except OSError as error:
+        raise CommandError(f"--key-file {key_file}: {error.strerror}.", exit_code=EXIT_USAGE) from error
+    if not (text.isascii() and text.isprintable() and text and " " not in text):
+        raise CommandError(f"--key-file {key_file}: holds no key.", exit_code=EXIT_USAGE)
+    return text

@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from api.cli import output
-from api.cli.options import JsonOption, UrlOption
+from api.cli.options import JsonOption, KeyFileOption, UrlOption
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -34,6 +34,7 @@ TailLines = Annotated[
 def show(
     execution_id: Annotated[str, typer.Argument(metavar="EXECUTION_ID", help="The id an answer gives.")],
     url: UrlOption = None,
+    key_file: KeyFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show all events of one execution, and what they mean."""
@@ -41,7 +42,9 @@ def show(
     from api.cli.events_view import execution_view  # noqa: PLC0415
 
     question = Question(f"execution {execution_id}", lambda gateway: gateway.execution(execution_id))
-    raise typer.Exit(asyncio.run(ask_all([question], execution_view, url=url, as_json=as_json)))
+    raise typer.Exit(
+        asyncio.run(ask_all([question], execution_view, url=url, key_file=key_file, as_json=as_json))
+    )
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from api.cli.options import JsonOption, UrlOption, from_arguments
+from api.cli.options import JsonOption, KeyFileOption, UrlOption, from_arguments
 from orchestrator.limits import URLS_MAX
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ Depth = Literal["basic", "advanced"]
 Format = Literal["markdown", "text"]
 
 
-def extract(
+def extract(  # noqa: PLR0917 - each is an option of the command line
     urls: Annotated[
         list[str],
         typer.Argument(metavar="URL...", help="The pages to read. - reads one URL a line from stdin."),
@@ -29,6 +29,7 @@ def extract(
         Depth | None, typer.Option(help="advanced reads tables and embedded parts; costs twice.")
     ] = None,
     url: UrlOption = None,
+    key_file: KeyFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the readable text of web pages."""
@@ -42,7 +43,7 @@ def extract(
         return Question(" ".join(group), lambda gateway: gateway.extract({"urls": group, **given}))
 
     groups = grouped(from_arguments(urls), URLS_MAX)
-    work = ask_all(list(map(question, groups)), extract_view, url=url, as_json=as_json)
+    work = ask_all(list(map(question, groups)), extract_view, url=url, key_file=key_file, as_json=as_json)
     raise typer.Exit(asyncio.run(work))
 
 

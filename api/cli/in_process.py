@@ -26,12 +26,16 @@ if TYPE_CHECKING:
 
     from api.settings import Settings
     from orchestrator.gateway import Gateway
+    from orchestrator.key_admin import KeyAdmin
     from orchestrator.model import Call, RequestT, Response
     from orchestrator.ports import ReportStore
     from orchestrator.service import Service
     from storage.sql_event_log import SqlEventLog
 
 DOOR = "cli"
+
+OPERATOR = "local"
+"""The client in facts about what is done to keys here."""
 
 
 class InProcess:
@@ -70,6 +74,36 @@ class InProcess:
 
         store = await self._reports()
         return msgspec.json.encode(await executions.answer(store, execution_id))
+
+    async def keys(self) -> bytes:
+        """The keys in the database here, as `GET /keys` gives them."""
+        from api.rest import keys  # noqa: PLC0415
+
+        return msgspec.json.encode(await keys.listing(await self._admin()))
+
+    async def create_key(self, body: dict[str, Any]) -> bytes:
+        """A new key here, as `POST /keys` makes it."""
+        from api.rest import keys  # noqa: PLC0415
+
+        return msgspec.json.encode(await keys.create(await self._admin(), body, OPERATOR))
+
+    async def rotate_key(self, key_id: str, body: dict[str, Any]) -> bytes:
+        """The successor of a key here."""
+        from api.rest import keys  # noqa: PLC0415
+
+        return msgspec.json.encode(await keys.rotate(await self._admin(), key_id, body, OPERATOR))
+
+    async def revoke_key(self, key_id: str) -> bytes:
+        """A key here, ended."""
+        from api.rest import keys  # noqa: PLC0415
+
+        return msgspec.json.encode(await keys.revoke(await self._admin(), key_id, OPERATOR))
+
+    async def _admin(self) -> KeyAdmin:
+        from api.keys import key_admin  # noqa: PLC0415
+
+        self._cleanup.push_async_callback(_bring_in_or_say_so, self._settings)
+        return await self._cleanup.enter_async_context(key_admin(self._settings))
 
     async def _reports(self) -> ReportStore:
         return (await self._cleanup.enter_async_context(open_record(self._settings))).reports

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +19,15 @@ UrlOption = Annotated[
     str | None,
     typer.Option(
         "--url", metavar="URL", help="Ask this server; without it the gateway runs in this process."
+    ),
+]
+
+KeyFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        metavar="FILE",
+        help="With --url, show the API key in this file; without it the one in AMOS_KEY.",
     ),
 ]
 

@@ -21,8 +21,9 @@ USAGE_STATUSES = {400, 413, 414, 422}
 """Statuses that say the request itself is wrong, as the shell's exit code 2 does."""
 
 NEXT_STEPS = {
-    401: "Without API keys a server serves its own machine only: run it there, or use an SSH tunnel.",
-    404: "Check the address; an execution appears about a second after its answer.",
+    401: "Give an API key in AMOS_KEY or with --key-file; without keys a server serves its own machine.",
+    403: "Ask the server's operator for a key with that scope.",
+    404: "Check the address and the id; an execution appears about a second after its answer.",
     429: "Slow down, or ask the server's operator for a higher limit.",
     432: "The providers' quotas are used up; ask the server's operator.",
     503: "`amos report health --url …` shows which provider fails.",
@@ -55,6 +56,22 @@ class HttpConnection:
         """An execution of the server."""
         return await self._send("GET", f"executions/{quote(execution_id, safe='')}")
 
+    async def keys(self) -> bytes:
+        """The keys of the server."""
+        return await self._send("GET", "keys")
+
+    async def create_key(self, body: dict[str, Any]) -> bytes:
+        """A new key of the server."""
+        return await self._send("POST", "keys", json=body)
+
+    async def rotate_key(self, key_id: str, body: dict[str, Any]) -> bytes:
+        """The successor of a key of the server."""
+        return await self._send("POST", f"keys/{quote(key_id, safe='')}/rotate", json=body)
+
+    async def revoke_key(self, key_id: str) -> bytes:
+        """A key of the server, ended."""
+        return await self._send("DELETE", f"keys/{quote(key_id, safe='')}")
+
     async def _send(self, method: str, path: str, **options: Any) -> bytes:
         base = self._client.base_url
         try:
@@ -79,8 +96,11 @@ class HttpConnection:
 
 
 @asynccontextmanager
-async def open_client(url: str) -> AsyncIterator[HttpConnection]:
-    """A connection to the server at `url`, which may have a path. Raises CommandError for a bad address."""
+async def open_client(url: str, key: str | None = None) -> AsyncIterator[HttpConnection]:
+    """A connection to the server at `url`, which may have a path. Raises CommandError for a bad address.
+
+    `key` is the API key to show; `None` shows none.
+    """
     address = url if "://" in url else f"http://{url}"
     try:
         parsed = httpx.URL(address)
@@ -88,7 +108,8 @@ async def open_client(url: str) -> AsyncIterator[HttpConnection]:
         raise CommandError(f"--url {url!r} is not an address: {error}.", exit_code=EXIT_USAGE) from error
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise CommandError(f"--url {url!r} is not an http or https address.", exit_code=EXIT_USAGE)
-    async with httpx.AsyncClient(base_url=parsed, timeout=TIMEOUT) as client:
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    async with httpx.AsyncClient(base_url=parsed, timeout=TIMEOUT, headers=headers) as client:
         yield HttpConnection(client)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from api.cli.options import JsonOption, UrlOption
+from api.cli.options import JsonOption, KeyFileOption, UrlOption
 
 Name = Literal["health", "hit-rate", "latency"]
 
@@ -20,6 +20,7 @@ def report(  # noqa: PLR0917 - each is an option of the command line
     until: Annotated[str | None, typer.Option(help="End, in the same forms. [default: now]")] = None,
     by: Annotated[str | None, typer.Option(help="Group by this, such as provider or hour.")] = None,
     url: UrlOption = None,
+    key_file: KeyFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show health, hit rate or latency.
@@ -32,4 +33,6 @@ def report(  # noqa: PLR0917 - each is an option of the command line
     given = {"since": since, "until": until, "by": by}
     parameters = {key: value for key, value in given.items() if value is not None}
     question = Question(f"{name} report", lambda gateway: gateway.report(name, parameters))
-    raise typer.Exit(asyncio.run(ask_all([question], report_view, url=url, as_json=as_json)))
+    raise typer.Exit(
+        asyncio.run(ask_all([question], report_view, url=url, key_file=key_file, as_json=as_json))
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from api.cli.options import STDIN, JsonOption, UrlOption, lines_of_stdin
+from api.cli.options import STDIN, JsonOption, KeyFileOption, UrlOption, lines_of_stdin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +48,7 @@ def search(  # noqa: PLR0917 - each is an option of the command line
         bool, typer.Option("--no-cache", help="Fetch again what is in the cache; costs.")
     ] = False,
     url: UrlOption = None,
+    key_file: KeyFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Search and say why these are the results.
@@ -71,7 +72,9 @@ def search(  # noqa: PLR0917 - each is an option of the command line
     def question(text: str) -> Question:
         return Question(text, lambda gateway: gateway.search(search_body(text, options), no_cache=no_cache))
 
-    work = ask_all(list(map(question, queries(query))), search_view, url=url, as_json=as_json)
+    work = ask_all(
+        list(map(question, queries(query))), search_view, url=url, key_file=key_file, as_json=as_json
+    )
     raise typer.Exit(asyncio.run(work))
 
 

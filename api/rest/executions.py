@@ -11,6 +11,7 @@ from starlette.routing import Route
 from api.rest.health import json_response
 from api.rest.visitor import visitor_of
 from orchestrator.errors import NotFound
+from orchestrator.events import CallerAuthenticated
 from orchestrator.projections.executions import explain
 
 if TYPE_CHECKING:
@@ -32,22 +33,32 @@ def routes(gateway: Gateway) -> list[Route]:
 
 def _execution(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
     async def execution(request: Request) -> Response:
-        await gateway.principal_for(visitor_of(request.scope).caller())
-        return json_response(await answer(gateway.reports, request.path_params["id"]))
+        principal = await gateway.principal_for(visitor_of(request.scope).caller())
+        whose = None if "reports" in principal.scopes else principal.client
+        return json_response(await answer(gateway.reports, request.path_params["id"], whose))
 
     return execution
 
 
-async def answer(store: ReportStore, execution_id: str) -> dict[str, Any]:
-    """The execution's explanation and events. Raises NotFound, EventLogUnavailable."""
+async def answer(store: ReportStore, execution_id: str, client: str | None = None) -> dict[str, Any]:
+    """The execution's explanation and events. Raises NotFound, EventLogUnavailable.
+
+    To a `client` the executions of others do not exist; `None` sees all.
+    """
     execution_id = canonical(execution_id)
     frames = await store.execution(execution_id)
-    if not frames:
+    if not frames or (client is not None and client != client_of(frames)):
         raise NotFound(
             "There is no such execution in the event log. One just answered appears within a second.",
             retry_after_s=NOT_YET_S,
         )
     return account(execution_id, frames)
+
+
+def client_of(frames: Sequence[Frame]) -> str:
+    """Whose execution it is, `""` if nobody was known."""
+    events = (envelope.event for frame in frames for envelope in frame.events)
+    return next((event.client for event in events if isinstance(event, CallerAuthenticated)), "")
 
 
 def account(execution_id: str, frames: Sequence[Frame]) -> dict[str, Any]:

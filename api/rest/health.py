@@ -41,7 +41,7 @@ def _ready(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
     async def ready(request: Request) -> Response:
         reasons = gateway.not_ready()
         body: dict[str, Any] = {"status": "not ready" if reasons else "ready"}
-        if reasons and not visitor_of(request.scope).refusal:
+        if reasons and gateway.may(visitor_of(request.scope).caller(), "reports"):
             body["reasons"] = reasons
         return json_response(body, 503 if reasons else 200)
 
@@ -50,7 +50,7 @@ def _ready(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
 
 def _health(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
     async def health(request: Request) -> Response:
-        await gateway.principal_for(visitor_of(request.scope).caller())
+        await gateway.principal_for(visitor_of(request.scope).caller(), "reports")
         components = await gateway.health()
         ailing = any(component.status in ("degraded", "down") for component in components)
         down = bool(gateway.not_ready())

@@ -69,6 +69,15 @@ TAVILY_PATHS = ("/search", "/extract", "/map", "/crawl", "/research", "/usage", 
 
 PROBLEM_TYPE = (b"content-type", b"application/problem+json")
 
+KEY_FAULTS = frozenset(
+    {"malformed_key", "bad_checksum", "several_keys", "unknown_key", "wrong_secret"}
+    | {"revoked_key", "rotated_key", "expired_key"}
+)
+"""Reasons for a 401 where a key was shown: RFC 6750, 3.1, has a word for that."""
+
+_CHALLENGE = b'Bearer realm="amos"'
+_INVALID = _CHALLENGE + b', error="invalid_token"'
+
 _QUOTA_TITLE = "Quota Exhausted"
 _encode = msgspec.json.Encoder().encode
 
@@ -145,8 +154,11 @@ def method_not_allowed(method: str, allowed: bytes) -> Problem:
 def _of_gateway(error: GatewayError) -> Problem:
     status = next(STATUSES[cls] for cls in type(error).__mro__ if cls in STATUSES)
     headers: list[tuple[bytes, bytes]] = []
-    if status == 401:
-        headers.append((b"www-authenticate", b'Bearer realm="amos"'))
+    if isinstance(error, errors.Unauthenticated):
+        headers.append((b"www-authenticate", _INVALID if error.reason in KEY_FAULTS else _CHALLENGE))
+    elif isinstance(error, errors.PermissionDenied) and error.scopes:
+        needed = f', error="insufficient_scope", scope="{" ".join(error.scopes)}"'
+        headers.append((b"www-authenticate", _CHALLENGE + needed.encode()))
     wait_s = error.retry_after_s
     if wait_s is None and status in (429, 503):
         wait_s = RETRY_AFTER_S

@@ -37,7 +37,7 @@ def routes(gateway: Gateway) -> list[Route]:
 
 def _report(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
     async def report(request: Request) -> Response:
-        await gateway.principal_for(visitor_of(request.scope).caller())
+        await gateway.principal_for(visitor_of(request.scope).caller(), "reports")
         parameters = request.query_params.multi_items()
         name = request.path_params["name"]
         return json_response(await answer(gateway.reports, name, parameters, time.time()))

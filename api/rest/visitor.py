@@ -40,11 +40,13 @@ class Visitor(msgspec.Struct, frozen=True):
         return given if _REQUEST_ID.fullmatch(given) else b""
 
     def caller(self, *, dialect: str = "", credential: str | None = None) -> Caller:
-        """The caller for the pipeline. A key in the header wins over `credential`, one from the body."""
+        """The caller for the pipeline. A key in a header wins over `credential`, one from the body."""
         headers = self.headers
-        authorization = headers.get(b"authorization")
+        authorization, api_key = headers.get(b"authorization"), headers.get(b"x-api-key")
         if authorization is not None:
             credential = _bearer(authorization) or credential
+        if api_key is not None:
+            credential = _either(authorization, api_key) or credential
         traceparent = headers.get(b"traceparent")
         trace_id, parent_span_id = _NO_TRACE if traceparent is None else trace_of(traceparent)
         wishes = headers.get(b"cache-control")
@@ -112,5 +114,15 @@ def visitor_of(scope: Scope) -> Visitor:
 
 
 def _bearer(authorization: bytes) -> str | None:
+    """The key of the header, `None` if it holds none; of several headers all, which no key survives."""
+    if b"," in authorization:
+        return authorization.decode("latin-1")
     scheme, _, key = authorization.partition(b" ")
     return key.strip().decode("latin-1") or None if scheme.lower() == b"bearer" else None
+
+
+def _either(authorization: bytes | None, api_key: bytes) -> str | None:
+    """The one key of both headers; two that differ are given as two, since nobody can tell which is meant."""
+    one = None if authorization is None else _bearer(authorization)
+    other = api_key.strip().decode("latin-1") or None
+    return one or other if one is None or other is None or one == other else f"{one}, {other}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from orchestrator.errors import GatewayError, Unauthenticated
+from orchestrator.errors import GatewayError, KeysUnavailable, Unauthenticated
 from orchestrator.events import (
     AttemptFailed,
     AttemptStarted,
@@ -42,6 +42,10 @@ class RecordFilter:
             response = await service(call)
         except Unauthenticated as stranger:
             self._facts.count_refusal(stranger.reason)
+            raise
+        except KeysUnavailable as unknowable:
+            # Nobody can be known, so everybody is a stranger: they are counted as well.
+            self._facts.count_refusal(unknowable.code)
             raise
         except asyncio.CancelledError:
             call.trail.record(self._failed(call, "cancelled", begun))

@@ -289,15 +289,14 @@ async def test_a_client_that_leaves_ends_its_wait_and_not_the_flight(
     tavily.when(query, Fault.delay(1.5))
     headers, body = mcp_wire.call(version, "web_search", {"query": query}, **meta)
     tasks_before, calls_before = len(tasks_of_calls()), tavily.count
-    gone_before = await durations_of_the_gone(amos)
+    cut_before = await cut_short(amos)
 
     await leave_after(0.5, amos, headers, body)
 
     again = await amos.search(query)
     assert again.json()["amos"]["cache"] in {"collapsed", "l1"}
     assert tavily.count == calls_before + 1
-    (gone_after_s,) = list(await durations_of_the_gone(amos))[len(gone_before) :]
-    assert gone_after_s < 1.2
+    assert await cut_short(amos) == cut_before + 1
     await until(lambda: len(tasks_of_calls()) <= tasks_before, 5.0, lambda: str(tasks_of_calls()))
 
 
@@ -318,9 +317,8 @@ async def leave_after(seconds: float, amos: GatewayServer, headers: dict[str, st
     await writer.wait_closed()
 
 
-async def durations_of_the_gone(amos: GatewayServer) -> list[float]:
-    """How long each execution took whose caller left before the answer, oldest first."""
+async def cut_short(amos: GatewayServer) -> int:
+    """How many executions on record ended without an answer because their caller had left."""
     await amos.drain()
-    events = [event for frame in amos.frames() for event in amos.events(frame["stream"])]
-    ended = {(e["type"], e.get("error"), e.get("duration_s")) for e in events}
-    return sorted(seconds for kind, error, seconds in ended if error == "cancelled" and "request" in kind)
+    events = [event for frame in amos.frames() for event in frame["events"]]
+    return json.dumps(events).count('"cancelled"')

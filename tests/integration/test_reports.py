@@ -1,16 +1,13 @@
 """The three reports equal a fold by hand over the raw frames, done here in the simplest way there is.
 
-Nothing of the projections is used: the rows of `frames` are read with sqlite3 and json, and counted.
+Nothing of the projections is used: the rows of `frames` are read with the bare driver and json, and counted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import math
-import sqlite3
 from collections import Counter
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +17,7 @@ from orchestrator.filters.circuit_breaker import CircuitPolicy
 from orchestrator.pipeline import Policies
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.jina_simulator import JinaSimulator
+from tests.support.postgres import shared_postgres
 from tests.support.simulator import Fault
 from tests.support.tavily_simulator import TavilySimulator
 
@@ -35,18 +33,22 @@ CALLERS_OWN = ("invalid_request", "not_in_cache", "cancelled", "rate_limited", "
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def amos(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayServer]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["sqlite", "postgresql"])
+async def amos(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[GatewayServer]:
     """A gateway that has lived through some of everything, all of it in SQL; the tests only read."""
     tmp_path = tmp_path_factory.mktemp("amos")
     handbook = tmp_path / "handbook"
     handbook.mkdir()
     (handbook / "tides.md").write_text("# Tide tables\n\nHigh water at the harbour museum is at 06:40.\n")
+    fields = {"database_url": shared_postgres().new_database()} if request.param == "postgresql" else {}
     async with (
         TavilySimulator() as tavily,
         JinaSimulator() as jina,
         serving(
             tmp_path / "var",
+            **fields,
             tavily=tavily,
             jina=jina,
             local_paths=(handbook,),
@@ -105,18 +107,15 @@ async def report(amos: GatewayServer, name: str, **parameters: str) -> dict[str,
 
 def raw_events(amos: GatewayServer) -> list[Event]:
     """All events of all frames, oldest frame first."""
-    with closing(sqlite3.connect(amos.database)) as connection:
-        rows = connection.execute("SELECT events FROM frames ORDER BY position").fetchall()
-    return [envelope["event"] for (events,) in rows for envelope in json.loads(events)]
+    return [envelope["event"] for frame in amos.frames() for envelope in frame["events"]]
 
 
 def executions(amos: GatewayServer) -> list[list[Event]]:
     """The events of each execution."""
-    with closing(sqlite3.connect(amos.database)) as connection:
-        rows = connection.execute("SELECT stream, events FROM frames ORDER BY position").fetchall()
     streams: dict[str, list[Event]] = {}
-    for stream, events in rows:
-        streams.setdefault(stream, []).extend(envelope["event"] for envelope in json.loads(events))
+    for frame in amos.frames():
+        events = (envelope["event"] for envelope in frame["events"])
+        streams.setdefault(frame["stream"], []).extend(events)
     return [events for events in streams.values() if kind(events[0]) == "request.received"]
 
 

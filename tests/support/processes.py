@@ -39,7 +39,7 @@ class AmosProcesses:
 
     def __init__(self, data_dir: Path, settings: Mapping[str, str]) -> None:
         self.data_dir = data_dir
-        self.database = data_dir / "amos.db"
+        self.database: Path | str = settings.get("AMOS_DATABASE_URL", data_dir / "amos.db")
         self.journal = data_dir / "journal"
         self.base_url = ""
         self.settings = dict(settings)

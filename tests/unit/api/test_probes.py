@@ -1,4 +1,4 @@
-"""What is shown of journal and recorder, and since when it is that way."""
+"""What is shown of journal, recorder and keys, and since when it is that way."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import time
 
 import pytest
 
-from api.probes import RECORDER_LAG_S_MAX, journal_health, recorder_health
-from orchestrator.errors import EventLogUnavailable
+from api.probes import RECORDER_LAG_S_MAX, journal_health, keys_health, recorder_health
+from orchestrator.errors import EventLogUnavailable, KeysUnavailable
 from storage.file_journal import FileJournal
 from storage.file_status import RecorderStatus, write_status
 from tests.support.histories import NOON, hit, numbered
+from tests.support.keys import Keys
 
 STARTED_AT = 1_000.0
 RECORDING_SINCE = 2_000.0
@@ -21,6 +22,26 @@ def told(data_dir, **fields):
     """A recorder has said this of itself at 5000."""
     said = {"drained_at": 5_000.0, "since": RECORDING_SINCE, **fields}
     write_status(data_dir, RecorderStatus(pid=1, at=5_000.0, backlog_bytes=0, frames=7, damaged=0, **said))
+
+
+async def test_keys_are_down_until_seen_and_then_at_worst_old():
+    """Unseen keys let nobody in; seen ones open on while the database is away, which is said."""
+    keys = Keys()
+    keys.store.is_away = True
+    with pytest.raises(KeysUnavailable):
+        await keys.ring.refresh()
+    unseen = keys_health(keys.ring)
+    keys.store.is_away = False
+    await keys.ring.refresh()
+    seen = keys_health(keys.ring)
+    keys.store.is_away = True
+    with pytest.raises(KeysUnavailable):
+        await keys.ring.refresh()
+    old = keys_health(keys.ring)
+
+    assert [one.status for one in (unseen, seen, old)] == ["down", "ok", "degraded"]
+    assert "since the start" in unseen.detail
+    assert "a revoked one still opens" in old.detail
 
 
 async def test_a_journal_that_cannot_be_written_is_down(tmp_path):

@@ -98,6 +98,30 @@ def test_a_key_in_the_header_wins(header: str, expected: str):
     assert visitor(authorization=header).caller(credential="body").credential == expected
 
 
+@pytest.mark.parametrize(
+    ("authorization", "api_key", "expected"),
+    [
+        ("Bearer a", "a", "a"),
+        ("Bearer a", "", "a"),
+        ("Bearer ", " b ", "b"),
+        ("Basic dXNlcg==", "b", "b"),
+        ("Bearer a", "b", "a, b"),
+    ],
+)
+def test_two_headers_with_one_key_are_one_key(authorization: str, api_key: str, expected: str):
+    """X-API-Key may repeat the bearer; if they differ both are given on, which no key survives."""
+    found = visitor(authorization=authorization, x_api_key=api_key).caller(credential="body").credential
+
+    assert found == expected
+
+
+@pytest.mark.parametrize("joined", ["Bearer a, Bearer b", "Basic dXNlcg==, Bearer b"])
+def test_several_authorizations_are_given_on_as_they_are(joined: str):
+    """Also where only one of them is a bearer: another layer may have meant the other."""
+    assert visitor(authorization=joined).caller(credential="body").credential is not None
+    assert "," in str(visitor(authorization=joined).caller().credential)
+
+
 def test_the_guard_s_finding_becomes_the_caller():
     """Only a visitor nothing speaks against is the local operator."""
     assert visitor().caller().is_local_operator
