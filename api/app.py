@@ -1,9 +1,9 @@
 """The HTTP application: which path is answered by what, and what every request passes on its way there.
 
-From outside in: Paths (one path per resource), Cors (only with allowed origins), Failures (whatever is
-raised becomes an answer), HttpsOnly (only with a certificate), Guard (who may knock), then the routes.
-`/search` and `/extract` are found by one look into a table; Starlette's router serves the rest.
-`/mcp` has a lifespan of its own, which is the application's.
+From outside in: Paths (one path per resource), HttpsOnly (with a certificate), Cors (with allowed origins),
+Failures (whatever is raised becomes an answer), Guard (who may knock), then the routes. `/search` and
+`/extract` are found by one look into a table; Starlette's router serves the rest. `/mcp` has a
+lifespan of its own, which is the application's.
 """
 
 from __future__ import annotations
@@ -71,12 +71,11 @@ class Application:
             default=_not_found,
             lifespan=lambda _app: mcp.running(),
         )
-        layers: ASGIApp = Guard(self._route, gateway.refused, doors_of(settings))
-        if settings.tls_cert_file is not None:
-            layers = HttpsOnly(layers, settings.port, settings.allowed_hosts)
-        layers = Failures(layers)
+        layers: ASGIApp = Failures(Guard(self._route, gateway.refused, doors_of(settings)))
         if settings.allowed_origins:
             layers = Cors(layers, settings.allowed_origins)
+        if settings.tls_cert_file is not None:
+            layers = Failures(HttpsOnly(layers, settings.port, settings.allowed_hosts))
         self._http = Paths(layers, settings.root_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 from api import __version__
 from api.keys import key_ring, key_store, pepper
+from api.names import SystemNames
 from api.probes import cache_health, journal_health, keys_health, recorder_health, redis_health
 from api.settings import Settings
 from orchestrator.clock import SystemClock
@@ -19,7 +20,7 @@ from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.gateway import Gateway
 from orchestrator.key_admin import KeyAdmin
 from orchestrator.pipeline import Parts, Pipeline, Policies
-from orchestrator.ports import WEB_SCHEMES, Clock, Provider
+from orchestrator.ports import WEB_SCHEMES, Cache, Clock, FactSink, Provider
 from orchestrator.providers.jina import Jina
 from orchestrator.providers.local import Local
 from orchestrator.providers.registry import Roster, Unconfigured, enrol
@@ -31,6 +32,7 @@ from storage.memory_budget import MemoryBudget
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
 from storage.redis_budget import RedisBudget
+from storage.redis_cache import RedisCache
 from storage.redis_circuits import RedisCircuits
 from storage.redis_client import RedisClient, open_redis
 from storage.redis_flight import RedisFlights
@@ -64,10 +66,10 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         roster = providers(settings, clock)
         for provider in roster.providers:
             cleanup.push_async_callback(provider.aclose)
-        redis = await _redis(settings)
+        redis = await _redis(settings, recorder)
         if redis is not None:
             cleanup.push_async_callback(redis.aclose)
-        cache = MemoryCache(settings.l1_max_bytes)
+        l1 = MemoryCache(settings.l1_max_bytes)
         store = await cleanup.enter_async_context(key_store(settings))
         ring = await cleanup.enter_async_context(key_ring(store, settings, clock))
         doorkeeper = Doorkeeper(ring, trusts_local_operator=settings.is_loopback)
@@ -75,9 +77,9 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
             policies or _policies(settings),
             clock,
             recorder,
+            _tiers(l1, redis),
             roster,
             doorkeeper=doorkeeper,
-            cache=cache,
             redis=redis,
         )
         cleanup.push_async_callback(pipeline.aclose)
@@ -92,17 +94,27 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
             probes=(
                 lambda: journal_health(journal),
                 lambda: recorder_health(settings.data_dir, clock.now(), started_at),
-                lambda: cache_health(cache),
+                lambda: cache_health(l1),
+                *((lambda: redis_health("cache:l2", redis),) if redis is not None else ()),
                 lambda: keys_health(ring),
-                *((lambda: redis_health(redis),) if redis is not None else ()),
             ),
             keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
         )
 
 
-async def _redis(settings: Settings) -> RedisClient | None:
+async def _redis(settings: Settings, facts: FactSink) -> RedisClient | None:
     """What instances share, whether it is in reach yet or not; `None` if nothing is configured."""
-    return await open_redis(settings.redis_url.get_secret_value()) if settings.redis_url else None
+    if settings.redis_url is None:
+        return None
+    return await open_redis(settings.redis_url.get_secret_value(), facts, settings.redis_timeout_s)
+
+
+def _tiers(l1: MemoryCache, redis: RedisClient | None) -> tuple[Cache, ...]:
+    """The cache tiers, nearest first; a memory of no bytes is none if there is another."""
+    if redis is None:
+        return (l1,)
+    l2 = RedisCache(redis)
+    return (l1, l2) if l1.bytes_max else (l2,)
 
 
 def providers(settings: Settings, clock: Clock) -> Roster:
@@ -147,10 +159,10 @@ def _pipeline(
     policies: Policies,
     clock: Clock,
     recorder: Recorder,
+    caches: tuple[Cache, ...],
     roster: Roster,
     *,
     doorkeeper: Doorkeeper,
-    cache: MemoryCache,
     redis: RedisClient | None,
 ) -> Pipeline:
     offline = [provider.name for provider in roster.providers if not provider.schemes & WEB_SCHEMES]
@@ -158,16 +170,17 @@ def _pipeline(
     parts = Parts(
         clock=clock,
         facts=recorder,
-        caches=(cache,),
+        caches=caches,
         rate_limits=MemoryRateLimit(clock),
         providers=roster.providers,
         # Own documents stand in for the web only if there is a web to stand in for.
         floor=offline[0] if offline and has_web else "",
-        doorkeeper=doorkeeper,
         flights=RedisFlights(redis) if redis else None,
         circuits=RedisCircuits(redis) if redis else None,
         # Without Redis, or while it is out of reach, this process counts what it spends by itself.
         budgets=(*((RedisBudget(redis),) if redis else ()), MemoryBudget(clock)),
+        doorkeeper=doorkeeper,
+        names=SystemNames(),
     )
     return Pipeline(parts, policies)
 

@@ -1,27 +1,62 @@
-"""Makes Hypercorn wait for a connection's next request with a timer instead of with a task.
+"""Serves connections with Hypercorn, and does itself what Hypercorn 0.18 does not do or does at a price.
 
-Written for Hypercorn 0.18, which begins and cancels a task with two timers around every request. That task
-outlives the client's end of the connection and holds the descriptor for all of `keep_alive_timeout`: a
-thousand short connections within that time use up a common limit of descriptors. And it costs a cached answer
-a sixth of its time.
+- It waits for a connection's next request with a timer instead of with a task. Hypercorn's task outlives the
+  client's end of the connection and holds the descriptor for all of `keep_alive_timeout`: a thousand short
+  connections within that time use up a common limit of descriptors. And it costs a cached answer a sixth of
+  its time.
+- It gives the head of a request `HEAD_S`, and a client that takes nothing of its answer `STALL_S`: Hypercorn
+  waits for both without an end of their own.
+- It refuses a request that gives its length twice over, and the change to HTTP/2 in clear text on request:
+  with both a proxy in front can be made to let a second, hidden request through.
+- It says in a body what it refuses, where Hypercorn sends a bare status.
 
-Hypercorn offers no other place for this: the class that serves a connection is named in one of its modules
-only. tests/unit/api/test_connections.py fails when another version no longer fits.
+Hypercorn offers no other place for this: the classes that serve a connection are named in its modules only.
+tests/unit/api/test_connections.py fails when another version no longer fits.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any
 
+import h11
+import msgspec
+from hypercorn import protocol
 from hypercorn.asyncio import run
 from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
-from hypercorn.events import Closed, RawData
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.h11 import H11Protocol
+from typing_extensions import override
 
 IDLE_S = 0.5
 """chosen: a connection that is silent for so long gets the task that Hypercorn gives it at once. Stopping
 waits for that task to see it, so a longer time would show."""
+
+HEAD_S = 10.0
+"""chosen: from the first byte of a request to the end of its head; as long as its body may take."""
+
+HEADERS_MAX = 200
+"""chosen: browsers behind three proxies send fifty. The 16 KB for a head that Hypercorn knows bound only what
+comes in parts; in one packet it takes 64 KB."""
+
+STALL_S = 20.0
+"""chosen: a client that has taken nothing for so long has gone, or holds our memory on purpose."""
+
+LINGER_S = 0.5
+"""chosen: a request that was on its way when the server began to stop is here by then and is answered."""
+
+FAREWELL_S = 0.5
+"""chosen: so long a client over TLS may take to answer our goodbye (asyncio would wait 30 s)."""
+
+WRITE_BUFFER_BYTES = 65_536
+"""asyncio's own high-water mark: what is below it needs no waiting."""
+
+_CODES = {400: "bad_request", 431: "head_too_large", 501: "unknown_transfer_coding"}
+
+_log = logging.getLogger("amos.connections")
 
 
 class IdleTimer:
@@ -30,6 +65,7 @@ class IdleTimer:
     def __init__(self) -> None:
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        self._head: asyncio.TimerHandle | None = None
 
     async def restart(self, task_group: Any, action: Callable[[], Awaitable[None]]) -> None:
         """The connection is idle from now on: `action` waits, and closes it in the end."""
@@ -41,23 +77,80 @@ class IdleTimer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
         if self._task is not None:
             task, self._task = self._task, None
             task.cancel()
             await asyncio.wait({task})
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is under way; the head of one may have begun."""
+        return self._timer is not None or self._task is not None
+
+    def expect_head(self, task_group: Any, action: Callable[[], Awaitable[None]]) -> None:
+        """A request has begun: `action` closes the connection unless its head is complete within `HEAD_S`."""
+        if self._head is None:
+            self._head = asyncio.get_running_loop().call_later(HEAD_S, _spawn, task_group, action)
+
     def _begin(self, task_group: Any, action: Callable[[], Any]) -> None:
         self._timer = None
-        self._task = task_group._task_group.create_task(action())  # noqa: SLF001 - as Hypercorn's own does
+        self._task = _spawn(task_group, action)
+
+
+def _spawn(task_group: Any, action: Callable[[], Any]) -> asyncio.Task[None]:
+    # As Hypercorn's own SingleTask does.
+    task: asyncio.Task[None] = task_group._task_group.create_task(action())  # noqa: SLF001
+    return task
 
 
 class Connection(TCPServer):
     """One connection. It is let go of when its client has closed it and its calls are done."""
 
+    idle_task: IdleTimer  # type: ignore[assignment]
+
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.idle_task = IdleTimer()  # type: ignore[assignment]
+        self.idle_task = IdleTimer()
 
+    @override
+    async def run(self) -> None:
+        """Serve it to its end. What the protocol trips over ends this connection and nothing else."""
+        try:
+            await super().run()
+        except Exception as error:  # noqa: BLE001 - a stranger's bytes; asyncio would log a traceback
+            _log.debug("a connection was given up", exc_info=error)
+
+    @override
+    async def protocol_send(self, event: Event) -> None:
+        """Send what the protocol has to say; waits only for a client that is slow to take it."""
+        if not isinstance(event, RawData):
+            await super().protocol_send(event)
+            return
+        async with self.send_lock:
+            try:
+                self.writer.write(event.data)
+                if self.writer.transport.get_write_buffer_size() > WRITE_BUFFER_BYTES:
+                    await self._drain()
+            except (ConnectionError, RuntimeError):
+                await self.protocol.handle(Closed())
+
+    async def _drain(self) -> None:
+        """Wait until the client has taken most. Raises ConnectionError if it stops taking."""
+        transport = self.writer.transport
+        while True:
+            left = transport.get_write_buffer_size()
+            try:
+                async with asyncio.timeout(STALL_S):
+                    return await self.writer.drain()
+            except TimeoutError:
+                if transport.get_write_buffer_size() >= left:
+                    transport.abort()
+                    raise ConnectionAbortedError from None
+
+    @override
     async def _read_data(self) -> None:
         """Hand on what the client sends until it sends no more, then stop waiting for it.
 
@@ -69,10 +162,90 @@ class Connection(TCPServer):
             except OSError:
                 break
             await self.protocol.handle(RawData(data))
+            if self.idle_task.is_idle and isinstance(self.protocol.protocol, H11Protocol):
+                self.idle_task.expect_head(self._task_group, self._initiate_server_close)
         await self.protocol.handle(Closed())
         await self.idle_task.stop()
+
+    @override
+    async def _idle_timeout(self) -> None:
+        """Close the connection when it is idle for too long, or soon after the server begins to stop."""
+        try:
+            async with asyncio.timeout(self.config.keep_alive_timeout):
+                await self.context.terminated.wait()
+            await asyncio.sleep(LINGER_S)
+        except TimeoutError:
+            pass
+        await asyncio.shield(self._initiate_server_close())
+
+    @override
+    async def _initiate_server_close(self) -> None:
+        """Close an idle connection, also if its client does not answer the goodbye of TLS."""
+        await super()._initiate_server_close()
+        self.loop.call_later(FAREWELL_S, self._part, self.loop.time() + STALL_S)
+
+    def _part(self, latest: float) -> None:
+        """Close for good what is closing, as soon as the client has taken all; at `latest` in any case."""
+        transport = self.writer.transport
+        if transport.get_write_buffer_size() and self.loop.time() < latest:
+            self.loop.call_later(FAREWELL_S, self._part, latest)
+        else:
+            transport.abort()
+
+
+class Http1(H11Protocol):
+    """HTTP/1.1 on one connection."""
+
+    @override
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Let a client speak HTTP/2 that begins with it; `Upgrade: h2c` is ignored (RFC 9113, 3.1)."""
+        if event.method == b"PRI":
+            # No request yet: without this the connection would never again count as idle, but be held.
+            await self.send(Updated(idle=True))
+            await super()._check_protocol(event)
+
+    @override
+    async def _create_stream(self, request: h11.Request) -> None:
+        """Begin with a request, or refuse one whose end is not certain (RFC 9112, 6.1)."""
+        names = [name for name, _ in request.headers]
+        if b"transfer-encoding" in names and b"content-length" in names:
+            await self._refuse(HTTPStatus.BAD_REQUEST)
+        elif len(names) > HEADERS_MAX:
+            await self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        else:
+            await super()._create_stream(request)
+
+    async def _refuse(self, status: HTTPStatus) -> None:
+        await self._send_error_response(status)
+        await self.send(Closed())
+
+    @override
+    async def _send_error_response(self, status_code: int) -> None:
+        """Refuse what is no request: problem details (RFC 9457), and the end of the connection."""
+        body = _problem(status_code)
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"cache-control", b"no-store"),
+            (b"x-content-type-options", b"nosniff"),
+            (b"connection", b"close"),
+            *self.config.response_headers("h11"),
+        ]
+        await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
+        await self._send_h11_event(h11.Data(data=body))
+        await self._send_h11_event(h11.EndOfMessage())
+
+
+def _problem(status: int) -> bytes:
+    title = HTTPStatus(status).phrase
+    code = _CODES.get(status, "bad_request")
+    detail = "The head of the request is too large." if status == 431 else "This is not valid HTTP/1.1."
+    return msgspec.json.encode(
+        {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
+    )
 
 
 def use_our_connections() -> None:
     """Have Hypercorn serve every connection of this process with a `Connection` from now on."""
     run.TCPServer = Connection  # type: ignore[attr-defined, assignment]
+    protocol.H11Protocol = Http1  # type: ignore[attr-defined]

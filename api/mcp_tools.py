@@ -31,8 +31,8 @@ from api.mcp_schemas import (
 from api.rest.dialects import tavily
 from api.rest.dialects.fields import build
 from orchestrator.errors import InvalidRequest, PageUnreadable
-from orchestrator.events import last_word
 from orchestrator.gateway import Gateway
+from orchestrator.history import last_word
 from orchestrator.model import Call, Caller, ExtractRequest, RequestT, Response, SearchRequest
 
 PATIENCE_S = 10.0

@@ -60,11 +60,11 @@ def cache_health(cache: MemoryCache) -> ComponentHealth:
     return ComponentHealth(name="cache:l1", status="ok", since=cache.since, detail=detail)
 
 
-def redis_health(redis: RedisClient) -> ComponentHealth:
-    """What instances share. Without it each goes on by itself: degraded, never down."""
+def redis_health(name: str, redis: RedisClient) -> ComponentHealth:
+    """A component that instances share. Without it each goes on by itself: degraded, never down."""
     outage = redis.outage
     return ComponentHealth(
-        name="redis",
+        name=name,
         status="degraded" if outage else "ok",
         since=redis.since,
         detail=f"Out of reach: {outage.detail}." if outage else f"{redis.address}",

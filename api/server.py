@@ -44,9 +44,6 @@ clients."""
 HANDSHAKE_S = 10.0
 """chosen: a client that takes longer to agree on TLS is none; Hypercorn would wait 60 s for it."""
 
-STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
-"""RFC 6797, with the two years that the OWASP list of 2026-07-19 names."""
-
 GC_OBJECTS = 20_000
 """chosen: new objects between two looks for cycles; a few megabytes at most wait that long."""
 
@@ -55,7 +52,7 @@ GRACE_S = limits.EXTRACT_DEADLINE_S_MAX + 1.0
 
 
 class ServerConfig(Config):
-    """Hypercorn's configuration, with sockets that several workers accept from, and HSTS over TLS."""
+    """Hypercorn's configuration, with sockets that several workers can accept from."""
 
     is_shared = False
 
@@ -67,12 +64,6 @@ class ServerConfig(Config):
             for sockets in (made.secure_sockets, made.insecure_sockets):
                 sockets[:] = [_Shared(fileno=each.detach()) for each in sockets]
         return made
-
-    @override
-    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
-        """What every answer has, also those that the application never saw."""
-        headers = super().response_headers(protocol)
-        return [*headers, STRICT_TRANSPORT] if self.ssl_enabled else headers
 
 
 class _Shared(socket.socket):
@@ -145,6 +136,8 @@ async def work(
                 with contextlib.suppress(OSError):  # nobody listens, or nobody has for long
                     os.write(ready_fd, b".")
             await stop.wait()
+            # From now on every answer says that it is the last on its connection: nobody asks again there.
+            config.keep_alive_max_requests = 0
 
         # Starlette and Hypercorn spell the same ASGI types differently.
         served = cast("Framework", app)

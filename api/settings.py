@@ -121,7 +121,9 @@ class Settings(BaseSettings):
 
     # --- shared
     redis_url: RedisUrl = Field(default=None, validation_alias=conventional("REDIS_URL"))
-    """What several processes share; `None` keeps to this one. A secret, because it may hold a password."""
+    """What several instances share; `None` keeps to this one. A secret, because it may hold a password."""
+    redis_timeout_s: float = Field(default=limits.REDIS_TIMEOUT_S, gt=0, le=1)
+    """What Redis may take for an answer before it counts as out of reach."""
 
     # --- keeping
     data_dir: Annotated[Path, AfterValidator(absolute)] = Field(default=Path("var"), validate_default=True)

@@ -139,19 +139,19 @@ def key(value: Any) -> Any:
     return value
 
 
+def redis_address(value: Any) -> Any:
+    """The address of a Redis; checked only, as it is kept secret for its password."""
+    if isinstance(value, str):
+        parse_redis_url(value)
+    return value
+
+
 def pepper(value: Any) -> Any:
     """A pepper that nobody guesses."""
     if isinstance(value, str) and len(value) < PEPPER_CHARS_MIN:
         raise ValueError(
             f"must have at least {PEPPER_CHARS_MIN} characters; make one: openssl rand -base64 48"
         )
-    return value
-
-
-def redis_address(value: Any) -> Any:
-    """The address of a Redis; checked only, as it is kept secret for its password."""
-    if isinstance(value, str):
-        parse_redis_url(value)
     return value
 
 
@@ -194,5 +194,5 @@ def conventional(name: str) -> AliasChoices:
 
 WebAddress = Annotated[str, AfterValidator(web_address)]
 ApiKey = Annotated[SecretStr | None, BeforeValidator(key)]
-Pepper = Annotated[SecretStr | None, BeforeValidator(pepper)]
 RedisUrl = Annotated[SecretStr | None, BeforeValidator(redis_address)]
+Pepper = Annotated[SecretStr | None, BeforeValidator(pepper)]

@@ -21,6 +21,7 @@ import httpx
 import msgspec
 
 from benchmarks.load import Request, post
+from tests.support.valkey import Valkey
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -79,7 +80,7 @@ def amos(settings: Mapping[str, str]) -> Iterator[Amos]:
         **{
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("AMOS_", "TAVILY", "JINA"))
+            if not name.startswith(("AMOS_", "TAVILY", "JINA", "REDIS"))
         },
         "AMOS_PORT": "0",
         "AMOS_DATA_DIR": str(data_dir),
@@ -176,6 +177,18 @@ def ask_tavily(settings: Mapping[str, str], query: str) -> tuple[int, Request]:
     port = int(settings["AMOS_TAVILY_BASE_URL"].rsplit(":", 1)[1])
     body = json.dumps({"query": query, "include_usage": True}).encode()
     return port, post("/search", body, port, f"Authorization: Bearer {settings['AMOS_TAVILY_API_KEY']}\r\n")
+
+
+@contextlib.contextmanager
+def valkey() -> Iterator[str]:
+    """A Valkey on the core of the others; yields its address."""
+    server = Valkey()
+    server.launch()
+    try:
+        pin(server.pid, OTHER_CORE)
+        yield server.url
+    finally:
+        server.close()
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 Read in this order:
 
     model, events, errors, limits   the values: what is asked, answered, recorded, refused, bounded
+    history                         what the events of one execution say together
     ports                           what the core needs from the outside
     service                         Service, Filter, stack(): the one shape everything has
     pipeline                        THE order of the stages, with a reason at each line

@@ -8,9 +8,8 @@
     │                 ResultInvalid · CircuitOpen · ProviderHeldBack
     ├ SearchFailed    AllProvidersFailed → QuotaExhausted · DeadlineExceeded · PageUnreadable ·
     │                 NotInCache · NotFound → KeyNotFound
-    ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable ·
-    │                 KeysUnavailable · FlightStoreUnavailable · CircuitBoardUnavailable ·
-    │                 BudgetStoreUnavailable
+    ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable · KeysUnavailable ·
+    │                 FlightStoreUnavailable · CircuitBoardUnavailable · BudgetStoreUnavailable
     └ SettingsError   only at start
 
 An error says nothing about HTTP or MCP: each surface holds one table from class to status. A message is
@@ -268,12 +267,6 @@ class RateLimitStoreUnavailable(StorageError):
     code = "rate_limit_store_unavailable"
 
 
-class KeysUnavailable(StorageError):
-    """The API keys could not be read since the start, so nobody's key can be checked."""
-
-    code = "keys_unavailable"
-
-
 class FlightStoreUnavailable(StorageError):
     """What other processes are fetching cannot be seen; every call then goes alone."""
 
@@ -290,6 +283,12 @@ class BudgetStoreUnavailable(StorageError):
     """What was spent cannot be counted; the budget filter says what follows."""
 
     code = "budget_store_unavailable"
+
+
+class KeysUnavailable(StorageError):
+    """The API keys could not be read since the start, so nobody's key can be checked."""
+
+    code = "keys_unavailable"
 
 
 class SettingsError(GatewayError):

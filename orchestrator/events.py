@@ -11,7 +11,6 @@ millionths of a US dollar. A string field that does not apply is `""`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -86,22 +85,28 @@ class RequestThrottled(Event, frozen=True, kw_only=True, tag="amos.request.throt
 
 
 class CacheHit(Event, frozen=True, kw_only=True, tag="amos.cache.hit.v1"):
-    """A tier had a fresh answer under `key`, `age_s` old, that had cost `saved` when it was fetched."""
+    """A tier had a fresh answer under `key`, `age_s` old, that had cost `saved` when it was fetched.
+
+    `misses` says of each tier asked before it why it had none.
+    """
 
     key: str
     tier: str
     age_s: float
     saved: Cost = FREE
+    misses: dict[str, str] = {}
 
 
 class CacheMissed(Event, frozen=True, kw_only=True, tag="amos.cache.missed.v1"):
     """No tier answered.
 
-    `reason`: `absent`, `expired`, `bypass` (no-cache), `too_old` (max-age) or `outage`.
+    `reason`: `absent`, `expired`, `bypass` (no-cache), `too_old` (max-age) or `outage`. `misses` has the
+    reason of each tier that was asked; the last of them that is not `absent` is the reason of all.
     """
 
     key: str
     reason: str
+    misses: dict[str, str] = {}
 
 
 class ResultCached(Event, frozen=True, kw_only=True, tag="amos.cache.stored.v1"):
@@ -262,6 +267,30 @@ class CircuitClosed(Event, frozen=True, kw_only=True, tag="amos.circuit.closed.v
     provider: str
 
 
+class BudgetWarned(Event, frozen=True, kw_only=True, tag="amos.budget.warned.v1"):
+    """So many `percent` of an account's limit are reserved or spent; once per period and mark.
+
+    `account` is `all`, `client:<client>` or `provider:<provider>`, `period` the UTC day or month,
+    `2026-11-25` or `2026-11`. `spent` and `limit` are millionths of a US dollar, for `provider:` of the
+    provider's own unit.
+    """
+
+    account: str
+    period: str
+    percent: int
+    spent: int
+    limit: int
+
+
+class BudgetStopped(Event, frozen=True, kw_only=True, tag="amos.budget.stopped.v1"):
+    """A call did not fit into what is left of an account's limit, for the first time in this period."""
+
+    account: str
+    period: str
+    spent: int
+    limit: int
+
+
 class KeyCreated(Event, frozen=True, kw_only=True, tag="amos.key.created.v1"):
     """An API key came into being for `client`, made by the client `by`; `expires_at` 0 is never."""
 
@@ -292,28 +321,18 @@ class KeyRevoked(Event, frozen=True, kw_only=True, tag="amos.key.revoked.v1"):
     by: str
 
 
-class BudgetWarned(Event, frozen=True, kw_only=True, tag="amos.budget.warned.v1"):
-    """So many `percent` of an account's limit are reserved or spent; once per period and mark.
+class StoreLost(Event, frozen=True, kw_only=True, tag="amos.store.lost.v1"):
+    """A store that instances share is out of reach; each goes on by itself."""
 
-    `account` is `all`, `client:<client>` or `provider:<provider>`, `period` the UTC day or month,
-    `2026-11-25` or `2026-11`. `spent` and `limit` are millionths of a US dollar, for `provider:` of the
-    provider's own unit.
-    """
-
-    account: str
-    period: str
-    percent: int
-    spent: int
-    limit: int
+    store: str
+    reason: str
 
 
-class BudgetStopped(Event, frozen=True, kw_only=True, tag="amos.budget.stopped.v1"):
-    """A call did not fit into what is left of an account's limit, for the first time in this period."""
+class StoreRestored(Event, frozen=True, kw_only=True, tag="amos.store.restored.v1"):
+    """The store answers again, after `outage_s`."""
 
-    account: str
-    period: str
-    spent: int
-    limit: int
+    store: str
+    outage_s: float
 
 
 class InstanceStarted(Event, frozen=True, kw_only=True, tag="amos.instance.started.v1"):
@@ -357,58 +376,13 @@ class Envelope(msgspec.Struct, frozen=True):
     """An `Event`; typed loosely only so that the codec may put an `UnknownEvent` here."""
 
 
-def has_ended(envelopes: Iterable[Envelope]) -> bool:
-    """Whether the last word of an execution, RequestCompleted or RequestFailed, is among them."""
-    return any(isinstance(envelope.event, RequestCompleted | RequestFailed) for envelope in envelopes)
-
-
-def last_word(envelopes: Sequence[Envelope]) -> RequestCompleted | RequestFailed | None:
-    """The last word of an execution, which is not always its last event; `None` if it has not ended."""
-    for envelope in reversed(envelopes):
-        if isinstance(envelope.event, RequestCompleted | RequestFailed):
-            return envelope.event
-    return None
-
-
-def unsettled(envelopes: Iterable[Envelope]) -> list[AttemptStarted]:
-    """The intents whose outcome is not recorded: the call is under way, or its process died in it."""
-    open_: dict[tuple[str, int], AttemptStarted] = {}
-    for envelope in envelopes:
-        match envelope.event:
-            case AttemptStarted() as started:
-                open_[started.provider, started.number] = started
-            case AttemptSucceeded() | AttemptFailed() as ended:
-                open_.pop((ended.provider, ended.number), None)
-            case _:
-                pass
-    return list(open_.values())
-
-
-def spent(envelopes: Iterable[Envelope]) -> Cost:
-    """What providers billed for one execution, for answers and for failures."""
-    events = (envelope.event for envelope in envelopes)
-    return sum((event.cost for event in events if isinstance(event, AttemptSucceeded | AttemptFailed)), FREE)
-
-
-def assumed(envelopes: Sequence[Envelope]) -> Cost:
-    """What providers may have billed for one execution without saying so: of failures and open intents."""
-    events = (envelope.event for envelope in envelopes)
-    failed = (event.assumed for event in events if isinstance(event, AttemptFailed))
-    return sum((*failed, *(intent.estimate for intent in unsettled(envelopes))), FREE)
-
-
-def saved(envelopes: Iterable[Envelope]) -> Cost:
-    """What the cached answers of one execution had cost when they were fetched."""
-    return sum((envelope.event.saved for envelope in envelopes if isinstance(envelope.event, CacheHit)), FREE)
-
-
 class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is written at once: one journal record, one SQL row.
 
-    `stream` is an execution id, or `circuit:<provider>`, `budget:<account>`, `callers`, `keys`,
-    `instance:<instance>`. `(instance, instance_seq)` identifies the frame; each writer numbers its frames
-    from 1, so a hole is a loss. `texts` maps cache keys to query texts: they go to an erasable table, never
-    into a row of events.
+    `stream` is an execution id, or `circuit:<provider>`, `budget:<account>`, `store:<store>`, `callers`,
+    `keys`, `instance:<instance>`. `(instance, instance_seq)` identifies the frame; each writer numbers its
+    frames from 1, so a hole is a loss. `texts` maps cache keys to query texts: they go to an erasable table,
+    never into a row of events.
     """
 
     instance: str

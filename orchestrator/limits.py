@@ -60,6 +60,9 @@ BODY_S_MAX = 10.0
 UPSTREAM_BODY_BYTES_MAX = 10_485_760
 """Jina's contract: `content` may be hundreds of kilobytes a page; beyond 10 MB an answer is refused."""
 
+TITLE_CHARS_MAX = 1_000
+"""chosen: browsers show the first hundred; a title longer than this is a text in the wrong place."""
+
 CONTENT_CHARS_MAX = 20_000
 """chosen: a snippet is at most 3 x 800 characters at Tavily; ten times that is no snippet any more."""
 
@@ -100,10 +103,20 @@ PATIENCE_S_MIN = 1.0
 """chosen: with less time than this beyond its leader's, a follower takes the failure of its leader for its
 own. Another call to a provider would hardly end otherwise, and somebody pays for it."""
 
+REDIS_TIMEOUT_S = 0.05
+"""chosen: a hundred times what Redis needs in the same building, and little beside the second of a miss."""
+
 # --- memory and disk
 
 L1_BYTES_MAX = 67_108_864
 """chosen: 64 MB hold about 13,000 answers of 5 KB and leave a worker under 200 MB."""
+
+L2_ENTRY_BYTES_MAX = 1_048_576
+"""chosen: on a gigabit link a megabyte takes 8 ms of the 50 that Redis has, and everybody else's answers wait
+behind it. Only the text of a book is larger."""
+
+L2_TTL_S_MAX = 2_592_000.0
+"""chosen: Redis forgets an answer after 30 days, however long it is said to be fresh."""
 
 JOURNAL_BYTES_MAX = 1_073_741_824
 """chosen: 1 GB holds about a million frames, some minutes of a busy day with SQL down."""

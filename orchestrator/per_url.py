@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from orchestrator.errors import GatewayError, PageUnreadable, SearchFailed
-from orchestrator.events import Cost, has_ended, spent
+from orchestrator.events import Cost
+from orchestrator.history import has_ended, spent
 from orchestrator.model import (
     Call,
     ExtractAnswer,
@@ -27,8 +28,9 @@ from orchestrator.projections.executions import attempts
 from orchestrator.service import Service
 
 BATCH_WINDOW_S = 0.005
-"""chosen: pages of one execution reach the batch within a few milliseconds of each other (cache tiers are
-asked in between); against the seconds a page takes to read this is nothing."""
+"""chosen: pages of one execution reach the batch within a few milliseconds of each other (cache tiers and
+leases are asked for in between), and each waits so long for the next; against the seconds a page takes to
+read the sum for all pages is nothing."""
 
 
 class PerUrl:
@@ -106,9 +108,12 @@ class PageBatch:
         execution_id = call.trail.execution_id
         group = self._waiting.get(execution_id)
         loop = asyncio.get_running_loop()
+        departure = loop.call_later(BATCH_WINDOW_S, self._depart, execution_id)
         if group is None:
-            group = self._waiting[execution_id] = _Group(call, {})
-            loop.call_later(BATCH_WINDOW_S, self._depart, execution_id)
+            group = self._waiting[execution_id] = _Group(call, departure, {})
+        else:
+            group.departure.cancel()
+            group.departure = departure
         (url,) = call.request.urls
         seat = group.seats.setdefault(url, loop.create_future())
         return await asyncio.shield(seat)
@@ -139,8 +144,9 @@ class PageBatch:
             await asyncio.wait(self._tasks)
 
 
-class _Group(msgspec.Struct, frozen=True):
+class _Group(msgspec.Struct):
     call: Call[ExtractRequest]
+    departure: asyncio.TimerHandle
     seats: dict[str, asyncio.Future[Found[Page]]]
 
 

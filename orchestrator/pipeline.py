@@ -19,7 +19,7 @@ import msgspec
 from orchestrator import limits
 from orchestrator.canonical import page_key, search_key
 from orchestrator.circuit_sharing import CircuitSharing
-from orchestrator.events import Cost, spent
+from orchestrator.events import Cost
 from orchestrator.fallback import Fallback, Step
 from orchestrator.filters.attempt import AttemptFilter
 from orchestrator.filters.authenticate import AuthenticateFilter, Doorkeeper
@@ -27,6 +27,7 @@ from orchestrator.filters.budget import BudgetFilter, BudgetPolicy
 from orchestrator.filters.cache import CacheFillStage, CacheFilter, CachePolicy
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter, CircuitPolicy
 from orchestrator.filters.deadline import EXTRACT_POLICY_S, DeadlineFilter, extract_total_s
+from orchestrator.filters.public_address import PublicAddressFilter
 from orchestrator.filters.rate_limit import RateLimitFilter, RateLimitPolicy
 from orchestrator.filters.record import RecordFilter
 from orchestrator.filters.retry import RetryFilter, RetryPolicy
@@ -35,6 +36,7 @@ from orchestrator.filters.single_flight import SingleFlightFilter
 from orchestrator.filters.timeout import TimeoutFilter
 from orchestrator.filters.validate import ValidateFilter, check_extract, check_search
 from orchestrator.filters.validate_result import ValidateResultFilter
+from orchestrator.history import spent
 from orchestrator.model import (
     AnswerT,
     Call,
@@ -54,6 +56,7 @@ from orchestrator.ports import (
     Clock,
     FactSink,
     FlightStore,
+    NameResolver,
     Provider,
     ProviderTiming,
     RateLimitStore,
@@ -80,9 +83,10 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What the pipeline is made of: implementations of ports. `providers` is the chain, in order.
 
     `floor` names the provider that only stands in for the others, `""` if none does. `doorkeeper` knows the
-    callers; the default has no keys and knows the local operator alone. `flights` and `circuits` are what
-    this process shares with others, `None` if there are none. Of `budgets` a later one counts while those
-    before it are out of reach.
+    callers; the default has no keys and knows the local operator alone. `flights` and
+    `circuits` are what this process shares with others, `None` if there are none. Of `budgets` a later one
+    counts while those before it are out of reach. Without `names` the hosts of pages are judged by their
+    spelling alone.
     """
 
     clock: Clock
@@ -91,10 +95,11 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     rate_limits: RateLimitStore
     providers: Sequence[Provider]
     floor: str = ""
-    doorkeeper: Doorkeeper = Doorkeeper()
     flights: FlightStore | None = None
     circuits: CircuitBoard | None = None
     budgets: Sequence[BudgetStore] = ()
+    doorkeeper: Doorkeeper = Doorkeeper()
+    names: NameResolver | None = None
 
 
 class Pipeline:
@@ -149,7 +154,11 @@ class Pipeline:
             self._parts.caches, clock, page_key, lambda request: request.urls[0]
         )
         fill = CacheFillStage[ExtractRequest](self._parts.caches, clock, policies.cache)
-        batch = PageBatch(self._extract_chain())
+        chain: Service[ExtractRequest, tuple[Found[ExtractAnswer], ...]] = self._extract_chain()
+        if self._parts.names is not None:
+            # Inside the cache and around the batch: only what is fetched is looked up, all of it at once.
+            chain = stack(PublicAddressFilter(self._parts.names), service=chain)
+        batch = PageBatch(chain)
         self._closers.append(batch.aclose)
         page = stack(
             cache,

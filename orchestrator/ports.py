@@ -123,6 +123,16 @@ class Cache(Protocol):
         """
 
 
+# --- names
+
+
+class NameResolver(Protocol):
+    """Finds the network addresses of names, as this machine sees them."""
+
+    async def addresses(self, host: str) -> Sequence[str]:
+        """All addresses of the host; none if it has none, or nobody said so in time. Never raises."""
+
+
 # --- limits
 
 
@@ -152,51 +162,6 @@ class RateLimitStore(Protocol):
 
     async def hit(self, client: str, windows: Sequence[Window]) -> Verdict:
         """Charge one call. Raises RateLimitStoreUnavailable."""
-
-
-# --- keys
-
-
-class KeySnapshot(msgspec.Struct, frozen=True):
-    """Every key there is, and the number of the last change to them."""
-
-    revision: int
-    keys: tuple[ApiKey, ...]
-
-
-class ApiKeyStore(Protocol):
-    """Keeps API keys for all instances. Changes happen one after the other, wherever they are made."""
-
-    async def revision(self) -> int:
-        """The number of changes made to keys so far; a new last use is none. Raises KeysUnavailable.
-
-        -1 if the store has no place for keys yet, and therefore none.
-        """
-
-    async def read(self) -> KeySnapshot:
-        """All keys, oldest first, as of one moment. Raises KeysUnavailable."""
-
-    async def add(self, key: ApiKey) -> bool:
-        """Keep a new key; `False`, and nothing happens, if there is one with its id.
-
-        Makes room by forgetting keys that have been dead for long. Raises KeysUnavailable, InvalidRequest if
-        there are `limits.API_KEYS_MAX` all the same.
-        """
-
-    async def replace(self, key_id: str, successor: ApiKey, ends_at: float) -> ApiKey | None:
-        """Keep the successor and end the key at `ends_at` at the latest, both or neither.
-
-        Returns the old key as it is now, `None` if there is none with this id. Raises as `add` does.
-        """
-
-    async def revoke(self, key_id: str, revoked_at: float) -> ApiKey | None:
-        """End the key for good, and return it as it is now; `None` if there is none.
-
-        A key revoked before stays as it is. Raises KeysUnavailable.
-        """
-
-    async def note_used(self, used: Mapping[str, float]) -> None:
-        """Keep the last use of each key, where it is later than the one known. Raises KeysUnavailable."""
 
 
 # --- what several processes and hosts share
@@ -313,6 +278,51 @@ class BudgetStore(Protocol):
 
     async def seed(self, charge: Charge) -> None:
         """Begin a figure that is not there yet with what was spent before."""
+
+
+# --- keys
+
+
+class KeySnapshot(msgspec.Struct, frozen=True):
+    """Every key there is, and the number of the last change to them."""
+
+    revision: int
+    keys: tuple[ApiKey, ...]
+
+
+class ApiKeyStore(Protocol):
+    """Keeps API keys for all instances. Changes happen one after the other, wherever they are made."""
+
+    async def revision(self) -> int:
+        """The number of changes made to keys so far; a new last use is none. Raises KeysUnavailable.
+
+        -1 if the store has no place for keys yet, and therefore none.
+        """
+
+    async def read(self) -> KeySnapshot:
+        """All keys, oldest first, as of one moment. Raises KeysUnavailable."""
+
+    async def add(self, key: ApiKey) -> bool:
+        """Keep a new key; `False`, and nothing happens, if there is one with its id.
+
+        Makes room by forgetting keys that have been dead for long. Raises KeysUnavailable, InvalidRequest if
+        there are `limits.API_KEYS_MAX` all the same.
+        """
+
+    async def replace(self, key_id: str, successor: ApiKey, ends_at: float) -> ApiKey | None:
+        """Keep the successor and end the key at `ends_at` at the latest, both or neither.
+
+        Returns the old key as it is now, `None` if there is none with this id. Raises as `add` does.
+        """
+
+    async def revoke(self, key_id: str, revoked_at: float) -> ApiKey | None:
+        """End the key for good, and return it as it is now; `None` if there is none.
+
+        A key revoked before stays as it is. Raises KeysUnavailable.
+        """
+
+    async def note_used(self, used: Mapping[str, float]) -> None:
+        """Keep the last use of each key, where it is later than the one known. Raises KeysUnavailable."""
 
 
 # --- providers

@@ -21,8 +21,8 @@ from orchestrator.events import (
     RequestCompleted,
     RequestFailed,
     UnknownEvent,
-    last_word,
 )
+from orchestrator.history import last_word
 
 
 class UnreadableFrame(ValueError):

@@ -25,6 +25,7 @@ class MemoryCache:
     def __init__(self, bytes_max: int, now: Callable[[], float] = time.time) -> None:
         self._entries: LRUCache[str, CacheEntry] = LRUCache(maxsize=bytes_max, getsizeof=_size_bytes)
         self.since = now()
+        self.bytes_max = bytes_max
 
     async def get(self, key: str) -> CacheEntry | None:
         """The entry, fresh or not, or `None`."""

@@ -24,13 +24,13 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from orchestrator import limits
 from orchestrator.errors import StorageError
+from orchestrator.events import Event, StoreLost, StoreRestored
+from orchestrator.ports import FactSink
 from storage.redis_deadline import RedisDeadline
-from storage.redis_line import Command, Line, open_line
+from storage.redis_line import COMMANDS_MAX, EXCHANGES_MAX, Command, Line, open_line
 from storage.redis_url import RedisAddress, parse_redis_url
-
-CALL_S = 0.05
-"""chosen: a hundred times what Redis needs in the same building, and little beside the second of a miss."""
 
 PROBE_EVERY_S = 0.5
 """chosen: an outage ends within a second of Redis's return, for two small writes a second."""
@@ -68,8 +68,16 @@ class Script:
 class RedisClient:
     """Made by `open_redis`. Its calls may run concurrently; a cancelled one may still have its effect."""
 
-    def __init__(self, address: RedisAddress, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        address: RedisAddress,
+        facts: FactSink | None = None,
+        timeout_s: float = limits.REDIS_TIMEOUT_S,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self.address = address
+        self._facts = facts
+        self._timeout_s = timeout_s
         self.since = now()
         """When the present state, in reach or not, began; epoch seconds."""
         self.outage: Outage | None = None
@@ -135,14 +143,14 @@ class RedisClient:
 
     def _send_soon(self) -> None:
         """Send what is pending at the end of this turn of the loop, when all who ask in it have asked."""
-        if not self._is_due and len(self._exchanges) < self._line.exchanges_max:
+        if not self._is_due and len(self._exchanges) < EXCHANGES_MAX:
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._send)
 
     def _send(self) -> None:
         self._is_due = False
-        while self._pending and len(self._exchanges) < self._line.exchanges_max:
-            count = min(len(self._pending), self._line.commands_max)
+        while self._pending and len(self._exchanges) < EXCHANGES_MAX:
+            count = min(len(self._pending), COMMANDS_MAX)
             batch = [self._pending.popleft() for _ in range(count)]
             task = asyncio.create_task(self._exchange(batch))
             self._exchanges.add(task)
@@ -155,7 +163,7 @@ class RedisClient:
 
     async def _exchange(self, batch: list[tuple[Command, asyncio.Future[Any]]]) -> None:
         try:
-            async with RedisDeadline(CALL_S):
+            async with RedisDeadline(self._timeout_s):
                 replies = await self._line.send([command for command, _ in batch])
         except Exception as failure:  # noqa: BLE001 - whatever it is, those who wait must be told
             self._lose(failure)
@@ -181,6 +189,7 @@ class RedisClient:
         detail = _code(failure) if isinstance(failure, ResponseError) else _reason(failure)
         if self.outage is None:
             self.since = self._now()
+            self._tell(StoreLost(store="redis", reason=detail))
         self.outage = Outage(self.since, detail)
         self._fail(self._pending, failure)
         for task in self._exchanges - {asyncio.current_task()}:
@@ -199,18 +208,24 @@ class RedisClient:
                     await self._line.hang_up()
                 await self._write()
             if self.outage is not None:
-                async with RedisDeadline(CALL_S):
+                async with RedisDeadline(self._timeout_s):
                     await self._write()
         except Exception as failure:  # noqa: BLE001 - a prober that died of a bug would never find Redis again
             self._lose(failure)
             return
         if self.outage is not None:
-            self.outage, self.since = None, self._now()
+            now = self._now()
+            self._tell(StoreRestored(store="redis", outage_s=max(0.0, now - self.since)))
+            self.outage, self.since = None, now
 
     async def _write(self) -> None:
         [reply] = await self._line.send([("SET", PROBE_KEY, 1, "PX", 10_000)])
         if isinstance(reply, _OUT_OF_SERVICE):
             raise reply
+
+    def _tell(self, event: Event) -> None:
+        if self._facts is not None:
+            self._facts.record_fact("store:redis", event)
 
     def _fail(
         self, waiting: list[tuple[Command, asyncio.Future[Any]]] | deque[Any], failure: BaseException
@@ -221,12 +236,15 @@ class RedisClient:
         waiting.clear()
 
 
-async def open_redis(url: str) -> RedisClient:
+async def open_redis(
+    url: str, facts: FactSink | None = None, timeout_s: float = limits.REDIS_TIMEOUT_S
+) -> RedisClient:
     """A client of the installation at `url` (see `redis_url`), which need not be there yet.
 
-    Waits for a second at most. Raises ValueError for an unreadable URL. The caller closes it.
+    `facts` is told of outages; `timeout_s` is what an exchange may take. Waits for a second or two at most.
+    Raises ValueError for an unreadable URL. The caller closes it.
     """
-    client = RedisClient(parse_redis_url(url))
+    client = RedisClient(parse_redis_url(url), facts, timeout_s)
     try:
         await client.start()
     except BaseException:
@@ -244,5 +262,5 @@ def _code(refusal: BaseException) -> str:
 def _reason(failure: BaseException) -> str:
     """What went wrong, without hosts and without what was asked."""
     if isinstance(failure, TimeoutError):
-        return f"no answer within {CALL_S * 1000:.0f} ms"
+        return "no answer in time"
     return type(failure).__name__

@@ -16,6 +16,13 @@ long loses its lease."""
 OUTCOME_MS = 2_000
 """chosen: twenty times the longest pause between two looks of those who wait."""
 
+_CLAIM = Script("""
+local leader = redis.call('GET', KEYS[1])
+if leader then return leader end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return ARGV[1]
+""")
+
 _RENEW = Script("""
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return 0
@@ -36,10 +43,10 @@ class RedisFlights:
 
     async def claim(self, key: str, holder: str) -> str:
         """Take the lease unless somebody has it; returns who has it now."""
-        leader = await self._client.execute(
-            *("SET", _lease(key), holder, "NX", "GET", "PX", LEASE_MS), error=FlightStoreUnavailable
+        leader = await self._client.evaluate(
+            _CLAIM, (_lease(key),), (holder, LEASE_MS), error=FlightStoreUnavailable
         )
-        return holder if leader is None else str(leader, "ascii")
+        return str(leader, "ascii")
 
     async def renew(self, key: str, holder: str) -> bool:
         """Keep the lease; false if it is no longer this holder's."""

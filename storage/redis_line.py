@@ -1,9 +1,7 @@
 """Commands to Redis and its replies back, in the three ways Redis can be installed; decides nothing.
 
 redis-py connects, authenticates, finds the master and follows redirections. It never tries again on its own
-and has no timeout on single reads: `redis_client` gives each exchange a deadline. On one server, also one
-behind Sentinels, all commands of an exchange travel together; a Cluster has a node for each, so they travel
-apart.
+and has no timeout on single reads: `redis_client` gives each exchange a deadline.
 """
 
 from __future__ import annotations
@@ -26,21 +24,18 @@ CONNECT_S = 0.3
 """chosen: one host that swallows packets must not use up the second that a probe has for all Sentinels."""
 
 CONNECTIONS_MAX = 8
-"""chosen: exchanges at once to one server, and its connections. Each carries all that was asked while the
-others were under way, so more of them would only make each smaller; the server does one thing at a time."""
+"""chosen: connections to one server. Each exchange carries all that was asked while the others were under
+way, so more of them would only make each smaller; the server does one thing at a time."""
 
-NODE_CONNECTIONS_MAX = 128
-"""chosen: on a Cluster each command has a connection of its own while it is under way."""
+EXCHANGES_MAX = 7
+"""All connections but the probe's."""
+
+COMMANDS_MAX = 128
+"""chosen: a hundred answers of 5 KB fill the buffers of a connection; more would only wait longer."""
 
 
 class Line(Protocol):
-    """A way to Redis: `exchanges_max` at once, of `commands_max` each.
-
-    A cancelled `send` drops its connection.
-    """
-
-    exchanges_max: int
-    commands_max: int
+    """A way to Redis. A cancelled `send` drops its connections."""
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         """The replies in order, a refusal as a `ResponseError` among them.
@@ -64,6 +59,7 @@ def open_line(address: RedisAddress) -> Line:
         "socket_timeout": None,
         "protocol": 3,
         "client_name": "amos",
+        "max_connections": CONNECTIONS_MAX,
         # One redis-py retry is a reconnect and a resend within our deadline; ten are a storm.
         "retry": _no_retry(),
         # A question about planned maintenance, asked on each connect, that only Redis Enterprise understands.
@@ -73,10 +69,8 @@ def open_line(address: RedisAddress) -> Line:
         options |= {"ssl": True, **address.tls}
     if address.mode == "cluster":
         nodes = [ClusterNode(host, port) for host, port in address.hosts]
-        return _ClusterLine(
-            RedisCluster(startup_nodes=nodes, max_connections=NODE_CONNECTIONS_MAX, **options)
-        )
-    options |= {"db": address.db, "max_connections": CONNECTIONS_MAX}
+        return _ClusterLine(RedisCluster(startup_nodes=nodes, **options))
+    options |= {"db": address.db}
     if address.mode == "sentinel":
         sentinel = Sentinel(  # type: ignore[no-untyped-call]
             address.hosts,
@@ -96,9 +90,6 @@ def open_line(address: RedisAddress) -> Line:
 
 class _ServerLine:
     """One server, found by name if there are Sentinels."""
-
-    exchanges_max = CONNECTIONS_MAX - 1  # the last one is the probe's
-    commands_max = 128  # chosen: 128 answers of 5 KB are what a socket buffer takes
 
     def __init__(self, client: Redis, sentinel: Sentinel | None = None) -> None:
         self._client = client
@@ -137,24 +128,23 @@ class _ServerLine:
 class _ClusterLine:
     """A Cluster, whose keys are spread over nodes."""
 
-    exchanges_max = 64  # chosen: half of a node's connections, as the probe and redirections need some too
-    commands_max = 1
-
     def __init__(self, client: RedisCluster) -> None:
         self._client = client
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
-        """One command after the other, each to its node."""
-        return [await self._one(command) for command in commands]
-
-    async def _one(self, command: Command) -> Any:
-        try:
-            return await self._client.execute_command(*command)
-        except ResponseError as refusal:
-            return refusal
+        """One write for each node concerned, at once, then the replies."""
+        pipeline = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        for reply in replies:
+            if isinstance(reply, Exception) and not isinstance(reply, ResponseError):
+                raise reply
+        return replies
 
     async def hang_up(self) -> None:
-        """The client itself drops the connections of a node that failed, and asks for the nodes anew."""
+        """Drop all connections; the next exchange begins by asking for the nodes."""
+        await self._client.aclose()
 
     async def aclose(self) -> None:
         """Drop all connections."""

@@ -31,7 +31,7 @@ MAY_IMPORT_ROOM = {
     "api": {"orchestrator", "storage", "api", "amos_sdk"},
 }
 
-VALUES = {"model", "events", "errors", "limits"}
+VALUES = {"model", "events", "errors", "history", "limits"}
 FILTER = VALUES | {"ports", "service", "outcome"}
 PROVIDER = VALUES | {"ports", "providers.billing", "providers.upstream", "providers.upstream_faults"}
 JINA = {"countries"} | {f"providers.jina_{part}" for part in ("faults", "reader", "search")}
@@ -39,7 +39,7 @@ LOCAL = {
     f"providers.local_{part}"
     for part in ("database", "documents", "files", "html", "index", "query", "scan", "thread")
 }
-PROJECTION = {"model", "events", "limits", "projections.fold"}
+PROJECTION = {"model", "events", "history", "limits", "projections.fold"}
 ANYTHING = {"*"}
 
 # What a file of the core may import from the core; the first pattern that fits a file decides.
@@ -48,6 +48,7 @@ CORE: dict[str, set[str]] = {
     "*/__init__.py": set(),
     "model.py": VALUES,
     "events.py": VALUES,
+    "history.py": {"events"},
     "errors.py": VALUES,
     "limits.py": VALUES,
     "api_keys.py": VALUES,
@@ -58,6 +59,8 @@ CORE: dict[str, set[str]] = {
     "outcome.py": {"model", "events", "errors"},
     "canonical.py": {"model"},
     "countries.py": set(),
+    "sanitise.py": set(),
+    "addresses.py": set(),
     "patience.py": set(),
     "clock.py": {"ports"},
     "recorder.py": VALUES | {"ports"},
@@ -69,7 +72,9 @@ CORE: dict[str, set[str]] = {
     | {"filters.authenticate"},
     "filters/authenticate.py": FILTER | {"key_ring"},
     "filters/deadline.py": FILTER | {"patience"},
-    "filters/validate.py": FILTER | {"countries"},
+    "filters/validate.py": FILTER | {"addresses", "countries", "sanitise"},
+    "filters/public_address.py": FILTER | {"addresses"},
+    "filters/validate_result.py": FILTER | {"sanitise"},
     "filters/*.py": FILTER,
     "providers/tavily*.py": PROVIDER | {"providers.tavily_wire"},
     "providers/jina*.py": PROVIDER | JINA,
@@ -84,6 +89,7 @@ CORE: dict[str, set[str]] = {
 CORE_FOREIGN: dict[str, set[str]] = {
     "*": {"msgspec", "uuid_utils"},
     "filters/circuit_breaker.py": {"pybreaker"},
+    "sanitise.py": {"nh3"},
     "providers/*.py": {"httpx"},
     "providers/upstream*.py": {"httpx_aiohttp", "aiohttp"},
     "providers/local_html.py": {"selectolax"},
@@ -91,6 +97,7 @@ CORE_FOREIGN: dict[str, set[str]] = {
 
 # Where a library may be imported at all, within the rooms and alembic/.
 LIBRARY_HOMES = {
+    "nh3": ("orchestrator/sanitise.py",),
     "starlette": ("api/*",),
     "hypercorn": ("api/*",),
     "sqlalchemy": ("storage/sql_*.py", "storage/migrat*.py", "alembic/*"),

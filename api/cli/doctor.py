@@ -31,7 +31,7 @@ def doctor(
 ) -> None:
     """Check what AMOS needs and show the settings in force.
 
-    Nothing is changed, and without --online nobody is called. A failure found is exit code 1.
+    Nothing is changed, and without --online no provider is called. A failure found is exit code 1.
     """
     from api.settings import load  # noqa: PLC0415
 
@@ -48,6 +48,7 @@ def doctor(
 async def _look(settings: Settings, *, is_online: bool) -> list[Finding]:
     from api.cli import doctor_checks as machine  # noqa: PLC0415
     from api.cli.doctor_providers import ask_provider, check_providers  # noqa: PLC0415
+    from api.cli.doctor_redis import check_redis  # noqa: PLC0415
     from storage.file_segments import directory_bytes  # noqa: PLC0415
     from storage.file_status import read_status  # noqa: PLC0415
     from storage.sql_address import read_address  # noqa: PLC0415
@@ -71,6 +72,7 @@ async def _look(settings: Settings, *, is_online: bool) -> list[Finding]:
         machine.check_reports(
             read_status(settings.data_dir), is_running=is_running, behind=behind, now=time.time()
         ),
+        *await check_redis(settings),
         *providers,
     ]
     if is_online:

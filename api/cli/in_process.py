@@ -18,7 +18,7 @@ from api.cli import output
 from api.rest.dialects import tavily
 from api.settings import load
 from orchestrator.errors import EventLogUnavailable
-from orchestrator.events import last_word
+from orchestrator.history import last_word
 from orchestrator.model import CacheControl, Caller
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import Any
 
 from api.rest.exchange import JSON_TYPE, Header
-from orchestrator.events import CacheMissed, RequestCompleted, ResultCached
+from orchestrator.events import CacheHit, CacheMissed, RequestCompleted, ResultCached
 from orchestrator.model import Call, Response, Trail
 
 NO_STORE = (b"cache-control", b"no-store")
@@ -17,8 +17,9 @@ _FORWARDED = {
     "expired": b"stale",
     "bypass": b"request",
     "too_old": b"request",
-    "outage": b"miss",
+    "outage": b"miss; detail=outage",
 }
+"""Why a tier did not answer, in the words of RFC 9211, 2.2; it has none for a cache out of reach."""
 
 
 def answer_headers(
@@ -58,13 +59,14 @@ def cache_status(trail: Trail, response: Response) -> bytes:
         case "l1":
             return b"amos-l1; hit; ttl=%d" % response.ttl_s
         case "l2":
-            return b"amos-l2; hit; ttl=%d, amos-l1; fwd=uri-miss" % response.ttl_s
+            return b", ".join((b"amos-l2; hit; ttl=%d" % response.ttl_s, *_forwarded(trail)))
         case "collapsed":
-            return b"amos-l1; fwd=uri-miss; collapsed"
+            farthest, *nearer = _forwarded(trail) or [b"amos-l1; fwd=uri-miss"]
+            return b", ".join((farthest + b"; collapsed", *nearer))
         case "mixed":
             return b"amos-l1; fwd=partial"
         case _:
-            return _forwarded(trail)
+            return b", ".join(_forwarded(trail) or [b"amos-l1; fwd=miss"])
 
 
 def weak_etag(fragment: bytes) -> bytes:
@@ -80,11 +82,20 @@ def matches(if_none_match: bytes | None, etag: bytes) -> bool:
     return b"*" in tags or etag.removeprefix(b"W/") in tags
 
 
-def _forwarded(trail: Trail) -> bytes:
-    why, stored = b"miss", b""
+def _forwarded(trail: Trail) -> list[bytes]:
+    """What each tier that did not answer did instead, the one nearest the provider first."""
+    misses: dict[str, str] = {}
+    stored: tuple[str, ...] = ()
     for envelope in trail.events:
-        if isinstance(envelope.event, CacheMissed):
-            why = _FORWARDED.get(envelope.event.reason, b"miss")
-        elif isinstance(envelope.event, ResultCached):
-            stored = b"; stored"
-    return b"amos-l1; fwd=%b%b" % (why, stored)
+        match envelope.event:
+            case CacheHit() | CacheMissed() as asked:
+                misses = asked.misses
+            case ResultCached() as kept:
+                stored = kept.tiers
+            case _:
+                pass
+    return [
+        b"amos-%b; fwd=%b%b"
+        % (tier.encode(), _FORWARDED.get(why, b"miss"), b"; stored" if tier in stored else b"")
+        for tier, why in reversed(misses.items())
+    ]

@@ -53,10 +53,10 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.EventLogUnavailable: 503,
     errors.CacheUnavailable: 503,
     errors.RateLimitStoreUnavailable: 503,
-    errors.KeysUnavailable: 503,
     errors.FlightStoreUnavailable: 503,
     errors.CircuitBoardUnavailable: 503,
     errors.BudgetStoreUnavailable: 503,
+    errors.KeysUnavailable: 503,
     errors.SettingsError: 500,
 }
 """Every error class and its status; a class without a row fails a test."""

@@ -73,13 +73,17 @@ class CacheFilter(Generic[RequestT]):
         """Answer from the cache, else from the inner stages. Raises NotInCache if only a hit was wanted."""
         key = self._key(call.request)
         wants = call.caller.cache_control
-        reason = "bypass"
-        if not (wants.no_cache or wants.no_store):
+        misses: dict[str, str] = {}
+        if wants.no_cache or wants.no_store:
+            reason = "bypass"
+            misses = {cache.tier: reason for cache in self._tiers}
+        else:
             now = self._clock.now()
-            entry, tier, reason = await self._look_up(key, now, wants.max_age_s)
+            entry, tier = await self._look_up(key, now, wants.max_age_s, misses)
             if entry is not None:
-                return _hit(call, key, entry, tier, now)
-        call.trail.record(CacheMissed(key=key, reason=reason))
+                return _hit(call, key, entry, tier=tier, now=now, misses=misses)
+            reason = next((why for why in reversed(misses.values()) if why != "absent"), "absent")
+        call.trail.record(CacheMissed(key=key, reason=reason, misses=misses))
         if wants.only_if_cached:
             raise NotInCache("The answer is not in the cache, and only a cached one was asked for.")
         if not wants.no_store:  # RFC 9111, 5.2.1.5: nothing of the request is kept either.
@@ -92,32 +96,32 @@ class CacheFilter(Generic[RequestT]):
         if wants.no_cache or wants.no_store:
             return None
         now = self._clock.now()
-        entry, tier, _reason = await self._look_up(call.cache_key, now, wants.max_age_s)
-        return None if entry is None else _hit(call, call.cache_key, entry, tier, now)
+        misses: dict[str, str] = {}
+        entry, tier = await self._look_up(call.cache_key, now, wants.max_age_s, misses)
+        return None if entry is None else _hit(call, call.cache_key, entry, tier=tier, now=now, misses=misses)
 
     async def _look_up(
-        self, key: str, now: float, max_age_s: float | None
-    ) -> tuple[CacheEntry | None, str, str]:
-        """A usable entry and its tier, or why there is none."""
-        reason = "absent"
+        self, key: str, now: float, max_age_s: float | None, misses: dict[str, str]
+    ) -> tuple[CacheEntry | None, str]:
+        """A usable entry and its tier; in `misses` why the others asked have none."""
         for position, cache in enumerate(self._tiers):
             try:
                 entry = await cache.get(key)
             except CacheUnavailable:
-                reason = "outage"
+                misses[cache.tier] = "outage"
                 continue
             if entry is None:
-                continue
-            if entry.fresh_until <= now:
-                reason = "expired"
+                misses[cache.tier] = "absent"
+            elif entry.fresh_until <= now:
+                misses[cache.tier] = "expired"
             elif max_age_s is not None and now - entry.stored_at > max_age_s:
-                reason = "too_old"
+                misses[cache.tier] = "too_old"
             else:
                 for nearer in self._tiers[:position]:
                     with contextlib.suppress(CacheUnavailable):
                         await nearer.put(key, entry)
-                return entry, cache.tier, ""
-        return None, "", reason
+                return entry, cache.tier
+        return None, ""
 
 
 class CacheFillStage(Generic[RequestT]):
@@ -185,9 +189,11 @@ class CacheFillStage(Generic[RequestT]):
         return ttl_s * (1.0 + self._policy.jitter_ratio * (2.0 * self._chance() - 1.0))
 
 
-def _hit(call: Call[RequestT], key: str, entry: CacheEntry, tier: str, now: float) -> Response:
+def _hit(
+    call: Call[RequestT], key: str, entry: CacheEntry, *, tier: str, now: float, misses: dict[str, str]
+) -> Response:
     age_s = max(0.0, now - entry.stored_at)
-    call.trail.record(CacheHit(key=key, tier=tier, age_s=age_s, saved=entry.cost))
+    call.trail.record(CacheHit(key=key, tier=tier, age_s=age_s, saved=entry.cost, misses=misses))
     return _from_entry(entry, tier, age_s, now)
 
 

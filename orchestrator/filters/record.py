@@ -20,8 +20,8 @@ from orchestrator.events import (
     RequestCompleted,
     RequestFailed,
     RequestReceived,
-    saved,
 )
+from orchestrator.history import saved
 from orchestrator.model import DEPTHS, TOPICS, Call, ExtractRequest, RequestT, Response, SearchRequest
 from orchestrator.ports import Clock, FactSink
 from orchestrator.service import Service

@@ -5,7 +5,8 @@ and it fills the cache for the next one. A follower's own deadline and cancellat
 never joins.
 
 A leader's haste stays its own too. If a flight fails for want of time, the followers who have clearly more of
-it share one further flight, with the time of the most patient of them; how that ends is the last word.
+it share one further flight, with the time of the most patient of them; how that ends is the last word. So
+does its client's empty purse: the followers of other clients begin anew.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from typing import Any, Generic
 import msgspec
 
 from orchestrator import limits
-from orchestrator.errors import DeadlineExceeded, SearchFailed
-from orchestrator.events import FREE, FlightJoined, has_ended
+from orchestrator.errors import BudgetExhausted, DeadlineExceeded, SearchFailed
+from orchestrator.events import FREE, FlightJoined
+from orchestrator.history import has_ended
 from orchestrator.model import Call, RequestT, Response
 from orchestrator.outcome import is_late
 from orchestrator.service import Service
@@ -52,6 +54,11 @@ class SingleFlightFilter(Generic[RequestT]):
             flight = self._begin(call, service)
         try:
             return await _ride(call, flight)
+        except BudgetExhausted:
+            # It is the budget of the leader's client that is spent. Each further flight has another client.
+            if _client(call) == _client(flight.leader):
+                raise
+            return await self(call, service)
         except SearchFailed as error:
             if not (is_late(error) and _has_more_time(call, flight.leader)):
                 raise
@@ -97,6 +104,10 @@ async def _ride(call: Call[RequestT], flight: _Flight[RequestT]) -> Response:
     call.trail.record(FlightJoined(key=call.cache_key, leader=flight.leader.trail.execution_id))
     response = await asyncio.shield(flight.task)
     return msgspec.structs.replace(response, cache="collapsed", cost=FREE)
+
+
+def _client(call: Call[Any]) -> str:
+    return call.principal.client if call.principal else ""
 
 
 def _has_more_time(call: Call[Any], leader: Call[Any]) -> bool:

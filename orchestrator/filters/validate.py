@@ -7,10 +7,7 @@ reduced and said so.
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import socket
-import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any, Generic, TypeVar
@@ -19,9 +16,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from orchestrator import limits
+from orchestrator.addresses import is_public_host
 from orchestrator.countries import COUNTRIES, country_name
 from orchestrator.errors import InvalidRequest
 from orchestrator.model import DEPTHS, TOPICS, Call, ExtractRequest, RequestT, Response, SearchRequest
+from orchestrator.sanitise import visible
 from orchestrator.service import Service
 
 CheckedT = TypeVar("CheckedT", SearchRequest, ExtractRequest)
@@ -59,6 +58,7 @@ def check_search(request: SearchRequest) -> tuple[SearchRequest, tuple[str, ...]
     if query == request.query and _has_no_options(request):
         return request, ()
     notes: list[str] = []
+    _note_removed("query", request.query, query, notes)
     changes: dict[str, Any] = {}
     _check_choice("search_depth", request.search_depth, DEPTHS)
     _check_choice("topic", request.topic, TOPICS)
@@ -100,6 +100,7 @@ def check_extract(request: ExtractRequest) -> tuple[ExtractRequest, tuple[str, .
         _check_url(f"urls[{position}]", url)
     if request.query is not None:
         changes["query"] = clean_text(request.query) or None
+        _note_removed("query", request.query, changes["query"] or "", notes)
     _check_choice("extract_depth", request.extract_depth, ("basic", "advanced"))
     _check_choice("format", request.format, ("markdown", "text"))
     _check_extra(request.extra)
@@ -110,11 +111,16 @@ def check_extract(request: ExtractRequest) -> tuple[ExtractRequest, tuple[str, .
 
 
 def clean_text(text: str) -> str:
-    """The text without control, bidi and invisible characters; line ends become blanks, ends are trimmed."""
-    if not text.isprintable():
-        text = text.translate(_KEPT_AS_BLANK)
-        text = "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
+    """The text without control, bidi and invisible characters; line ends become blanks, it is trimmed."""
+    if not (text.isascii() and text.isprintable()):
+        text = visible(text.translate(_KEPT_AS_BLANK))
     return text.strip()
+
+
+def _note_removed(field: str, given: str, cleaned: str, notes: list[str]) -> None:
+    """Say so if more than blanks is gone: the query looks the same as the caller's and is not."""
+    if len(cleaned) != len(given) and cleaned != given.translate(_KEPT_AS_BLANK).strip():
+        notes.append(f"Control or invisible characters were removed from {field}.")
 
 
 def _check_query(query: str) -> None:
@@ -225,25 +231,8 @@ def _check_url(field: str, url: str) -> None:
         raise InvalidRequest(f"{field}: Not an http or https URL.", field="urls")
     if parts.username is not None or parts.password is not None:
         raise InvalidRequest(f"{field}: A URL with a user name or password is not accepted.", field="urls")
-    if not _is_public(host):
+    if not is_public_host(host):
         raise InvalidRequest(f"{field}: The address is not on the public internet.", field="urls")
-
-
-def _is_public(host: str) -> bool:
-    """Whether the host may be on the public internet, as far as its spelling tells.
-
-    Name resolution also takes digits of other scripts, a final dot, and IPv4 addresses in fewer or
-    hexadecimal parts (`127.1`). A name of one label has no address on the public internet (RFC 7085).
-    """
-    name = unicodedata.normalize("NFKC", host).rstrip(".")
-    try:
-        return ipaddress.ip_address(name).is_global
-    except ValueError:
-        pass
-    try:
-        return ipaddress.IPv4Address(socket.inet_aton(name)).is_global
-    except (OSError, UnicodeError):
-        return "." in name and not name.endswith((".localhost", ".local", ".internal"))
 
 
 def _changed(request: CheckedT, changes: dict[str, Any]) -> CheckedT:

@@ -1,14 +1,16 @@
 """A useless answer is a failure, so that the next provider can do better.
 
 Providers treat domain lists as wishes and return what they like; what the caller ruled out is dropped here,
-whichever provider it came from, and so is what no client can use. An answer that was empty from the start is
-a success.
+whichever provider it came from, and so is what no client can use. What is left was written by strangers, and
+is made harmless here (sanitise.py), once, before it is cached. An answer that was empty from the start is a
+success.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Generic
+from typing import Any, Generic
 from urllib.parse import urlsplit
 
 import msgspec
@@ -29,6 +31,8 @@ from orchestrator.model import (
     SearchRequest,
     SearchResult,
 )
+from orchestrator.ports import WEB_SCHEMES
+from orchestrator.sanitise import page, plain, visible
 from orchestrator.service import Service
 
 _WISHES = ("boost", "prefer")
@@ -55,7 +59,7 @@ class ValidateResultFilter(Generic[RequestT, AnswerT]):
             return msgspec.structs.replace(found, answer=judged)
         assert isinstance(request, ExtractRequest)
         assert isinstance(answer, ExtractAnswer)
-        return msgspec.structs.replace(found, answer=_covering(request, answer))
+        return msgspec.structs.replace(found, answer=await _covering(request, answer))
 
     def _search(
         self, call: Call[RequestT], request: SearchRequest, answer: SearchAnswer, provider: str, cost: Cost
@@ -72,7 +76,12 @@ class ValidateResultFilter(Generic[RequestT, AnswerT]):
                 cost=cost,
                 assumed=FREE,
             )
-        return msgspec.structs.replace(answer, results=tuple(allowed[: request.limit]))
+        return msgspec.structs.replace(
+            answer,
+            results=tuple(allowed[: request.limit]),
+            answer=None if answer.answer is None else plain(answer.answer, limits.CONTENT_CHARS_MAX),
+            images=tuple(_images(answer.images, self._schemes)),
+        )
 
 
 def _note(call: Call[RequestT], provider: str, why: str, dropped: int) -> None:
@@ -84,26 +93,54 @@ def _usable(results: Sequence[SearchResult], schemes: frozenset[str]) -> Iterabl
     """Results with a URL people can follow, each URL once, with texts within bounds."""
     seen: set[str] = set()
     for result in results:
-        try:
-            parts = urlsplit(result.url)
-        except ValueError:
-            continue
-        is_link = parts.scheme in schemes and (parts.netloc or parts.scheme == "file")
-        if is_link and len(result.url) <= limits.URL_CHARS_MAX and result.url not in seen:
+        if result.url not in seen and is_link(result.url, schemes):
             seen.add(result.url)
-            yield _bounded(result, parts.netloc)
+            yield _harmless(result, schemes)
 
 
-def _bounded(result: SearchResult, host: str) -> SearchResult:
+def is_link(url: object, schemes: frozenset[str]) -> bool:
+    """Whether this is a URL that people may follow: of these schemes, and not other than it looks.
+
+    A user name in front of the host and characters nobody sees make one URL look like another.
+    """
+    if not isinstance(url, str) or len(url) > limits.URL_CHARS_MAX or visible(url) != url:
+        return False
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return (
+        parts.scheme in schemes and "@" not in parts.netloc and bool(parts.netloc or parts.scheme == "file")
+    )
+
+
+def _harmless(result: SearchResult, schemes: frozenset[str]) -> SearchResult:
+    """The result as anybody may see it."""
+    title = plain(result.title, limits.TITLE_CHARS_MAX).strip()
     raw = result.raw_content
-    if result.title and len(result.content) <= limits.CONTENT_CHARS_MAX and raw is None:
-        return result
     return msgspec.structs.replace(
         result,
-        title=result.title or host,
-        content=result.content[: limits.CONTENT_CHARS_MAX],
-        raw_content=raw if raw is None else raw[: limits.RAW_CONTENT_CHARS_MAX],
+        title=title or urlsplit(result.url).netloc,
+        content=plain(result.content, limits.CONTENT_CHARS_MAX),
+        raw_content=None if raw is None else page(raw, limits.RAW_CONTENT_CHARS_MAX),
+        published_date=None if result.published_date is None else plain(result.published_date, 64),
+        favicon=result.favicon if is_link(result.favicon, WEB_SCHEMES) else None,
+        images=None if result.images is None else tuple(_images(result.images, schemes)),
     )
+
+
+def _images(images: Iterable[Any], schemes: frozenset[str]) -> Iterable[Any]:
+    """Images with a URL people may follow: plain URLs, or objects whose texts are harmless."""
+    for image in images:
+        if isinstance(image, dict) and is_link(image.get("url"), schemes):
+            yield {
+                name: plain(value, limits.CONTENT_CHARS_MAX)
+                if isinstance(value, str) and name != "url"
+                else value
+                for name, value in image.items()
+            }
+        elif is_link(image, schemes):
+            yield image
 
 
 def host_and_path(url: str) -> str:
@@ -134,18 +171,29 @@ def matches(place: str, domain: str) -> bool:
     return not path or place_path == path or place_path.startswith(path.rstrip("/") + "/")
 
 
-def _covering(request: ExtractRequest, answer: ExtractAnswer) -> ExtractAnswer:
+async def _covering(request: ExtractRequest, answer: ExtractAnswer) -> ExtractAnswer:
     """The answer as exactly one page or one failure per URL asked for."""
-    pages = {page.url: page for page in answer.pages if page.raw_content.strip()}
+    pages = {}
+    for read in answer.pages:
+        pages[read.url] = _harmless_page(read)
+        await asyncio.sleep(0)  # A long page takes milliseconds: others have their turn in between.
     failures = {failure.url: failure for failure in answer.failures}
     kept: list[Page] = []
     failed: list[PageFailure] = []
     for url in request.urls:
-        page = pages.get(url)
-        if page is not None:
-            kept.append(
-                msgspec.structs.replace(page, raw_content=page.raw_content[: limits.RAW_CONTENT_CHARS_MAX])
-            )
+        found = pages.get(url)
+        if found is not None and found.raw_content.strip():
+            kept.append(found)
         else:
             failed.append(failures.get(url) or PageFailure(url=url, error="The page has no readable text."))
     return ExtractAnswer(pages=tuple(kept), failures=tuple(failed))
+
+
+def _harmless_page(read: Page) -> Page:
+    return msgspec.structs.replace(
+        read,
+        raw_content=page(read.raw_content, limits.RAW_CONTENT_CHARS_MAX),
+        title=None if read.title is None else plain(read.title, limits.TITLE_CHARS_MAX).strip(),
+        images=tuple(_images(read.images, WEB_SCHEMES)),
+        favicon=read.favicon if is_link(read.favicon, WEB_SCHEMES) else None,
+    )

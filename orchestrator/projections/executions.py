@@ -26,10 +26,8 @@ from orchestrator.events import (
     RequestCompleted,
     RequestFailed,
     RequestReceived,
-    assumed,
-    saved,
-    spent,
 )
+from orchestrator.history import assumed, saved, spent
 from orchestrator.model import Attempt
 from orchestrator.projections.fold import fold
 from orchestrator.projections.sentences import sentences

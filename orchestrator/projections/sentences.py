@@ -22,15 +22,15 @@ from orchestrator.events import (
     ResultCached,
     ResultRejected,
     RetryScheduled,
-    unsettled,
 )
+from orchestrator.history import unsettled
 
 _MISSES = {
     "absent": "No cache tier knew the answer.",
     "expired": "The cached answer had expired.",
     "bypass": "The caller asked for a fresh answer, so the cache was passed by.",
     "too_old": "The cached answer was older than the caller accepts.",
-    "outage": "The cache was out of reach, which counts as a miss.",
+    "outage": "A cache tier was out of reach, and no other had the answer.",
 }
 
 _OMISSIONS = {

@@ -18,16 +18,19 @@ from storage.redis_budget import RedisBudget
 from storage.redis_client import open_redis
 from tests.support.valkey import Valkey
 
+PATIENT_S = 5.0
+"""A test machine may be busy."""
+
 LIMIT = 1_000
 
 
-@pytest.fixture(params=["memory", "redis"])
-async def budget(request, valkey):
+@pytest.fixture(params=["memory", "valkey", "sentinels", "cluster"])
+async def budget(request):
     """Every implementation in turn."""
     if request.param == "memory":
         yield MemoryBudget(SystemClock())
         return
-    client = await open_redis(valkey.url)
+    client = await open_redis(request.getfixturevalue(request.param).url, timeout_s=PATIENT_S)
     yield RedisBudget(client)
     await client.aclose()
 
@@ -151,7 +154,7 @@ def test_never_beyond_the_limit(valkey, amounts, costs, seed):
         return verdicts
 
     async def both():
-        client = await open_redis(valkey.url)
+        client = await open_redis(valkey.url, timeout_s=PATIENT_S)
         try:
             return await run(MemoryBudget(SystemClock())), await run(RedisBudget(client))
         finally:
@@ -165,7 +168,7 @@ def test_never_beyond_the_limit(valkey, amounts, costs, seed):
 
 async def test_many_at_once_stay_within_the_limit(valkey):
     """Two processes that reserve as fast as they can get exactly as much as there is."""
-    clients = [await open_redis(valkey.url) for _ in range(2)]
+    clients = [await open_redis(valkey.url, timeout_s=PATIENT_S) for _ in range(2)]
     budgets = [RedisBudget(client) for client in clients]
 
     outcomes = await asyncio.gather(*(budgets[n % 2].reserve([charge(7)]) for n in range(400)))
@@ -192,7 +195,7 @@ async def test_figures_of_past_periods_are_dropped():
 
 async def test_figures_outlive_their_period_by_a_day(valkey):
     """Redis forgets a figure by itself, but not before the last one has settled."""
-    client = await open_redis(valkey.url)
+    client = await open_redis(valkey.url, timeout_s=PATIENT_S)
     await RedisBudget(client).reserve([charge(5)])
     await client.aclose()
 
@@ -203,7 +206,7 @@ async def test_figures_outlive_their_period_by_a_day(valkey):
 async def test_an_outage_says_so():
     """Without Redis every method raises BudgetStoreUnavailable, soon."""
     async with Valkey() as server:
-        client = await open_redis(server.url)
+        client = await open_redis(server.url, timeout_s=PATIENT_S)
         budget = RedisBudget(client)
         server.kill()
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 
 import pytest
@@ -13,16 +14,19 @@ import pytest
 from orchestrator.events import Cost
 from orchestrator.ports import Cache, CacheEntry
 from storage.memory_cache import MemoryCache
+from storage.redis_cache import RedisCache
+from storage.redis_client import open_redis
 
 
 def entry(size_bytes: int = 100, **fields: object) -> CacheEntry:
-    """An entry with a fragment of that size."""
+    """An entry with a fragment of that size, fresh for another hour."""
+    now = time.time()
     defaults = {
         "fragment": b"x" * size_bytes,
         "result_count": 3,
         "provider": "tavily",
-        "stored_at": 1_800_000_000.25,
-        "fresh_until": 1_800_003_600.5,
+        "stored_at": now,
+        "fresh_until": now + 3_600.5,
     }
     return CacheEntry(**{**defaults, **fields})
 
@@ -121,3 +125,46 @@ class TestMemoryCache(CacheContract):
     async def create_cache(self, bytes_max: int) -> Cache:
         """A new one."""
         return MemoryCache(bytes_max)
+
+
+class RedisCacheContract(CacheContract):
+    """The contract, kept in a Redis."""
+
+    @pytest.fixture(autouse=True)
+    async def redis(self, url):
+        """A client of the empty Redis at `url`."""
+        self.client = await open_redis(url, timeout_s=5.0)  # a test machine may be busy
+        assert self.client.outage is None
+        yield
+        await self.client.aclose()
+
+    async def create_cache(self, bytes_max: int) -> Cache:
+        """A new one on the same Redis."""
+        return RedisCache(self.client, bytes_max)
+
+
+class TestRedisCache(RedisCacheContract):
+    """One server."""
+
+    @pytest.fixture
+    def url(self, valkey):
+        """Where it is."""
+        return valkey.url
+
+
+class TestSentinelCache(RedisCacheContract):
+    """The master that Sentinels know."""
+
+    @pytest.fixture
+    def url(self, sentinels):
+        """Where they are."""
+        return sentinels.url
+
+
+class TestClusterCache(RedisCacheContract):
+    """Three nodes that share the keys."""
+
+    @pytest.fixture
+    def url(self, cluster):
+        """Where they are."""
+        return cluster.url

@@ -14,17 +14,20 @@ from storage.redis_client import open_redis
 from tests.support.shared_memory import PROBE_S, MemoryCircuitBoard
 from tests.support.valkey import Valkey
 
+PATIENT_S = 5.0
+"""A test machine may be busy."""
+
 MAX = 5
 COOLDOWN_S = 0.5
 
 
-@pytest.fixture(params=["memory", "redis"])
-async def board(request, valkey):
+@pytest.fixture(params=["memory", "valkey", "sentinels", "cluster"])
+async def board(request):
     """Every implementation in turn."""
     if request.param == "memory":
         yield MemoryCircuitBoard(SystemClock())
         return
-    client = await open_redis(valkey.url)
+    client = await open_redis(request.getfixturevalue(request.param).url, timeout_s=PATIENT_S)
     yield RedisCircuits(client)
     await client.aclose()
 
@@ -137,7 +140,7 @@ def test_both_probes_last_as_long():
 
 async def test_nothing_is_left_for_ever(valkey):
     """Every key has a time to live, an open circuit's beyond its cooldown."""
-    client = await open_redis(valkey.url)
+    client = await open_redis(valkey.url, timeout_s=PATIENT_S)
     board = RedisCircuits(client)
     await board.report(report("failed"), "a")
     await board.report(report("opened", 7_200.0, provider="jina"), "a")
@@ -155,7 +158,7 @@ async def test_nothing_is_left_for_ever(valkey):
 async def test_an_outage_says_so():
     """Without Redis both methods raise CircuitBoardUnavailable, soon."""
     async with Valkey() as server:
-        client = await open_redis(server.url)
+        client = await open_redis(server.url, timeout_s=PATIENT_S)
         board = RedisCircuits(client)
         server.kill()
 

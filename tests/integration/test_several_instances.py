@@ -16,7 +16,7 @@ import pytest
 
 from orchestrator.filters.circuit_breaker import CircuitPolicy
 from orchestrator.pipeline import Policies
-from storage import redis_client, redis_flight
+from storage import redis_flight
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.jina_simulator import JinaSimulator
 from tests.support.processes import AmosProcesses, UpstreamProcess, until
@@ -41,16 +41,10 @@ def no_dead_leader(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_flight, "LEASE_MS", 20_000)
 
 
-@pytest.fixture
-def unhurried(monkeypatch: pytest.MonkeyPatch, valkey: Valkey) -> Valkey:
-    """A Redis that is never taken for dead because the machine is busy."""
-    monkeypatch.setattr(redis_client, "CALL_S", 10.0)
-    return valkey
-
-
 @contextlib.asynccontextmanager
 async def instances(folder: Path, redis: Valkey, **options: Any) -> AsyncIterator[list[GatewayServer]]:
-    """Three gateways that share one Redis."""
+    """Three gateways that share one Redis, which is not taken for dead because the machine is busy."""
+    options = {"redis_timeout_s": 1.0, **options}
     async with contextlib.AsyncExitStack() as stack:
         yield [
             await stack.enter_async_context(serving(folder / f"instance{n}", redis_url=redis.url, **options))
@@ -104,11 +98,11 @@ async def all_are(amos: Sequence[GatewayServer], status: str, within_s: float) -
 
 
 async def test_identical_queries_over_all_instances_cost_one(
-    tmp_path: Path, tavily: TavilySimulator, unhurried: Valkey
+    tmp_path: Path, tavily: TavilySimulator, valkey: Valkey
 ):
     """Of 200 identical searches at three gateways one is paid; all are answered alike and recorded whole."""
     tavily.delay_s = 1.0
-    async with instances(tmp_path, unhurried, tavily=tavily) as amos:
+    async with instances(tmp_path, valkey, tavily=tavily) as amos:
         responses = await spread(amos, "tide tables")
         executions = await records(amos)
 
@@ -130,11 +124,11 @@ async def test_identical_queries_over_all_instances_cost_one(
 
 
 async def test_a_follower_names_the_leader_of_another_instance(
-    tmp_path: Path, tavily: TavilySimulator, unhurried: Valkey
+    tmp_path: Path, tavily: TavilySimulator, valkey: Valkey
 ):
     """The execution that waited says for which one, whose record is elsewhere."""
     tavily.delay_s = 0.5
-    async with instances(tmp_path, unhurried, tavily=tavily) as amos:
+    async with instances(tmp_path, valkey, tavily=tavily) as amos:
         first = asyncio.create_task(amos[0].search("tide tables"))
         await until(lambda: tavily.count > 0, 5.0, lambda: "no call arrived")
         second = (await amos[1].search("Tide  Tables")).json()
@@ -146,11 +140,11 @@ async def test_a_follower_names_the_leader_of_another_instance(
     assert [e["leader"] for e in events if e["type"] == "amos.flight.joined.v1"] == [leader]
 
 
-async def test_a_failure_costs_all_instances_one(tmp_path: Path, tavily: TavilySimulator, unhurried: Valkey):
+async def test_a_failure_costs_all_instances_one(tmp_path: Path, tavily: TavilySimulator, valkey: Valkey):
     """What the one call fails with all callers are told, with its reason; the next search asks again."""
     tavily.delay_s = 1.0
     tavily.script(Fault.body("{}"))
-    async with instances(tmp_path, unhurried, tavily=tavily) as amos:
+    async with instances(tmp_path, valkey, tavily=tavily) as amos:
         failed = await spread(amos, "tide tables", 30)
         again = await amos[1].search("tide tables")
 
@@ -160,13 +154,11 @@ async def test_a_failure_costs_all_instances_one(tmp_path: Path, tavily: TavilyS
     assert tavily.count == 2
 
 
-async def test_pages_are_read_once_for_all_instances(
-    tmp_path: Path, tavily: TavilySimulator, unhurried: Valkey
-):
+async def test_pages_are_read_once_for_all_instances(tmp_path: Path, tavily: TavilySimulator, valkey: Valkey):
     """Extracts of the same pages at once are one call of one gateway."""
     tavily.delay_s = 1.0
     urls = [f"https://almanac.example/{n}" for n in range(3)]
-    async with instances(tmp_path, unhurried, tavily=tavily) as amos:
+    async with instances(tmp_path, valkey, tavily=tavily) as amos:
         responses = await asyncio.gather(*(amos[n % INSTANCES].extract(urls) for n in range(12)))
 
     assert {response.status_code for response in responses} == {200}
@@ -192,7 +184,7 @@ async def test_redis_dies_in_the_middle_of_a_flight(tmp_path: Path, tavily: Tavi
 async def test_redis_stops_in_the_middle_of_a_flight(tmp_path: Path, tavily: TavilySimulator):
     """A Redis that takes connections and answers none holds nobody up either, nor whoever comes after."""
     tavily.delay_s = 1.0
-    async with Valkey() as redis, instances(tmp_path, redis, tavily=tavily) as amos:
+    async with Valkey() as redis, instances(tmp_path, redis, tavily=tavily, redis_timeout_s=0.05) as amos:
         searches = asyncio.create_task(spread(amos, "tide tables", 30))
         await until(lambda: tavily.count > 0, 5.0, lambda: "no call arrived")
         redis.pause()
@@ -208,36 +200,34 @@ async def test_redis_stops_in_the_middle_of_a_flight(tmp_path: Path, tavily: Tav
     assert took_s < DEADLINE_S / 2
 
 
-async def test_a_killed_leader_costs_one_more(tmp_path: Path, unhurried: Valkey):
+async def test_a_killed_leader_costs_one_more(tmp_path: Path, valkey: Valkey):
     """When an instance dies in a call, those who wait for it elsewhere share one further call."""
     with UpstreamProcess("tavily_simulator", 2_500.0) as upstream:
         settings = {
             "AMOS_PROVIDERS": "tavily",
             "TAVILY_API_KEY": "tvly-simulated",
             "AMOS_TAVILY_BASE_URL": upstream.base_url,
-            "AMOS_REDIS_URL": unhurried.url,
+            "AMOS_REDIS_URL": valkey.url,
+            "AMOS_REDIS_TIMEOUT_S": "1",
         }
         doomed = AmosProcesses(tmp_path / "doomed", settings)
+        survivors: dict[str, Any] = {
+            "tavily_base_url": upstream.base_url,
+            "tavily_api_key": "tvly-simulated",
+            "redis_url": valkey.url,
+            "redis_timeout_s": 1.0,
+            "deadline_s": 25.0,
+        }
         async with (
             doomed,
-            serving(
-                tmp_path / "b",
-                tavily_base_url=upstream.base_url,
-                tavily_api_key="tvly-simulated",
-                redis_url=unhurried.url,
-            ) as second,
-            serving(
-                tmp_path / "c",
-                tavily_base_url=upstream.base_url,
-                tavily_api_key="tvly-simulated",
-                redis_url=unhurried.url,
-            ) as third,
+            serving(tmp_path / "b", **survivors) as second,
+            serving(tmp_path / "c", **survivors) as third,
         ):
             leader = asyncio.create_task(
                 second.client.post(f"{doomed.base_url}/search", json={"query": "tide tables"})
             )
             await until(lambda: len(upstream.calls()) > 0, 10.0, lambda: "no call arrived")
-            followers = asyncio.create_task(spread([second, third], "tide tables", 40))
+            followers = asyncio.create_task(spread([second, third], "tide tables", 20))
             await asyncio.sleep(0.5)
             await doomed.kill_all()
             responses = await followers
@@ -246,7 +236,7 @@ async def test_a_killed_leader_costs_one_more(tmp_path: Path, unhurried: Valkey)
 
         assert {response.status_code for response in responses} == {200}
         assert len(upstream.calls()) == 2
-        assert Counter(r.json()["amos"]["cache"] for r in responses) == {"miss": 1, "collapsed": 39}
+        assert Counter(r.json()["amos"]["cache"] for r in responses) == {"miss": 1, "collapsed": 19}
 
 
 # --- circuits -----------------------------------------------------------------------------------------------
@@ -257,13 +247,13 @@ SHORT = Policies(circuit=CircuitPolicy(failures_max=FAILURES_MAX, cooldown_s=2.0
 
 
 async def test_a_dead_provider_is_noticed_by_all_together(
-    tmp_path: Path, tavily: TavilySimulator, unhurried: Valkey
+    tmp_path: Path, tavily: TavilySimulator, valkey: Valkey
 ):
     """Five failures anywhere open all circuits, one probe closes them all; each change is recorded once."""
     tavily.always(Fault.status(500))
     async with (
         JinaSimulator(balance=10**12) as jina,
-        instances(tmp_path, unhurried, tavily=tavily, jina=jina, policies=SHORT) as amos,
+        instances(tmp_path, valkey, tavily=tavily, jina=jina, policies=SHORT) as amos,
     ):
         for n in range(60):
             response = await amos[n % INSTANCES].search(f"question {n}")
@@ -293,14 +283,14 @@ async def test_a_dead_provider_is_noticed_by_all_together(
 
 
 async def test_a_load_on_a_dead_provider_stays_bounded(
-    tmp_path: Path, tavily: TavilySimulator, unhurried: Valkey
+    tmp_path: Path, tavily: TavilySimulator, valkey: Valkey
 ):
     """Also under concurrent load only what is under way at the opening reaches it."""
     tavily.always(Fault.status(500))
     at_once = 4
     async with (
         JinaSimulator(balance=10**12) as jina,
-        instances(tmp_path, unhurried, tavily=tavily, jina=jina) as amos,
+        instances(tmp_path, valkey, tavily=tavily, jina=jina) as amos,
     ):
         gate = asyncio.Semaphore(at_once)
 
@@ -316,10 +306,10 @@ async def test_a_load_on_a_dead_provider_stays_bounded(
     assert tavily.count <= FAILURES_MAX + 2 * at_once
 
 
-async def test_a_restarted_instance_remembers(tmp_path: Path, tavily: TavilySimulator, unhurried: Valkey):
+async def test_a_restarted_instance_remembers(tmp_path: Path, tavily: TavilySimulator, valkey: Valkey):
     """A circuit that was open when an instance ended is open when it comes back."""
     tavily.script(Fault.status(432))
-    options: dict[str, Any] = {"tavily": tavily, "redis_url": unhurried.url}
+    options: dict[str, Any] = {"tavily": tavily, "redis_url": valkey.url}
     async with serving(tmp_path / "a", **options) as amos:
         assert (await amos.search("tide tables")).status_code == 432
     async with serving(tmp_path / "a", **options) as amos:
@@ -335,10 +325,10 @@ async def test_a_restarted_instance_remembers(tmp_path: Path, tavily: TavilySimu
 # --- budgets ------------------------------------------------------------------------------------------------
 
 
-async def test_one_budget_for_all_instances(tmp_path: Path, tavily: TavilySimulator, unhurried: Valkey):
+async def test_one_budget_for_all_instances(tmp_path: Path, tavily: TavilySimulator, valkey: Valkey):
     """What all gateways spend together stays within the day's budget, and each mark is recorded once."""
     price_usd = 0.008
-    async with instances(tmp_path, unhurried, tavily=tavily, budget_usd_per_day=20 * price_usd) as amos:
+    async with instances(tmp_path, valkey, tavily=tavily, budget_usd_per_day=20 * price_usd) as amos:
         responses = await asyncio.gather(*(amos[n % INSTANCES].search(f"question {n}") for n in range(60)))
         told = await facts(amos, "budget:all")
         executions = await records(amos)

@@ -10,13 +10,13 @@ async with Valkey() as valkey:
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, Self
 
@@ -57,21 +57,31 @@ class Valkey:
         self.close()
 
     @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._running().pid
+
+    @property
     def log(self) -> str:
         """Everything the server has printed so far."""
         return (self._folder / "log").read_text(encoding="utf-8", errors="replace")
 
     async def start(self) -> None:
-        """Start it, or start it again; returns when it answers."""
+        """Start it, or start it again; returns when it answers, a tenth of a second later."""
+        self.launch()
+
+    def launch(self) -> None:
+        """The same for those who have no event loop, or cannot wait on it."""
         configuration = self._folder / "valkey.conf"
         # Sentinels rewrite their configuration, and must find their own when they start again.
         if not configuration.exists() or self._mode != "sentinel":
             configuration.write_text("\n".join(self._lines()) + "\n", encoding="utf-8")
         self._process = self._spawn(configuration)
-        async with asyncio.timeout(START_S):
-            while not self._answers():
-                assert self._process.poll() is None, f"Valkey did not start:\n{self.log}"
-                await asyncio.sleep(0.01)
+        deadline = time.monotonic() + START_S
+        while not self._answers():
+            assert self._process.poll() is None, f"Valkey did not start:\n{self.log}"
+            assert time.monotonic() < deadline, f"Valkey does not answer:\n{self.log}"
+            time.sleep(0.01)
 
     def command(self, *words: Any) -> Any:
         """One command over a connection of its own, blocking; the reply as text."""
@@ -98,11 +108,11 @@ class Valkey:
 
     def pause(self) -> None:
         """SIGSTOP: the system still accepts connections for it, and nobody answers on them."""
-        os.kill(self._running().pid, signal.SIGSTOP)
+        os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         """SIGCONT."""
-        os.kill(self._running().pid, signal.SIGCONT)
+        os.kill(self.pid, signal.SIGCONT)
 
     def close(self) -> None:
         """Kill it and take its folder away."""

@@ -13,8 +13,10 @@ import httpx
 import pytest
 from hypercorn.asyncio import serve
 
-from api.connections import IDLE_S
+from api import connections, server
+from api.connections import IDLE_S, LINGER_S
 from api.server import hypercorn_config
+from tests.support.certificates import make
 from tests.support.processes import until
 
 if TYPE_CHECKING:
@@ -36,12 +38,12 @@ async def answer_ok(scope, receive, send):
 
 
 @contextlib.asynccontextmanager
-async def serving(app, keep_alive_s: float | None = None) -> AsyncIterator[int]:
+async def serving(app, keep_alive_s: float | None = None, tls=None) -> AsyncIterator[int]:
     """The application as a worker serves it; gives the port."""
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     stop = asyncio.Event()
-    config = hypercorn_config(listener.detach())
+    config = hypercorn_config(listener.detach(), tls=tls)
     config.keep_alive_timeout = keep_alive_s or config.keep_alive_timeout
     served = asyncio.create_task(serve(app, config, shutdown_trigger=stop.wait, mode="asgi"))
     try:
@@ -163,3 +165,131 @@ async def ask(port: int, request_bytes: bytes) -> None:
         assert b" 200" in await reader.readuntil(b"\r\n\r\n")
     writer.close()
     await writer.wait_closed()
+
+
+async def test_a_request_that_was_on_its_way_when_the_stop_came_is_answered():
+    """An idle connection is not cut at once: a last request is answered, and told that it is the last."""
+    async with serving(answer_ok) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(1.5 * IDLE_S)
+        late = asyncio.create_task(ask_late(reader, writer))
+
+    assert (await late).startswith(b"HTTP/1.1 200")
+    writer.close()
+
+
+async def ask_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """Ask once more in a moment; everything that comes back until the server closes."""
+    await asyncio.sleep(LINGER_S / 4)
+    writer.write(REQUEST)
+    async with asyncio.timeout(5.0):
+        return await reader.read()
+
+
+@pytest.mark.parametrize("before", [b"", REQUEST], ids=["first", "after an answer"])
+async def test_a_head_that_does_not_end_is_given_up(monkeypatch, before):
+    """A request whose head comes in drops is cut off after `HEAD_S`, however often a drop comes."""
+    monkeypatch.setattr(connections, "HEAD_S", 0.3)
+    async with serving(answer_ok) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        if before:
+            writer.write(before)
+            await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"GET / HTTP/1.1\r\n")
+
+        async with asyncio.timeout(5.0):
+            with contextlib.suppress(ConnectionError):
+                while not reader.at_eof():
+                    writer.write(b"X-Drop: 1\r\n")
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(reader.read(1), 0.05)
+        writer.close()
+
+
+async def test_a_head_in_two_parts_is_a_request(monkeypatch):
+    """Whoever is done within `HEAD_S` is answered, and has the whole keep-alive time after that."""
+    monkeypatch.setattr(connections, "HEAD_S", 1.0)
+    async with serving(answer_ok) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST[:10])
+        await asyncio.sleep(0.1)
+        writer.write(REQUEST[10:])
+        assert b" 200" in await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(1.2)
+        writer.write(REQUEST)
+        assert b" 200" in await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+
+async def test_who_does_not_take_the_answer_is_hung_up_on(monkeypatch):
+    """A client that lets a large answer lie holds neither its memory nor its connection for ever."""
+    monkeypatch.setattr(connections, "STALL_S", 0.3)
+    ended = asyncio.Event()
+
+    async def answer_much(scope, receive, send):
+        if scope["type"] == "http":
+            body = bytes(30_000_000)
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": body})
+            ended.set()
+
+    async with serving(answer_much) as port:
+        before = sockets()
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1_000)
+        writer.write(REQUEST)
+        async with asyncio.timeout(5.0):
+            await ended.wait()
+        await settles_at(before + 1)
+        writer.transport.abort()
+
+
+async def test_who_takes_the_answer_slowly_gets_all_of_it(monkeypatch):
+    """Slow is not gone: as long as something is taken the rest is kept."""
+    monkeypatch.setattr(connections, "STALL_S", 0.5)
+    size = 8_000_000
+
+    async def answer_much(scope, receive, send):
+        if scope["type"] == "http":
+            headers = [(b"content-length", b"%d" % size)]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": bytes(size)})
+
+    async with serving(answer_much) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=65_536)
+        writer.write(REQUEST)
+        await reader.readuntil(b"\r\n\r\n")
+        taken = 0
+        async with asyncio.timeout(20.0):
+            while taken < size:
+                taken += len(await reader.read(400_000))
+                await asyncio.sleep(0.02)
+        writer.close()
+
+    assert taken == size
+
+
+async def test_a_handshake_that_does_not_end_is_given_up(monkeypatch, tmp_path):
+    """A client that connects to HTTPS and says nothing is none."""
+    monkeypatch.setattr(server, "HANDSHAKE_S", 0.3)
+    async with serving(answer_ok, tls=make(tmp_path)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+        async with asyncio.timeout(5.0):
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        writer.close()
+
+
+@pytest.mark.parametrize("rest", [b"", b"\xff" * 10_000, bytes(9)])
+async def test_an_http2_connection_without_a_request_is_closed(rest):
+    """Whoever begins with the preface of HTTP/2, and then asks nothing, is idle like anybody else."""
+    async with serving(answer_ok, keep_alive_s=0.2) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + rest)
+
+        async with asyncio.timeout(IDLE_S + 5.0):
+            with contextlib.suppress(ConnectionError):
+                assert b"HTTP/1.1" not in await reader.read()
+        writer.close()

@@ -13,8 +13,8 @@ from orchestrator.events import (
     Envelope,
     RequestCompleted,
     RequestFailed,
-    has_ended,
 )
+from orchestrator.history import has_ended
 
 CREDIT = Cost(amount=1.0, unit="credits", usd_micros=8_000)
 TOKENS = Cost(amount=900.0, unit="tokens", usd_micros=45)

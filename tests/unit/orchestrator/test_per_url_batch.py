@@ -77,6 +77,20 @@ async def gathered(batch, call):
     return await asyncio.gather(*(batch(single) for single in singles(call)), return_exceptions=True)
 
 
+async def test_each_page_waits_for_the_next():
+    """Pages whose tiers and leases answer one after the other still go together."""
+    chain = Chain()
+    batch = PageBatch(chain)
+
+    async def later(n, call):
+        await asyncio.sleep(n * BATCH_WINDOW_S * 0.8)
+        return await batch(call)
+
+    await asyncio.gather(*(later(n, call) for n, call in enumerate(singles(call_for(A, B, C)))))
+
+    assert chain.asked == [(A, B, C)]
+
+
 async def test_the_pages_of_one_call_are_read_together():
     """Providers bill by the call, so what nobody had is asked in one."""
     chain = Chain()

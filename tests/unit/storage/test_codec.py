@@ -19,6 +19,7 @@ VALUES = {
     float: NUMBER,
     bool: st.booleans(),
     tuple[str, ...]: st.lists(TEXT, max_size=3).map(tuple),
+    dict[str, str]: st.dictionaries(TEXT, TEXT, max_size=3),
     Cost: st.builds(Cost, amount=NUMBER, unit=TEXT, usd_micros=st.integers(min_value=0, max_value=2**40)),
 }
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from api.rest.answer_headers import answer_headers, cache_status, correlation, matches, weak_etag
-from orchestrator.events import CacheMissed, Envelope, Event, RequestCompleted, ResultCached
+from orchestrator.events import CacheHit, CacheMissed, Envelope, Event, RequestCompleted, ResultCached
 from orchestrator.model import Call, Caller, Response, SearchRequest
 
 EXECUTION = "01a20727-a6b1-7e53-9c7d-6b1f0f2d8a11"
@@ -35,14 +35,52 @@ def response(cache: str, **changes: float) -> Response:
     ("cache", "expected"),
     [
         ("l1", b"amos-l1; hit; ttl=41"),
-        ("l2", b"amos-l2; hit; ttl=41, amos-l1; fwd=uri-miss"),
         ("collapsed", b"amos-l1; fwd=uri-miss; collapsed"),
         ("mixed", b"amos-l1; fwd=partial"),
+        ("miss", b"amos-l1; fwd=miss"),
     ],
 )
 def test_each_way_to_an_answer_has_its_status(cache: str, expected: bytes):
     """RFC 9211 has a word for each: hit, forwarded, collapsed, partial."""
     assert cache_status(trail(), response(cache, ttl_s=41.9)) == expected
+
+
+@pytest.mark.parametrize(
+    ("cache", "event", "expected"),
+    [
+        (
+            "l2",
+            CacheHit(key="k", tier="l2", age_s=1.0, misses={"l1": "absent"}),
+            b"amos-l2; hit; ttl=41, amos-l1; fwd=uri-miss",
+        ),
+        (
+            "l2",
+            CacheHit(key="k", tier="l2", age_s=1.0, misses={"l1": "expired"}),
+            b"amos-l2; hit; ttl=41, amos-l1; fwd=stale",
+        ),
+        ("l2", CacheHit(key="k", tier="l2", age_s=1.0), b"amos-l2; hit; ttl=41"),
+        (
+            "miss",
+            CacheMissed(key="k", reason="expired", misses={"l1": "expired", "l2": "absent"}),
+            b"amos-l2; fwd=uri-miss, amos-l1; fwd=stale; stored",
+        ),
+        (
+            "miss",
+            CacheMissed(key="k", reason="outage", misses={"l1": "absent", "l2": "outage"}),
+            b"amos-l2; fwd=miss; detail=outage, amos-l1; fwd=uri-miss; stored",
+        ),
+        (
+            "collapsed",
+            CacheMissed(key="k", reason="absent", misses={"l1": "absent", "l2": "absent"}),
+            b"amos-l2; fwd=uri-miss; collapsed, amos-l1; fwd=uri-miss; stored",
+        ),
+    ],
+)
+def test_each_tier_asked_has_its_member(cache: str, event: CacheHit | CacheMissed, expected: bytes):
+    """RFC 9211, 2: one member for each cache on the way, the one nearest the origin first."""
+    events = (event,) if cache == "l2" else (event, STORED)
+
+    assert cache_status(trail(*events), response(cache, ttl_s=41.9)) == expected
 
 
 @pytest.mark.parametrize(
@@ -52,13 +90,13 @@ def test_each_way_to_an_answer_has_its_status(cache: str, expected: bytes):
         ("expired", b"stale"),
         ("bypass", b"request"),
         ("too_old", b"request"),
-        ("outage", b"miss"),
+        ("outage", b"miss; detail=outage"),
         ("unheard of", b"miss"),
     ],
 )
 def test_a_miss_says_why(reason: str, word: bytes):
     """Each reason for a miss is a value of `fwd`; storing is said."""
-    missed = CacheMissed(key="k", reason=reason)
+    missed = CacheMissed(key="k", reason=reason, misses={"l1": reason})
 
     assert cache_status(trail(missed), response("miss")) == b"amos-l1; fwd=" + word
     assert cache_status(trail(missed, STORED), response("miss")) == b"amos-l1; fwd=" + word + b"; stored"

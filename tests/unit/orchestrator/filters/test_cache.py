@@ -96,6 +96,12 @@ def entry(clock, *, fresh_s=60.0, **fields):
     )
 
 
+def missed(l1_reason, l2_reason):
+    """The event of a miss in both tiers."""
+    reason = l1_reason if l2_reason == "absent" else l2_reason
+    return CacheMissed(key=KEY, reason=reason, misses={"l1": l1_reason, "l2": l2_reason})
+
+
 async def miss(call):
     """Inner stages that answer with the key they were given."""
     return msgspec.structs.replace(MISS, provider=call.cache_key)
@@ -134,7 +140,7 @@ async def test_a_miss_goes_on_under_its_key(cache):
     response = await cache(call, miss)
 
     assert response.provider == KEY
-    assert recorded(call) == [CacheMissed(key=KEY, reason="absent")]
+    assert recorded(call) == [missed("absent", "absent")]
 
 
 async def test_an_entry_at_its_end_is_no_answer(cache, l1, clock):
@@ -145,15 +151,17 @@ async def test_an_entry_at_its_end_is_no_answer(cache, l1, clock):
 
     await cache(call, miss)
 
-    assert recorded(call) == [CacheMissed(key=KEY, reason="expired")]
+    assert recorded(call) == [missed("expired", "absent")]
 
 
 async def test_a_farther_tier_answers_and_fills_the_nearer(cache, l1, l2, clock):
     """What only the second tier has is lifted into the first."""
     await l2.put(KEY, entry(clock))
+    first = call_with()
 
-    assert (await cache(call_with(), unreachable)).cache == "l2"
+    assert (await cache(first, unreachable)).cache == "l2"
     assert (await cache(call_with(), unreachable)).cache == "l1"
+    assert recorded(first)[0].misses == {"l1": "absent"}
 
 
 async def test_a_tier_out_of_reach_is_a_miss(cache, l1, l2):
@@ -163,7 +171,7 @@ async def test_a_tier_out_of_reach_is_a_miss(cache, l1, l2):
 
     await cache(call, miss)
 
-    assert recorded(call) == [CacheMissed(key=KEY, reason="outage")]
+    assert recorded(call) == [missed("outage", "outage")]
 
 
 async def test_one_tier_out_of_reach_does_not_hide_the_other(cache, l1, l2, clock):
@@ -181,7 +189,7 @@ async def test_no_cache_asks_anew(cache, l1, clock):
 
     await cache(call, miss)
 
-    assert recorded(call) == [CacheMissed(key=KEY, reason="bypass")]
+    assert recorded(call) == [missed("bypass", "bypass")]
 
 
 @pytest.mark.parametrize(("max_age_s", "is_hit"), [(30.0, True), (29.9, False), (0.0, False)])
@@ -194,9 +202,7 @@ async def test_max_age_bounds_the_age(cache, l1, clock, max_age_s, is_hit):
     await cache(call, miss)
 
     assert recorded(call)[0] == (
-        CacheHit(key=KEY, tier="l1", age_s=30.0, saved=CREDIT)
-        if is_hit
-        else CacheMissed(key=KEY, reason="too_old")
+        CacheHit(key=KEY, tier="l1", age_s=30.0, saved=CREDIT) if is_hit else missed("too_old", "absent")
     )
 
 
@@ -207,7 +213,7 @@ async def test_only_if_cached_never_asks_further(cache):
     with pytest.raises(NotInCache):
         await cache(call, unreachable)
 
-    assert recorded(call) == [CacheMissed(key=KEY, reason="absent")]
+    assert recorded(call) == [missed("absent", "absent")]
 
 
 async def test_only_if_cached_is_answered_from_the_cache(cache, l1, clock):
@@ -233,7 +239,7 @@ async def test_no_store_notes_no_text(cache):
     await cache(call, miss)
 
     assert call.trail._texts == {}
-    assert recorded(call) == [CacheMissed(key=KEY, reason="bypass")]
+    assert recorded(call) == [missed("bypass", "bypass")]
 
 
 async def test_a_clock_that_was_set_back_gives_no_negative_age(cache, l1, clock):

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from orchestrator import limits
-from orchestrator.errors import AllProvidersFailed, DeadlineExceeded, QuotaExhausted
+from orchestrator.errors import AllProvidersFailed, BudgetExhausted, DeadlineExceeded, QuotaExhausted
 from orchestrator.events import (
     AttemptFailed,
     AttemptStarted,
@@ -18,7 +18,7 @@ from orchestrator.events import (
     RequestFailed,
 )
 from orchestrator.filters.single_flight import SingleFlightFilter
-from orchestrator.model import Attempt, CacheControl, Response, SearchRequest
+from orchestrator.model import Attempt, CacheControl, Principal, Response, SearchRequest
 from tests.support.calls import changed, make_call, recorded
 from tests.support.clock import LoopClock
 
@@ -290,6 +290,27 @@ async def test_a_second_failure_is_the_last_word(flight):
 
     assert [type(one) for one in outcomes] == [AllProvidersFailed] * 3
     assert len(service.calls) == 2
+
+
+async def test_an_empty_purse_is_its_owner_s(flight):
+    """When the leader's client has spent its budget, the others lead and wait for each other."""
+    calls = [
+        changed(call_for(), principal=Principal(client=client)) for client in ("ann", "ann", "bob", "cyd")
+    ]
+    asked = []
+
+    async def service(call):
+        asked.append(call)
+        await asyncio.sleep(1.0)
+        if call.principal.client == "ann":
+            raise BudgetExhausted("Spent.")
+        return ANSWER
+
+    outcomes = await asyncio.gather(*(flight(call, service) for call in calls), return_exceptions=True)
+
+    assert [type(one) for one in outcomes[:2]] == [BudgetExhausted] * 2
+    assert [one.cache for one in outcomes[2:]] == ["miss", "collapsed"]
+    assert asked == [calls[0], calls[2]]
 
 
 async def test_beyond_the_limit_new_calls_go_alone(flight, service, monkeypatch):

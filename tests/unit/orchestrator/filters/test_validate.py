@@ -126,10 +126,15 @@ def test_too_much_is_reduced_and_said_so(fields, name, value):
         ("flag \U000e0067\U000e0062", "flag"),
         ("private \ue000", "private"),
         ("Gezeiten für Köln 潮汐", "Gezeiten für Köln 潮汐"),
+        (
+            "\u0645\u06cc\u200c\u062e \U0001f469\u200d\U0001f467",
+            "\u0645\u06cc\u200c\u062e \U0001f469\u200d\U0001f467",
+        ),
+        ("p\u0430ypal", "p\u0430ypal"),  # a Cyrillic letter: which one deceives depends on who reads
     ],
 )
 def test_invisible_characters_are_removed(text, cleaned):
-    """Control, bidi, invisible and unassigned characters go; line ends become blanks."""
+    """Control, bidi and invisible characters go; line ends become blanks."""
     assert clean_text(text) == cleaned
 
 
@@ -139,7 +144,27 @@ def test_clean_text_is_clean(text):
     cleaned = clean_text(text)
 
     assert clean_text(cleaned) == cleaned
-    assert not any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for c in cleaned)
+    hidden = set(cleaned) - {"\u200c", "\u200d"}  # between characters they join: see test_sanitise.py
+    assert not any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") for c in hidden)
+
+
+@pytest.mark.parametrize(
+    ("query", "is_said"),
+    [
+        ("ti\u200bdes", True),
+        ("tides\x00", True),
+        ("\u202etides", True),
+        (" tides\n", False),
+        ("tides", False),
+    ],
+)
+def test_what_was_removed_is_said(query, is_said):
+    """The caller cannot see the difference, so they are told of it."""
+    cleaned, notes = check_search(SearchRequest(query=query))
+
+    assert cleaned.query == "tides"
+    assert [note for note in notes if "invisible characters were removed" in note] == list(notes)
+    assert bool(notes) is is_said
 
 
 def test_domains_are_cleaned():

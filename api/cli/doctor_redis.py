@@ -1,0 +1,63 @@
+"""Whether the Redis that is configured can be used: in reach, new enough, with scripts, and quick."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from api.cli.doctor_checks import FAILURE, OK, WARNING, Finding
+from orchestrator.errors import StorageError
+from storage.redis_client import Script, open_redis
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+
+MAJOR_OLDEST = 7
+"""The oldest Redis that AMOS is tested with; Valkey calls itself 7.2.4 here."""
+
+CALLS_COUNT = 5
+"""chosen: enough for a median that one slow answer does not spoil."""
+
+SLOW_RATIO = 0.2
+"""chosen: from this part of the time an answer has, a busy moment may use up the rest."""
+
+_VERSION = Script("return redis.REDIS_VERSION or 'older than 7'")
+"""Redis 7.0 gave scripts this name."""
+
+
+async def check_redis(settings: Settings) -> list[Finding]:
+    """Ask Redis for its version as AMOS would ask it for anything; nothing if none is configured."""
+    if settings.redis_url is None:
+        return []
+    redis = await open_redis(settings.redis_url.get_secret_value(), timeout_s=settings.redis_timeout_s)
+    try:
+        if redis.outage is not None:
+            return [_failure(f"{redis.address} is out of reach: {redis.outage.detail}", _REACH)]
+        latencies_s, version = [], ""
+        for _ in range(CALLS_COUNT):
+            begun = time.perf_counter()
+            version = (await redis.evaluate(_VERSION, ["amos:probe"], error=StorageError)).decode()
+            latencies_s.append(time.perf_counter() - begun)
+    except StorageError as error:
+        return [_failure(f"{redis.address}: {error.message}", "Its log may say why.")]
+    finally:
+        await redis.aclose()
+    median_s = sorted(latencies_s)[CALLS_COUNT // 2]
+    detail = f"{redis.address}, version {version}, answers in {median_s * 1000:.1f} ms"
+    if not version.split(".")[0].isdigit() or int(version.split(".")[0]) < MAJOR_OLDEST:
+        return [_failure(detail, f"Use Redis or Valkey {MAJOR_OLDEST} or newer.")]
+    if median_s > settings.redis_timeout_s * SLOW_RATIO:
+        step = (
+            "Put it nearer, or raise AMOS_REDIS_TIMEOUT_S: what takes longer than that counts as no answer."
+        )
+        return [Finding(name="redis", status=WARNING, detail=detail, next_step=step)]
+    return [Finding(name="redis", status=OK, detail=detail)]
+
+
+_REACH = (
+    "AMOS serves without it, each instance by itself. Check AMOS_REDIS_URL, its password and the network."
+)
+
+
+def _failure(detail: str, next_step: str) -> Finding:
+    return Finding(name="redis", status=FAILURE, detail=detail, next_step=next_step)

@@ -1,0 +1,67 @@
+"""A hit in the shared tier beside a hit in memory, on the same server and core.
+
+One AMOS answers from its memory, another has none (AMOS_L1_MAX_BYTES=0) and asks Redis for every answer. They
+take turns every few seconds. Promise: hits in Redis at half the rate of hits in memory, or more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from functools import partial
+
+import httpx
+
+from benchmarks.hit import CONNECTIONS, QUERY, TURN_S, Result
+from benchmarks.load import Answer, Request, closed_loop, post
+from benchmarks.servers import OTHER_CORE, amos, pin, tavily, valkey
+
+RATIO_PROMISED = 0.5
+
+
+async def measure(seconds: float) -> dict[str, Result]:
+    """The results by tier."""
+    pin(os.getpid(), OTHER_CORE)
+    with (
+        tavily(delay_ms=0) as settings,
+        valkey() as redis_url,
+        amos({**settings, "AMOS_REDIS_URL": redis_url}) as memory,
+        amos({**settings, "AMOS_REDIS_URL": redis_url, "AMOS_L1_MAX_BYTES": "0"}) as shared,
+    ):
+        results = {"l1": Result(memory.port), "l2": Result(shared.port)}
+        for tier, result in results.items():
+            for _ in range(3):
+                answer = httpx.post(f"http://127.0.0.1:{result.port}/search", content=QUERY)
+            assert answer.json()["amos"]["cache"] == tier, answer.text
+        missed: Counter[str] = Counter()
+
+        def answered(answer: Answer) -> None:
+            missed[answer.kind] += f"amos-{answer.kind}; hit".encode() not in answer.head
+
+        print(f"answer of {len(answer.content)} bytes")
+        for turn in range(round(seconds / TURN_S)):
+            for tier in list(results)[:: 1 if turn % 2 else -1]:
+                result = results[tier]
+                request = partial(_same, post("/search", QUERY, result.port), tier)
+                tally = await closed_loop(result.port, CONNECTIONS, TURN_S, request, answered)
+                assert not tally.errors, f"{tally.errors} errors at {tier}"
+                result.count += tally.count
+                result.seconds += tally.seconds
+        print(f"misses, because Redis was late: {missed['l2']}")
+    return results
+
+
+def _same(request: Request, tier: str) -> tuple[Request, str]:
+    return request, tier
+
+
+def run(seconds: float) -> bool:
+    """Measure, print, and say whether the promise is kept."""
+    results = asyncio.run(measure(seconds))
+    memory, shared = results["l1"].per_s, results["l2"].per_s
+    print(f"{CONNECTIONS} connections, {seconds:.0f} s each in turns of {TURN_S:.0f} s")
+    print(f"  hit in memory   {memory:6.0f} req/s")
+    print(f"  hit in Redis    {shared:6.0f} req/s   {shared / memory:.3f} of it")
+    print(f"  a hit in Redis costs {1e6 / shared - 1e6 / memory:.0f} µs more; promised: {RATIO_PROMISED}")
+    return shared / memory >= RATIO_PROMISED

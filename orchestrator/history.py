@@ -1,0 +1,65 @@
+"""What the facts of one execution say together: whether it has ended, what it spent, what it saved.
+
+Pure functions over envelopes, for stages, projections and surfaces alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from orchestrator.events import (
+    FREE,
+    AttemptFailed,
+    AttemptStarted,
+    AttemptSucceeded,
+    CacheHit,
+    Cost,
+    Envelope,
+    RequestCompleted,
+    RequestFailed,
+)
+
+
+def has_ended(envelopes: Iterable[Envelope]) -> bool:
+    """Whether the last word of an execution, RequestCompleted or RequestFailed, is among them."""
+    return any(isinstance(envelope.event, RequestCompleted | RequestFailed) for envelope in envelopes)
+
+
+def last_word(envelopes: Sequence[Envelope]) -> RequestCompleted | RequestFailed | None:
+    """The last word of an execution, which is not always its last event; `None` if it has not ended."""
+    for envelope in reversed(envelopes):
+        if isinstance(envelope.event, RequestCompleted | RequestFailed):
+            return envelope.event
+    return None
+
+
+def unsettled(envelopes: Iterable[Envelope]) -> list[AttemptStarted]:
+    """The intents whose outcome is not recorded: the call is under way, or its process died in it."""
+    open_: dict[tuple[str, int], AttemptStarted] = {}
+    for envelope in envelopes:
+        match envelope.event:
+            case AttemptStarted() as started:
+                open_[started.provider, started.number] = started
+            case AttemptSucceeded() | AttemptFailed() as ended:
+                open_.pop((ended.provider, ended.number), None)
+            case _:
+                pass
+    return list(open_.values())
+
+
+def spent(envelopes: Iterable[Envelope]) -> Cost:
+    """What providers billed for one execution, for answers and for failures."""
+    events = (envelope.event for envelope in envelopes)
+    return sum((event.cost for event in events if isinstance(event, AttemptSucceeded | AttemptFailed)), FREE)
+
+
+def assumed(envelopes: Sequence[Envelope]) -> Cost:
+    """What providers may have billed for one execution without saying so: of failures and open intents."""
+    events = (envelope.event for envelope in envelopes)
+    failed = (event.assumed for event in events if isinstance(event, AttemptFailed))
+    return sum((*failed, *(intent.estimate for intent in unsettled(envelopes))), FREE)
+
+
+def saved(envelopes: Iterable[Envelope]) -> Cost:
+    """What the cached answers of one execution had cost when they were fetched."""
+    return sum((envelope.event.saved for envelope in envelopes if isinstance(envelope.event, CacheHit)), FREE)

@@ -1,0 +1,115 @@
+"""Several Valkeys as one: a master with its replica and three Sentinels, and a Cluster of three."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Self
+
+from tests.support.valkey import Valkey, free_port
+
+MASTER = "main"
+"""The name by which the Sentinels know the master."""
+
+DOWN_AFTER_MS = 500
+"""Sentinels take a master that is silent for so long for dead."""
+
+START_S = 30.0
+"""A start that takes longer has failed."""
+
+SLOTS_COUNT = 16_384
+"""Redis Cluster specification: the slots of a Cluster."""
+
+
+class Sentinels:
+    """A master, its replica, and three Sentinels that put the replica in the master's place when it dies."""
+
+    def __init__(self) -> None:
+        # A master waits five seconds for further replicas before it sends its data to the first.
+        self.master = Valkey(repl_diskless_sync_delay=0)
+        self.replica = Valkey(replicaof=f"127.0.0.1 {self.master.port}", repl_diskless_sync_delay=0)
+        self.sentinels: list[Valkey] = []
+
+    @property
+    def url(self) -> str:
+        """What AMOS is told."""
+        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        return f"redis+sentinel://{hosts}/{MASTER}"
+
+    def launch(self) -> Self:
+        """Start all; returns when the Sentinels know each other and the replica."""
+        self.master.launch()
+        self.replica.launch()
+        # A Sentinel that finds no replica at its first look looks again after ten seconds.
+        _until(lambda: self.replica.command("INFO", "replication")["master_link_status"] == "up")
+        watched = f"monitor {MASTER} 127.0.0.1 {self.master.port} 2"
+        self.sentinels = [Valkey(mode="sentinel", sentinel=watched) for _ in range(3)]
+        for sentinel in self.sentinels:
+            sentinel.launch()
+            sentinel.command("SENTINEL", "SET", MASTER, "down-after-milliseconds", DOWN_AFTER_MS)
+            sentinel.command("SENTINEL", "SET", MASTER, "failover-timeout", 2_000)
+        _until(lambda: all(self._knows_all(sentinel) for sentinel in self.sentinels))
+        return self
+
+    def flushall(self) -> None:
+        """Forget all entries."""
+        self.master.flushall()
+
+    def close(self) -> None:
+        """Kill all."""
+        for server in (*self.sentinels, self.replica, self.master):
+            server.close()
+
+    def _knows_all(self, sentinel: Valkey) -> bool:
+        seen = sentinel.command("SENTINEL", "MASTER", MASTER)
+        return int(seen["num-slaves"]) == 1 and int(seen["num-other-sentinels"]) == 2
+
+
+class Cluster:
+    """Three nodes, each with a third of the slots and no replica."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Valkey] = []
+
+    @property
+    def url(self) -> str:
+        """What AMOS is told."""
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def launch(self) -> Self:
+        """Start all; returns when each says that the Cluster is whole."""
+        buses: list[int] = []
+        for _ in range(3):
+            # The default, the port + 10,000, may be beyond the last port there is.
+            buses.append(free_port())
+            self.nodes.append(Valkey(cluster_enabled="yes", cluster_port=buses[-1]))
+            self.nodes[-1].launch()
+        for number, node in enumerate(self.nodes):
+            begin, end = SLOTS_COUNT * number // 3, SLOTS_COUNT * (number + 1) // 3 - 1
+            node.command("CLUSTER", "ADDSLOTSRANGE", begin, end)
+            node.command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            if number:
+                node.command("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port, buses[0])
+        _until(lambda: all(self._is_whole(node) for node in self.nodes))
+        return self
+
+    def flushall(self) -> None:
+        """Forget all entries."""
+        for node in self.nodes:
+            node.flushall()
+
+    def close(self) -> None:
+        """Kill all."""
+        for node in self.nodes:
+            node.close()
+
+    def _is_whole(self, node: Valkey) -> bool:
+        info = node.command("CLUSTER", "INFO")
+        return "cluster_state:ok" in info and "cluster_known_nodes:3" in info
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_S
+    while not condition():
+        assert time.monotonic() < deadline, "the servers do not find each other"
+        time.sleep(0.02)
