@@ -12,30 +12,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 from collections.abc import AsyncIterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from mcp.server.transport_security import TransportSecuritySettings
-from mcp_types import INVALID_REQUEST, PARSE_ERROR
 from starlette.types import Message, Receive, Scope, Send
 
-from api.mcp_server import DOOR, Context, mcp_server
+from api.mcp_tools import CALLER_KEY, DOOR
 from api.rest.exchange import JSON_TYPE, NO_SNIFFING, ClientLeft, read_body, send_answer
 from api.rest.problems import Problem, method_not_allowed
 from api.rest.visitor import visitor_of
-from orchestrator import limits
 from orchestrator.gateway import Gateway
-from orchestrator.model import Caller
 
-CALLER_KEY = "amos.caller"
-"""Where in the ASGI scope the caller waits for the tool that is called."""
+if TYPE_CHECKING:
+    from api.mcp_transport import Transports
+
+PARSE_ERROR = -32_700
+INVALID_REQUEST = -32_600
+"""JSON-RPC 2.0, 5.1."""
 
 WATCH_AFTER_S = 0.05
 """chosen: a call that takes longer is watched for its client hanging up; a cached answer never is."""
-
-_GUARDED_BEFORE = TransportSecuritySettings(enable_dns_rebinding_protection=False)
 
 
 class _Envelope(msgspec.Struct):
@@ -56,29 +54,22 @@ class McpEndpoint:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._at_once: StreamableHTTPSessionManager | None = None
-        self._streaming: StreamableHTTPSessionManager | None = None
+        self._is_running = False
+        self._stopping = asyncio.Event()
+        self._opened: asyncio.Future[Transports] | None = None
+        self._holder: asyncio.Task[None] | None = None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Hold what the SDK needs to serve; to be entered and left by one task."""
-        server = mcp_server(self._gateway, _caller_of)
-        at_once, streaming = (
-            StreamableHTTPSessionManager(
-                server,
-                json_response=json_response,
-                stateless=True,
-                security_settings=_GUARDED_BEFORE,
-                max_request_body_size=limits.BODY_BYTES_MAX,
-            )
-            for json_response in (True, False)
-        )
-        async with at_once.run(), streaming.run():
-            self._at_once, self._streaming = at_once, streaming
-            try:
-                yield
-            finally:
-                self._at_once = self._streaming = None
+        """Accept requests; what the first of them opens is closed at the end."""
+        self._is_running = True
+        try:
+            yield
+        finally:
+            self._is_running = False
+            self._stopping.set()
+            if self._holder is not None:
+                await self._holder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises Problem and Unauthenticated."""
@@ -97,23 +88,35 @@ class McpEndpoint:
         messages = _replay(body, receive)
         # A stream costs nearly twice as much as an answer at once, so only who wants progress gets one.
         if b'"progressToken"' in body and b"text/event-stream" in visitor.headers.get(b"accept", b""):
-            await _running(self._streaming).handle_request(scope, messages, send)
+            await (await self._transports()).streaming(scope, messages, send)
         else:
             # A stream is watched by the SDK; an answer at once is not.
             async with _until_hung_up(receive):
-                await _running(self._at_once).handle_request(scope, messages, send)
+                await (await self._transports()).at_once(scope, messages, send)
 
+    async def _transports(self) -> Transports:
+        """The SDK, loaded by the first request: see api/mcp_transport.py. Raises Problem (503)."""
+        if not self._is_running:
+            raise Problem(503, "not_running", "This instance is starting or stopping.")
+        if self._opened is None:
+            loop = asyncio.get_running_loop()
+            self._opened = loop.create_future()
+            self._holder = loop.create_task(self._hold(self._opened))
+        # Shielded: a client that hangs up meanwhile takes nothing away from the others.
+        return self._opened.result() if self._opened.done() else await asyncio.shield(self._opened)
 
-def _caller_of(context: Context) -> Caller:
-    assert context.request is not None  # a message without its request has come by no way of ours
-    caller: Caller = context.request.scope[CALLER_KEY]
-    return caller
-
-
-def _running(manager: StreamableHTTPSessionManager | None) -> StreamableHTTPSessionManager:
-    if manager is None:
-        raise Problem(503, "not_running", "This instance is starting or stopping.")
-    return manager
+    async def _hold(self, opened: asyncio.Future[Transports]) -> None:
+        """Open the transports, and close them in the same task, as the SDK demands."""
+        try:
+            # In a thread, so that other calls are answered while half a second of modules is read.
+            module = await asyncio.to_thread(importlib.import_module, "api.mcp_transport")
+            async with module.transports(self._gateway) as both:
+                opened.set_result(both)
+                await self._stopping.wait()
+        except Exception as error:
+            if opened.done():
+                raise
+            opened.set_exception(error)
 
 
 def _fault(body: bytes) -> bytes | None:

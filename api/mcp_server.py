@@ -25,14 +25,12 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, CallToolRequestParams, PaginatedRequestParams
 
 from api import __version__, mcp_texts
-from api.mcp_tools import TOOLS, Result, Visit, Watch
+from api.mcp_tools import DOOR, TOOLS, Result, Visit, Watch
 from api.rest.visitor import trace_of
 from orchestrator.errors import GatewayError
 from orchestrator.events import Envelope
 from orchestrator.gateway import Gateway
 from orchestrator.model import Call, Caller, Response
-
-DOOR = "mcp"
 
 LIST_TTL_MS = 300_000
 """chosen: how long a client may go by a list of tools it has. They change with a new version of AMOS only."""

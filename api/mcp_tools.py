@@ -35,6 +35,12 @@ from orchestrator.gateway import Gateway
 from orchestrator.history import last_word
 from orchestrator.model import Call, Caller, ExtractRequest, RequestT, Response, SearchRequest
 
+DOOR = "mcp"
+"""How events call the way in."""
+
+CALLER_KEY = "amos.caller"
+"""Where in the ASGI scope the caller waits for the tool that is called."""
+
 PATIENCE_S = 10.0
 """After which common MCP clients stop reading; the gateway leaves a part of it for the way back."""
 

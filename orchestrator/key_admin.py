@@ -5,11 +5,13 @@ A key itself leaves in the answer to whoever had it made, and exists nowhere els
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 
 from orchestrator import api_keys
 from orchestrator.api_keys import SCOPES_DEFAULT, ApiKey
-from orchestrator.errors import InvalidRequest, KeyNotFound
+from orchestrator.errors import InvalidRequest, KeyNotFound, KeysUnavailable
 from orchestrator.events import KeyCreated, KeyRevoked, KeyRotated
 from orchestrator.key_ring import KeyRing
 from orchestrator.model import OwnLimits
@@ -176,7 +178,9 @@ class KeyAdmin:
 
     async def _in_force(self) -> None:
         if self._ring is not None:
-            await self._ring.refresh()
+            # The change is made: a database that goes away now must not cost its maker the new key.
+            with contextlib.suppress(KeysUnavailable):
+                await self._ring.refresh()
 
 
 def _refuse_rotation(old: ApiKey, keys: tuple[ApiKey, ...], now: float) -> None:

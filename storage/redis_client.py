@@ -13,6 +13,7 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -154,10 +155,12 @@ class RedisClient:
             batch = [self._pending.popleft() for _ in range(count)]
             task = asyncio.create_task(self._exchange(batch))
             self._exchanges.add(task)
-            task.add_done_callback(self._sent)
+            task.add_done_callback(partial(self._sent, batch))
 
-    def _sent(self, task: asyncio.Task[None]) -> None:
+    def _sent(self, batch: list[tuple[Command, asyncio.Future[Any]]], task: asyncio.Task[None]) -> None:
         self._exchanges.discard(task)
+        # One that was cancelled before its first step has told nobody.
+        self._fail(batch, ConnectionError())
         if self._pending:
             self._send_soon()
 

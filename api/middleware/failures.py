@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.rest.exchange import ClientLeft, send_answer
 from api.rest.problems import Problem, problem_of, render
-from api.rest.visitor import Visitor, fold
+from api.rest.visitor import Visitor, fold, trace_of
 from orchestrator.errors import GatewayError
 
 _log = logging.getLogger("amos.http")
@@ -38,7 +38,9 @@ class Failures:
             await self._answer(scope, send, problem_of(error))
 
     async def _answer(self, scope: Scope, send: Send, problem: Problem) -> None:
-        headers, body = render(problem, scope["path"])
-        request_id = Visitor(fold(scope["headers"]), "").request_id or str(uuid_utils.uuid7()).encode()
+        visitor = Visitor(fold(scope["headers"]), "")
+        request_id = visitor.request_id or str(uuid_utils.uuid7()).encode()
+        trace_id, _ = trace_of(visitor.headers.get(b"traceparent", b""))
+        headers, body = render(problem, scope["path"], request_id=request_id.decode(), trace_id=trace_id)
         headers.append((b"x-request-id", request_id))
         await send_answer(send, problem.status, headers, body, is_head=scope["method"] == "HEAD")

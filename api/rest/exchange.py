@@ -13,6 +13,8 @@ from orchestrator.patience import within
 
 JSON_TYPE = (b"content-type", b"application/json")
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+NO_PAGE = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+"""For whatever a browser may be shown: data runs nothing and stands in no frame."""
 
 Header = tuple[bytes, bytes]
 

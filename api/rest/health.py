@@ -13,12 +13,16 @@ import msgspec
 from starlette.responses import Response
 from starlette.routing import Route
 
+from api.rest.exchange import NO_PAGE, NO_SNIFFING
 from api.rest.visitor import visitor_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from orchestrator.gateway import Gateway
+
+CAREFUL = (NO_SNIFFING, NO_PAGE, (b"referrer-policy", b"no-referrer"))
+"""What every answer says that a person may open in a browser, of the OWASP list what matters for data."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -62,5 +66,5 @@ def _health(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
 
 def json_response(content: Any, status: int = 200) -> Response:
     """An answer that nobody keeps."""
-    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    headers = {"Cache-Control": "no-store", **{name.decode(): value.decode() for name, value in CAREFUL}}
     return Response(_encode(content), status, headers, media_type="application/json")

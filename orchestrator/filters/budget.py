@@ -84,11 +84,11 @@ class Account(msgspec.Struct, frozen=True):
 
     def charge(self, client: str, cost: Cost, now: float) -> Charge:
         """The cost on this account at a moment of epoch seconds."""
-        today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        begin = datetime.fromtimestamp(self.begins_at(now), UTC)
         if self.per == "day":
-            period, end = f"{today:%Y-%m-%d}", today + timedelta(days=1)
+            period, end = f"{begin:%Y-%m-%d}", begin + timedelta(days=1)
         else:
-            period, end = f"{today:%Y-%m}", (today.replace(day=1) + timedelta(days=32)).replace(day=1)
+            period, end = f"{begin:%Y-%m}", (begin + timedelta(days=32)).replace(day=1)
         return Charge(
             account=self.name + client if self.name == CLIENT else self.name,
             period=period,
@@ -96,6 +96,11 @@ class Account(msgspec.Struct, frozen=True):
             limit=self.limit,
             amount=self.measure(cost),
         )
+
+    def begins_at(self, now: float) -> float:
+        """The beginning of the period that a moment lies in; both in epoch seconds."""
+        today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        return (today if self.per == "day" else today.replace(day=1)).timestamp()
 
     def measure(self, cost: Cost) -> int:
         """The cost in millionths of the account's unit."""

@@ -340,3 +340,17 @@ async def test_one_budget_for_all_instances(tmp_path: Path, tavily: TavilySimula
     assert [event["reason"] for event in skipped] == ["budget"] * 40
     refused = next(response for response in responses if response.status_code == 432)
     assert "budget" in refused.json()["detail"]["error"]
+
+
+async def test_a_budget_survives_its_process(tmp_path: Path, tavily: TavilySimulator):
+    """Without Redis a gateway that starts again begins with what its record says was spent today."""
+    options: dict[str, Any] = {"tavily": tavily, "budget_usd_per_day": 3 * 0.008}
+    async with serving(tmp_path, **options) as amos:
+        first = [(await amos.search(f"question {n}")).status_code for n in range(2)]
+        await amos.drain()
+    async with serving(tmp_path, **options) as amos:
+        second = [(await amos.search(f"question {n}")).status_code for n in range(2, 5)]
+
+    assert first == [200, 200]
+    assert second == [200, 432, 432]
+    assert tavily.count == 3

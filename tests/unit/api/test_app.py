@@ -189,3 +189,36 @@ async def test_without_allowed_origins_nothing_of_cors_is_said(client: httpx.Asy
     answer = await client.get("/livez")
 
     assert not [name for name in answer.headers if name.startswith("access-control") or name == "vary"]
+
+
+async def test_a_problem_says_by_which_ids_it_is_found(client: httpx.AsyncClient):
+    """Problem details hold the ids of the answer's own headers: the client's where it sent some."""
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    sent = {"x-request-id": "mine-1", "traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"}
+
+    ours = await client.get("/nowhere")
+    theirs = await client.get("/nowhere", headers=sent)
+
+    assert ours.json()["request_id"] == ours.headers["x-request-id"]
+    assert "trace_id" not in ours.json()
+    assert (theirs.json()["request_id"], theirs.json()["trace_id"]) == ("mine-1", trace_id)
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/health", "/reports/health", "/search?q=tides"])
+async def test_what_a_browser_may_show_is_careful(client: httpx.AsyncClient, path: str):
+    """Data is no script, runs none, and stands in no page's frame."""
+    answer = await client.get(path)
+
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert "server" not in answer.headers
+
+
+async def test_the_answer_of_a_search_is_lean(client: httpx.AsyncClient):
+    """Each header costs a cached answer two parts in a hundred of its time: a POST has what clients need."""
+    answer = await client.post("/search", json={"query": "tides"})
+
+    assert set(answer.headers) == {
+        *("content-type", "content-length", "cache-control", "cache-status", "server-timing"),
+        *("x-request-id", "traceparent"),
+    }

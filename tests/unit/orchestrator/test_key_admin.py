@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from orchestrator import limits
-from orchestrator.api_keys import SCOPES, digest, generate, id_of
+from orchestrator.api_keys import SCOPES, ApiKey, digest, generate, id_of
 from orchestrator.errors import InvalidRequest, KeyNotFound, KeysUnavailable
 from orchestrator.events import KeyCreated, KeyRevoked, KeyRotated
 from orchestrator.key_admin import OVERLAP_S_MAX, KeyWish
 from orchestrator.model import OwnLimits
 from tests.support.clock import LoopClock
 from tests.support.keys import PEPPER, Keys
+from tests.support.memory_api_keys import MemoryApiKeys
 
 DAY_S = 86_400.0
 
@@ -192,6 +193,25 @@ async def test_no_fact_without_its_change():
         await keys.make()
 
     assert await keys.facts() == []
+
+
+async def test_a_key_that_was_made_is_handed_over():
+    """A database that goes away after the change does not cost its maker the only sight of the key."""
+
+    class Leaving(MemoryApiKeys):
+        """A store that is out of reach as soon as a key was added."""
+
+        async def add(self, key: ApiKey) -> bool:
+            added = await super().add(key)
+            self.is_away = True
+            return added
+
+    keys = Keys(store=Leaving())
+    new = await keys.make()
+
+    keys.store.is_away = False
+    await keys.ring.refresh()
+    assert keys.ring.identify(new.raw).principal.client == "acme"
 
 
 async def test_keys_have_a_bound(monkeypatch):

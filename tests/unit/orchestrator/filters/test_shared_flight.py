@@ -278,7 +278,7 @@ async def test_a_leader_s_haste_is_not_its_followers(processes):
 async def test_a_second_late_failure_is_the_last_word(processes):
     """A follower waits for one further flight and no more."""
     service = Service(LATE, takes_s=1.4)
-    calls = [call_for(patience_s=seconds) for seconds in (1.5, 30.0, 30.0)]
+    calls = [call_for(patience_s=seconds) for seconds in (1.5, 5.0, 30.0)]
 
     outcomes = await fly(processes, calls, service)
 

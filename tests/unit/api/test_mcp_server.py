@@ -1,0 +1,58 @@
+"""The server of the SDK around a gateway, in memory: who its callers are, and what a bug of ours tells."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+from mcp import Client
+
+from api.mcp_server import mcp_server, operator
+from api.mcp_texts import INTERNAL_ERROR
+from orchestrator.events import CallerAuthenticated
+from tests.support.memory_gateway import MemoryGateway
+
+
+@pytest.fixture
+async def memory() -> AsyncIterator[MemoryGateway]:
+    """A gateway whose provider is scripted."""
+    running = MemoryGateway()
+    yield running
+    await running.aclose()
+
+
+async def test_whoever_starts_the_process_needs_no_key(memory: MemoryGateway):
+    """Over pipes the caller owns the data folder and the settings, keys or no keys."""
+    async with Client(mcp_server(memory.gateway, operator)) as client:
+        result = await client.call_tool("web_search", {"query": "tide tables"})
+
+    assert not result.is_error
+    facts = [envelope.event for frame in memory.journal.frames for envelope in frame.events]
+    (known,) = (fact for fact in facts if isinstance(fact, CallerAuthenticated))
+    assert (known.client, known.method) == ("local", "in_process")
+
+
+async def test_a_bug_of_ours_tells_a_model_nothing(memory: MemoryGateway, caplog: pytest.LogCaptureFixture):
+    """The model learns that something failed and that calling again does not help; the log has the rest."""
+
+    async def broken(_call: object) -> None:
+        raise ZeroDivisionError("secret")
+
+    memory.gateway.search = broken  # type: ignore[method-assign,assignment]
+
+    with caplog.at_level(logging.ERROR, "amos.mcp"):
+        async with Client(mcp_server(memory.gateway, operator)) as client:
+            result = await client.call_tool("web_search", {"query": "tide tables"})
+
+    assert result.is_error
+    assert result.content[0].text == INTERNAL_ERROR
+    assert "secret" in caplog.text
+
+
+async def test_there_are_no_prompts_and_no_resources(memory: MemoryGateway):
+    """Clients ask for them at every start, whatever the server says it has; the lists are empty."""
+    async with Client(mcp_server(memory.gateway, operator)) as client:
+        assert (await client.list_prompts()).prompts == []
+        assert (await client.list_resources()).resources == []
+        assert (await client.list_resource_templates()).resource_templates == []
