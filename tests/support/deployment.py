@@ -66,10 +66,11 @@ class Deployment:
         return list(await asyncio.gather(*(self.ask(query, key=key) for _ in range(count))))
 
     async def undisturbed(self, ask: Callable[[int], Awaitable[ResultT]]) -> ResultT:
-        """What `ask` (told which try it is) returned the first time that every worker had its Redis throughout.
+        """What `ask` (told which try it is) returned the first time that all workers had Redis throughout.
 
-        A worker whose Redis keeps it waiting goes on alone, as it should; on a machine that is busy with other
-        things that happens, and then one call cannot be expected. Raises AssertionError if it always does.
+        A worker whose Redis keeps it waiting goes on alone, as it should; on a machine that is busy with
+        other things that happens, and then one call cannot be expected. Raises AssertionError if it always
+        does.
         """
         lost = -1
         for number in range(TRIES):
