@@ -122,7 +122,7 @@ class Settings(BaseSettings):
 
     # --- shared
     redis_url: RedisUrl = Field(default=None, validation_alias=conventional("REDIS_URL"))
-    """What several instances share; `None` keeps to this one. A secret, because it may hold a password."""
+    """What several processes share; `None` keeps to this one. A secret, because it may hold a password."""
     redis_timeout_s: float = Field(default=limits.REDIS_TIMEOUT_S, gt=0, le=1)
     """What Redis may take for an answer before it counts as out of reach."""
 

@@ -8,8 +8,9 @@
     │                 ResultInvalid · CircuitOpen · ProviderHeldBack
     ├ SearchFailed    AllProvidersFailed → QuotaExhausted · DeadlineExceeded · PageUnreadable ·
     │                 NotInCache · NotFound → KeyNotFound
-    ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable · KeysUnavailable ·
-    │                 FlightStoreUnavailable · CircuitBoardUnavailable · BudgetStoreUnavailable
+    ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable ·
+    │                 KeysUnavailable · FlightStoreUnavailable · CircuitBoardUnavailable ·
+    │                 BudgetStoreUnavailable
     ├ Overloaded      there is no room for the call right now
     └ SettingsError   only at start
 
@@ -283,6 +284,13 @@ class RateLimitStoreUnavailable(StorageError):
     code = "rate_limit_store_unavailable"
 
 
+class KeysUnavailable(StorageError):
+    """The API keys could not be read since the start, so nobody's key can be checked."""
+
+    code = "keys_unavailable"
+    reason = "keys_unavailable"
+
+
 class FlightStoreUnavailable(StorageError):
     """What other processes are fetching cannot be seen; every call then goes alone."""
 
@@ -299,13 +307,6 @@ class BudgetStoreUnavailable(StorageError):
     """What was spent cannot be counted; the budget filter says what follows."""
 
     code = "budget_store_unavailable"
-
-
-class KeysUnavailable(StorageError):
-    """The API keys could not be read since the start, so nobody's key can be checked."""
-
-    code = "keys_unavailable"
-    reason = "keys_unavailable"
 
 
 class Overloaded(GatewayError):
