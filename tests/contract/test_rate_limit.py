@@ -240,7 +240,7 @@ class RedisContract(RateLimitContract):
     async def store(self, server):
         """One on the server."""
         async with aclosing(await open_redis(server.url, timeout_s=5.0)) as redis:
-            await until(lambda: redis.outage is None, 20)  # a busy machine may need a second look
+            await until(lambda: redis.outage is None, 20, lambda: str(redis.outage))
             yield RedisRateLimit(redis)
 
     @abstractmethod
