@@ -16,17 +16,19 @@ from orchestrator.events import InstanceStarted, InstanceStopped
 from orchestrator.filters.authenticate import Doorkeeper
 from orchestrator.filters.budget import MILLION, BudgetPolicy
 from orchestrator.filters.cache import CachePolicy
+from orchestrator.filters.concurrency import ConcurrencyPolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.gateway import Gateway
 from orchestrator.key_admin import KeyAdmin
 from orchestrator.pipeline import Parts, Pipeline, Policies
-from orchestrator.ports import WEB_SCHEMES, Cache, Clock, FactSink, Provider
+from orchestrator.ports import WEB_SCHEMES, Cache, Clock, FactSink, Provider, RateLimitStore
 from orchestrator.providers.jina import Jina
 from orchestrator.providers.local import Local
 from orchestrator.providers.registry import Roster, Unconfigured, enrol
 from orchestrator.providers.tavily import Tavily
 from orchestrator.providers.upstream import Upstream
 from orchestrator.recorder import Recorder
+from orchestrator.strangers import Strangers
 from storage.file_journal import FileJournal
 from storage.memory_budget import MemoryBudget
 from storage.memory_cache import MemoryCache
@@ -36,6 +38,7 @@ from storage.redis_cache import RedisCache
 from storage.redis_circuits import RedisCircuits
 from storage.redis_client import RedisClient, open_redis
 from storage.redis_flight import RedisFlights
+from storage.redis_rate_limit import RedisRateLimit, SharedRateLimit
 from storage.sql_engine import open_engine
 from storage.sql_reports import SqlReports
 
@@ -72,7 +75,11 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         l1 = MemoryCache(settings.l1_max_bytes)
         store = await cleanup.enter_async_context(key_store(settings))
         ring = await cleanup.enter_async_context(key_ring(store, settings, clock))
-        doorkeeper = Doorkeeper(ring, trusts_local_operator=settings.is_loopback)
+        doorkeeper = Doorkeeper(
+            ring,
+            trusts_local_operator=settings.is_loopback,
+            strangers=Strangers(clock, settings.anonymous_per_minute),
+        )
         pipeline = _pipeline(
             policies or _policies(settings),
             clock,
@@ -173,7 +180,7 @@ def _pipeline(
         clock=clock,
         facts=recorder,
         caches=caches,
-        rate_limits=MemoryRateLimit(clock),
+        rate_limits=_rate_limits(redis, clock, recorder),
         providers=roster.providers,
         # Own documents stand in for the web only if there is a web to stand in for.
         floor=offline[0] if offline and has_web else "",
@@ -187,11 +194,17 @@ def _pipeline(
     return Pipeline(parts, policies)
 
 
+def _rate_limits(redis: RedisClient | None, clock: Clock, recorder: Recorder) -> RateLimitStore:
+    alone = MemoryRateLimit(clock)
+    return alone if redis is None else SharedRateLimit(RedisRateLimit(redis), alone, clock, recorder)
+
+
 def _policies(settings: Settings) -> Policies:
     cache = CachePolicy() if settings.cache_ttl_s is None else CachePolicy(ttl_s=settings.cache_ttl_s)
     return Policies(
         deadline_s=settings.deadline_s,
         cache=cache,
+        concurrency=ConcurrencyPolicy(calls_max=settings.concurrency_max),
         rate_limit=RateLimitPolicy(
             burst=settings.rate_burst, per_minute=settings.rate_per_minute, per_hour=settings.rate_per_hour
         ),

@@ -45,6 +45,7 @@ ADVICE: dict[type[GatewayError], str] = {
     errors.CallerError: CORRECT,
     errors.InvalidRequest: CORRECT,
     errors.Unauthenticated: TELL_THE_USER,
+    errors.RefusedTooOften: TELL_THE_USER,
     errors.PermissionDenied: TELL_THE_USER,
     errors.RateLimited: WAIT,
     errors.BudgetExhausted: TELL_THE_USER,
@@ -74,6 +75,7 @@ ADVICE: dict[type[GatewayError], str] = {
     errors.FlightStoreUnavailable: LATER,
     errors.CircuitBoardUnavailable: LATER,
     errors.BudgetStoreUnavailable: LATER,
+    errors.Overloaded: LATER,
     errors.SettingsError: TELL_THE_USER,
 }
 """Every error class and what a model shall do about it; a class without a row fails a test."""

@@ -60,6 +60,7 @@ from api.settings_values import (
 )
 from orchestrator import limits
 from orchestrator.errors import SettingsError
+from orchestrator.filters.concurrency import ConcurrencyPolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.providers import jina_reader, jina_search, tavily_wire
 
@@ -121,7 +122,7 @@ class Settings(BaseSettings):
 
     # --- shared
     redis_url: RedisUrl = Field(default=None, validation_alias=conventional("REDIS_URL"))
-    """What several instances share; `None` keeps to this one. A secret, because it may hold a password."""
+    """What several processes share; `None` keeps to this one. A secret, because it may hold a password."""
     redis_timeout_s: float = Field(default=limits.REDIS_TIMEOUT_S, gt=0, le=1)
     """What Redis may take for an answer before it counts as out of reach."""
 
@@ -172,6 +173,10 @@ class Settings(BaseSettings):
     rate_burst: int = Field(default=_RATES.burst, ge=1)
     rate_per_minute: int = Field(default=_RATES.per_minute, ge=1)
     rate_per_hour: int = Field(default=_RATES.per_hour, ge=1)
+    anonymous_per_minute: int = Field(default=0, ge=0)
+    """How much each address may ask without a key; 0 serves nobody without one."""
+    concurrency_max: int = Field(default=ConcurrencyPolicy().calls_max, ge=1)
+    """Calls a worker has under way at once; who comes beyond is told to come back."""
 
     # --- money
     budget_usd_per_day: float | None = Field(default=None, gt=0, le=1_000_000)

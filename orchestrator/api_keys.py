@@ -50,7 +50,7 @@ _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _KEY = re.compile(PATTERN)
 _ID = re.compile(rf"[0-9A-Za-z]{{{ID_CHARS}}}")
 _CLIENT = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._@-]{{0,{CLIENT_CHARS_MAX - 1}}}")
-_RESERVED = frozenset({"local"})
+_RESERVED = frozenset({"local", "anonymous"})
 
 
 class MalformedKey(ValueError):
@@ -134,7 +134,9 @@ def valid_client(name: str) -> str:
     if name.lower().startswith(PREFIX):
         raise InvalidRequest("client: expected a name; this looks like a key.", field="client")
     if name.lower() in _RESERVED:
-        raise InvalidRequest("client: this name is the local operator's; choose another.", field="client")
+        raise InvalidRequest(
+            "client: this name means somebody without a key; choose another.", field="client"
+        )
     return name
 
 

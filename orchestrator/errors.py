@@ -1,15 +1,17 @@
 """Every failure the gateway can name, as one tree.
 
     GatewayError(message)
-    ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) · PermissionDenied(scopes) ·
-    │                 RateLimited · BudgetExhausted
+    ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) → RefusedTooOften ·
+    │                 PermissionDenied(scopes) · RateLimited(windows) · BudgetExhausted
     ├ ProviderError   ProviderTimeout · ProviderUnavailable → ProviderThrottled ·
     │                 ProviderRejected → ProviderQuotaExceeded · ProviderProtocolError ·
     │                 ResultInvalid · CircuitOpen · ProviderHeldBack
     ├ SearchFailed    AllProvidersFailed → QuotaExhausted · DeadlineExceeded · PageUnreadable ·
     │                 NotInCache · NotFound → KeyNotFound
-    ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable · KeysUnavailable ·
-    │                 FlightStoreUnavailable · CircuitBoardUnavailable · BudgetStoreUnavailable
+    ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable ·
+    │                 KeysUnavailable · FlightStoreUnavailable · CircuitBoardUnavailable ·
+    │                 BudgetStoreUnavailable
+    ├ Overloaded      there is no room for the call right now
     └ SettingsError   only at start
 
 An error says nothing about HTTP or MCP: each surface holds one table from class to status. A message is
@@ -64,9 +66,15 @@ class Unauthenticated(CallerError):
 
     code = "unauthenticated"
 
-    def __init__(self, message: str, *, reason: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, reason: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
         self.reason = reason
+
+
+class RefusedTooOften(Unauthenticated):
+    """Nobody we know is asking again and again; `retry_after_s` says how long to leave off."""
+
+    code = "refused_too_often"
 
 
 class PermissionDenied(CallerError):
@@ -80,9 +88,18 @@ class PermissionDenied(CallerError):
 
 
 class RateLimited(CallerError):
-    """The caller used up one of their windows; `retry_after_s` says when the next call fits."""
+    """The caller used up one of their windows; `retry_after_s` says when the next call fits.
+
+    `windows` are the names of those used up.
+    """
 
     code = "rate_limited"
+
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, windows: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.windows = tuple(windows)
 
 
 class BudgetExhausted(CallerError):
@@ -267,6 +284,13 @@ class RateLimitStoreUnavailable(StorageError):
     code = "rate_limit_store_unavailable"
 
 
+class KeysUnavailable(StorageError):
+    """The API keys could not be read since the start, so nobody's key can be checked."""
+
+    code = "keys_unavailable"
+    reason = "keys_unavailable"
+
+
 class FlightStoreUnavailable(StorageError):
     """What other processes are fetching cannot be seen; every call then goes alone."""
 
@@ -285,10 +309,15 @@ class BudgetStoreUnavailable(StorageError):
     code = "budget_store_unavailable"
 
 
-class KeysUnavailable(StorageError):
-    """The API keys could not be read since the start, so nobody's key can be checked."""
+class Overloaded(GatewayError):
+    """So many calls are under way that one more would only slow down all of them."""
 
-    code = "keys_unavailable"
+    code = "overloaded"
+    reason = "overloaded"
+
+
+UNRECORDED = (Unauthenticated, KeysUnavailable, Overloaded)
+"""Refusals that cost next to nothing and leave no execution behind: they are counted by their `reason`."""
 
 
 class SettingsError(GatewayError):

@@ -241,7 +241,7 @@ class RequestFailed(Event, frozen=True, kw_only=True, tag="amos.request.failed.v
 
 
 class CallersRefused(Event, frozen=True, kw_only=True, tag="amos.caller.refused.v1"):
-    """Calls of one second that were turned away unknown, counted, so that strangers cannot fill the disk."""
+    """Calls of one second that were turned away at the door, counted, so that they cannot fill the disk."""
 
     reason: str
     count: int

@@ -135,6 +135,15 @@ FRAME_BYTES_MAX = 1_048_576
 FLIGHTS_MAX = 10_000
 """chosen: searches under way at once in one process; a caller beyond that goes alone, unjoined."""
 
+RATE_SLOTS_MAX = 32
+"""chosen: the moments a limiter keeps of one window. A quota up to this is counted call by call; of a larger
+one each moment stands for `quota / 32` calls, which are given back together when the last of them is old
+enough: 3 % of the quota at most may come back late. A client takes 1 KB."""
+
+RATE_CLIENTS_MAX = 50_000
+"""chosen: clients whose windows a process remembers, 60 MB at most (1.2 KB a busy client, 0.8 KB one that
+called once; measured with tracemalloc); beyond it those that have been silent longest start anew."""
+
 API_KEYS_MAX = 10_000
 """chosen: every worker holds all keys in memory, about a kilobyte each; an organisation with more callers
 than this gives keys to services, not to people."""

@@ -14,6 +14,7 @@ import msgspec
 
 from orchestrator import limits
 from orchestrator.events import FREE, Cost, Envelope, Event
+from orchestrator.quota import Verdict
 
 # --- what is asked
 
@@ -144,7 +145,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """Who is asking. `is_unlimited` callers (the local operator) pass the rate limiter.
 
     `key_id` is that of the API key shown, `""` if it took none; `limits` are that key's own, `None` for
-    everybody's.
+    everybody's. `address` is all that is known of a caller without a key, `""` for others; it is never
+    recorded.
     """
 
     client: str
@@ -152,6 +154,17 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     is_unlimited: bool = False
     key_id: str = ""
     limits: OwnLimits | None = None
+    address: str = ""
+
+    @property
+    def counted_as(self) -> str:
+        """For whom calls are counted and bounded: the client, whatever its keys are.
+
+        A key with limits of its own is counted apart, and without a key the address is all there is to know.
+        """
+        if self.address:
+            return f"{self.client}\0{self.address}"
+        return self.client if self.limits is None else f"{self.client}\0{self.key_id}"
 
 
 # --- what a provider gives
@@ -303,6 +316,9 @@ class Trail(Protocol):
     @property
     def events(self) -> Sequence[Envelope]:
         """Everything recorded so far, written or not."""
+
+    verdict: Verdict | None
+    """What the limiter said, for the door to repeat; `None` if the caller is not limited."""
 
     def record(self, event: Event) -> None:
         """Note a fact now. It is written with the next `commit`."""

@@ -1,7 +1,8 @@
 """THE order of the stages, written once, with the reason at each line.
 
-    search    record · deadline · authenticate · rate_limit · validate · cache · flights · fill · fallback
-    extract   record · deadline · authenticate · rate_limit · validate · pages · fallback
+    search    callers · validate · cache · flights · fill · fallback
+    extract   callers · validate · pages · fallback
+    callers   record · deadline · authenticate · concurrency · rate_limit
     pages     for each page: cache · flights · fill · batch
     flights   single_flight in the process, shared_flight between processes if there are several
     fallback  for each provider:
@@ -27,6 +28,7 @@ from orchestrator.filters.authenticate import AuthenticateFilter, Doorkeeper
 from orchestrator.filters.budget import BudgetFilter, BudgetPolicy
 from orchestrator.filters.cache import CacheFillStage, CacheFilter, CachePolicy
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter, CircuitPolicy
+from orchestrator.filters.concurrency import ConcurrencyFilter, ConcurrencyPolicy
 from orchestrator.filters.deadline import EXTRACT_POLICY_S, DeadlineFilter, extract_total_s
 from orchestrator.filters.public_address import PublicAddressFilter
 from orchestrator.filters.rate_limit import RateLimitFilter, RateLimitPolicy
@@ -74,6 +76,7 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
 
     deadline_s: float = limits.DEADLINE_S
     cache: CachePolicy = CachePolicy()
+    concurrency: ConcurrencyPolicy = ConcurrencyPolicy()
     rate_limit: RateLimitPolicy = RateLimitPolicy()
     retry: RetryPolicy = RetryPolicy()
     circuit: CircuitPolicy = CircuitPolicy()
@@ -115,6 +118,7 @@ class Pipeline:
             provider.name: Circuit(provider.name, parts.clock, parts.facts, policies.circuit)
             for provider in parts.providers
         }
+        self._room = ConcurrencyFilter(policies.concurrency)
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self.search: Service[SearchRequest, Response] = self._search()
         self.extract: Service[ExtractRequest, Response] = self._extract()
@@ -137,6 +141,9 @@ class Pipeline:
             # Before the limiter, which counts per principal. It looks at the scope too: a stage of its own
             # would cost every hit a frame, and both refuse before anything is charged.
             AuthenticateFilter(self._parts.doorkeeper, "search"),
+            # As soon as the caller is known, because room is divided by caller; before the limiter, because a
+            # call there is no room for is not charged.
+            self._room,
             # Before validation: a flood of invalid requests is a flood.
             RateLimitFilter(self._parts.rate_limits, policies.rate_limit),
             # Before the cache: its key is made of clean values only.
@@ -171,6 +178,7 @@ class Pipeline:
             RecordFilter(clock, self._parts.facts),
             DeadlineFilter[ExtractRequest](clock, extract_total_s, EXTRACT_POLICY_S),
             AuthenticateFilter(self._parts.doorkeeper, "extract"),
+            self._room,
             RateLimitFilter(self._parts.rate_limits, policies.rate_limit),
             ValidateFilter[ExtractRequest](check_extract),
             service=PerUrl(page),

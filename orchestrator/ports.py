@@ -13,7 +13,16 @@ import msgspec
 
 from orchestrator.api_keys import ApiKey
 from orchestrator.events import FREE, Cost, Envelope, Event, Frame
-from orchestrator.model import Call, ExtractAnswer, ExtractRequest, Found, SearchAnswer, SearchRequest
+from orchestrator.model import (
+    Call,
+    ExtractAnswer,
+    ExtractRequest,
+    Found,
+    SearchAnswer,
+    SearchRequest,
+)
+from orchestrator.quota import Verdict as Verdict  # noqa: PLC0414 - part of a port, and of a trail
+from orchestrator.quota import Window as Window  # noqa: PLC0414 - likewise
 
 
 class Clock(Protocol):
@@ -136,32 +145,19 @@ class NameResolver(Protocol):
 # --- limits
 
 
-class Window(msgspec.Struct, frozen=True):
-    """One limit: `quota` calls per `period_s`, spread evenly, with `quota` of them at once."""
+class RateLimitStore(Protocol):
+    """Counts calls of a client against all windows at once: either all are charged or none.
 
-    name: str
-    quota: int
-    period_s: float
-
-
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """The limiter's answer. `remaining` and `reset_s` describe `window`, the tightest one.
-
-    `retry_after_s` is 0 when the call is allowed.
+    No period of a window, wherever it begins, sees more than `quota` calls. A call may be counted longer than
+    its period, but never more of them at once than `quota / limits.RATE_SLOTS_MAX`: a client that stays so
+    far below its quota is not refused. Windows that differ from those of the last call start anew.
     """
 
-    allowed: bool
-    window: Window
-    remaining: int
-    reset_s: float
-    retry_after_s: float = 0.0
+    async def hit(self, client: str, windows: tuple[Window, ...]) -> Verdict:
+        """Charge one call to every window, or to none if one is used up; `windows` is not empty.
 
-
-class RateLimitStore(Protocol):
-    """Counts calls of a client against all windows at once: either all are charged or none."""
-
-    async def hit(self, client: str, windows: Sequence[Window]) -> Verdict:
-        """Charge one call. Raises RateLimitStoreUnavailable."""
+        Raises RateLimitStoreUnavailable.
+        """
 
 
 # --- what several processes and hosts share

@@ -15,6 +15,7 @@ import uuid_utils
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.events import CallersRefused, Envelope, Event
 from orchestrator.ports import Clock, Journal
+from orchestrator.quota import Verdict
 
 REFUSALS_EVERY_S = 1.0
 """chosen: refusals of strangers are written as one count per reason and second, whatever their number."""
@@ -40,6 +41,7 @@ class ExecutionTrail:
         execution = uuid_utils.uuid7()
         self.execution_id = str(execution)
         self.trace_id = trace_id or execution.hex
+        self.verdict: Verdict | None = None
 
     @property
     def events(self) -> Sequence[Envelope]:

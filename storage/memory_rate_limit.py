@@ -1,66 +1,109 @@
-"""The limiter of one process: GCRA, all windows of a client charged at once or none.
+"""The limiter of one process: a sliding log of calls, kept in slots; all windows are charged at once or none.
 
-GCRA ("generic cell rate algorithm") keeps one moment per window: the theoretical arrival time at which the
-client would have used exactly its rate. A call moves it on by `period / quota`; a call that would move it
-more than one period ahead of now does not fit.
+A window is a ring of slots. A slot takes a few calls and keeps the moment of the latest; when that moment is
+older than the period, all calls of the slot are given back. A call is so counted for its period or a little
+longer, never shorter: no period, wherever it begins, sees more calls than the quota.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
 
-from cachetools import LRUCache
-
-from orchestrator.ports import Clock, Verdict, Window
-
-CLIENTS_MAX = 100_000
-"""chosen: 41 MB (407 bytes a client, measured with tracemalloc); beyond it the client that has been silent
-longest starts with fresh windows."""
-
-ROUNDING_CALLS = 1e-3
-"""chosen: a call may come by this part of the time between two calls too early. Sums of `period / quota` are
-off by a little, the more so the longer the machine has been up (a `float` of 10^7 seconds has steps of 2e-9),
-and the last call of a quota must not be refused for that. What is borrowed so is paid back by the next."""
+from orchestrator import limits
+from orchestrator.ports import Clock
+from orchestrator.quota import Verdict, Window, verdict_on
 
 
 class MemoryRateLimit:
-    """A RateLimitStore for one process. Never waits and never fails."""
+    """A RateLimitStore for one process. Never waits and never fails.
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._arrivals: LRUCache[str, dict[str, float]] = LRUCache(maxsize=CLIENTS_MAX)
+    It remembers `clients_max` clients, in two halves: when one is full of clients that called of late, the
+    other, of clients that did not, is forgotten. That costs one look into a mapping, where keeping the order
+    of every call would cost more than counting it.
+    """
 
-    async def hit(self, client: str, windows: Sequence[Window]) -> Verdict:
+    def __init__(self, clock: Clock, clients_max: int = limits.RATE_CLIENTS_MAX) -> None:
+        self._now = clock.monotonic
+        self._half = max(1, clients_max // 2)
+        self._recent: dict[str, _Log] = {}
+        self._older: dict[str, _Log] = {}
+
+    async def hit(self, client: str, windows: tuple[Window, ...]) -> Verdict:
         """Charge one call to every window, or to none if one of them is used up. `windows` is not empty."""
-        now = self._clock.monotonic()
-        arrivals = self._arrivals.get(client) or {}
-        ahead_s = {window.name: max(0.0, arrivals.get(window.name, 0.0) - now) for window in windows}
-        waits = [(_wait_s(window, ahead_s[window.name]), window) for window in windows]
-        retry_after_s, fullest = max(waits, key=lambda wait: wait[0])
-        if retry_after_s > 0:
-            return Verdict(
-                allowed=False,
-                window=fullest,
-                remaining=0,
-                reset_s=ahead_s[fullest.name],
-                retry_after_s=retry_after_s,
-            )
-        self._arrivals[client] = {
-            window.name: now + ahead_s[window.name] + window.period_s / window.quota for window in windows
-        }
-        verdicts = (
-            _allowed(window, ahead_s[window.name] + window.period_s / window.quota) for window in windows
+        log = self._recent.get(client) or self._remember(client, windows)
+        if log.windows != windows:
+            log = self._recent[client] = _Log(windows)
+        return log.hit(self._now())
+
+    def __len__(self) -> int:
+        """How many clients it remembers."""
+        return len(self._recent) + len(self._older)
+
+    def _remember(self, client: str, windows: tuple[Window, ...]) -> _Log:
+        """The log of a client that has not called of late, or a new one."""
+        log = self._older.pop(client, None) or _Log(windows)
+        if len(self._recent) >= self._half:
+            self._older, self._recent = self._recent, {}
+        self._recent[client] = log
+        return log
+
+
+class _Ring:
+    """The calls of one window. `used` are those still counted; `slots[head]` is the newest slot."""
+
+    __slots__ = ("grain", "head", "period_s", "quota", "size", "slots", "used")
+
+    def __init__(self, window: Window) -> None:
+        self.quota = window.quota
+        self.period_s = window.period_s
+        self.grain = -(-window.quota // limits.RATE_SLOTS_MAX)
+        self.size = -(-window.quota // self.grain)
+        self.slots = array("d")  # grows up to `size`: most clients never fill it
+        self.used = 0
+        self.head = -1
+
+    def oldest(self) -> float:
+        """The moment of the oldest slot still counted. At least one call must be."""
+        return self.slots[(self.head - (self.used - 1) // self.grain) % self.size]
+
+    def expire(self, now: float) -> None:
+        """Give back the slots that are older than the period."""
+        edge = now - self.period_s
+        while self.used and self.oldest() <= edge:
+            self.used = max(0, self.used - self.grain)
+
+    def charge(self, now: float) -> None:
+        """Count one call; there must be room."""
+        if self.used % self.grain == 0:
+            self.head = (self.head + 1) % self.size
+            if self.head == len(self.slots):
+                self.slots.append(now)
+        self.slots[self.head] = now
+        self.used += 1
+
+
+class _Log:
+    """All windows of one client."""
+
+    __slots__ = ("_rings", "windows")
+
+    def __init__(self, windows: tuple[Window, ...]) -> None:
+        self.windows = windows
+        self._rings = [_Ring(window) for window in windows]
+
+    def hit(self, now: float) -> Verdict:
+        """Charge one call at this moment."""
+        rings = self._rings
+        is_full = False
+        for ring in rings:
+            ring.expire(now)
+            is_full = is_full or ring.used >= ring.quota
+        if not is_full:
+            for ring in rings:
+                ring.charge(now)
+        return verdict_on(
+            self.windows,
+            [ring.quota - ring.used for ring in rings],
+            [ring.oldest() + ring.period_s - now if ring.used else 0.0 for ring in rings],
+            allowed=not is_full,
         )
-        return min(verdicts, key=lambda verdict: verdict.remaining)
-
-
-def _wait_s(window: Window, ahead_s: float) -> float:
-    """Seconds until one more call fits; 0 if it fits now."""
-    per_call_s = window.period_s / window.quota
-    wait_s = ahead_s + per_call_s - window.period_s
-    return wait_s if wait_s > ROUNDING_CALLS * per_call_s else 0.0
-
-
-def _allowed(window: Window, ahead_s: float) -> Verdict:
-    remaining = int((window.period_s - ahead_s) * window.quota / window.period_s + ROUNDING_CALLS)
-    return Verdict(allowed=True, window=window, remaining=max(0, remaining), reset_s=ahead_s)

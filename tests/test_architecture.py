@@ -31,7 +31,7 @@ MAY_IMPORT_ROOM = {
     "api": {"orchestrator", "storage", "api", "amos_sdk"},
 }
 
-VALUES = {"model", "events", "errors", "history", "limits"}
+VALUES = {"model", "quota", "events", "errors", "history", "limits"}
 FILTER = VALUES | {"ports", "service", "outcome"}
 PROVIDER = VALUES | {"ports", "providers.billing", "providers.upstream", "providers.upstream_faults"}
 JINA = {"countries"} | {f"providers.jina_{part}" for part in ("faults", "reader", "search")}
@@ -54,10 +54,7 @@ CORE: dict[str, set[str]] = {
     "service.py": {"model"},
     "outcome.py": {"model", "events", "errors"},
     "canonical.py": {"model"},
-    "countries.py": set(),
-    "sanitise.py": set(),
-    "addresses.py": set(),
-    "patience.py": set(),
+    **{f"{name}.py": set() for name in ("addresses", "countries", "patience", "quota", "sanitise")},
     "clock.py": {"ports"},
     "recorder.py": VALUES | {"ports"},
     "fallback.py": VALUES | {"ports", "service", "outcome", "projections.executions"},
@@ -67,7 +64,8 @@ CORE: dict[str, set[str]] = {
     "pipeline.py": ANYTHING,
     "gateway.py": {"model", "errors", "ports", "service", "pipeline", "recorder", "key_admin"}
     | {"filters.authenticate"},
-    "filters/authenticate.py": FILTER | {"key_ring"},
+    "strangers.py": VALUES | {"ports"},
+    "filters/authenticate.py": FILTER | {"key_ring", "strangers"},
     "filters/deadline.py": FILTER | {"patience"},
     "filters/validate.py": FILTER | {"addresses", "countries", "sanitise"},
     "filters/public_address.py": FILTER | {"addresses"},

@@ -6,6 +6,7 @@ from hashlib import blake2b
 from typing import Any
 
 from api.rest.exchange import JSON_TYPE, Header
+from api.rest.limit_headers import limit_headers
 from orchestrator.events import CacheHit, CacheMissed, RequestCompleted, ResultCached
 from orchestrator.model import Call, Response, Trail
 
@@ -36,6 +37,7 @@ def answer_headers(
             b"server-timing",
             b"total;dur=%.3f, upstream;dur=%.3f" % (closing.duration_s * 1000, closing.upstream_s * 1000),
         ),
+        *limit_headers(call.trail),
         *correlation(call.trail, request_id),
     ]
     if response.cache in ("l1", "l2") or response.is_stale:

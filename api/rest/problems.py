@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from starlette.exceptions import HTTPException
 
 from api.rest.dialects import tavily
+from api.rest.limit_headers import problem_type
 from orchestrator import errors
 from orchestrator.errors import GatewayError
 from orchestrator.model import Attempt, Trail
@@ -24,6 +26,7 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.CallerError: 400,
     errors.InvalidRequest: 400,
     errors.Unauthenticated: 401,
+    errors.RefusedTooOften: 429,
     errors.PermissionDenied: 403,
     errors.RateLimited: 429,
     # Like a used-up plan at Tavily, whose clients have a typed error for it.
@@ -53,6 +56,7 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.EventLogUnavailable: 503,
     errors.CacheUnavailable: 503,
     errors.RateLimitStoreUnavailable: 503,
+    errors.Overloaded: 503,
     errors.FlightStoreUnavailable: 503,
     errors.CircuitBoardUnavailable: 503,
     errors.BudgetStoreUnavailable: 503,
@@ -83,7 +87,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Problem(Exception):
-    """A failure as HTTP knows it. `headers` are those the status demands; `attempts` tell what was tried."""
+    """A failure as HTTP knows it. `headers` are those the status demands; `attempts` tell what was tried.
+
+    `kind` and `violated` are the problem type (RFC 9457) and the names of the limits that were exceeded.
+    """
 
     def __init__(
         self,
@@ -93,6 +100,8 @@ class Problem(Exception):
         *,
         headers: Sequence[tuple[bytes, bytes]] = (),
         attempts: Sequence[Attempt] = (),
+        kind: str = "about:blank",
+        violated: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -100,6 +109,8 @@ class Problem(Exception):
         self.message = message
         self.headers = tuple(headers)
         self.attempts = tuple(attempts)
+        self.kind = kind
+        self.violated = tuple(violated)
 
 
 def internal_error() -> Problem:
@@ -158,7 +169,7 @@ def method_not_allowed(method: str, allowed: bytes) -> Problem:
 def _of_gateway(error: GatewayError) -> Problem:
     status = next(STATUSES[cls] for cls in type(error).__mro__ if cls in STATUSES)
     headers: list[tuple[bytes, bytes]] = []
-    if isinstance(error, errors.Unauthenticated):
+    if isinstance(error, errors.Unauthenticated) and status == 401:
         headers.append((b"www-authenticate", _INVALID if error.reason in KEY_FAULTS else _CHALLENGE))
     elif isinstance(error, errors.PermissionDenied) and error.scopes:
         needed = f', error="insufficient_scope", scope="{" ".join(error.scopes)}"'
@@ -169,7 +180,10 @@ def _of_gateway(error: GatewayError) -> Problem:
     if wait_s is not None:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(wait_s))))
     attempts = error.attempts if isinstance(error, errors.AllProvidersFailed) else ()
-    return Problem(status, error.code, error.message, headers=headers, attempts=attempts)
+    kind, violated = problem_type(error)
+    return Problem(
+        status, error.code, error.message, headers=headers, attempts=attempts, kind=kind, violated=violated
+    )
 
 
 def _of_routing(error: HTTPException) -> Problem:
@@ -184,14 +198,17 @@ def _of_routing(error: HTTPException) -> Problem:
 
 def _details(problem: Problem, request_id: str, trace_id: str) -> bytes:
     title = _QUOTA_TITLE if problem.status == 432 else HTTPStatus(problem.status).phrase
-    return _encode(
-        {
-            "type": "about:blank",
-            "title": title,
-            "status": problem.status,
-            "detail": problem.message,
-            "code": problem.code,
-            **({"request_id": request_id} if request_id else {}),
-            **({"trace_id": trace_id} if trace_id else {}),
-        }
-    )
+    details: dict[str, Any] = {
+        "type": problem.kind,
+        "title": title,
+        "status": problem.status,
+        "detail": problem.message,
+        "code": problem.code,
+    }
+    if request_id:
+        details["request_id"] = request_id
+    if trace_id:
+        details["trace_id"] = trace_id
+    if problem.violated:
+        details["violated-policies"] = problem.violated
+    return _encode(details)

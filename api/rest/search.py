@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from api.rest.answer_headers import NO_STORE, REVALIDATE, answer_headers, correlation, matches, weak_etag
 from api.rest.dialects import tavily
 from api.rest.exchange import NO_PAGE, NO_SNIFFING, read_body, send_answer
+from api.rest.limit_headers import limit_headers
 from api.rest.problems import method_not_allowed, problem_of, render
 from api.rest.visitor import visitor_of
-from orchestrator.errors import GatewayError, KeysUnavailable, Unauthenticated
+from orchestrator.errors import UNRECORDED, GatewayError
 from orchestrator.events import RequestCompleted
 
 if TYPE_CHECKING:
@@ -110,12 +111,12 @@ class ExtractEndpoint:
 async def _send_failure(scope: Scope, send: Send, error: GatewayError, call: Call[Any]) -> None:
     """The failure of an execution: unlike any other it can say what was tried, and where to read on.
 
-    Not that of somebody who is not known: such calls are only counted, so there is nothing to read.
+    Not one that is only counted: there is nothing to read.
     """
     problem = problem_of(error)
-    trail = None if isinstance(error, Unauthenticated | KeysUnavailable) else call.trail
+    trail = None if isinstance(error, UNRECORDED) else call.trail
     headers, body = render(problem, scope["path"], trail)
-    headers += correlation(call.trail, visitor_of(scope).request_id)
+    headers += (*limit_headers(call.trail), *correlation(call.trail, visitor_of(scope).request_id))
     await send_answer(send, problem.status, headers, body, is_head=scope["method"] == "HEAD")
 
 

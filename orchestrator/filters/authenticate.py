@@ -25,6 +25,7 @@ from orchestrator.model import (
     Response,
 )
 from orchestrator.service import Service
+from orchestrator.strangers import Strangers
 
 LOCAL_OPERATOR = Principal(
     client="local",
@@ -40,18 +41,34 @@ _IN_PROCESS = CallerAuthenticated(client=LOCAL_OPERATOR.client, method="in_proce
 class Doorkeeper:
     """Tells who a caller is. Without a ring there are no keys; then only the local operator is known.
 
-    `trusts_local_operator` is false where others can reach the address we listen on.
+    `trusts_local_operator` is false where others can reach the address we listen on. `strangers` says what
+    becomes of those who are not known; `None` refuses each alike.
     """
 
-    def __init__(self, ring: KeyRing | None = None, *, trusts_local_operator: bool = True) -> None:
+    def __init__(
+        self,
+        ring: KeyRing | None = None,
+        *,
+        trusts_local_operator: bool = True,
+        strangers: Strangers | None = None,
+    ) -> None:
         self._ring = ring
         self._trusts_local_operator = trusts_local_operator
+        self._strangers = strangers
 
     def identify(self, caller: Caller) -> tuple[Principal, CallerAuthenticated]:
         """The principal behind a caller, and the fact to record.
 
         Raises Unauthenticated, whose message says what to do, and KeysUnavailable.
         """
+        try:
+            return self._known(caller)
+        except Unauthenticated as refusal:
+            if self._strangers is None:
+                raise
+            return self._strangers.admit(caller, refusal)
+
+    def _known(self, caller: Caller) -> tuple[Principal, CallerAuthenticated]:
         ring = self._ring
         if caller.is_in_process:
             return LOCAL_OPERATOR, _IN_PROCESS
@@ -92,6 +109,10 @@ def require(principal: Principal, *scopes: str) -> None:
     missing = [scope for scope in scopes if scope not in principal.scopes]
     if not missing:
         return
+    if principal.address:
+        raise Unauthenticated(
+            f"For this an API key with the scope {_listed(missing)} is needed.", reason="no_credential"
+        )
     why = ""
     if missing == ["refresh"]:
         why = (

@@ -7,13 +7,15 @@ stops the service is worse than one that is missing for a minute.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import msgspec
 
 from orchestrator.errors import RateLimited, RateLimitStoreUnavailable
 from orchestrator.events import RequestThrottled
-from orchestrator.model import Call, RequestT, Response
-from orchestrator.ports import RateLimitStore, Window
+from orchestrator.model import Call, OwnLimits, Principal, RequestT, Response
+from orchestrator.ports import RateLimitStore
+from orchestrator.quota import Window
 from orchestrator.service import Service
 
 
@@ -30,12 +32,27 @@ class RateLimitPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def windows(self) -> tuple[Window, ...]:
-        """All windows. The burst window spans as long as the minute's rate takes to refill it."""
-        return (
-            Window("burst", self.burst, 60.0 * self.burst / self.per_minute),
-            Window("minute", self.per_minute, 60.0),
-            Window("hour", self.per_hour, 3600.0),
+        """All windows."""
+        return _windows(self.burst, self.per_minute, self.per_hour)
+
+    def windows_of(self, limits: OwnLimits) -> tuple[Window, ...]:
+        """The windows of a client with limits of its own."""
+        return _windows(
+            self.burst if limits.burst is None else limits.burst,
+            self.per_minute if limits.per_minute is None else limits.per_minute,
+            self.per_hour if limits.per_hour is None else limits.per_hour,
         )
+
+
+@lru_cache(maxsize=1_024)
+def _windows(burst: int, per_minute: int, per_hour: int) -> tuple[Window, ...]:
+    """The burst window spans as long as the minute's rate takes to give it back, a minute at most."""
+    burst = min(burst, per_minute)
+    return (
+        Window("burst", burst, 60.0 * burst / per_minute),
+        Window("minute", per_minute, 60.0),
+        Window("hour", per_hour, 3600.0),
+    )
 
 
 class RateLimitFilter:
@@ -44,6 +61,7 @@ class RateLimitFilter:
     def __init__(self, store: RateLimitStore, policy: RateLimitPolicy) -> None:
         self._store = store
         self._fails_open = policy.fails_open
+        self._policy = policy
         self._windows = policy.windows
 
     async def __call__(self, call: Call[RequestT], service: Service[RequestT, Response]) -> Response:
@@ -53,16 +71,19 @@ class RateLimitFilter:
         """
         principal = call.principal
         if principal is not None and not principal.is_unlimited:
-            await self._charge(call, principal.client)
+            await self._charge(call, principal)
         return await service(call)
 
-    async def _charge(self, call: Call[RequestT], client: str) -> None:
+    async def _charge(self, call: Call[RequestT], principal: Principal) -> None:
+        own = principal.limits
+        windows = self._windows if own is None else self._policy.windows_of(own)
         try:
-            verdict = await self._store.hit(client, self._windows)
+            verdict = await self._store.hit(principal.counted_as, windows)
         except RateLimitStoreUnavailable:
             if self._fails_open:
                 return
             raise
+        call.trail.verdict = verdict
         if not verdict.allowed:
             window = verdict.window
             call.trail.record(RequestThrottled(window=window.name, retry_after_s=verdict.retry_after_s))
@@ -70,4 +91,5 @@ class RateLimitFilter:
                 f"Too many requests: {window.quota} per {window.period_s:g} seconds are allowed. "
                 f"Retry after {math.ceil(verdict.retry_after_s)} seconds.",
                 retry_after_s=verdict.retry_after_s,
+                windows=verdict.used_up,
             )

@@ -1,8 +1,8 @@
 """The outermost stage: every call has a first and a last word in the log, however it ends.
 
 The answer leaves only when its frame is durable. A call that is cancelled has nobody waiting: its frame is
-handed to the journal and not waited for. Calls of strangers are only counted, so that they cannot fill the
-disk.
+handed to the journal and not waited for. Calls of strangers, and those there is no room for, are only
+counted: they must not fill the disk, and a refusal must be cheap.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from orchestrator.errors import GatewayError, KeysUnavailable, Unauthenticated
+from orchestrator.errors import UNRECORDED, GatewayError
 from orchestrator.events import (
     AttemptFailed,
     AttemptStarted,
@@ -40,12 +40,8 @@ class RecordFilter:
         call.trail.record(_received(call))
         try:
             response = await service(call)
-        except Unauthenticated as stranger:
-            self._facts.count_refusal(stranger.reason)
-            raise
-        except KeysUnavailable as unknowable:
-            # Nobody can be known, so everybody is a stranger: they are counted as well.
-            self._facts.count_refusal(unknowable.code)
+        except UNRECORDED as refused:
+            self._facts.count_refusal(refused.reason)
             raise
         except asyncio.CancelledError:
             call.trail.record(self._failed(call, "cancelled", begun))

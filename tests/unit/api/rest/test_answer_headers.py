@@ -19,6 +19,7 @@ class Trail(msgspec.Struct):
     events: list[Envelope]
     execution_id: str = EXECUTION
     trace_id: str = "0af7651916cd43dd8448eb211c80319c"
+    verdict: None = None
 
 
 def trail(*events: Event) -> Trail:

@@ -36,6 +36,8 @@ def test_every_error_has_a_status():
         (errors.PermissionDenied("x"), 403, None),
         (errors.RateLimited("x", retry_after_s=1.2), 429, b"2"),
         (errors.RateLimited("x"), 429, b"1"),
+        (errors.RefusedTooOften("x", reason="bad_key", retry_after_s=59.1), 429, b"60"),
+        (errors.Overloaded("x"), 503, b"1"),
         (errors.QuotaExhausted("x", attempts=()), 432, None),
         (errors.QuotaExhausted("x", attempts=(), retry_after_s=60), 432, b"60"),
         (errors.AllProvidersFailed("x", attempts=()), 503, b"1"),
@@ -53,6 +55,25 @@ def test_the_statuses_are_those_clients_map(error: GatewayError, status: int, re
     assert problem.status == status
     assert dict(problem.headers).get(b"retry-after") == retry_after
     assert (b"www-authenticate" in dict(problem.headers)) == (status == 401)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "violated"),
+    [
+        (errors.RateLimited("x", windows=["burst", "minute"]), "quota-exceeded", ["burst", "minute"]),
+        (errors.RefusedTooOften("x", reason="bad_key"), "abnormal-usage-detected", None),
+        (errors.Overloaded("x"), "temporary-reduced-capacity", None),
+        (errors.NotFound("x"), "", None),
+    ],
+)
+def test_limits_have_problem_types_of_their_own(error: GatewayError, kind: str, violated: list[str] | None):
+    """Off Tavily's paths a program can tell by the type which limit it met, and which of its policies."""
+    _, body = render(problem_of(error), "/reports/health")
+
+    details = json.loads(body)
+    expected = f"https://iana.org/assignments/http-problem-types#{kind}" if kind else "about:blank"
+    assert details["type"] == expected
+    assert details.get("violated-policies") == violated
 
 
 def test_an_unexpected_exception_says_nothing():

@@ -7,7 +7,7 @@ import pytest
 from orchestrator.errors import RateLimited, RateLimitStoreUnavailable
 from orchestrator.events import RequestThrottled
 from orchestrator.filters.rate_limit import RateLimitFilter, RateLimitPolicy
-from orchestrator.model import Principal, SearchRequest
+from orchestrator.model import OwnLimits, Principal, SearchRequest
 from orchestrator.ports import Window
 from storage.memory_rate_limit import MemoryRateLimit
 from tests.support.calls import changed, make_call, recorded
@@ -51,11 +51,11 @@ async def test_a_client_beyond_a_window_is_told_when_to_come_back():
         await limit(call_of(CLIENT), answer)
     call = call_of(CLIENT)
 
-    with pytest.raises(RateLimited, match=r"2 per 2 seconds .* after 1 seconds") as refusal:
+    with pytest.raises(RateLimited, match=r"2 per 2 seconds .* after 2 seconds") as refusal:
         await limit(call, answer)
 
-    assert refusal.value.retry_after_s == pytest.approx(1.0)
-    assert recorded(call) == [RequestThrottled(window="burst", retry_after_s=pytest.approx(1.0))]
+    assert refusal.value.retry_after_s == pytest.approx(2.0)
+    assert recorded(call) == [RequestThrottled(window="burst", retry_after_s=pytest.approx(2.0))]
 
 
 async def test_clients_have_windows_of_their_own():
@@ -95,3 +95,52 @@ def test_the_burst_refills_at_the_rate_of_the_minute():
         Window("minute", 120, 60.0),
         Window("hour", 2000, 3600.0),
     )
+
+
+async def test_the_door_gets_the_verdict():
+    """Let in or refused: what the limiter said is on the trail, for the headers of the answer."""
+    limit = RateLimitFilter(MemoryRateLimit(FakeClock()), POLICY)
+    first, second, third = (call_of(CLIENT) for _ in range(3))
+    await limit(first, answer)
+    await limit(second, answer)
+    with pytest.raises(RateLimited) as refusal:
+        await limit(third, answer)
+
+    assert first.trail.verdict.remaining == (1, 59, 999)
+    assert (third.trail.verdict.allowed, third.trail.verdict.window.name) == (False, "burst")
+    assert refusal.value.windows == ("burst",)
+
+
+async def test_a_key_with_limits_of_its_own():
+    """Its own limits stand in for the policy's, one by one, and are counted apart from the client's."""
+    limit = RateLimitFilter(MemoryRateLimit(FakeClock()), POLICY)
+    own = Principal(client="acme", key_id="k1", limits=OwnLimits(per_minute=120, burst=6))
+    wide, narrow = call_of(own), call_of(CLIENT)
+
+    for _ in range(2):
+        await limit(narrow, answer)
+        await limit(wide, answer)
+
+    assert wide.trail.verdict.windows == (
+        Window("burst", 6, 3.0),
+        Window("minute", 120, 60.0),
+        Window("hour", 1000, 3600.0),
+    )
+    assert wide.trail.verdict.remaining == (4, 118, 998)
+    assert narrow.trail.verdict.remaining == (0, 58, 998)
+
+
+async def test_keys_of_one_client_share_its_limits():
+    """A second key, such as the successor in a rotation, does not double what a client may ask."""
+    limit = RateLimitFilter(MemoryRateLimit(FakeClock()), POLICY)
+
+    for key_id in ("old", "new"):
+        await limit(call_of(Principal(client="acme", key_id=key_id)), answer)
+
+    with pytest.raises(RateLimited):
+        await limit(call_of(Principal(client="acme", key_id="new")), answer)
+
+
+def test_a_burst_is_no_more_than_a_minute():
+    """A burst beyond the minute's quota would promise what the minute refuses."""
+    assert RateLimitPolicy(burst=500, per_minute=100).windows[0] == Window("burst", 100, 60.0)
