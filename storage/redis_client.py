@@ -94,8 +94,8 @@ class RedisClient:
     async def execute(self, *command: str | bytes | int | float, error: type[StorageError]) -> Any:
         """The raw reply to one command: `bytes`, `int`, `list`, `None`; a write that was done is truthy.
 
-        Waits for 50 ms at most. Raises `error`, with what Redis said as its cause, if Redis refuses or is out
-        of reach. A key belongs in front of the arguments, so that a Cluster knows where the command goes.
+        Waits for `timeout_s` at most. Raises `error`, with what Redis said as its cause, if Redis refuses or
+        is out of reach. A key belongs in front of the arguments, so that a Cluster knows where the command goes.
         """
         if self.outage is not None:
             raise error(f"Redis is out of reach: {self.outage.detail}")
@@ -208,10 +208,10 @@ class RedisClient:
             async with asyncio.timeout(PROBE_S):
                 if self.outage is not None:
                     await self._line.hang_up()
-                await self._line.probe()
+                await self._write()
             if self.outage is not None:
                 async with RedisDeadline(self._timeout_s):
-                    await self._line.probe()
+                    await self._write()
         except Exception as failure:  # noqa: BLE001 - a prober that died of a bug would never find Redis again
             self._lose(failure)
             return
@@ -220,6 +220,17 @@ class RedisClient:
             self._tell(StoreRestored(store="redis", outage_s=max(0.0, now - self.since)))
             self.outage, self.since = None, now
             self._restored_at = time.monotonic()
+
+    async def _write(self) -> None:
+        """Probe as many connections as exchanges use, so that they are opened here and not in a call's 50 ms.
+
+        On a busy loop a handshake of several turns takes longer; calls that opened their own connections were
+        late, lost them again with the outage, and never got over it.
+        """
+        probes = (self._line.probe() for _ in range(EXCHANGES_MAX))
+        for outcome in await asyncio.gather(*probes, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     def _tell(self, event: Event) -> None:
         if self._facts is not None:

@@ -23,12 +23,13 @@ Command = tuple[str | bytes | int | float, ...]
 CONNECT_S = 0.3
 """chosen: one host that swallows packets must not use up the second that a probe has for all Sentinels."""
 
-CONNECTIONS_MAX = 8
-"""chosen: connections to one server. Each exchange carries all that was asked while the others were under
-way, so more of them would only make each smaller; the server does one thing at a time."""
+EXCHANGES_MAX = 2
+"""chosen: exchanges at once. Each carries all that was asked while the other was under way, so more of them
+would only make each smaller; the server does one thing at a time."""
 
-EXCHANGES_MAX = 7
-"""All connections but the probe's."""
+CONNECTIONS_MAX = 8
+"""chosen: connections to one server: two for exchanges, two for the probe that opens and checks as many, and as
+many for those that are being given up."""
 
 COMMANDS_MAX = 128
 """chosen: a hundred answers of 5 KB fill the buffers of a connection; more would only wait longer."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httpx
 
-from tests.support.processes import AmosProcesses, until
+from tests.support.processes import until
 
 CLIENTS = 8
 """Enough to have calls in all stages of the pipeline whenever something dies."""
@@ -31,14 +32,21 @@ ENOUGH_S = 30.0
 """How long `answer_more` waits."""
 
 
+class Target(Protocol):
+    """Whom to ask; the address may change when it is started again."""
+
+    base_url: str
+
+
 class Load:
     """An async context manager: clients ask from its beginning to its end.
 
     `answered` are the execution ids of all 200s received whole, `refused` counts the other statuses, and
-    `bodies` has the last body of each; `broken` counts calls whose connection was cut or never made.
+    `bodies` has the last body of each; `broken` counts calls whose connection was cut or never made. All
+    calls have these `headers`.
     """
 
-    def __init__(self, amos: AmosProcesses, seed: int) -> None:
+    def __init__(self, amos: Target, seed: int, headers: Mapping[str, str] | None = None) -> None:
         self.answered: set[str] = set()
         self.caches: Counter[str] = Counter()
         self.refused: Counter[int] = Counter()
@@ -46,6 +54,7 @@ class Load:
         self.broken = 0
         self._amos = amos
         self._seed = seed
+        self._headers = dict(headers or {})
         self._stopping = asyncio.Event()
         self._clients: list[asyncio.Task[None]] = []
 
@@ -80,7 +89,7 @@ class Load:
     async def _client(self, number: int) -> None:
         chance = random.Random(f"{self._seed}/{number}")
         turn = 0
-        async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
+        async with httpx.AsyncClient(headers=self._headers, timeout=TIMEOUT_S, trust_env=False) as client:
             while not self._stopping.is_set():
                 turn += 1
                 path, body = _question(chance, f"{self._seed} {number} {turn}")
