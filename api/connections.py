@@ -8,6 +8,7 @@
   waits for both without an end of their own.
 - It refuses a request that gives its length twice over, and the change to HTTP/2 in clear text on request:
   with both a proxy in front can be made to let a second, hidden request through.
+- It reads the rest of a body whose request was answered without it, also in HTTP/2.
 - It says in a body what it refuses, where Hypercorn sends a bare status.
 
 Hypercorn offers no other place for this: the classes that serve a connection are named in its modules only.
@@ -17,17 +18,21 @@ tests/unit/api/test_connections.py fails when another version no longer fits.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
+import h2.events
+import h2.exceptions
 import h11
 import msgspec
 from hypercorn import protocol
 from hypercorn.asyncio import run
 from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
 from typing_extensions import override
 
@@ -236,6 +241,26 @@ class Http1(H11Protocol):
         await self._send_h11_event(h11.EndOfMessage())
 
 
+class Http2(H2Protocol):
+    """HTTP/2 on one connection."""
+
+    @override
+    async def _handle_events(self, events: list[h2.events.Event]) -> None:
+        """Take what came; the rest of a body whose request was answered already is thrown away.
+
+        Hypercorn would give up the connection, and with it every other call on it.
+        """
+        for event in events:
+            if isinstance(event, h2.events.DataReceived) and event.stream_id not in self.streams:
+                with contextlib.suppress(h2.exceptions.ProtocolError):
+                    self.connection.acknowledge_received_data(
+                        event.flow_controlled_length or 0, event.stream_id
+                    )
+            else:
+                await super()._handle_events([event])
+        await self._flush()
+
+
 def _problem(status: int) -> bytes:
     title = HTTPStatus(status).phrase
     code = _CODES.get(status, "bad_request")
@@ -249,3 +274,4 @@ def use_our_connections() -> None:
     """Have Hypercorn serve every connection of this process with a `Connection` from now on."""
     run.TCPServer = Connection  # type: ignore[attr-defined, assignment]
     protocol.H11Protocol = Http1  # type: ignore[attr-defined]
+    protocol.H2Protocol = Http2  # type: ignore[attr-defined]

@@ -37,23 +37,28 @@ _HIDDEN: Final = (
     "\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"
     # Surrogates, private use, what is no character.
     "\ud800-\udfff\ue000-\uf8ff\ufdd0-\ufdef\ufe00-\ufe0d\ufffe\uffff"
+)
+
+_HIDDEN_BEYOND: Final = (
     # Signs and controls of scripts and music, tags and further variation selectors, private planes.
-    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\U000f0000-\U0010ffff"
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff\U000f0000-\U0010ffff"
     + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0x10000, 0xF0000, 0x10000))
 )
 
 _INVISIBLE = re.compile(
-    f"[{_HIDDEN}]+"
+    f"[{_HIDDEN}{_HIDDEN_BEYOND}]+"
     f"|(?<![{_EMOJI}0-9#*])[\ufe0e\ufe0f]"
     # A joiner stays between two characters it joins; an emoji may have its variation selector before it.
     f"|\u200d(?!(?:(?<=[{_EMOJI}]\u200d)|(?<=[{_EMOJI}]\ufe0f\u200d))[{_EMOJI}]"
     f"|(?<=[{_JOINING}]\u200d)[{_JOINING}])"
     f"|\u200c(?!(?<=[{_JOINING}]\u200c)[{_JOINING}])"
 )
-_SUSPICIOUS = re.compile(f"[{_HIDDEN}\u200c\u200d\ufe0e\ufe0f]")
-"""Finds out fast that there is nothing to do."""
+_SUSPICIOUS = re.compile(f"[{_HIDDEN}\u200c\u200d\ufe0e\ufe0f\U00010000-\U0010ffff]")
+"""Finds out fast that there is nothing to do: one table for the first plane, and anything beyond it."""
 
-_ASCII_CONTROLS: Final = bytes({*range(32), 127} - {9, 10})
+_ASCII_CONTROLS: Final = bytes({*range(32), 127} - {9, 10, 11, 12, 13})
+_ASCII_LINE_ENDS: Final = bytes.maketrans(b"\r\x0b\x0c", b"\n\n\n")
 _LINE_ENDS = str.maketrans(
     {"\r": "\n", "\x0b": "\n", "\x0c": "\n", "\x85": "\n", "\u2028": "\n", "\u2029": "\n"}
 )
@@ -88,7 +93,7 @@ _ACTIVE = re.compile(rf"(?i)<(?P<end>/?)(?P<name>{_ACTING})(?=[\s/>]|\Z)[^<>]*>?
 _ENDS = re.compile(rf"(?i)</(?P<name>{_ACTING})(?=[\s/>]|\Z)[^<>]*>?")
 _HANDLER = re.compile(r"(?i)[\s/\"'](?:on[a-z]+|srcdoc|formaction)\s*=")
 _SCHEME = re.compile(r"(?i)(?:java|vb)script:|data:text/html")
-_LINK_THAT_ACTS = re.compile(r"(?i)(?<=\]\()\s*(?:java|vb)script:|(?<=\]\()\s*data:text/html")
+_LINK_THAT_ACTS = re.compile(r"\]\(\s*(?i:(?:java|vb)script:|data:text/html)")
 _BLANKS = re.compile(r"\s+")
 
 
@@ -98,7 +103,7 @@ def visible(text: str) -> str:
         if text.isprintable():
             return text
         text = text.replace("\r\n", "\n")
-        return text.translate(_LINE_ENDS).encode().translate(None, _ASCII_CONTROLS).decode()
+        return text.encode().translate(_ASCII_LINE_ENDS, _ASCII_CONTROLS).decode()
     if _SUSPICIOUS.search(text) is None:
         return text
     return _INVISIBLE.sub("", text.replace("\r\n", "\n").translate(_LINE_ENDS))
@@ -122,7 +127,7 @@ def page(text: str, chars_max: int) -> str:
     """The visible text of a page, in Markdown or HTML, without what acts, at most so long."""
     text = visible(text[:chars_max])
     for _ in range(ROUNDS_MAX):
-        calmer = _LINK_THAT_ACTS.sub("#", _without_acts(text))
+        calmer = _LINK_THAT_ACTS.sub("](#", _without_acts(text))
         if calmer == text:
             return text
         text = visible(calmer)

@@ -9,6 +9,7 @@ every other fails at once. Whoever asks says which of our errors that is to be.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import time
 from collections import deque
@@ -17,24 +18,19 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from redis.exceptions import (
-    ClusterDownError,
-    NoPermissionError,
-    NoScriptError,
-    ReadOnlyError,
-    ResponseError,
-)
+from redis.exceptions import NoScriptError, ResponseError
 
 from orchestrator import limits
 from orchestrator.errors import StorageError
 from orchestrator.events import Event, StoreLost, StoreRestored
 from orchestrator.ports import FactSink
 from storage.redis_deadline import RedisDeadline
-from storage.redis_line import COMMANDS_MAX, EXCHANGES_MAX, Command, Line, open_line
+from storage.redis_line import COMMANDS_MAX, EXCHANGES_MAX, OUT_OF_SERVICE, Command, Line, open_line
 from storage.redis_url import RedisAddress, parse_redis_url
 
 PROBE_EVERY_S = 0.5
-"""chosen: an outage ends within a second of Redis's return, for two small writes a second."""
+"""chosen: an outage ends within a second of Redis's return, for two small writes a second. A new outage is
+probed at once, so that a hiccup is over when it is over; but after this time if Redis has just come back."""
 
 PROBE_S = 1.0
 """chosen: what a probe may take to connect: to ask three Sentinels of which two swallow packets."""
@@ -42,10 +38,8 @@ PROBE_S = 1.0
 PENDING_MAX = 10_000
 """chosen: as many as there may be flights; who comes beyond that is told so at once."""
 
-PROBE_KEY = "amos:probe"
 
-_OUT_OF_SERVICE = (ReadOnlyError, ClusterDownError, NoPermissionError)
-"""Refusals that would meet every other call as well. A full memory is none: it can still be read."""
+_Batch = list[tuple[Command, asyncio.Future[Any]]]
 
 
 class Outage(msgspec.Struct, frozen=True):
@@ -88,6 +82,8 @@ class RedisClient:
         self._pending: deque[tuple[Command, asyncio.Future[Any]]] = deque()
         self._exchanges: set[asyncio.Task[None]] = set()
         self._is_due = False
+        self._is_lost = asyncio.Event()
+        self._restored_at = 0.0
         self._prober: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -98,8 +94,8 @@ class RedisClient:
     async def execute(self, *command: str | bytes | int | float, error: type[StorageError]) -> Any:
         """The raw reply to one command: `bytes`, `int`, `list`, `None`; a write that was done is truthy.
 
-        Waits for 50 ms at most. Raises `error`, with what Redis said as its cause, if Redis refuses or is out
-        of reach. A key belongs in front of the arguments, so that a Cluster knows where the command goes.
+        Waits for `timeout_s` at most. Raises `error`, with what Redis said as its cause, if Redis refuses or
+        is out of reach. A key belongs in front of the arguments, so that a Cluster knows where the command goes.
         """
         if self.outage is not None:
             raise error(f"Redis is out of reach: {self.outage.detail}")
@@ -157,30 +153,28 @@ class RedisClient:
             self._exchanges.add(task)
             task.add_done_callback(partial(self._sent, batch))
 
-    def _sent(self, batch: list[tuple[Command, asyncio.Future[Any]]], task: asyncio.Task[None]) -> None:
+    def _sent(self, batch: _Batch, task: asyncio.Task[None]) -> None:
         self._exchanges.discard(task)
-        # One that was cancelled before its first step has told nobody.
+        # It was cancelled, by another exchange that found the outage or by `aclose`, perhaps before its first
+        # step: a task that never began runs none of its own handlers, and its callers would wait for ever.
         self._fail(batch, ConnectionError())
         if self._pending:
             self._send_soon()
 
-    async def _exchange(self, batch: list[tuple[Command, asyncio.Future[Any]]]) -> None:
+    async def _exchange(self, batch: _Batch) -> None:
         try:
             async with RedisDeadline(self._timeout_s):
                 replies = await self._line.send([command for command, _ in batch])
         except Exception as failure:  # noqa: BLE001 - whatever it is, those who wait must be told
             self._lose(failure)
             self._fail(batch, failure)
-        except BaseException:  # cancelled: by another exchange that found the outage, or by aclose
-            self._fail(batch, ConnectionError())
-            raise
         else:
             for (_, future), reply in zip(batch, replies, strict=True):
                 if future.done():
                     continue
                 if isinstance(reply, ResponseError):
                     future.set_exception(reply)
-                    if isinstance(reply, _OUT_OF_SERVICE):
+                    if isinstance(reply, OUT_OF_SERVICE):
                         self._lose(reply)
                 else:
                     future.set_result(reply)
@@ -191,6 +185,8 @@ class RedisClient:
         """Begin an outage: nobody waits any longer, and nobody else begins to."""
         detail = _code(failure) if isinstance(failure, ResponseError) else _reason(failure)
         if self.outage is None:
+            if time.monotonic() - self._restored_at > PROBE_EVERY_S:
+                self._is_lost.set()
             self.since = self._now()
             self._tell(StoreLost(store="redis", reason=detail))
         self.outage = Outage(self.since, detail)
@@ -200,7 +196,10 @@ class RedisClient:
 
     async def _keep_probing(self) -> None:
         while True:
-            await asyncio.sleep(PROBE_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PROBE_EVERY_S):
+                    await self._is_lost.wait()
+            self._is_lost.clear()
             await self._probe()
 
     async def _probe(self) -> None:
@@ -220,18 +219,25 @@ class RedisClient:
             now = self._now()
             self._tell(StoreRestored(store="redis", outage_s=max(0.0, now - self.since)))
             self.outage, self.since = None, now
+            self._restored_at = time.monotonic()
 
     async def _write(self) -> None:
-        [reply] = await self._line.send([("SET", PROBE_KEY, 1, "PX", 10_000)])
-        if isinstance(reply, _OUT_OF_SERVICE):
-            raise reply
+        """Probe as many connections as exchanges use, so that they are opened here and not in a call's 50 ms.
+
+        On a busy loop a handshake of several turns takes longer; calls that opened their own connections were
+        late, lost them again with the outage, and never got over it.
+        """
+        probes = (self._line.probe() for _ in range(EXCHANGES_MAX))
+        for outcome in await asyncio.gather(*probes, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     def _tell(self, event: Event) -> None:
         if self._facts is not None:
             self._facts.record_fact("store:redis", event)
 
     def _fail(
-        self, waiting: list[tuple[Command, asyncio.Future[Any]]] | deque[Any], failure: BaseException
+        self, waiting: _Batch | deque[tuple[Command, asyncio.Future[Any]]], failure: BaseException
     ) -> None:
         for _, future in waiting:
             if not future.done():

@@ -13,7 +13,7 @@ from redis.asyncio import ConnectionPool, Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
+from redis.exceptions import ClusterDownError, NoPermissionError, ReadOnlyError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from storage.redis_url import RedisAddress
@@ -23,15 +23,26 @@ Command = tuple[str | bytes | int | float, ...]
 CONNECT_S = 0.3
 """chosen: one host that swallows packets must not use up the second that a probe has for all Sentinels."""
 
-CONNECTIONS_MAX = 8
-"""chosen: connections to one server. Each exchange carries all that was asked while the others were under
-way, so more of them would only make each smaller; the server does one thing at a time."""
+EXCHANGES_MAX = 2
+"""chosen: exchanges at once. Each carries all that was asked while the other was under way, so more of them
+would only make each smaller; the server does one thing at a time."""
 
-EXCHANGES_MAX = 7
-"""All connections but the probe's."""
+CONNECTIONS_MAX = 8
+"""chosen: connections to one server: two for exchanges, two for the probe that opens and checks as many, and as
+many for those that are being given up."""
 
 COMMANDS_MAX = 128
 """chosen: a hundred answers of 5 KB fill the buffers of a connection; more would only wait longer."""
+
+
+OUT_OF_SERVICE = (ReadOnlyError, ClusterDownError, NoPermissionError)
+"""Refusals that would meet every other call as well. A full memory is none: it can still be read."""
+
+PROBE_LIFE_MS = 10_000
+"""chosen: a probe's key leaves soon after the last instance has ended."""
+
+PROBES_MAX = 32
+"""chosen: 32 keys miss one of three nodes once in a hundred thousand times, and meet a third of a hundred."""
 
 
 class Line(Protocol):
@@ -42,6 +53,9 @@ class Line(Protocol):
 
         Raises RedisError, RedisClusterException or OSError if there is no getting through.
         """
+
+    async def probe(self) -> None:
+        """Write something. Raises what `send` raises, and the refusals of `OUT_OF_SERVICE`."""
 
     async def hang_up(self) -> None:
         """Drop idle connections, so that the next exchange finds out anew where Redis is."""
@@ -99,8 +113,8 @@ class _ServerLine:
         """One write, then the replies."""
         pool: ConnectionPool = self._client.connection_pool
         connection = await pool.get_connection()  # type: ignore[no-untyped-call]
-        replies: list[Any] = []
         try:
+            replies: list[Any] = []
             await connection.send_packed_command(connection.pack_commands(commands))
             for _ in commands:
                 try:
@@ -109,10 +123,12 @@ class _ServerLine:
                     replies.append(refusal)
             return replies
         finally:
-            # Replies left unread would be taken for those of the next exchange.
-            if len(replies) < len(commands):
-                await connection.disconnect(nowait=True)
+            # One with replies left unread, by an error or a cancellation, is closed by redis-py itself.
             await pool.release(connection)
+
+    async def probe(self) -> None:
+        """Write something."""
+        _check(await self.send([("SET", "amos:probe", 1, "PX", PROBE_LIFE_MS)]))
 
     async def hang_up(self) -> None:
         """Drop idle connections."""
@@ -142,6 +158,17 @@ class _ClusterLine:
                 raise reply
         return replies
 
+    async def probe(self) -> None:
+        """Write something to every node: one that has just come back refuses while the others are content."""
+        await self._client.initialize()
+        keys = {
+            self._client.keyslot(key): key for key in (f"amos:probe:{number}" for number in range(PROBES_MAX))
+        }
+        by_node = {
+            self._client.nodes_manager.get_node_from_slot(slot).name: key for slot, key in keys.items()
+        }
+        _check(await self.send([("SET", key, 1, "PX", PROBE_LIFE_MS) for key in by_node.values()]))
+
     async def hang_up(self) -> None:
         """Drop all connections; the next exchange begins by asking for the nodes."""
         await self._client.aclose()
@@ -149,6 +176,12 @@ class _ClusterLine:
     async def aclose(self) -> None:
         """Drop all connections."""
         await self._client.aclose()
+
+
+def _check(replies: list[Any]) -> None:
+    for reply in replies:
+        if isinstance(reply, OUT_OF_SERVICE):
+            raise reply
 
 
 def _no_retry() -> Retry:

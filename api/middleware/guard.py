@@ -95,7 +95,9 @@ class Guard:
         headers = fold(scope["headers"])
         client = scope.get("client")
         peer = client[0] if client else ""
-        address, scheme = self._proxies.client(headers, peer)
+        address, scheme = peer, ""
+        if self._doors.proxies or ":" in peer:
+            address, scheme = self._proxies.client(headers, peer)
         is_ours = True
         try:
             check_host(headers.get(b"host", b""), self._doors.hosts)

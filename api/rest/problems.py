@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -198,17 +197,14 @@ def _of_routing(error: HTTPException) -> Problem:
 
 def _details(problem: Problem, request_id: str, trace_id: str) -> bytes:
     title = _QUOTA_TITLE if problem.status == 432 else HTTPStatus(problem.status).phrase
-    details: dict[str, Any] = {
+    details = {
         "type": problem.kind,
         "title": title,
         "status": problem.status,
         "detail": problem.message,
         "code": problem.code,
+        **({"request_id": request_id} if request_id else {}),
+        **({"trace_id": trace_id} if trace_id else {}),
+        **({"violated-policies": problem.violated} if problem.violated else {}),
     }
-    if request_id:
-        details["request_id"] = request_id
-    if trace_id:
-        details["trace_id"] = trace_id
-    if problem.violated:
-        details["violated-policies"] = problem.violated
     return _encode(details)

@@ -38,7 +38,7 @@ def server() -> Iterator[PostgresServer]:
 
 def settings(url: str) -> dict[str, str]:
     """What an installation is told whose database others may share."""
-    return {"AMOS_DATABASE_URL": url, "AMOS_KEY_PEPPER": "a pepper for the tests alone, as long as one is"}
+    return {"AMOS_DATABASE_URL": url, "AMOS_KEY_PEPPER": "pepper-of-the-tests-alone-as-long-as-one-should-be"}
 
 
 def crash(server: PostgresServer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -255,3 +256,42 @@ async def test_silent_providers_end_in_time_too(
     assert time.monotonic() - begun < 2
     assert response.status_code in (503, 504)
     assert response.json()["detail"]["error"]
+
+
+async def test_a_name_that_leads_into_a_private_network_is_asked_for_by_nobody(
+    amos: GatewayServer, tavily: TavilySimulator, jina: JinaSimulator, monkeypatch: pytest.MonkeyPatch
+):
+    """It is a failed page beside those that were read, and costs nothing."""
+    resolve = socket.getaddrinfo
+
+    def rebound(host: str, *arguments: Any, **options: Any) -> Any:
+        if host.endswith(".rebound.example"):
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.7", 0))]
+        return resolve(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebound)
+    inside = "https://admin.rebound.example/"
+
+    both = (await amos.extract([A, inside])).json()
+    alone = await amos.extract(inside)
+
+    assert urls(both["results"]) == [A]
+    assert urls(both["failed_results"]) == [inside]
+    assert "public internet" in both["failed_results"][0]["error"]
+    assert alone.json()["results"] == []
+    assert alone.json()["failed_results"] == both["failed_results"]
+    assert [call.json["urls"] for call in tavily.calls] == [[A]]
+    assert jina.count == 0
+
+
+async def test_a_page_is_harmless_when_it_leaves(amos: GatewayServer, tavily: TavilySimulator):
+    """What acts or hides in a page is gone, also from the cache; the rest of it is there."""
+    evil = {**page(A), "raw_content": "# Tides\n<script>steal()</script>> 3 < 4\u202e", "title": "<b>A</b>"}
+    answer = {"results": [evil], "failed_results": [], "response_time": 0.1, "request_id": "r"}
+    tavily.script(Fault.body(json.dumps(answer)))
+
+    for cache in ("miss", "l1"):
+        read = (await amos.extract(A)).json()
+
+        assert read["amos"]["cache"] == cache
+        assert read["results"][0]["raw_content"] == "# Tides\n> 3 < 4"

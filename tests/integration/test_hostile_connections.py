@@ -343,6 +343,24 @@ async def test_streams_that_are_reset_at_once_are_no_work_left(amos: GatewayServ
         assert await client.status(stream) == 200
 
 
+async def test_a_refused_call_takes_no_other_with_it(amos: GatewayServer, tavily: TavilySimulator):
+    """A body that comes after its request was refused is thrown away; other calls on the connection go on."""
+    async with Http2(amos.port) as client:
+        refused = client.state.get_next_available_stream_id()
+        target = [(b":authority", b"evil.example"), (b":path", b"/search")]
+        client.state.send_headers(refused, [(b":method", b"POST"), (b":scheme", b"http"), *target])
+        client.flush()
+        assert await client.status(refused) == 421
+        await asyncio.sleep(0.2)
+        for _ in range(20):
+            client.state.send_data(refused, b"x" * 1_000)
+        stream = client.ask(b"/livez")
+        client.flush()
+
+        assert await client.status(stream) == 200
+    assert tavily.count == 0
+
+
 @pytest.mark.parametrize(
     "path", [b"/\xff\xfe", b"/search?q=\xf0\x28", b"", b"no slash", b"/" + b"a" * 60_000]
 )

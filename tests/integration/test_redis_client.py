@@ -148,11 +148,12 @@ async def test_only_the_first_call_waits_for_a_silent_redis(mortal: Valkey):
     """The call that finds out loses the time of one exchange; a thousand after it lose nothing."""
     redis = await open_redis(mortal.url)
     await is_back(redis)
+    mortal.command("SET", "late", "the answer nobody waited for")
     mortal.pause()
 
     begun = time.perf_counter()
     with pytest.raises(CacheUnavailable, match="no answer in time"):
-        await get(redis)
+        await get(redis, "late")
     first_s = time.perf_counter() - begun
     begun = time.perf_counter()
     for _ in range(1_000):
@@ -181,6 +182,20 @@ async def test_all_who_wait_are_let_go_together(mortal: Valkey):
     assert all(isinstance(one, CacheUnavailable) for one in done)
     assert time.perf_counter() - begun < REDIS_TIMEOUT_S + 1.5
     mortal.kill()
+    await redis.aclose()
+
+
+async def test_a_call_about_to_leave_is_let_go_too(valkey: Valkey):
+    """An exchange that was made and has not begun when the outage is found leaves nobody waiting."""
+    redis = await open_redis(valkey.url, timeout_s=PATIENT_S)
+    call = asyncio.create_task(get(redis))
+    await asyncio.sleep(0)  # the call asks
+    await asyncio.sleep(0)  # the exchange is made
+
+    redis._lose(ConnectionError())
+
+    with pytest.raises(CacheUnavailable):
+        await asyncio.wait_for(call, PATIENT_S)
     await redis.aclose()
 
 

@@ -13,6 +13,7 @@ from tests.support.gateway_server import GatewayServer, serving
 from tests.support.processes import until
 from tests.support.tavily_simulator import TavilySimulator
 from tests.support.valkey import Valkey
+from tests.support.valkey_groups import Cluster, Sentinels
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -113,10 +114,8 @@ async def test_an_entry_leaves_when_it_is_no_longer_fresh(
     ) as amos:
         await amos.search("tide tables")
 
-        keys = [key for key in valkey.command("KEYS", "*") if key != "amos:probe"]
-        assert len(keys) == 1
-        assert keys[0].startswith("amos:cache:v1:{")
-        assert 80_000 < valkey.command("PTTL", keys[0]) <= 110_000
+        (key,) = valkey.command("KEYS", "amos:cache:v1:{*}")
+        assert 80_000 < valkey.command("PTTL", key) <= 110_000
 
 
 async def test_a_memory_of_no_bytes_is_no_tier(tmp_path: Path, tavily: TavilySimulator, valkey: Valkey):
@@ -262,10 +261,30 @@ async def test_a_wrong_password_stops_nothing(tmp_path: Path, tavily: TavilySimu
 # --- failover
 
 
+async def test_a_cluster_without_a_node_is_an_outage_until_it_returns(
+    tmp_path: Path, tavily: TavilySimulator
+):
+    """When a node of a Cluster dies, all go on without the shared tier until the Cluster is whole again."""
+    servers = await asyncio.to_thread(Cluster().launch)
+    try:
+        async with serving(tmp_path, tavily=tavily, redis_url=servers.url, l1_max_bytes=0) as amos:
+            await in_reach(amos)
+            servers.nodes[1].kill()
+
+            during = await statuses(amos, *(f"query {number}" for number in range(12)))
+            await in_reach(amos, "degraded")
+            await servers.nodes[1].start()
+            await in_reach(amos)
+            after = await statuses(amos, *(f"later {number}" for number in range(12)))
+
+            assert "amos-l2; fwd=miss; detail=outage" in during
+            assert after == ["amos-l2; fwd=uri-miss; stored"] * 12
+    finally:
+        servers.close()
+
+
 async def test_sentinels_put_another_in_its_place(tmp_path: Path, tavily: TavilySimulator):
     """When the master dies the cache works again as soon as the Sentinels have agreed on the next."""
-    from tests.support.valkey_groups import Sentinels  # noqa: PLC0415
-
     servers = await asyncio.to_thread(Sentinels().launch)
     try:
         async with serving(tmp_path, tavily=tavily, redis_url=servers.url, l1_max_bytes=0) as amos:

@@ -255,31 +255,28 @@ async def test_a_dead_provider_is_noticed_by_all_together(
         JinaSimulator(balance=10**12) as jina,
         instances(tmp_path, valkey, tavily=tavily, jina=jina, policies=SHORT) as amos,
     ):
-        for n in range(60):
+        for n in range(30):
             response = await amos[n % INSTANCES].search(f"question {n}")
             assert response.json()["amos"]["provider"] == "jina"
-        begun = time.monotonic()
         await all_are(amos, "down", 1.5)
         dead_calls = tavily.count
         tavily.recover()
-        tavily.delay_s = 0.3
-        await asyncio.sleep(max(0.0, 2.1 - (time.monotonic() - begun)))
+        tavily.delay_s = 1.5
+        await asyncio.sleep(SHORT.circuit.cooldown_s + 0.1)
 
-        during = await asyncio.gather(*(amos[n % INSTANCES].search(f"probing {n}") for n in range(30)))
-        probes = tavily.count - dead_calls
+        during = await asyncio.gather(*(amos[n % INSTANCES].search(f"probing {n}") for n in range(12)))
+        calls = tavily.count - dead_calls
         await all_are(amos, "ok", 1.5)
+        changes = Counter(await facts(amos, "circuit:tavily"))
 
-        assert await facts(amos, "circuit:tavily") == [
-            "circuit.closed",
-            "circuit.half_opened",
-            "circuit.opened",
-        ]
-
+    # A machine so slow that a cooldown passes among the first searches has seen a probe for each.
+    early = changes["circuit.opened"] - 1
+    assert changes == {"circuit.opened": early + 1, "circuit.half_opened": early + 1, "circuit.closed": 1}
     # A gateway may have a call out before it hears of the others' failures.
-    assert FAILURES_MAX <= dead_calls <= FAILURES_MAX + INSTANCES - 1
-    assert probes == 1
+    assert FAILURES_MAX <= dead_calls <= FAILURES_MAX + INSTANCES - 1 + early
+    assert calls == 1
     providers = Counter(response.json()["amos"]["provider"] for response in during)
-    assert providers == {"tavily": 1, "jina": 29}
+    assert providers == {"tavily": 1, "jina": 11}
 
 
 async def test_a_load_on_a_dead_provider_stays_bounded(

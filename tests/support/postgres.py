@@ -106,7 +106,8 @@ class PostgresServer:
     def close(self) -> None:
         """End it and forget everything."""
         self.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        # In the background: a process of pytest-xdist is given little time for its end.
+        subprocess.run(["sh", "-c", 'rm -rf "$0" &', self._folder], check=False, start_new_session=True)
 
     def url(self, database: str, user: str = SUPERUSER, password: str = PASSWORD) -> str:
         """The address of a database, as `AMOS_DATABASE_URL` takes it."""

@@ -17,7 +17,7 @@ SECRET = "s3cr/et"
 @pytest.fixture(autouse=True)
 def pepper(amos: CommandLine) -> None:
     """Every instance that may share a database is told what keys are hashed with."""
-    amos.environment["AMOS_KEY_PEPPER"] = "a pepper for the tests alone, as long as one is"
+    amos.environment["AMOS_KEY_PEPPER"] = "pepper-of-the-tests-alone-as-long-as-one-should-be"
 
 
 @pytest.fixture

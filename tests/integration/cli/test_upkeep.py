@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.support.valkey import Valkey, free_port
 
 if TYPE_CHECKING:
     from tests.support.command_line import CommandLine
@@ -60,6 +63,19 @@ def test_doctor_asks_providers_online(amos: CommandLine):
     findings = {finding["name"]: finding for finding in done.json["findings"]}
     assert done.exit_code == 0
     assert "answered" in findings["online local"]["detail"]
+
+
+def test_doctor_looks_at_redis(amos: CommandLine, valkey: Valkey):
+    """Redis in reach is shown with version and latency, out of reach it is a failure; never a password."""
+    found = amos.run("doctor", "--json", AMOS_REDIS_URL=valkey.url, AMOS_REDIS_TIMEOUT_S="1")
+    gone = amos.run("doctor", "--json", REDIS_URL=f"redis://:hunter2@127.0.0.1:{free_port()}")
+
+    (redis,) = [finding for finding in found.json["findings"] if finding["name"] == "redis"]
+    (lost,) = [finding for finding in gone.json["findings"] if finding["name"] == "redis"]
+    assert (redis["status"], found.exit_code) == ("ok", 0)
+    assert re.search(r"version \d+\.\d+\.\d+, answers in \d+\.\d ms", redis["detail"])
+    assert (lost["status"], gone.exit_code) == ("failure", 1)
+    assert "hunter2" not in gone.stdout + gone.stderr
 
 
 def test_a_broken_database_spoils_no_answer(amos: CommandLine):

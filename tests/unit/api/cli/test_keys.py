@@ -87,7 +87,7 @@ def test_a_key_is_rotated_and_revoked(run: Run):
     [
         (("create",), 2, "--client"),
         (("create", "--client", "a b"), 2, "client: expected"),
-        (("create", "--client", "local"), 2, "local operator"),
+        (("create", "--client", "local"), 2, "somebody without a key"),
         (("create", "--client", "a", "--scope", "root"), 2, "scopes: expected"),
         (("create", "--client", "a", "--expires", "soon"), 2, "--expires: expected a duration"),
         (("create", "--client", "a", "--limit-hour", "0"), 2, "--limit-hour"),
