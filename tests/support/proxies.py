@@ -104,7 +104,8 @@ class Proxy:
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self.command(), cwd=self.folder, env={"PATH": os.defpath, **self.variables},
-                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **nobody(self.command()[0]),
+                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                **nobody(self.command()[0]),
             )  # fmt: skip
         await until(self._listens, READY_S, lambda: f"{self.name} did not start:\n{self.log}")
         return self
