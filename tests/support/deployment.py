@@ -80,8 +80,8 @@ class Deployment:
             lost = self._times_lost() - before
             if lost == 0:
                 return result
-            sys.stdout.write(f"Redis was out of reach of {lost} workers; once more\n")
-        raise AssertionError(f"Redis was out of reach of {lost} workers in each of {TRIES} tries")
+            sys.stdout.write(f"Redis was lost {lost} times; once more\n")
+        raise AssertionError(f"Redis was lost in each of {TRIES} tries")
 
     def _times_lost(self) -> int:
         [[count]] = self.cluster.stores.sql("SELECT count(*) FROM events WHERE type = 'amos.store.lost.v1'")

@@ -12,13 +12,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import pwd
 import re
 import shutil
 import signal
 import socket
+import subprocess
 import sysconfig
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -45,9 +48,18 @@ def free_port() -> int:
         return port
 
 
-def nobody() -> dict[str, Any]:
-    """For subprocess: user nobody if we are root."""
-    return {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.getuid() == 0 else {}
+@cache
+def nobody(binary: str) -> dict[str, Any]:
+    """For subprocess: user nobody if we are root, and the binary lies where nobody can go."""
+    if os.getuid() != 0:
+        return {}
+    entry = pwd.getpwnam("nobody")
+    identity = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    try:
+        subprocess.run([binary, "-v"], cwd="/", capture_output=True, check=False, **identity)
+    except PermissionError:
+        return {}
+    return identity
 
 
 def nginx_binary() -> Path:
@@ -92,7 +104,8 @@ class Proxy:
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self.command(), cwd=self.folder, env={"PATH": os.defpath, **self.variables},
-                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **nobody(),
+                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                **nobody(self.command()[0]),
             )  # fmt: skip
         await until(self._listens, READY_S, lambda: f"{self.name} did not start:\n{self.log}")
         return self
