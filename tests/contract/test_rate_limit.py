@@ -208,7 +208,7 @@ class RateLimitContract(ABC):
                 window = verdict.window
                 enough = window.quota - (window.quota - 1) // limits.RATE_SLOTS_MAX
                 assert before - allowed[-enough][1] < window.period_s
-        assert 25 < len(allowed) < 200
+        assert 20 < len(allowed) < 200
 
 
 class TestMemoryRateLimit(RateLimitContract):
