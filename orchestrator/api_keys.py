@@ -135,7 +135,7 @@ def valid_client(name: str) -> str:
         raise InvalidRequest("client: expected a name; this looks like a key.", field="client")
     if name.lower() in _RESERVED:
         raise InvalidRequest(
-            "client: this name is the local operator's or a stranger's; choose another.", field="client"
+            "client: this name means somebody without a key; choose another.", field="client"
         )
     return name
 

@@ -95,7 +95,7 @@ class RedisClient:
         """The raw reply to one command: `bytes`, `int`, `list`, `None`; a write that was done is truthy.
 
         Waits for `timeout_s` at most. Raises `error`, with what Redis said as its cause, if Redis refuses or
-        is out of reach. A key belongs in front of the arguments, so that a Cluster knows where the command goes.
+        is out of reach. A key belongs in front of the arguments: it tells a Cluster where the command goes.
         """
         if self.outage is not None:
             raise error(f"Redis is out of reach: {self.outage.detail}")

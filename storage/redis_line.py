@@ -28,8 +28,8 @@ EXCHANGES_MAX = 2
 would only make each smaller; the server does one thing at a time."""
 
 CONNECTIONS_MAX = 8
-"""chosen: connections to one server: two for exchanges, two for the probe that opens and checks as many, and as
-many for those that are being given up."""
+"""chosen: connections to one server: two for exchanges, two for the probe that opens and checks as many, and
+as many again for those that are being given up."""
 
 COMMANDS_MAX = 128
 """chosen: a hundred answers of 5 KB fill the buffers of a connection; more would only wait longer."""

@@ -44,11 +44,7 @@ ANYTHING = {"*"}
 CORE: dict[str, set[str]] = {
     "__init__.py": set(),
     "*/__init__.py": set(),
-    "model.py": VALUES,
-    "events.py": VALUES,
-    "history.py": {"events"},
-    "errors.py": VALUES,
-    "limits.py": VALUES,
+    **dict.fromkeys((f"{name}.py" for name in sorted(VALUES)), VALUES),
     "api_keys.py": VALUES,
     "ports.py": VALUES | {"api_keys"},
     "key_ring.py": VALUES | {"api_keys", "ports"},

@@ -30,10 +30,6 @@ from orchestrator.service import Service
 
 MILLION = 1_000_000
 
-AT_ONCE_RATIO = 0.2
-"""chosen: of the calls of a minute a fifth may be made at once and the others follow evenly, so that no 60
-seconds, whenever they begin, see more of them than allowed."""
-
 
 class BudgetPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What may be spent, in millionths of a US dollar, in a UTC day or month; `None` is no limit.
@@ -63,12 +59,9 @@ class BudgetPolicy(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(Account(name, per, limit) for name, per, limit in limits if limit is not None)
 
     def window(self, provider: str) -> Window | None:
-        """The calls per minute as a window of the limiter: see AT_ONCE_RATIO."""
+        """The calls per minute as a window of the limiter, `None` if they are not limited."""
         calls = self.calls_per_minute.get(provider)
-        if calls is None:
-            return None
-        at_once = max(1, int(calls * AT_ONCE_RATIO))
-        return Window("minute", at_once, 60.0 * at_once / (calls - at_once + 1))
+        return None if calls is None else Window("minute", calls, 60.0)
 
 
 CLIENT = "client:"

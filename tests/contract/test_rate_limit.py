@@ -23,12 +23,13 @@ from storage.memory_rate_limit import MemoryRateLimit
 from storage.redis_client import open_redis
 from storage.redis_rate_limit import RedisRateLimit
 from tests.support.clock import FakeClock
+from tests.support.processes import until
 from tests.support.seeds import MORE_SEEDS, SEEDS
 
 BURST = Window("burst", 5, 10.0)
 MINUTE = Window("minute", 8, 60.0)
 
-SLACK_S = 0.5
+SLACK_S = 2.0
 """A store on a real clock sees some time pass between two calls, on a busy machine more."""
 
 
@@ -73,7 +74,7 @@ class RateLimitContract(ABC):
         assert refused.retry_after_s == refused.reset_s[0] == pytest.approx(6.0, abs=SLACK_S)
         await self.pass_time(refused.retry_after_s - SLACK_S)
         assert not (await store.hit("acme", (BURST,))).allowed
-        await self.pass_time(SLACK_S)
+        await self.pass_time(2 * SLACK_S)
         assert [verdict.allowed for verdict in await self.hits(store, 4, BURST)] == [True] * 3 + [False]
 
     async def test_after_its_period_the_window_is_whole(self, store):
@@ -167,6 +168,20 @@ class RateLimitContract(ABC):
             assert not verdicts[-1].allowed
             await self.pass_time(large.period_s)
 
+    async def test_a_slot_is_as_young_as_its_latest_call(self, store):
+        """Calls that are counted together are given back when the last of them is a period old."""
+        large = Window("large", 64, 50.0)
+        await self.hits(store, 1, large)
+        await self.pass_time(25.0)
+        await self.hits(store, 63, large)
+        await self.pass_time(25.0)
+
+        verdicts = await self.hits(store, 10, large)
+
+        assert sum(verdict.allowed for verdict in verdicts) <= 1
+        await self.pass_time(25.0)
+        assert sum(verdict.allowed for verdict in await self.hits(store, 70, large)) >= 63
+
     @pytest.mark.parametrize("seed", SEEDS + MORE_SEEDS)
     @pytest.mark.parametrize("windows", [(BURST, MINUTE), (Window("b", 9, 1.0), Window("m", 100, 60.0))])
     async def test_no_period_sees_more_than_the_quota(self, store, windows, seed):
@@ -193,7 +208,7 @@ class RateLimitContract(ABC):
                 window = verdict.window
                 enough = window.quota - (window.quota - 1) // limits.RATE_SLOTS_MAX
                 assert before - allowed[-enough][1] < window.period_s
-        assert 25 < len(allowed) < 200
+        assert 20 < len(allowed) < 200
 
 
 class TestMemoryRateLimit(RateLimitContract):
@@ -225,7 +240,7 @@ class RedisContract(RateLimitContract):
     async def store(self, server):
         """One on the server."""
         async with aclosing(await open_redis(server.url, timeout_s=5.0)) as redis:
-            assert redis.outage is None, redis.outage
+            await until(lambda: redis.outage is None, 20, lambda: str(redis.outage))
             yield RedisRateLimit(redis)
 
     @abstractmethod

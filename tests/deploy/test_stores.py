@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 import redis
-from tests.support.valkey import binary
 
 from tests.support.processes import ROOT, until
 from tests.support.proxies import DEPLOY, free_port
+from tests.support.valkey import binary
 
 UP_S = 15.0
 FAILOVER_S = 30.0

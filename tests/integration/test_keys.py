@@ -241,13 +241,11 @@ async def test_a_flood_of_wrong_keys_writes_only_counts(amos: GatewayServer):
     await amos.drain()
     before = len(amos.frames())
     ends_at = time.monotonic() + 3.0
-    sent = 0
+    statuses = Counter[int]()
 
     async def stranger() -> None:
-        nonlocal sent
         while time.monotonic() < ends_at:
-            assert (await search(amos, generate())).status_code == 401
-            sent += 1
+            statuses[(await search(amos, generate())).status_code] += 1
 
     flood = [asyncio.create_task(stranger()) for _ in range(8)]
     answers = 0
@@ -260,5 +258,8 @@ async def test_a_flood_of_wrong_keys_writes_only_counts(amos: GatewayServer):
 
     await amos.drain()
     grown = len(amos.frames()) - before
-    assert sum(event["count"] for event in amos.events("callers")) == sent > 100
-    assert grown <= answers * 2 + 6  # a search is one frame, or two with a paid call; a second is one count
+    assert set(statuses) <= {401, 429}  # who comes too often is not even told what is wrong
+    assert sum(event["count"] for event in amos.events("callers")) == statuses.total() > 100
+    assert (
+        grown <= answers * 2 + 12
+    )  # one frame a search, two with a paid call; one count a reason and second

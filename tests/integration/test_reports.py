@@ -42,7 +42,9 @@ async def amos(
     handbook = tmp_path / "handbook"
     handbook.mkdir()
     (handbook / "tides.md").write_text("# Tide tables\n\nHigh water at the harbour museum is at 06:40.\n")
-    fields = {"database_url": shared_postgres().new_database()} if request.param == "postgresql" else {}
+    fields = {}
+    if request.param == "postgresql":
+        fields = {"database_url": shared_postgres().new_database(), "key_pepper": "p" * 32}
     async with (
         TavilySimulator() as tavily,
         JinaSimulator() as jina,

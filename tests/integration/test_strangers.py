@@ -193,6 +193,7 @@ async def test_refusals_are_counted_not_recorded_one_by_one(amos: GatewayServer)
     counts = [envelope["event"] for frame in frames for envelope in frame["events"]]
     assert {frame["stream"] for frame in frames} == {"callers"}
     assert {event["type"] for event in counts} == {"amos.caller.refused.v1"}
-    assert {event["reason"] for event in counts} == {"proxied"}
+    # They come from one address, whose allowance ends on the way: the rest is refused for that.
+    assert {"proxied"} <= {event["reason"] for event in counts} <= {"proxied", "too_often"}
     assert sum(event["count"] for event in counts) >= 30
     assert len(frames) <= 4

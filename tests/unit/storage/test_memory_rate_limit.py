@@ -15,7 +15,7 @@ ROUNDING_S = 1e-6
 
 windows = st.builds(Window, st.just("w"), st.integers(1, 120), st.floats(0.1, 3_600))
 # Waits between calls, as parts of a period, and how long the machine has been up.
-waits = st.lists(st.floats(0, 0.3), min_size=1, max_size=300)
+waits = st.lists(st.one_of(st.just(0.0), st.just(0.0), st.floats(0, 0.3)), min_size=1, max_size=300)
 uptimes = st.floats(0, 1e8)
 
 
