@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import footprint, hit, l2, limits, mcp_hit, promise, store
+from benchmarks import flood, footprint, hit, l2, limits, mcp_hit, promise, store
 
 BENCHMARKS = {
     "hit": hit,
     "l2": l2,
     "limits": limits,
+    "flood": flood,
     "mcp": mcp_hit,
     "promise": promise,
     "footprint": footprint,

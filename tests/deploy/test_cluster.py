@@ -20,7 +20,6 @@ from tests.support.processes import UpstreamProcess, until
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.xdist_group("cluster"),
     pytest.mark.timeout(180),
 ]
 

@@ -12,7 +12,6 @@ from tests.support.load import CLIENTS
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.xdist_group("cluster"),
     pytest.mark.timeout(180),
 ]
 

@@ -14,7 +14,6 @@ from tests.support.processes import until
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.xdist_group("cluster"),
     pytest.mark.timeout(900),
     pytest.mark.slow,
 ]

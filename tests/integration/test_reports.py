@@ -42,9 +42,8 @@ async def amos(
     handbook = tmp_path / "handbook"
     handbook.mkdir()
     (handbook / "tides.md").write_text("# Tide tables\n\nHigh water at the harbour museum is at 06:40.\n")
-    fields = {}
-    if request.param == "postgresql":
-        fields = {"database_url": shared_postgres().new_database(), "key_pepper": "p" * 32}
+    is_server = request.param == "postgresql"
+    fields = {"database_url": shared_postgres().new_database(), "key_pepper": "p" * 32} if is_server else {}
     async with (
         TavilySimulator() as tavily,
         JinaSimulator() as jina,
