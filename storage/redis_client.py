@@ -205,7 +205,7 @@ class RedisClient:
     async def _probe(self) -> None:
         """Find out whether Redis takes a write; after an outage also whether as fast as a call needs it."""
         try:
-            async with asyncio.timeout(PROBE_S):
+            async with RedisDeadline(PROBE_S):
                 if self.outage is not None:
                     await self._line.hang_up()
                 await self._write()

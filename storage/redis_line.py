@@ -31,8 +31,8 @@ CONNECTIONS_MAX = 8
 """chosen: connections to one server: two for exchanges, two for the probe that opens and checks as many, and
 as many again for those that are being given up."""
 
-COMMANDS_MAX = 128
-"""chosen: a hundred answers of 5 KB fill the buffers of a connection; more would only wait longer."""
+COMMANDS_MAX = 64
+"""chosen: more save no time, and on a busy loop their answers take more turns than a deadline grants."""
 
 
 OUT_OF_SERVICE = (ReadOnlyError, ClusterDownError, NoPermissionError)

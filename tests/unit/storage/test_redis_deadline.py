@@ -39,8 +39,8 @@ async def test_a_loop_that_was_stuck_does_not_count():
         assert await answer == "late for us only"
 
 
-async def test_a_dozen_slow_turns_fit_into_the_time():
-    """A connection that is made while the loop is busy is not taken for an outage."""
+async def test_a_dozen_slow_turns_fit():
+    """Replies that come in pieces while the loop is busy are not taken for an outage."""
     async with RedisDeadline(SHORT_S):
         for _ in range(12):
             asyncio.get_running_loop().call_soon(time.sleep, SHORT_S)
@@ -48,7 +48,7 @@ async def test_a_dozen_slow_turns_fit_into_the_time():
 
 
 async def test_turns_are_counted():
-    """The loop's own work gets a turn for each slice of the time and some after it, and no more."""
+    """The loop's own work gets some turns after the time, and no more."""
     turns = 0
 
     async def count() -> None:
