@@ -16,6 +16,7 @@ from storage.sql_engine import open_engine, sqlite_url
 from storage.sql_event_log import SqlEventLog
 from storage.sql_reports import SqlReports
 from tests.support.histories import NOON
+from tests.support.postgres import shared_postgres
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -60,11 +61,30 @@ async def test_every_acknowledged_frame_is_in_sql_once(tmp_path, seed):
     """Writers and recorders die at random moments; in the end all that was told is in SQL, counted once."""
     chance = random.Random(seed)
     url = sqlite_url(tmp_path / "amos.sqlite")
+
+    told = await live_and_die(tmp_path, url, chance)
+
+    await assert_all_is_there(url, [tmp_path], told)
+
+
+async def test_three_machines_on_one_postgresql(tmp_path):
+    """The same with three machines that begin on an empty database at once and share it."""
+    url = shared_postgres().new_database()
+    machines = [tmp_path / f"machine{number}" for number in range(3)]
+
+    lives = (live_and_die(machine, url, random.Random(machine.name)) for machine in machines)
+    told = [stream for machine in await asyncio.gather(*lives) for stream in machine]
+
+    await assert_all_is_there(url, machines, told)
+
+
+async def live_and_die(folder, url, chance):
+    """The streams that a writer was told are durable, in three lives of it and of a recorder."""
     told: list[str] = []
 
     for _ in range(3):
-        recorder = start(RECORDER, str(tmp_path), url)
-        writer = start(WRITER, str(tmp_path / "journal"))
+        recorder = start(RECORDER, str(folder), url)
+        writer = start(WRITER, str(folder / "journal"))
         reading = asyncio.create_task(asyncio.to_thread(writer.stdout.read))
         await asyncio.sleep(0.6 + chance.random() * 0.6)
         for victim in chance.sample([writer, recorder], 2):
@@ -77,10 +97,14 @@ async def test_every_acknowledged_frame_is_in_sql_once(tmp_path, seed):
             victim.stderr.close()
         writer.stdout.close()
         recorder.stdout.close()
-    told = [line.strip() for line in told if line.endswith("\n")]
+    return [line.strip() for line in told if line.endswith("\n")]
 
-    async with RecorderLoop(tmp_path, url) as recorder_again:
-        await recorder_again.drain()
+
+async def assert_all_is_there(url, folders, told):
+    """Whatever the journals still hold is drained; then each frame is in SQL once, and counted once."""
+    for folder in folders:
+        async with RecorderLoop(folder, url) as recorder_again:
+            await recorder_again.drain()
 
     engine = open_engine(url)
     stored = [frame for _, frame in await SqlEventLog(engine).read(0, 10_000_000)]
