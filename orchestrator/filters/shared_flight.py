@@ -43,6 +43,10 @@ LOOK_S_MIN = 0.01
 LOOK_S_MAX = 0.1
 """chosen: the next look follows after a tenth of the time waited so far, within these bounds in seconds."""
 
+TOO_LARGE = "too_large"
+"""The code of a landing whose answer is not sent: what is too large for the shared cache would hold up
+everybody's questions to the store here too. Those who wait ask by themselves, all at once."""
+
 
 class Landing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a flight ended: with a response, or with an error of this code.
@@ -95,6 +99,8 @@ class SharedFlightFilter(Generic[RequestT]):
                 return await self._lead(call, holder, service)
             if landing is None:
                 continue  # Nobody knows how it ended, so somebody has to do it again.
+            if landing.code == TOO_LARGE:
+                return await service(call)
             if landing.response is not None:
                 if not call.caller.cache_control.accepts(landing.response.age_s):
                     continue  # The leader found one in the cache, as old as this call does not want it.
@@ -140,7 +146,7 @@ class SharedFlightFilter(Generic[RequestT]):
             # Any other failure is this process's own: it leaves no word, and somebody else tries.
             renewal.cancel()
             with contextlib.suppress(FlightStoreUnavailable):
-                outcome = None if landing is None else _encode(landing)
+                outcome = None if landing is None else _encoded(landing)
                 await self._flights.land(call.cache_key, holder, outcome)
             await asyncio.wait([renewal])
 
@@ -158,6 +164,11 @@ class SharedFlightFilter(Generic[RequestT]):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(Landing)
+
+
+def _encoded(landing: Landing) -> bytes:
+    outcome = _encode(landing)
+    return outcome if len(outcome) <= limits.L2_ENTRY_BYTES_MAX else _encode(Landing(code=TOO_LARGE))
 
 
 def _decoded(outcome: bytes) -> Landing | None:

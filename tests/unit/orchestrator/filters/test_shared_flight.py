@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from orchestrator import limits
 from orchestrator.errors import (
     AllProvidersFailed,
     BudgetExhausted,
@@ -143,6 +144,18 @@ async def test_what_was_stored_meanwhile_is_not_fetched(processes, service, cach
 
     assert (await processes[0](call_for(), service)).cache == "l2"
     assert service.calls == []
+
+
+async def test_what_is_too_large_is_not_sent(processes, flights):
+    """A book does not travel through the store: the others fetch it by themselves, and at once."""
+    book = changed(ANSWER, fragment=b"x" * limits.L2_ENTRY_BYTES_MAX)
+    begun = asyncio.get_running_loop().time()
+
+    answers = await fly(processes, [call_for() for _ in range(3)], Service(book))
+
+    assert answers == [book] * 3
+    assert max(map(len, flights._outcomes.values())) < 100
+    assert asyncio.get_running_loop().time() - begun <= 2.2
 
 
 async def test_no_store_flies_alone(processes, service, flights):
