@@ -235,7 +235,10 @@ class CircuitBoard(Protocol):
         """Tell, and learn how things stand now. `holder` names the process."""
 
     async def take_probe(self, provider: str, holder: str) -> bool:
-        """Whether this process may make the one probe. A probe that is never reported lapses."""
+        """Whether this process may make the one probe; it may again, should its report not have arrived.
+
+        A probe that is never reported lapses.
+        """
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True):

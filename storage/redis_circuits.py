@@ -54,6 +54,13 @@ return {ours, is[1] or '', tonumber(is[2] or 0), left,
     tonumber(is[4] or 0), is[5] or '', tonumber(is[6] or 0)}
 """)
 
+_TAKE_PROBE = Script("""
+local prober = redis.call('GET', KEYS[1])
+if prober and prober ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+""")
+
 
 class RedisCircuits:
     """A CircuitBoard for all processes on one Redis."""
@@ -88,11 +95,14 @@ class RedisCircuits:
         )
 
     async def take_probe(self, provider: str, holder: str) -> bool:
-        """Whether this process may make the one probe. One that is never reported lapses."""
-        taken = await self._client.execute(
-            "SET", _probe(provider), holder, "NX", "PX", PROBE_MS, error=CircuitBoardUnavailable
+        """Whether this process may make the one probe; it may again, should its report not have arrived.
+
+        One that is never reported lapses.
+        """
+        taken = await self._client.evaluate(
+            _TAKE_PROBE, (_probe(provider),), (holder, PROBE_MS), error=CircuitBoardUnavailable
         )
-        return taken is not None
+        return bool(taken)
 
 
 def _probe(provider: str) -> str:

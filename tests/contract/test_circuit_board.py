@@ -101,6 +101,14 @@ async def test_one_process_probes(board):
     assert await board.take_probe("tavily", "d")
 
 
+async def test_a_probe_whose_report_was_lost_may_be_made_again(board):
+    """An outage at the end of a probe keeps its process from no other, and a healthy provider from nobody."""
+    assert await board.take_probe("tavily", "a")
+
+    assert await board.take_probe("tavily", "a")
+    assert not await board.take_probe("tavily", "b")
+
+
 async def test_a_probe_that_succeeds_closes(board):
     """After the cooldown a probe may close; during it nothing does."""
     await board.report(report("opened"), "a")

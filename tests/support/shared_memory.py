@@ -82,7 +82,7 @@ class MemoryCircuitBoard:
         self._reach()
         now = self._clock.monotonic()
         prober, until = self._probes.get(provider, ("", 0.0))
-        if prober and until > now:
+        if prober not in ("", holder) and until > now:
             return False
         self._probes[provider] = holder, now + PROBE_S
         return True
