@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from api.cli.connection import Connection
 
-app = typer.Typer(help="Make, list, rotate and revoke API keys.", no_args_is_help=True)
+app = typer.Typer(help="Make, list, rotate and revoke API keys.")
 
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The id of the key; `amos keys list` shows it.")]
 

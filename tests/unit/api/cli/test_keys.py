@@ -113,3 +113,11 @@ def test_a_key_file_without_a_key_is_refused(run: Run, tmp_path: Path, content: 
     done = run("search", "x y", "--url", "127.0.0.1:9", "--key-file", str(file))
 
     assert (done.exit_code, words in done.stderr) == (2, True)
+
+
+def test_keys_alone_names_the_help(run: Run):
+    """A group without its command is a wrong command line like any other: one sentence, exit code 2."""
+    done = run("keys")
+
+    assert done.exit_code == 2
+    assert done.stderr == "Error: Missing command.\n`amos keys --help` shows how to use it.\n"
