@@ -60,7 +60,7 @@ _REACH = {
     "AuthenticationError": "It refuses the user or the password in AMOS_REDIS_URL.",
     "ConnectionError": "Check the host and the port in AMOS_REDIS_URL, and whether it runs.",
     "MasterNotFoundError": "Check in AMOS_REDIS_URL the Sentinels, their password and the master's name.",
-    "TimeoutError": "Something listens there and is silent: is it slow, or does one side speak TLS?",
+    "TimeoutError": "No answer came in time: is it near enough, and do both sides speak TLS or neither?",
 }
 """What helps against which reason of an outage."""
 
