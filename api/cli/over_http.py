@@ -121,7 +121,14 @@ async def open_client(url: str, key: str | None = None) -> AsyncIterator[HttpCon
         output.message(
             f"The API key goes to {parsed.host} in clear text; with https:// nobody could read it."
         )
-    async with httpx.AsyncClient(base_url=parsed, timeout=TIMEOUT, headers=headers) as client:
+    try:
+        opened = httpx.AsyncClient(base_url=parsed, timeout=TIMEOUT, headers=headers)
+    except OSError as error:  # the certificates to trust are read here; the error does not name the file
+        raise CommandError(
+            f"The file or folder in SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {error.strerror}.",
+            exit_code=EXIT_USAGE,
+        ) from error
+    async with opened as client:
         yield HttpConnection(client)
 
 

@@ -184,3 +184,17 @@ async def test_a_key_in_clear_text_is_warned_of(url, key, is_warned, capsys):
 
     assert ("clear text" in said) is is_warned
     assert "amos_live_x" not in said
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+async def test_a_file_of_certificates_that_is_none_is_named(tmp_path, monkeypatch, content):
+    """The variable is named, because Python's error names neither it nor the file."""
+    if content is not None:
+        (tmp_path / "cert.pem").write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+
+    with pytest.raises(CommandError) as caught:
+        async with open_client("https://amos.example"):
+            raise AssertionError("not reached")
+
+    assert "SSL_CERT_FILE" in caught.value.failure.sentence
