@@ -105,6 +105,11 @@ class CacheControl(msgspec.Struct, frozen=True, kw_only=True):
     only_if_cached: bool = False
     max_age_s: float | None = None
 
+    def accepts(self, age_s: float) -> bool:
+        """Whether an answer of this age will do that another call was given; 0 is one just fetched."""
+        age_s_max = 0.0 if self.no_cache or self.no_store else self.max_age_s
+        return age_s_max is None or age_s <= age_s_max
+
 
 DEFAULT_CACHE_CONTROL = CacheControl()
 """Use the cache as the policy says."""

@@ -96,6 +96,8 @@ class SharedFlightFilter(Generic[RequestT]):
             if landing is None:
                 continue  # Nobody knows how it ended, so somebody has to do it again.
             if landing.response is not None:
+                if not call.caller.cache_control.accepts(landing.response.age_s):
+                    continue  # The leader found one in the cache, as old as this call does not want it.
                 return msgspec.structs.replace(landing.response, cache="collapsed", cost=FREE)
             error = _error_of(landing)
             has_more_time = self._left_s(call) > landing.left_s + limits.PATIENCE_S_MIN

@@ -53,7 +53,7 @@ class SingleFlightFilter(Generic[RequestT]):
                 return await service(call)
             flight = self._begin(call, service)
         try:
-            return await _ride(call, flight)
+            response = await _ride(call, flight)
         except BudgetExhausted:
             # It is the budget of the leader's client that is spent. Each further flight has another client.
             if _client(call) == _client(flight.leader):
@@ -62,6 +62,10 @@ class SingleFlightFilter(Generic[RequestT]):
         except SearchFailed as error:
             if not (is_late(error) and _has_more_time(call, flight.leader)):
                 raise
+        else:
+            if call is flight.leader or call.caller.cache_control.accepts(response.age_s):
+                return response
+            return await self(call, service)  # It came from the cache, older than this call wants it.
         return await _ride(call, self._further(flight, service))
 
     def _begin(self, call: Call[RequestT], service: Service[RequestT, Response]) -> _Flight[RequestT]:

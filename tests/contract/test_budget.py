@@ -16,6 +16,7 @@ from orchestrator.ports import Balance, Charge
 from storage.memory_budget import MemoryBudget
 from storage.redis_budget import RedisBudget
 from storage.redis_client import open_redis
+from tests.support.processes import until
 from tests.support.valkey import Valkey
 
 PATIENT_S = 5.0
@@ -214,3 +215,48 @@ async def test_an_outage_says_so():
             with pytest.raises(BudgetStoreUnavailable):
                 await asyncio.wait_for(attempt, 2.0)
         await client.aclose()
+
+
+async def test_a_redis_that_lost_its_memory_gives_no_budget_anew(valkey):
+    """What this process knows to be spent counts on when Redis comes back empty."""
+    client = await open_redis(valkey.url, timeout_s=PATIENT_S)
+    budget = RedisBudget(client)
+    await budget.reserve([charge(900), charge(900, "client:a")])
+
+    valkey.flushall()
+    balances = await budget.reserve([charge(200), charge(200, "client:b")])
+    (rest,) = await budget.reserve([charge(100)])
+    await client.aclose()
+
+    assert [(one.is_refused, one.spent) for one in balances] == [(True, 900), (False, 0)]
+    assert (rest.is_refused, rest.spent) == (False, LIMIT)
+
+
+async def test_a_seed_that_did_not_reach_redis_is_not_lost():
+    """A process that started while Redis was away begins with what was spent before, not with nothing."""
+    async with Valkey() as valkey:
+        client = await open_redis(valkey.url, timeout_s=PATIENT_S)
+        budget = RedisBudget(client)
+        valkey.kill()
+        with pytest.raises(BudgetStoreUnavailable):
+            await budget.seed(charge(900))
+        await valkey.start()
+        await until(lambda: client.outage is None, 10.0, lambda: "still out of reach")
+
+        (refused,) = await budget.reserve([charge(200)])
+        await client.aclose()
+
+    assert (refused.is_refused, refused.spent) == (True, 900)
+
+
+async def test_what_is_known_of_past_periods_is_dropped(valkey):
+    """A process that runs for years remembers the figures of the running periods only."""
+    client = await open_redis(valkey.url, timeout_s=PATIENT_S)
+    budget = RedisBudget(client)
+    over = msgspec.structs.replace(charge(5, "old"), ends_at=SystemClock().now() - 1)
+    await budget.reserve([over])
+
+    await budget.reserve([charge(5)])
+    await client.aclose()
+
+    assert len(budget._known) == 1
