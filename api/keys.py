@@ -19,7 +19,7 @@ from orchestrator.key_ring import KeyRing
 from orchestrator.ports import ApiKeyStore, Clock
 from orchestrator.recorder import Recorder
 from storage.file_journal import FileJournal
-from storage.file_pepper import NoPepper, read_pepper
+from storage.file_pepper import NoPepper, has_pepper, read_pepper
 from storage.sql_api_keys import SqlApiKeys
 from storage.sql_engine import open_engine
 
@@ -65,12 +65,13 @@ async def key_ring(store: ApiKeyStore, settings: Settings, clock: Clock) -> Asyn
 async def key_admin(settings: Settings) -> AsyncIterator[KeyAdmin]:
     """What may be done to keys, without a gateway; the database is made or migrated first.
 
-    Its facts go to the journal. Raises EventLogUnavailable, SettingsError, OSError.
+    Its facts go to the journal. Raises EventLogUnavailable, KeysUnavailable, SettingsError, OSError.
     """
     # Imported only now: whoever has a migrated database needs none of alembic in memory.
     from storage.sql_schema import upgrade  # noqa: PLC0415
 
-    secret = pepper(settings)
+    if not settings.has_own_database:
+        pepper(settings)  # where it must be given, its absence is found out before anything is touched
     await upgrade(settings.database_url)
     clock = SystemClock()
     async with contextlib.AsyncExitStack() as cleanup:
@@ -86,4 +87,14 @@ async def key_admin(settings: Settings) -> AsyncIterator[KeyAdmin]:
         recorder.record_fact(stream, InstanceStarted(version=__version__, pid=os.getpid()))
         cleanup.callback(recorder.record_fact, stream, InstanceStopped(pid=os.getpid()))
         store = await cleanup.enter_async_context(key_store(settings))
+        secret = None if await _is_pepper_elsewhere(settings, store, clock) else pepper(settings)
         yield KeyAdmin(store, secret, clock, recorder)
+
+
+async def _is_pepper_elsewhere(settings: Settings, store: ApiKeyStore, clock: Clock) -> bool:
+    """Whether there are keys, and a pepper made now would be another than theirs."""
+    if settings.key_pepper is not None or not settings.has_own_database:
+        return False
+    # The keys first: whoever makes the first one in this moment has made its pepper before.
+    is_in_use = any(key.is_live(clock.now()) for key in (await store.read()).keys)
+    return is_in_use and not has_pepper(settings.data_dir)

@@ -7,6 +7,7 @@ are IANA's special-purpose registries, as the standard library has them, with wh
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import unicodedata
 
@@ -17,6 +18,8 @@ _NOT_PUBLIC = tuple(
     # IETF protocol assignments, 6to4 relays; documentation, which Python 3.11 takes for global.
     for network in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "5f00::/16", "2001:db8::/32")
 )
+_NO_NAME = re.compile(r"[^A-Za-z0-9._\u0080-\U0010ffff-]")
+_IDEOGRAPHIC_STOP = "\u3002"
 
 
 def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
@@ -37,11 +40,14 @@ def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 def is_public_host(host: str) -> bool:
     """Whether the host of a URL may be on the public internet, as far as its spelling tells.
 
-    Name resolution also takes digits of other scripts, a final dot, and IPv4 addresses in fewer, octal or
-    hexadecimal parts (`127.1`, `0177.0.0.1`). A name of one label has no address on the public internet
+    Name resolution also takes digits and dots of other scripts, a final dot, and IPv4 addresses in fewer,
+    octal or hexadecimal parts (`127.1`, `0177.0.0.1`). What no name holds (`%2e`, a backslash) makes others
+    read another host (the URL standard). A name of one label has no address on the public internet
     (RFC 7085).
     """
-    name = unicodedata.normalize("NFKC", host).rstrip(".")
+    name = unicodedata.normalize("NFKC", host).replace(_IDEOGRAPHIC_STOP, ".").rstrip(".")
+    if ":" not in name and _NO_NAME.search(name) is not None:
+        return False
     address = literal(name)
     if address is not None:
         return is_public(address)

@@ -11,7 +11,7 @@ import msgspec
 
 from orchestrator import api_keys
 from orchestrator.api_keys import SCOPES_DEFAULT, ApiKey
-from orchestrator.errors import InvalidRequest, KeyNotFound, KeysUnavailable
+from orchestrator.errors import InvalidRequest, KeyNotFound, KeysUnavailable, SettingsError
 from orchestrator.events import KeyCreated, KeyRevoked, KeyRotated
 from orchestrator.key_ring import KeyRing
 from orchestrator.model import OwnLimits
@@ -57,11 +57,18 @@ class KeyAdmin:
     """What may be done to keys. `ring`, if there is one in this process, knows of it when a method returns.
 
     `by` is the client that asks. Every method raises KeysUnavailable. Cancelling one leaves the change made
-    or not made, never half; the fact of a change whose caller left may be missing.
+    or not made, never half; the fact of a change whose caller left may be missing. `pepper` is `None` where
+    the keys there are have one that is elsewhere: then keys can be listed and revoked, and making one raises
+    SettingsError, because it would open nothing.
     """
 
     def __init__(
-        self, store: ApiKeyStore, pepper: bytes, clock: Clock, facts: FactSink, ring: KeyRing | None = None
+        self,
+        store: ApiKeyStore,
+        pepper: bytes | None,
+        clock: Clock,
+        facts: FactSink,
+        ring: KeyRing | None = None,
     ) -> None:
         self._store = store
         self._pepper = pepper
@@ -98,7 +105,7 @@ class KeyAdmin:
             raise InvalidRequest("This is not an API key; `amos keys generate` makes one.") from error
         key = ApiKey(
             id=key_id,
-            digest=api_keys.digest(self._pepper, raw),
+            digest=self._digest(raw),
             client=api_keys.valid_client(client),
             scopes=api_keys.SCOPES,
             created_at=self._clock.now(),
@@ -166,8 +173,17 @@ class KeyAdmin:
 
     def _new(self, like: ApiKey) -> NewKey:
         raw = api_keys.generate()
-        digest = api_keys.digest(self._pepper, raw)
+        digest = self._digest(raw)
         return NewKey(raw, msgspec.structs.replace(like, id=api_keys.id_of(raw), digest=digest))
+
+    def _digest(self, raw: str) -> str:
+        if self._pepper is None:
+            raise SettingsError(
+                "There are API keys, and their pepper is not here, neither as AMOS_KEY_PEPPER nor as a file: "
+                "a key made now would open nothing. Give the pepper, or make the key on the server, with "
+                "--url; if the pepper is lost, revoke the keys there are first."
+            )
+        return api_keys.digest(self._pepper, raw)
 
     async def _created(self, key: ApiKey, by: str) -> None:
         fact = KeyCreated(

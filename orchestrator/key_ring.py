@@ -161,8 +161,13 @@ class KeyRing:
         if revision < 0 and self._revision is not None and self._revision >= 0:
             # A database deleted under us is a fault: "no keys" would open the door to everybody here.
             raise KeysUnavailable("The database of API keys has gone.")
-        if revision != self._revision:
-            self._take(await self._store.read())
+        # After a fault in any case: another database may have come to the same number.
+        if revision != self._revision or self.fault:
+            snapshot = await self._store.read()
+            if self._keys and not snapshot.keys:
+                # As above: nobody removes the last key, so this is another database, or what is left of ours.
+                raise KeysUnavailable("The database of API keys has lost them all.")
+            self._take(snapshot)
 
     def _failed(self, why: str) -> None:
         if not self.fault:

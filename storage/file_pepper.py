@@ -24,6 +24,11 @@ class NoPepper(ValueError):
     """There is a file, and what it holds is no pepper: another would make every key unknown."""
 
 
+def has_pepper(folder: Path) -> bool:
+    """Whether the data folder has a pepper. Raises OSError."""
+    return (folder / NAME).exists()
+
+
 def read_pepper(folder: Path) -> bytes:
     """The pepper of the data folder, made now if it has none; of several who make one at once one wins.
 
@@ -35,7 +40,9 @@ def read_pepper(folder: Path) -> bytes:
         _make(path)
     text = path.read_bytes().strip()
     if len(text) < BYTES:
-        raise NoPepper(f"{path} is damaged: restore it from a backup, or delete it and make all keys anew.")
+        raise NoPepper(
+            f"{path} is damaged: restore it from a backup, or delete it, revoke all keys and make new ones."
+        )
     return text
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, event
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from storage.folders import make_private
@@ -80,7 +81,8 @@ class Sqlite:
 
 def _configure(engine: Engine, *, writer: bool) -> None:
     @event.listens_for(engine, "connect")
-    def set_up(connection: Any, _record: Any) -> None:
+    def set_up(connection: Any, record: Any) -> None:
+        record.info["file"] = _identity(engine)
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         if writer:
@@ -91,6 +93,22 @@ def _configure(engine: Engine, *, writer: bool) -> None:
         cursor.execute(f"PRAGMA synchronous = {'FULL' if writer else 'NORMAL'}")
         cursor.close()
 
+    @event.listens_for(engine, "checkout")
+    def see_the_file(_connection: Any, record: Any, _proxy: Any) -> None:
+        # A connection goes on with a file that was deleted or replaced: what others change is never seen
+        # there, and what is written is lost.
+        if record.info["file"] != _identity(engine):
+            raise DisconnectionError("The file was replaced.")
+
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+
+
+def _identity(engine: Engine) -> tuple[int, int] | None:
+    """Which file has the database's name now, `None` if none has."""
+    try:
+        found = Path(str(engine.url.database)).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

@@ -15,7 +15,10 @@ app = typer.Typer(help="Show or upgrade the database's schema.")
 
 @app.command()
 def upgrade() -> None:
-    """Bring the database to the schema of this version, making it if need be; nothing to do is no failure."""
+    """Bring the database to the schema of this version.
+
+    It is made if need be; nothing to do is no failure.
+    """
     from api.settings import load  # noqa: PLC0415
     from storage import sql_schema  # noqa: PLC0415
 
@@ -33,7 +36,10 @@ def upgrade() -> None:
 
 @app.command()
 def current(as_json: JsonOption = False) -> None:
-    """Print the schema of the database, and the one this version needs."""
+    """Print the schema of the database.
+
+    The one this version needs is said beside it.
+    """
     from api.settings import load  # noqa: PLC0415
     from storage import sql_schema  # noqa: PLC0415
 

@@ -49,6 +49,7 @@ async def _look(settings: Settings, *, is_online: bool) -> list[Finding]:
     from api.cli import doctor_checks as machine  # noqa: PLC0415
     from api.cli.doctor_providers import ask_provider, check_providers  # noqa: PLC0415
     from api.cli.doctor_redis import check_redis  # noqa: PLC0415
+    from api.cli.doctor_start import check_start  # noqa: PLC0415
     from storage.file_segments import directory_bytes  # noqa: PLC0415
     from storage.file_status import read_status  # noqa: PLC0415
     from storage.sql_address import read_address  # noqa: PLC0415
@@ -58,7 +59,11 @@ async def _look(settings: Settings, *, is_online: bool) -> list[Finding]:
     is_running = machine.is_locked(settings.data_dir / "recorder.lock")
     url = settings.database_url
     schema = await machine.check_database(read_address(url), current(url), head() or "")
-    behind = await _frames_behind(settings) if schema.status == machine.OK else 0
+    reports = []
+    if schema.status == machine.OK:  # otherwise nobody can tell what the reports have counted
+        behind = await _frames_behind(settings)
+        status = read_status(settings.data_dir)
+        reports = [machine.check_reports(status, is_running=is_running, behind=behind, now=time.time())]
     found = [
         machine.check_sqlite(),
         machine.check_data_dir(settings.data_dir),
@@ -69,9 +74,8 @@ async def _look(settings: Settings, *, is_online: bool) -> list[Finding]:
             backlog_bytes_max=settings.journal_max_bytes,
         ),
         schema,
-        machine.check_reports(
-            read_status(settings.data_dir), is_running=is_running, behind=behind, now=time.time()
-        ),
+        *reports,
+        *await check_start(settings),
         *await check_redis(settings),
         *providers,
     ]

@@ -32,7 +32,9 @@ async def check_redis(settings: Settings) -> list[Finding]:
     redis = await open_redis(settings.redis_url.get_secret_value(), timeout_s=settings.redis_timeout_s)
     try:
         if redis.outage is not None:
-            return [_failure(f"{redis.address} is out of reach: {redis.outage.detail}", _REACH)]
+            detail = redis.outage.detail
+            advice = f"AMOS serves without it, each instance by itself. {_REACH.get(detail, _REACH_ELSE)}"
+            return [_failure(f"{redis.address} is out of reach: {detail}", advice)]
         latencies_s, version = [], ""
         for _ in range(CALLS_COUNT):
             begun = time.perf_counter()
@@ -54,9 +56,15 @@ async def check_redis(settings: Settings) -> list[Finding]:
     return [Finding(name="redis", status=OK, detail=detail)]
 
 
-_REACH = (
-    "AMOS serves without it, each instance by itself. Check AMOS_REDIS_URL, its password and the network."
-)
+_REACH = {
+    "AuthenticationError": "It refuses the user or the password in AMOS_REDIS_URL.",
+    "ConnectionError": "Check the host and the port in AMOS_REDIS_URL, and whether it runs.",
+    "MasterNotFoundError": "Check in AMOS_REDIS_URL the Sentinels, their password and the master's name.",
+    "TimeoutError": "No answer came in time: is it near enough, and do both sides speak TLS or neither?",
+}
+"""What helps against which reason of an outage."""
+
+_REACH_ELSE = "Check AMOS_REDIS_URL and the network; its log may say why."
 
 
 def _failure(detail: str, next_step: str) -> Finding:

@@ -60,6 +60,8 @@ def _name(field: str) -> str:
 def _value(field: str, value: Any) -> str:
     if isinstance(value, Mapping) and value.keys() <= {"amount", "unit", "usd_micros"}:
         return _price(value)
+    if field == "expires_at" and not value:
+        return "never"
     # A whole number without a unit may be a pid: those are not written in groups of three.
     is_plain = type(value) is int and _name(field) == field
     return one_line(str(value) if is_plain else shown(field, value))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from api.cli.connection import Connection
 
-app = typer.Typer(help="Make, list, rotate and revoke API keys.", no_args_is_help=True)
+app = typer.Typer(help="Make, list, rotate and revoke API keys.")
 
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The id of the key; `amos keys list` shows it.")]
 
@@ -80,7 +80,10 @@ def rotate(
     key_file: KeyFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a successor of a key and print it, this once; for a while both open."""
+    """Make a successor of a key and print it, this once.
+
+    For a while both open.
+    """
     body = {"overlap_s": duration_s("--overlap", overlap)}
     ask = _rotation(key_id, body)
     _run("rotating the key", ask, _new_key, url, key_file, as_json=as_json)
@@ -117,7 +120,10 @@ def revoke(
 
 @app.command()
 def generate() -> None:
-    """Print a new key that no server knows yet: for AMOS_BOOTSTRAP_ADMIN_KEY_FILE."""
+    """Print a new key that no server knows yet.
+
+    It is for the file that AMOS_BOOTSTRAP_ADMIN_KEY_FILE names.
+    """
     from orchestrator.api_keys import generate as new_key  # noqa: PLC0415
 
     output.line(new_key())

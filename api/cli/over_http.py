@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx
 
+from api.cli import output
 from api.cli.failure import EXIT_FAILURE, EXIT_USAGE, CommandError
 
 if TYPE_CHECKING:
@@ -77,18 +79,24 @@ class HttpConnection:
         try:
             answer = await self._client.request(method, path, **options)
         except httpx.ConnectError as error:
+            if reason := _distrust(error):
+                raise CommandError(
+                    f"The certificate of {base} is not trusted: {reason}.",
+                    "If it is yours, trust it: SSL_CERT_FILE=/path/to/cert.pem amos …",
+                ) from error
             raise CommandError(
                 f"Nothing answers at {base}.", "Start a server with `amos serve`, or leave out --url."
             ) from error
         except httpx.TimeoutException as error:
             raise CommandError(f"{base} did not answer in time.", "Try again; --url may be wrong.") from error
         except httpx.HTTPError as error:
-            raise CommandError(
-                f"The connection to {base} broke ({type(error).__name__}).", "Try again."
-            ) from error
+            step = "Try again" + (
+                "; if the server speaks TLS, write https://." if base.scheme == "http" else "."
+            )
+            raise CommandError(f"The connection to {base} broke ({type(error).__name__}).", step) from error
         if not answer.is_success:
             raise _refused(answer)
-        if not _is_json(answer):
+        if not _object(answer.content):
             raise CommandError(
                 f"{base} answers, but not as AMOS does.", "Check the address given with --url."
             )
@@ -109,14 +117,34 @@ async def open_client(url: str, key: str | None = None) -> AsyncIterator[HttpCon
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise CommandError(f"--url {url!r} is not an http or https address.", exit_code=EXIT_USAGE)
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    async with httpx.AsyncClient(base_url=parsed, timeout=TIMEOUT, headers=headers) as client:
+    if key is not None and parsed.scheme == "http" and not _is_this_machine(parsed):
+        output.message(
+            f"The API key goes to {parsed.host} in clear text; with https:// nobody could read it."
+        )
+    try:
+        opened = httpx.AsyncClient(base_url=parsed, timeout=TIMEOUT, headers=headers)
+    except OSError as error:  # the certificates to trust are read here; the error does not name the file
+        raise CommandError(
+            f"The file or folder in SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {error.strerror}.",
+            exit_code=EXIT_USAGE,
+        ) from error
+    async with opened as client:
         yield HttpConnection(client)
+
+
+def _is_this_machine(address: httpx.URL) -> bool:
+    # Imported only now: it brings half of the server along.
+    from api.middleware.guard import is_loopback  # noqa: PLC0415
+
+    return is_loopback(address.netloc)
 
 
 def _refused(answer: httpx.Response) -> CommandError:
     status = answer.status_code
     wait = answer.headers.get("Retry-After", "")
     step = f"Try again in {wait} s." if wait.isdigit() else NEXT_STEPS.get(status, "")
+    if status == 403 and error_code(answer.content) != "permission_denied":
+        step = ""  # another door than that of scopes; the sentence says what to do
     reason = error_text(answer.content) or f"HTTP {status} {answer.reason_phrase}".rstrip()
     if not answer.is_error:
         reason, step = (
@@ -128,11 +156,7 @@ def _refused(answer: httpx.Response) -> CommandError:
 
 def error_text(content: bytes) -> str:
     """The sentence in an error body, in Tavily's envelope or as problem details; `""` if there is none."""
-    try:
-        body = json.loads(content)
-    except ValueError:
-        return ""
-    detail = body.get("detail") if isinstance(body, dict) else None
+    detail = _object(content).get("detail")
     if isinstance(detail, dict):
         detail = detail.get("error")
     if isinstance(detail, list):  # one entry a wrong field
@@ -141,13 +165,31 @@ def error_text(content: bytes) -> str:
     return detail if isinstance(detail, str) else ""
 
 
+def error_code(content: bytes) -> str:
+    """The code in an error body, in Tavily's envelope or as problem details; `""` if there is none."""
+    body = _object(content)
+    amos = body.get("amos", body)
+    return str(amos.get("code", "")) if isinstance(amos, dict) else ""
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    """The JSON object in a body; empty if it is none."""
+    try:
+        body = json.loads(content)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _distrust(error: BaseException | None) -> str:
+    """Why TLS does not trust the server, in OpenSSL's words; `""` if that is not what went wrong."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_message
+        error = error.__cause__ or error.__context__
+    return ""
+
+
 def _place(entry: dict[str, Any]) -> str:
     loc = entry.get("loc")
     return ".".join(str(part) for part in loc if part != "body") if isinstance(loc, list) else "request"
-
-
-def _is_json(answer: httpx.Response) -> bool:
-    try:
-        return isinstance(json.loads(answer.content), dict)
-    except ValueError:
-        return False

@@ -10,8 +10,9 @@ from api.cli.failure import CommandError
 
 
 def mcp() -> None:
-    """Serve the Model Context Protocol on standard input and output, until input ends.
+    """Serve agents over MCP on standard input and output.
 
+    It ends when its input does.
     For desktop clients, which start this command themselves. It asks the providers in this process, as the
     local operator; a server may run beside it, or none. The log goes to standard error.
     """

@@ -132,7 +132,10 @@ def _failure(outcome: httpx.Response | httpx.HTTPError) -> AmosError:
     if isinstance(outcome, httpx.TimeoutException):
         error = TimedOut("AMOS did not answer in time.")
     else:
-        error = Unreachable(f"AMOS cannot be reached ({type(outcome).__name__}).")
+        # The words of other failures may repeat what was sent, the key included.
+        words = str(outcome) if isinstance(outcome, httpx.ConnectError) else ""
+        why = words or type(outcome).__name__
+        error = Unreachable(f"AMOS cannot be reached ({why}).")
     error.__cause__ = outcome
     return error
 

@@ -18,7 +18,13 @@ from orchestrator.addresses import is_public_host
             "::ffff:8.8.8.8",
             "64:ff9b::808:808",
         ),
-        *("2002:808:808::1", "xn--bcher-kva.example", "a.b.c.d.example"),
+        *(
+            "2002:808:808::1",
+            "xn--bcher-kva.example",
+            "b\u00fccher.example",
+            "a.b.c.d.example",
+            "_dns.a-b.example",
+        ),
     ],
 )
 def test_public(host: str):
@@ -72,6 +78,14 @@ def test_public(host: str):
             "intranet",
         ),
         *("\uff11\uff12\uff17.0.0.1", "127\u30020\u30020\u30021", "", "."),
+        *(
+            "127.0.0.1\u3002",
+            "127.0.0\u30021",
+            "127.0.0%2e1",
+            "127.0.0.1\\.example.org",
+            "foo.localhos%74",
+            "8.8.8.8%2edb.internal",
+        ),
     ],
 )
 def test_not_public(host: str):

@@ -221,6 +221,24 @@ async def test_a_database_that_vanishes_is_away():
         keys.ring.identify(new.raw)
 
 
+async def test_a_database_without_the_keys_is_away():
+    """An empty database in place of the one with keys does not open the door to whoever needs none."""
+    store = MemoryApiKeys()
+    async with running(store) as keys:
+        new = await keys.make()
+        store._keys.clear()
+        store._revision = 0
+        await asyncio.sleep(10)
+        assert "has lost" in keys.ring.fault
+        assert len(keys.ring) == 1
+        keys.ring.identify(new.raw)
+
+        other = await keys.make("other")
+        assert keys.ring.fault == ""
+        assert refusal(keys.ring, new.raw).reason == "unknown_key"
+        keys.ring.identify(other.raw)
+
+
 async def test_a_database_that_hangs_is_away():
     """A look that takes too long is given up, and the next one is made in time."""
 

@@ -85,3 +85,20 @@ async def test_a_fault_undoes_the_whole_transaction(engine):
 
     async with transaction(engine) as connection:
         assert (await connection.execute(text("SELECT count(*) FROM checkpoints"))).scalar() == 0
+
+
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+async def test_a_file_put_in_place_of_another_is_the_database(database_url, tmp_path):
+    """A backup that is restored under a running server is what it reads, not the file that is gone."""
+    file, backup = tmp_path / "amos.sqlite", tmp_path / "backup.sqlite"
+    backup.write_bytes(file.read_bytes())
+    engine = open_engine(database_url, writer=True)
+    async with transaction(engine) as connection:
+        await connection.execute(text("INSERT INTO checkpoints VALUES ('x', 1)"))
+    for old in tmp_path.glob("amos.sqlite*"):
+        old.unlink()
+    backup.replace(file)
+
+    async with transaction(engine) as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM checkpoints"))).scalar() == 0
+    await engine.dispose()

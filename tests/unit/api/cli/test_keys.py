@@ -113,3 +113,31 @@ def test_a_key_file_without_a_key_is_refused(run: Run, tmp_path: Path, content: 
     done = run("search", "x y", "--url", "127.0.0.1:9", "--key-file", str(file))
 
     assert (done.exit_code, words in done.stderr) == (2, True)
+
+
+def test_keys_alone_names_the_help(run: Run):
+    """A group without its command is a wrong command line like any other: one sentence, exit code 2."""
+    done = run("keys")
+
+    assert done.exit_code == 2
+    assert done.stderr == "Error: Missing command.\n`amos keys --help` shows how to use it.\n"
+
+
+def test_keys_of_another_pepper_are_not_joined(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Who lacks the pepper of the keys there are makes none: it would open nothing. Revoking ends that."""
+    monkeypatch.setenv("AMOS_KEY_PEPPER", "p" * 32)
+    key_id = run("keys", "create", "--client", "acme").stdout[10:22]
+    monkeypatch.delenv("AMOS_KEY_PEPPER")
+
+    listed = run("keys", "list")
+    refused = run("keys", "create", "--client", "acme")
+    rotated = run("keys", "rotate", key_id)
+    made_up = (tmp_path / "var" / "key_pepper").exists()
+    revoked = run("keys", "revoke", key_id, "--yes")
+    anew = run("keys", "create", "--client", "acme")
+
+    assert key_id in listed.stdout
+    assert (refused.exit_code, rotated.exit_code, revoked.exit_code, anew.exit_code) == (1, 1, 0, 0)
+    assert (refused.stdout, rotated.stdout, made_up) == ("", "", False)
+    assert "AMOS_KEY_PEPPER" in refused.stderr
+    assert "--url" in refused.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 
 import httpx
 import pytest
@@ -122,3 +123,78 @@ async def test_an_address_may_leave_out_http():
     """localhost:8000 means http://localhost:8000."""
     async with open_client("localhost:8000") as client:
         assert isinstance(client, HttpConnection)
+
+
+async def test_a_certificate_nobody_trusts_is_named():
+    """It answers all the same: the sentence says why TLS refuses it, the next step what helps."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        distrust = ssl.SSLCertVerificationError(1, "internal words")
+        distrust.verify_message = "self-signed certificate"
+        raise httpx.ConnectError("internal words") from distrust
+
+    with pytest.raises(CommandError) as caught:
+        await connection(handler).search({}, no_cache=False)
+
+    assert "not trusted: self-signed certificate" in caught.value.failure.sentence
+    assert "SSL_CERT_FILE" in caught.value.failure.next_step
+
+
+async def test_clear_text_to_a_tls_port_is_suspected():
+    """A port for TLS drops plain HTTP without a word; the next step names https."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        raise httpx.RemoteProtocolError("internal words")
+
+    with pytest.raises(CommandError) as caught:
+        await connection(handler).search({}, no_cache=False)
+
+    assert "https://" in caught.value.failure.next_step
+
+
+@pytest.mark.parametrize(
+    ("code", "advises"), [("permission_denied", True), ("https_required", False), ("foreign_origin", False)]
+)
+async def test_a_403_advises_a_scope_only_where_one_is_missing(code, advises):
+    """Other doors give that status too, and a key with more scopes would not open them."""
+    body = {"detail": {"error": "No."}, "amos": {"code": code}}
+
+    with pytest.raises(CommandError) as caught:
+        await connection(lambda _: httpx.Response(403, json=body)).search({}, no_cache=False)
+
+    assert ("scope" in caught.value.failure.next_step) is advises
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "is_warned"),
+    [
+        ("http://amos.example:8000", "amos_live_x", True),
+        ("amos.example", "amos_live_x", True),
+        ("https://amos.example", "amos_live_x", False),
+        ("http://127.0.0.1:8000", "amos_live_x", False),
+        ("http://[::1]:8000/gw", "amos_live_x", False),
+        ("localhost", "amos_live_x", False),
+        ("http://amos.example", None, False),
+    ],
+)
+async def test_a_key_in_clear_text_is_warned_of(url, key, is_warned, capsys):
+    """A key that leaves this machine without TLS can be read on the way; the warning does not repeat it."""
+    async with open_client(url, key):
+        said = capsys.readouterr().err
+
+    assert ("clear text" in said) is is_warned
+    assert "amos_live_x" not in said
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+async def test_a_file_of_certificates_that_is_none_is_named(tmp_path, monkeypatch, content):
+    """The variable is named, because Python's error names neither it nor the file."""
+    if content is not None:
+        (tmp_path / "cert.pem").write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+
+    with pytest.raises(CommandError) as caught:
+        async with open_client("https://amos.example"):
+            raise AssertionError("not reached")
+
+    assert "SSL_CERT_FILE" in caught.value.failure.sentence

@@ -143,6 +143,14 @@ def test_what_may_have_been_done_is_not_retried(error, kind):
     assert isinstance(caught.value.__cause__, error)
 
 
+def test_why_nothing_could_be_connected_to_is_told():
+    """A certificate that is not trusted and a closed port ask for different things of the caller."""
+    distrust = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate"
+
+    with pytest.raises(errors.Unreachable, match="self-signed certificate"):
+        drive(*[httpx.ConnectError(distrust)] * PATIENT.attempts_max)
+
+
 @pytest.mark.parametrize(
     "answer",
     [
