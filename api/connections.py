@@ -8,7 +8,8 @@
   waits for both without an end of their own.
 - It refuses a request that gives its length twice over, and the change to HTTP/2 in clear text on request:
   with both a proxy in front can be made to let a second, hidden request through.
-- It reads the rest of a body whose request was answered without it, also in HTTP/2.
+- It reads the rest of a body whose request was answered without it, also in HTTP/2, and forgets what nobody
+  will read: Hypercorn keeps ten parts of a body, and waits for ever to add another once the call has ended.
 - It says in a body what it refuses, where Hypercorn sends a bare status.
 
 Hypercorn offers no other place for this: the classes that serve a connection are named in its modules only.
@@ -29,7 +30,8 @@ import h2.exceptions
 import h11
 import msgspec
 from hypercorn import protocol
-from hypercorn.asyncio import run
+from hypercorn.asyncio import run, tcp_server
+from hypercorn.asyncio.task_group import TaskGroup, _handle
 from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h2 import H2Protocol
@@ -109,6 +111,48 @@ def _spawn(task_group: Any, action: Callable[[], Any]) -> asyncio.Task[None]:
     # As Hypercorn's own SingleTask does.
     task: asyncio.Task[None] = task_group._task_group.create_task(action())  # noqa: SLF001
     return task
+
+
+class Inbox(asyncio.Queue[Any]):
+    """What a call has still to be told. Bounded while the call may read it; afterwards nobody waits."""
+
+    is_read = True
+
+    def let_go(self) -> None:
+        """The call has ended: whoever waits to add something waits no longer."""
+        self.is_read = False
+        while not self.empty():
+            self.get_nowait()
+
+    @override
+    def full(self) -> bool:
+        """Whether the next to add something has to wait."""
+        return self.is_read and super().full()
+
+    @override
+    async def put(self, item: Any) -> None:
+        """Add a part of the body, when there is room. That the client has left always has room."""
+        if item["type"] == "http.disconnect":
+            self.is_read = False
+        await super().put(item)
+
+
+class Calls(TaskGroup):
+    """The calls of one connection; Hypercorn's TaskGroup."""
+
+    @override
+    async def spawn_app(self, app: Any, config: Any, scope: Any, send: Any) -> Any:
+        """Begin a call; gives what adds to its inbox."""
+        inbox = Inbox(config.max_app_queue_size)
+
+        async def send_or_end(message: Any) -> None:
+            if message is None:  # the call has ended
+                inbox.let_go()
+            await send(message)
+
+        # The last two are for WSGI.
+        self.spawn(_handle, app, config, scope, inbox.get, send_or_end, None, None)
+        return inbox.put
 
 
 class Connection(TCPServer):
@@ -273,5 +317,6 @@ def _problem(status: int) -> bytes:
 def use_our_connections() -> None:
     """Have Hypercorn serve every connection of this process with a `Connection` from now on."""
     run.TCPServer = Connection  # type: ignore[attr-defined, assignment]
+    tcp_server.TaskGroup = Calls  # type: ignore[attr-defined]
     protocol.H11Protocol = Http1  # type: ignore[attr-defined]
     protocol.H2Protocol = Http2  # type: ignore[attr-defined]

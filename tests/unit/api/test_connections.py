@@ -27,6 +27,9 @@ CONNECTIONS = 50
 LET_GO_S = 1.0
 """Far less than the keep-alive time, for which Hypercorn alone would hold each of them."""
 
+MANY_PARTS = b"1\r\n.\r\n" * 100
+"""A body without an end, in more parts than Hypercorn keeps for whoever may want them."""
+
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -119,6 +122,25 @@ async def test_a_connection_closed_before_its_answer_is_let_go():
         go_on.set()
 
         await settles_at(before)
+
+
+@pytest.mark.parametrize("answer_s", [0.0, 0.1], ids=["at once", "later"])
+async def test_a_body_nobody_reads_holds_nothing(answer_s):
+    """A request that was answered without its body leaves no task and no memory behind, whatever is in it."""
+
+    async def answer_unread(scope, receive, send):
+        await asyncio.sleep(answer_s)
+        await answer_ok(scope, receive, send)
+
+    async with serving(answer_unread) as port:
+        await ask(port, REQUEST)
+        before = len(asyncio.all_tasks())
+        for _ in range(5):
+            await ask(
+                port, b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + MANY_PARTS
+            )
+
+        await until(lambda: len(asyncio.all_tasks()) <= before, LET_GO_S, lambda: str(asyncio.all_tasks()))
 
 
 async def test_closed_http2_connections_are_let_go():
