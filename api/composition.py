@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import AsyncIterator, Callable
 
-from api import __version__
 from api.keys import key_ring, key_store, pepper
 from api.names import SystemNames
 from api.probes import cache_health, journal_health, keys_health, recorder_health, redis_health
+from api.record import record
 from api.settings import Settings
 from orchestrator.clock import SystemClock
-from orchestrator.events import InstanceStarted, InstanceStopped
 from orchestrator.filters.authenticate import Doorkeeper
 from orchestrator.filters.budget import MILLION, BudgetPolicy
 from orchestrator.filters.cache import CachePolicy
@@ -29,7 +27,6 @@ from orchestrator.providers.tavily import Tavily
 from orchestrator.providers.upstream import Upstream
 from orchestrator.recorder import Recorder
 from orchestrator.strangers import Strangers
-from storage.file_journal import FileJournal
 from storage.memory_budget import MemoryBudget
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
@@ -55,17 +52,7 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
     clock = SystemClock()
     started_at = clock.now()
     async with contextlib.AsyncExitStack() as cleanup:
-        journal = FileJournal(
-            settings.data_dir / "journal",
-            durability=settings.events_durability,
-            bytes_max=settings.journal_max_bytes,
-        )
-        cleanup.push_async_callback(journal.aclose)
-        recorder = Recorder(journal, clock, keep_texts=settings.store_query_text)
-        cleanup.push_async_callback(recorder.aclose)
-        stream = f"instance:{journal.instance}"
-        recorder.record_fact(stream, InstanceStarted(version=__version__, pid=os.getpid()))
-        cleanup.callback(recorder.record_fact, stream, InstanceStopped(pid=os.getpid()))
+        journal, recorder = await cleanup.enter_async_context(record(settings, clock))
         roster = providers(settings, clock)
         for provider in roster.providers:
             cleanup.push_async_callback(provider.aclose)

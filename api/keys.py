@@ -6,19 +6,15 @@ Used by the gateway, by the command line without a server, and by the start, whi
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import AsyncIterator
 
-from api import __version__
+from api.record import record
 from api.settings import Settings
 from orchestrator.clock import SystemClock
 from orchestrator.errors import SettingsError
-from orchestrator.events import InstanceStarted, InstanceStopped
 from orchestrator.key_admin import KeyAdmin
 from orchestrator.key_ring import KeyRing
 from orchestrator.ports import ApiKeyStore, Clock
-from orchestrator.recorder import Recorder
-from storage.file_journal import FileJournal
 from storage.file_pepper import NoPepper, has_pepper, read_pepper
 from storage.sql_api_keys import SqlApiKeys
 from storage.sql_engine import open_engine
@@ -75,17 +71,7 @@ async def key_admin(settings: Settings) -> AsyncIterator[KeyAdmin]:
     await upgrade(settings.database_url)
     clock = SystemClock()
     async with contextlib.AsyncExitStack() as cleanup:
-        journal = FileJournal(
-            settings.data_dir / "journal",
-            durability=settings.events_durability,
-            bytes_max=settings.journal_max_bytes,
-        )
-        cleanup.push_async_callback(journal.aclose)
-        recorder = Recorder(journal, clock)
-        cleanup.push_async_callback(recorder.aclose)
-        stream = f"instance:{journal.instance}"
-        recorder.record_fact(stream, InstanceStarted(version=__version__, pid=os.getpid()))
-        cleanup.callback(recorder.record_fact, stream, InstanceStopped(pid=os.getpid()))
+        _, recorder = await cleanup.enter_async_context(record(settings, clock))
         store = await cleanup.enter_async_context(key_store(settings))
         secret = None if await _is_pepper_elsewhere(settings, store, clock) else pepper(settings)
         yield KeyAdmin(store, secret, clock, recorder)

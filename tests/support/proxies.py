@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sysconfig
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -80,7 +81,7 @@ def _binary(name: str, pattern: str) -> Path:
     return Path(binary)
 
 
-class Proxy:
+class Proxy(ABC):
     """A balancer over exactly three instances; an async context manager."""
 
     name = ""
@@ -135,13 +136,13 @@ class Proxy:
     def prepare(self) -> None:
         """Put its files into `folder`."""
 
+    @abstractmethod
     def command(self) -> list[str]:
         """The command line, without what only checks."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self) -> list[str]:
         """The command line that only checks the files."""
-        raise NotImplementedError
 
     def _listens(self) -> bool:
         assert self._process is not None
