@@ -20,6 +20,7 @@ STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=63072000; includeSub
 """RFC 6797, with the two years that the OWASP list of 2026-07-19 names. Never over plain HTTP (7.2)."""
 
 _HTTPS_PORT = 443
+_KEY_HEADERS = frozenset({b"authorization", b"x-api-key"})
 
 
 class HttpsOnly:
@@ -40,7 +41,7 @@ class HttpsOnly:
         check_host(host, self._allowed_hosts)
         name = host[: host.index(b"]") + 1] if host.startswith(b"[") else host.partition(b":")[0]
         site = b"https://" + name + self._port
-        if scope["method"] not in ("GET", "HEAD") or b"authorization" in headers:
+        if scope["method"] not in ("GET", "HEAD") or not _KEY_HEADERS.isdisjoint(headers):
             raise Problem(
                 403,
                 "https_required",

@@ -137,7 +137,10 @@ async def test_a_page_is_sent_to_https(amos: AmosProcesses):
 
 @pytest.mark.parametrize(
     ("method", "headers"),
-    [("POST", {}), ("QUERY", {}), ("GET", {"Authorization": "Bearer amos_live_x"}), ("DELETE", {})],
+    [
+        *(("POST", {}), ("QUERY", {}), ("DELETE", {})),
+        *(("GET", {"Authorization": "Bearer amos_live_x"}), ("GET", {"X-API-Key": "amos_live_x"})),
+    ],
 )
 async def test_what_may_carry_a_key_is_not_redirected(
     amos: AmosProcesses, tavily: TavilySimulator, method: str, headers: dict[str, str]
