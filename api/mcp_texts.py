@@ -48,6 +48,7 @@ ADVICE: dict[type[GatewayError], str] = {
     errors.RefusedTooOften: TELL_THE_USER,
     errors.PermissionDenied: TELL_THE_USER,
     errors.RateLimited: WAIT,
+    errors.AnonymousLimited: WAIT,
     errors.BudgetExhausted: TELL_THE_USER,
     errors.ProviderError: LATER,
     errors.ProviderTimeout: LATER,

@@ -2,7 +2,8 @@
 
     GatewayError(message)
     ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) → RefusedTooOften ·
-    │                 PermissionDenied(scopes) · RateLimited(windows) · BudgetExhausted
+    │                 PermissionDenied(scopes) · RateLimited(windows) → AnonymousLimited ·
+    │                 BudgetExhausted
     ├ ProviderError   ProviderTimeout · ProviderUnavailable → ProviderThrottled ·
     │                 ProviderRejected → ProviderQuotaExceeded · ProviderProtocolError ·
     │                 ResultInvalid · CircuitOpen · ProviderHeldBack
@@ -100,6 +101,12 @@ class RateLimited(CallerError):
     ) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
         self.windows = tuple(windows)
+
+
+class AnonymousLimited(RateLimited):
+    """A caller without a key used up one of the windows of its address."""
+
+    reason = "anonymous_limit"
 
 
 class BudgetExhausted(CallerError):
@@ -316,7 +323,7 @@ class Overloaded(GatewayError):
     reason = "overloaded"
 
 
-UNRECORDED = (Unauthenticated, KeysUnavailable, Overloaded)
+UNRECORDED = (Unauthenticated, AnonymousLimited, KeysUnavailable, Overloaded)
 """Refusals that cost next to nothing and leave no execution behind: they are counted by their `reason`."""
 
 

@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.rest.exchange import send_answer
 
 ALLOWED_HEADERS = (
-    b"authorization, content-type, accept, cache-control, x-request-id, mcp-protocol-version, mcp-method, "
-    b"mcp-name, mcp-session-id, last-event-id, traceparent, tracestate"
+    b"authorization, x-api-key, content-type, accept, cache-control, x-request-id, mcp-protocol-version, "
+    b"mcp-method, mcp-name, mcp-session-id, last-event-id, traceparent, tracestate"
 )
 """What a page may send, beside what any page may. By name, because `*` never covers Authorization."""
 

@@ -28,6 +28,7 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.RefusedTooOften: 429,
     errors.PermissionDenied: 403,
     errors.RateLimited: 429,
+    errors.AnonymousLimited: 429,
     # Like a used-up plan at Tavily, whose clients have a typed error for it.
     errors.BudgetExhausted: 432,
     # One provider's failure reaches nobody, since the chain makes it AllProvidersFailed; else it is ours.

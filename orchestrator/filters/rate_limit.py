@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import msgspec
 
-from orchestrator.errors import RateLimited, RateLimitStoreUnavailable
+from orchestrator.errors import AnonymousLimited, RateLimited, RateLimitStoreUnavailable
 from orchestrator.events import RequestThrottled
 from orchestrator.model import Call, OwnLimits, Principal, RequestT, Response
 from orchestrator.ports import RateLimitStore
@@ -87,7 +87,9 @@ class RateLimitFilter:
         if not verdict.allowed:
             window = verdict.window
             call.trail.record(RequestThrottled(window=window.name, retry_after_s=verdict.retry_after_s))
-            raise RateLimited(
+            # A caller without a key is only counted, as a stranger is: they could fill the disk.
+            kind = AnonymousLimited if principal.address else RateLimited
+            raise kind(
                 f"Too many requests: {window.quota} per {window.period_s:g} seconds are allowed. "
                 f"Retry after {math.ceil(verdict.retry_after_s)} seconds.",
                 retry_after_s=verdict.retry_after_s,

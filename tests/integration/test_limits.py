@@ -138,6 +138,25 @@ async def test_every_answer_to_a_limited_caller_says_what_is_left(tmp_path, tavi
         assert 0 < int(states[-1][1]) <= int(refused.headers["retry-after"]) <= 60
 
 
+async def test_strangers_over_their_limit_are_only_counted(tmp_path, tavily):
+    """Whoever has no key cannot fill the disk: fifty refusals leave one count a second."""
+    async with serving(tmp_path, tavily=tavily, anonymous_per_minute=2, trusted_proxies=PROXY) as amos:
+        answers = [await amos.search("tide tables", as_("203.0.113.7")) for _ in range(52)]
+        await asyncio.sleep(1.1)
+        await amos.drain()
+        counted = [
+            envelope["event"]["count"]
+            for frame in amos.frames("callers")
+            for envelope in frame["events"]
+            if envelope["event"]["reason"] == "anonymous_limit"
+        ]
+        executions = {frame["stream"] for frame in amos.frames() if ":" not in frame["stream"]} - {"callers"}
+
+    assert [answer.status_code for answer in answers] == [200] * 2 + [429] * 50
+    assert sum(counted) == 50
+    assert len(executions) == 2
+
+
 async def test_the_local_operator_reads_no_limits(tmp_path, tavily):
     """Whoever is not limited has nothing to read."""
     async with serving(tmp_path, tavily=tavily) as amos:

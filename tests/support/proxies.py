@@ -133,7 +133,7 @@ class Proxy(ABC):
         """Everything it has printed so far."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - one without files of its own has nothing to do
         """Put its files into `folder`."""
 
     @abstractmethod
