@@ -29,7 +29,6 @@ Event = dict[str, Any]
 CALLERS_OWN = ("invalid_request", "not_in_cache", "cancelled", "rate_limited", "unauthenticated")
 """Failures that say nothing about the gateway, as docs/events.md lists them; those that can occur here."""
 
-
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -63,12 +62,13 @@ async def amos(
 
 async def live_through_it(amos: GatewayServer, tavily: TavilySimulator, jina: JinaSimulator) -> None:
     """Misses, hits, joins, fallbacks, empties, the floor, failures, strangers, circuits and pages."""
+    tavily.delay_s = 0.5  # longer than seven calls need to arrive on the busiest machine
+    await asyncio.gather(*(amos.search("everybody at once", search_depth="advanced") for _ in range(7)))
     tavily.delay_s = jina.delay_s = 0.02
     for n in range(6):
         await amos.search(f"harbour {n}", topic="news" if n % 2 else "general")
     for n in range(9):
         await amos.search(f"Harbour  {n % 6}", topic="news" if n % 2 else "general")
-    await asyncio.gather(*(amos.search("everybody at once", search_depth="advanced") for _ in range(7)))
     tavily.script(Fault.empty())
     await amos.search("jina finds more")
     tavily.script(Fault.empty())
