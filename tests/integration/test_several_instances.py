@@ -34,6 +34,8 @@ CALLERS = 200
 
 DEADLINE_S = 9.0
 
+TRIES = 3
+
 
 @pytest.fixture(autouse=True)
 def no_dead_leader(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,14 +102,24 @@ async def all_are(amos: Sequence[GatewayServer], status: str, within_s: float) -
 async def test_identical_queries_over_all_instances_cost_one(
     tmp_path: Path, tavily: TavilySimulator, valkey: Valkey
 ):
-    """Of 200 identical searches at three gateways one is paid; all are answered alike and recorded whole."""
-    tavily.delay_s = 1.0
-    async with instances(tmp_path, valkey, tavily=tavily) as amos:
-        responses = await spread(amos, "tide tables")
-        executions = await records(amos)
+    """Of 200 identical searches at three gateways one is paid; all are answered alike and recorded whole.
+
+    On a machine that gives Redis no time for a second it is out of reach, and everybody goes alone. A try in
+    which that was recorded proves nothing and is made again.
+    """
+    for number in range(TRIES):
+        tavily.clear()
+        tavily.delay_s = 1.0
+        async with instances(tmp_path / f"try{number}", valkey, tavily=tavily) as amos:
+            responses = await spread(amos, f"tide tables {number}")
+            executions = await records(amos)
+            lost = await facts(amos, "store:redis")
+        if not lost:
+            break
+    assert not lost, "Redis was out of reach in every try"
 
     answers = [response.json() for response in responses]
-    assert tavily.count == 1
+    assert tavily.count == 1, [e for events in executions if len(events) > 4 for e in events]
     assert {response.status_code for response in responses} == {200}
     assert all(answer["results"] == answers[0]["results"] for answer in answers)
     assert Counter(answer["amos"]["cache"] for answer in answers)["miss"] == 1
