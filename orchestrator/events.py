@@ -125,54 +125,55 @@ class FlightJoined(Event, frozen=True, kw_only=True, tag="amos.flight.joined.v1"
     leader: str
 
 
-class AttemptStarted(Event, frozen=True, kw_only=True, tag="amos.attempt.started.v1"):
-    """The intent: written before the provider is called. Without an outcome it settles as spent, assumed.
+class AttemptEvent(Event, frozen=True, kw_only=True):
+    """What the facts of one call to one provider have in common.
 
-    `number` counts the attempts of this execution at this provider, from 1.
+    `number` counts the attempts of this execution at this provider, from 1; `operation` to `topic` are those
+    of the execution, so that what was spent can be told by client. `estimate` is the most the call was
+    expected to cost.
     """
 
     provider: str
     number: int
-    span_id: str
     estimate: Cost = FREE
-
-
-class AttemptSucceeded(Event, frozen=True, kw_only=True, tag="amos.attempt.succeeded.v1"):
-    """The provider gave a valid answer, perhaps an empty one (`results` 0).
-
-    `operation` to `topic` are those of the call, so that what was spent can be told by client.
-    """
-
-    provider: str
-    number: int
-    duration_s: float
-    results: int
-    cost: Cost = FREE
     operation: str = ""
     door: str = ""
     client: str = ""
     topic: str = ""
 
 
-class AttemptFailed(Event, frozen=True, kw_only=True, tag="amos.attempt.failed.v1"):
-    """The attempt ended without a valid answer.
+class AttemptStarted(AttemptEvent, frozen=True, kw_only=True, tag="amos.attempt.started.v1"):
+    """The intent: written before the provider is called. Without an outcome it settles as spent, assumed."""
+
+    span_id: str
+
+
+class AttemptSucceeded(AttemptEvent, frozen=True, kw_only=True, tag="amos.attempt.succeeded.v1"):
+    """The provider gave a valid answer, perhaps an empty one (`results` 0).
+
+    It settles the intent recorded at `intended_at`.
+    """
+
+    intended_at: float = 0.0
+    duration_s: float
+    results: int
+    cost: Cost = FREE
+
+
+class AttemptFailed(AttemptEvent, frozen=True, kw_only=True, tag="amos.attempt.failed.v1"):
+    """The attempt ended without a valid answer. It settles the intent recorded at `intended_at`.
 
     `outcome` is the judgement of outcome.py, `reason` its cause. `cost` is what the provider said it billed
     all the same, `assumed` the estimate of what it may have billed without saying so: the request may have
-    reached it, and no bill came back. `operation` to `topic` are those of the call.
+    reached it, and no bill came back.
     """
 
-    provider: str
-    number: int
+    intended_at: float = 0.0
     duration_s: float
     outcome: str
     reason: str
     cost: Cost = FREE
     assumed: Cost = FREE
-    operation: str = ""
-    door: str = ""
-    client: str = ""
-    topic: str = ""
 
 
 class RetryScheduled(Event, frozen=True, kw_only=True, tag="amos.retry.scheduled.v1"):
@@ -206,13 +207,14 @@ class RequestCompleted(Event, frozen=True, kw_only=True, tag="amos.request.compl
 
     `cache` is `l1`, `l2`, `collapsed` (a follower), `miss`, or `mixed` for an extract of both kinds.
     `duration_s` is the whole stay, `upstream_s` the part spent waiting for providers.
-    `saved` is what its cached parts had cost when they were fetched.
+    `saved` is what its cached parts had cost when they were fetched, `key` the cache key of a search.
     """
 
     operation: str
     door: str
     client: str
     topic: str = ""
+    key: str = ""
     provider: str = ""
     cache: str
     results: int
@@ -226,12 +228,16 @@ class RequestCompleted(Event, frozen=True, kw_only=True, tag="amos.request.compl
 
 
 class RequestFailed(Event, frozen=True, kw_only=True, tag="amos.request.failed.v1"):
-    """The last word of an execution that was refused or had no answer; `error` is the error's code."""
+    """The last word of an execution that was refused or had no answer; `error` is the error's code.
+
+    `key` is the cache key of a search that came as far as the cache.
+    """
 
     operation: str
     door: str
     client: str = ""
     topic: str = ""
+    key: str = ""
     error: str
     duration_s: float
     upstream_s: float = 0.0
@@ -359,12 +365,12 @@ EVENT_TYPES: tuple[type[Event], ...] = tuple(
         (
             value
             for value in globals().values()
-            if isinstance(value, type) and issubclass(value, Event) and value is not Event
+            if isinstance(value, type) and issubclass(value, Event) and "." in value.__struct_config__.tag
         ),
         key=lambda cls: str(cls.__struct_config__.tag),
     )
 )
-"""Every event class, by type name. The codec decodes exactly these."""
+"""Every event class but the bases, by type name. The codec decodes exactly these."""
 
 
 class Envelope(msgspec.Struct, frozen=True):

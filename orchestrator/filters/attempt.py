@@ -42,9 +42,13 @@ class AttemptFilter(Generic[RequestT, AnswerT]):
         number = self._number(call)
         estimate = self._estimate(call.request)
         span_id = secrets.token_hex(8)
+        whose = _whose(call)
         call.trail.record(
-            AttemptStarted(provider=self._provider, number=number, span_id=span_id, estimate=estimate)
+            AttemptStarted(
+                provider=self._provider, number=number, span_id=span_id, estimate=estimate, **whose
+            )
         )
+        intended_at = call.trail.events[-1].at
         begun = self._clock.monotonic()
         is_called = False
         try:
@@ -66,7 +70,9 @@ class AttemptFilter(Generic[RequestT, AnswerT]):
                     reason=reason(error),
                     cost=cost,
                     assumed=assumed,
-                    **_whose(call),
+                    estimate=estimate,
+                    intended_at=intended_at,
+                    **whose,
                 )
             )
             raise
@@ -77,7 +83,9 @@ class AttemptFilter(Generic[RequestT, AnswerT]):
                 duration_s=self._clock.monotonic() - begun,
                 results=found.answer.count,
                 cost=found.cost,
-                **_whose(call),
+                estimate=estimate,
+                intended_at=intended_at,
+                **whose,
             )
         )
         return found

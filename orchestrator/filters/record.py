@@ -15,6 +15,8 @@ from orchestrator.events import (
     AttemptFailed,
     AttemptStarted,
     AttemptSucceeded,
+    CacheHit,
+    CacheMissed,
     CallerAuthenticated,
     Envelope,
     RequestCompleted,
@@ -63,6 +65,7 @@ class RecordFilter:
             door=received.door,
             client=client,
             topic=received.topic,
+            key=_key(call),
             provider=response.provider,
             cache=response.cache,
             results=response.result_count,
@@ -82,6 +85,7 @@ class RecordFilter:
             door=received.door,
             client=client,
             topic=received.topic,
+            key=_key(call),
             error=code,
             duration_s=self._clock.monotonic() - begun,
             upstream_s=upstream_s(call.trail.events, self._clock.now()),
@@ -121,6 +125,15 @@ def _opening(call: Call[RequestT]) -> tuple[RequestReceived, str]:
         if isinstance(known, CallerAuthenticated):
             return events[0].event, known.client
     return events[0].event, ""
+
+
+def _key(call: Call[RequestT]) -> str:
+    """The cache key of a search, `""` before the cache has seen it; an extract has one for each page."""
+    if isinstance(call.request, SearchRequest):
+        for envelope in call.trail.events:
+            if isinstance(envelope.event, CacheHit | CacheMissed):
+                return envelope.event.key
+    return ""
 
 
 def _received(call: Call[RequestT]) -> RequestReceived:

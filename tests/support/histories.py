@@ -65,6 +65,11 @@ def answered(**changes: object) -> RequestCompleted:
     return RequestCompleted(**(fields | changes))  # type: ignore[arg-type]
 
 
+def whose(client: str = "local-operator") -> dict[str, str]:
+    """The fields of an attempt that say on whose account it was."""
+    return {"operation": "search", "door": "http", "client": client, "topic": "general"}
+
+
 def refused(error: str, duration_s: float = 0.001) -> RequestFailed:
     """The last word of a call without an answer."""
     return RequestFailed(
@@ -78,7 +83,15 @@ def hit(client: str = "local-operator", tier: str = "l1") -> tuple[Event, ...]:
         received(),
         known(client),
         CacheHit(key="k1", tier=tier, age_s=12.0, saved=CREDIT),
-        answered(client=client, cache=tier, duration_s=0.0004, upstream_s=0.0, cost=FREE, saved=CREDIT),
+        answered(
+            client=client,
+            key="k1",
+            cache=tier,
+            duration_s=0.0004,
+            upstream_s=0.0,
+            cost=FREE,
+            saved=CREDIT,
+        ),
     )
 
 
@@ -88,20 +101,19 @@ def miss(client: str = "local-operator") -> tuple[Event, ...]:
         received(),
         known(client),
         CacheMissed(key="k1", reason="absent"),
-        AttemptStarted(provider="tavily", number=1, span_id="a" * 16, estimate=CREDIT),
+        AttemptStarted(provider="tavily", number=1, span_id="a" * 16, estimate=CREDIT, **whose(client)),
         AttemptSucceeded(
             provider="tavily",
             number=1,
+            estimate=CREDIT,
+            intended_at=NOON + 0.003,
             duration_s=0.498,
             results=5,
             cost=CREDIT,
-            operation="search",
-            door="http",
-            client=client,
-            topic="general",
+            **whose(client),
         ),
         ResultCached(key="k1", tiers=("l1",), ttl_s=3600.0, size_bytes=4096),
-        answered(client=client),
+        answered(client=client, key="k1"),
     )
 
 
@@ -111,12 +123,22 @@ def fallback() -> tuple[Event, ...]:
         received(),
         known(),
         CacheMissed(key="k2", reason="expired"),
-        AttemptStarted(provider="tavily", number=1, span_id="b" * 16, estimate=CREDIT),
-        AttemptFailed(provider="tavily", number=1, duration_s=0.2, outcome="retryable", reason="http_500"),
+        AttemptStarted(provider="tavily", number=1, span_id="b" * 16, estimate=CREDIT, **whose()),
+        AttemptFailed(
+            provider="tavily",
+            number=1,
+            estimate=CREDIT,
+            intended_at=NOON + 0.003,
+            duration_s=0.2,
+            outcome="retryable",
+            reason="http_500",
+            **whose(),
+        ),
         ProviderSkipped(provider="jina", reason="circuit_open"),
-        AttemptStarted(provider="local", number=1, span_id="c" * 16),
-        AttemptSucceeded(provider="local", number=1, duration_s=0.01, results=0),
+        AttemptStarted(provider="local", number=1, span_id="c" * 16, **whose()),
+        AttemptSucceeded(provider="local", number=1, duration_s=0.01, results=0, **whose()),
         answered(
+            key="k2",
             provider="local",
             results=0,
             duration_s=0.215,

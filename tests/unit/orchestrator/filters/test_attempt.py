@@ -21,6 +21,9 @@ CREDIT = Cost(amount=1.0, unit="credits", usd_micros=8_000)
 WHOSE = {"operation": "search", "door": "test", "topic": "general"}
 """On whose account the attempts of these tests are: nobody has been authenticated."""
 
+SETTLES = {"estimate": CREDIT, "intended_at": 1_800_000_000.0}
+"""What an outcome repeats of its intent; the clock of the tests stands at that moment."""
+
 URLS = ("https://a.example/", "https://b.example/")
 
 
@@ -77,7 +80,7 @@ async def test_an_answer_is_an_intent_and_an_outcome(call, clock):
     assert isinstance(started, AttemptStarted)
     assert (started.provider, started.number, started.estimate) == ("tavily", 1, CREDIT)
     assert succeeded == AttemptSucceeded(
-        provider="tavily", number=1, duration_s=pytest.approx(0.5), results=3, cost=CREDIT, **WHOSE
+        provider="tavily", number=1, duration_s=pytest.approx(0.5), results=3, cost=CREDIT, **SETTLES, **WHOSE
     )
 
 
@@ -112,6 +115,7 @@ async def test_without_a_durable_intent_the_provider_is_not_called(call, clock, 
         duration_s=0.0,
         outcome="ignorable",
         reason="event_log_unavailable",
+        **SETTLES,
         **WHOSE,
     )
 
@@ -137,6 +141,7 @@ async def test_a_failure_is_recorded_with_its_judgement(call, clock):
         duration_s=pytest.approx(0.5),
         outcome="retryable",
         reason="http_503",
+        **SETTLES,
         **WHOSE,
     )
 
