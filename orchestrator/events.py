@@ -365,7 +365,9 @@ EVENT_TYPES: tuple[type[Event], ...] = tuple(
         (
             value
             for value in globals().values()
-            if isinstance(value, type) and issubclass(value, Event) and "." in value.__struct_config__.tag
+            if isinstance(value, type)
+            and issubclass(value, Event)
+            and "." in str(value.__struct_config__.tag)
         ),
         key=lambda cls: str(cls.__struct_config__.tag),
     )
