@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from orchestrator.errors import EventLogUnavailable
+from orchestrator.reports.report import Question
 from storage import sql_postgres
 from storage.sql_engine import NoEventLog, dialect_of, open_engine, transaction
 from storage.sql_event_log import SqlEventLog
@@ -157,11 +158,11 @@ async def test_what_postgresql_refuses_is_stored_all_the_same(engine):
 
     await log.append([odd._replace(stream="s\0"), far], {"k\0": "t\0"})
 
-    assert await projector.project() == Projected(2, 0)
+    assert await projector.project() == Projected(2, is_done=True)
     assert [frame.instance_seq for frame in await log.read_stream("s\0")] == [1]
     async with transaction(engine) as connection:
         assert (await connection.execute(text("SELECT text FROM queries"))).scalar() == "t\ufffd"
-        assert (await connection.execute(text("SELECT max(minute) FROM rollup_hit_rate"))).scalar() > 2**32
+        assert (await connection.execute(text("SELECT max(start) FROM rollup_hit_rate"))).scalar() > 2**32
         assert (await connection.execute(text("SELECT count(*) FROM events"))).scalar() == 1 + len(hit())
 
 
@@ -178,7 +179,8 @@ async def test_a_service_user_needs_no_more_than_the_manual_grants(database_url)
     await SqlEventLog(engine).append(rows(mixture()), {"k": "text"})
     await SqlProjector(engine).project()
 
-    assert (await SqlReports(engine).hit_rate(NOON, NOON + 3_600))["answered"] > 0
+    found = await SqlReports(engine).report("hit-rate", Question(since=NOON, until=NOON + 3_600))
+    assert found["answered"] > 0
     with pytest.raises(EventLogUnavailable, match="lacks a privilege"):
         async with transaction(engine) as connection:
             await connection.execute(text("DROP TABLE checkpoints"))
@@ -207,7 +209,8 @@ async def test_reports_of_an_empty_database_are_empty(fresh_url):
     engine = open_engine(fresh_url)
     reports = SqlReports(engine)
 
-    assert (await reports.health(NOON, NOON + 60))["requests"]["total"] == 0
+    found = await reports.report("health", Question(since=NOON, until=NOON + 60))
+    assert found["requests"]["total"] == 0
     assert await reports.execution("e-1") == []
     with pytest.raises(NoEventLog):
         await SqlEventLog(engine).last_position()
