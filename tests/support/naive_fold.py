@@ -4,10 +4,10 @@ Nothing of the projections and reports is used here, on purpose: plain dicts fro
 one loop a figure, after the definitions in docs/reports.md. Where this and AMOS differ one of them is wrong.
 
     facts = facts_of(server.frames())
-    assert report == naive_fold.health(facts, by="hour")
+    naive_fold.check("health", report, facts, naive_fold.Question(by="hour"))
 
 A fact is one event as it is written in JSON, and with it `kind` (its type without prefix and version), `at`
-and `stream`. Groups of time are those of UTC.
+and `stream`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 Fact = dict[str, Any]
 
@@ -25,7 +27,7 @@ CALLERS_OWN = (
 )
 """Failures that say nothing about the gateway, as docs/reports.md lists them."""
 
-TIMES_S = {"minute": 60, "hour": 3_600, "day": 86_400}
+TIMES = ("minute", "hour", "day")
 
 QUANTILES = {"p50_s": 0.5, "p90_s": 0.9, "p95_s": 0.95, "p99_s": 0.99}
 
@@ -75,20 +77,37 @@ def share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def value_of(fact: Fact, by: str) -> Any:
-    """What a fact is grouped under: the beginning of a stretch of time, or a field that may be left out."""
-    if by in TIMES_S:
-        return int(fact["at"] // TIMES_S[by] * TIMES_S[by])
-    return fact.get(by, "")
+class Question(NamedTuple):
+    """What is asked: a window of epoch seconds, how to group, and the zone whose days and hours these are."""
+
+    by: str = ""
+    since: float = 0.0
+    until: float = math.inf
+    zone: str = "UTC"
+
+    def within(self, facts: Iterable[Fact]) -> list[Fact]:
+        """What happened in the window."""
+        return [fact for fact in facts if self.since <= fact["at"] < self.until]
+
+    def value_of(self, fact: Fact) -> Any:
+        """What a fact is grouped under: the beginning of a stretch of time, or a field that may be absent."""
+        if self.by not in TIMES:
+            return fact.get(self.by, "")
+        local = datetime.fromtimestamp(math.floor(fact["at"]), ZoneInfo(self.zone))
+        since_midnight = {"hour": 0} if self.by == "day" else {}
+        since_hour = {"minute": 0} if self.by != "minute" else {}
+        return int(local.replace(second=0, **since_hour, **since_midnight).timestamp())
+
+    def groups(self, facts: Iterable[Fact]) -> dict[Any, list[Fact]]:
+        """The facts by what they are grouped under, in its order; no groups without `by`."""
+        groups: dict[Any, list[Fact]] = {}
+        if self.by:
+            for fact in facts:
+                groups.setdefault(self.value_of(fact), []).append(fact)
+        return dict(sorted(groups.items()))
 
 
-def groups_of(facts: Iterable[Fact], by: str) -> dict[Any, list[Fact]]:
-    """The facts by what they are grouped under, in its order; no groups without `by`."""
-    groups: dict[Any, list[Fact]] = {}
-    if by:
-        for fact in facts:
-            groups.setdefault(value_of(fact, by), []).append(fact)
-    return dict(sorted(groups.items()))
+EVERYTHING = Question()
 
 
 # --- health -------------------------------------------------------------------------------------------------
@@ -102,22 +121,23 @@ ABOUT_PROVIDERS = (
 )
 
 
-def health(facts: Sequence[Fact], by: str = "") -> dict[str, Any]:
+def health(facts: Sequence[Fact], asked: Question) -> dict[str, Any]:
     """The health report, counted."""
+    facts = asked.within(facts)
     requests = _requests(facts)
     refused: Counter[str] = Counter()
     for fact in of(facts, "caller.refused"):
         refused[fact["reason"]] += fact["count"]
     names = {fact["provider"] for fact in of(facts, *ABOUT_PROVIDERS)}
     return {
-        "by": by,
+        "by": asked.by,
         "availability": requests.pop("availability"),
         "requests": requests,
         "refused": dict(refused),
         "providers": [_health_of_provider(name, facts) for name in sorted(names)],
         "rows": [
-            {by: value, **_requests(found)}
-            for value, found in groups_of(of(facts, *ENDS, "caller.refused"), by).items()
+            {asked.by: value, **_requests(found)}
+            for value, found in asked.groups(of(facts, *ENDS, "caller.refused")).items()
         ],
     }
 
@@ -173,13 +193,13 @@ def _health_of_provider(name: str, facts: Sequence[Fact]) -> dict[str, Any]:
 WAYS = ("l1", "l2", "collapsed", "mixed", "miss")
 
 
-def hit_rate(facts: Sequence[Fact], by: str = "") -> dict[str, Any]:
+def hit_rate(facts: Sequence[Fact], asked: Question) -> dict[str, Any]:
     """The hit rate report, counted."""
-    answered = of(facts, "request.completed")
+    answered = of(asked.within(facts), "request.completed")
     return {
-        "by": by,
+        "by": asked.by,
         **_ways(answered),
-        "rows": [{by: value, **_ways(found)} for value, found in groups_of(answered, by).items()],
+        "rows": [{asked.by: value, **_ways(found)} for value, found in asked.groups(answered).items()],
     }
 
 
@@ -202,13 +222,13 @@ def _ways(answered: Sequence[Fact]) -> dict[str, Any]:
 OUTCOMES = ("attempt.succeeded", "attempt.failed")
 
 
-def cost(facts: Sequence[Fact], by: str = "") -> dict[str, Any]:
+def cost(facts: Sequence[Fact], asked: Question) -> dict[str, Any]:
     """The cost report, counted: bills, estimates whose bill never came, and savings, each on a line."""
-    lines = bill_lines(facts)
+    lines = asked.within(bill_lines(facts))
     return {
-        "by": by,
+        "by": asked.by,
         **_sums(lines),
-        "rows": [{by: value, **_sums(found)} for value, found in groups_of(lines, by).items()],
+        "rows": [{asked.by: value, **_sums(found)} for value, found in asked.groups(lines).items()],
     }
 
 
@@ -236,12 +256,13 @@ def _attempt(fact: Fact) -> tuple[str, str, int]:
 
 
 def _sums(lines: Sequence[Fact]) -> dict[str, Any]:
-    amounts: dict[tuple[str, str], dict[str, float]] = {}
+    amounts: dict[tuple[str, str], dict[str, int]] = {}
     for line in lines:
         bill = line.get("bill", {})
         if bill.get("unit") and bill.get("amount"):
-            none = {"spent": 0.0, "assumed": 0.0, "saved": 0.0}
-            amounts.setdefault((line["provider"], bill["unit"]), none)[line["what"]] += bill["amount"]
+            none = {"spent": 0, "assumed": 0, "saved": 0}
+            millionths = round(bill["amount"] * 1_000_000)
+            amounts.setdefault((line["provider"], bill["unit"]), none)[line["what"]] += millionths
     return {
         "calls": sum(line["what"] == "calls" for line in lines),
         **{
@@ -249,7 +270,7 @@ def _sums(lines: Sequence[Fact]) -> dict[str, Any]:
             for what in ("spent", "assumed", "saved")
         },
         "units": [
-            {"provider": provider, "unit": unit, **{what: round(sum_, 6) for what, sum_ in found.items()}}
+            {"provider": provider, "unit": unit, **{what: sum_ / 1_000_000 for what, sum_ in found.items()}}
             for (provider, unit), found in sorted(amounts.items())
         ],
     }
@@ -258,20 +279,20 @@ def _sums(lines: Sequence[Fact]) -> dict[str, Any]:
 # --- latency ------------------------------------------------------------------------------------------------
 
 
-def latency(facts: Sequence[Fact], by: str = "") -> list[dict[str, Any]]:
+def latency(facts: Sequence[Fact], asked: Question) -> list[dict[str, Any]]:
     """The lines of the latency report, each with the exact durations in `durations`, sorted.
 
     By client only whole stays are told apart.
     """
-    timed = durations(facts)
-    if by == "client":
+    timed = durations(asked.within(facts))
+    if asked.by == "client":
         timed = [one for one in timed if one["stage"] in ("hit", "collapsed", "miss", "failed")]
     groups: dict[tuple[str, Any], list[float]] = {}
     for one in timed:
-        value = value_of(one, by) if by else ""
+        value = asked.value_of(one) if asked.by else ""
         groups.setdefault((one["stage"], value), []).append(one["s"])
     return [
-        {"stage": stage, **({by: value} if by else {}), "durations": sorted(found)}
+        {"stage": stage, **({asked.by: value} if asked.by else {}), "durations": sorted(found)}
         for (stage, value), found in sorted(groups.items())
     ]
 
@@ -301,8 +322,19 @@ def mean_s(found_s: Sequence[float]) -> float:
     return sum(round(one * 1_000_000) for one in found_s) / len(found_s) / 1_000_000
 
 
+def check_latencies(report: dict[str, Any], facts: Sequence[Fact], asked: Question) -> None:
+    """The latency report has exactly the lines of the facts, and each says what its durations are."""
+    by_hand = latency(facts, asked)
+    lines = report["rows" if asked.by else "stages"]
+    places = [(line["stage"], line.get(asked.by, "")) for line in lines]
+    assert places == [(line["stage"], line.get(asked.by, "")) for line in by_hand]
+    for naive, line in zip(by_hand, lines, strict=True):
+        check_latency(line, naive["durations"])
+
+
 def check_latency(line: dict[str, Any], found_s: Sequence[float]) -> None:
-    """Count and mean to the digit; quantiles by nearest rank and the longest within what buckets cost."""
+    """Calls and mean to the digit; quantiles by nearest rank and the longest within what buckets cost."""
+    assert line["mean_s"] == mean_s(found_s)
     found_s = sorted(min(max(one, SHORTEST_S), LONGEST_S) for one in found_s)
     assert line["calls"] == len(found_s)
     for name, quantile in QUANTILES.items():
@@ -311,7 +343,19 @@ def check_latency(line: dict[str, Any], found_s: Sequence[float]) -> None:
     assert found_s[-1] <= line["max_s"] * 1.000001 <= found_s[-1] * 1.0225
 
 
-Naive = Callable[..., dict[str, Any]]
+REPORTS: dict[str, Callable[..., Any]] = {
+    "health": health,
+    "hit-rate": hit_rate,
+    "cost": cost,
+    "latency": latency,
+}
+"""Every report, and how it is counted."""
 
-REPORTS: dict[str, Naive] = {"health": health, "hit-rate": hit_rate, "cost": cost}
-"""Reports that must equal their fold to the digit."""
+
+def check(name: str, report: dict[str, Any], facts: Sequence[Fact], asked: Question = EVERYTHING) -> None:
+    """Every figure of the report is what is counted here; the window it names is left to the caller."""
+    if name == "latency":
+        check_latencies(report, facts, asked)
+    else:
+        figures = {key: value for key, value in report.items() if key not in ("since", "until")}
+        assert figures == REPORTS[name](facts, asked)
