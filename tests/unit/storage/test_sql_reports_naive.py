@@ -1,4 +1,4 @@
-"""Reports read from SQL say what a naive fold over the rows of `frames` says, over any window and grouping."""
+"""Reports read from SQL say what a naive fold over `frames` says, over any window and grouping."""
 
 from __future__ import annotations
 
