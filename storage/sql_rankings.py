@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy import Row, TextClause, bindparam, text
+from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.projections.fold import DAY_S, HOUR_S, Counts, Rollup
@@ -67,7 +67,7 @@ class Ranking:
         """The beginnings of the stretches of one length, as far as there are any rows."""
         of_span = f"(start) FROM {self._rows(span_s)}"
         query = f"SELECT (SELECT min{of_span}), (SELECT max{of_span})"
-        found: Row[Any] = (await connection.execute(text(query))).one()
+        found: Any = (await connection.execute(text(query))).one()
         first, last = found
         if first is None:
             return []
@@ -78,7 +78,7 @@ class Ranking:
             for start in range(max(piece.low, first), min(piece.high, last + 1), span_s)
         ]
 
-    async def _rows_of(self, connection: AsyncConnection, query: str) -> Sequence[Row[Any]]:
+    async def _rows_of(self, connection: AsyncConnection, query: str) -> Sequence[Any]:
         return (await connection.execute(text(query))).all()
 
     async def _add_up(
