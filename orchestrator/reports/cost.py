@@ -35,25 +35,28 @@ class CostReport:
         rows = rows_of(self.needs(by)[0], sums[0])
         return {
             "by": by,
-            **_money(rows),
-            "units": _units(rows),
+            **_bill(rows),
             "rows": [
-                {by: value, **_money(found), "units": _units(found)}
+                {by: value, **_bill(found)}
                 for value, found in grouped(rows, by).items()
-                if _is_something(found)
+                if is_something(found)
             ]
             if by
             else [],
         }
 
 
-def _money(rows: Sequence[Row]) -> dict[str, int]:
+def money(rows: Sequence[Row]) -> dict[str, int]:
+    """What rows of the ledger add up to, in millionths of a US dollar."""
     return {
-        "calls": total(rows, "calls"),
         "spent_usd_micros": total(rows, "spent_usd_micros"),
         "assumed_usd_micros": total(rows, "assumed_usd_micros"),
         "saved_usd_micros": total(rows, "saved_usd_micros"),
     }
+
+
+def _bill(rows: Sequence[Row]) -> dict[str, Any]:
+    return {"calls": total(rows, "calls"), **money(rows), "units": _units(rows)}
 
 
 def _units(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -66,7 +69,7 @@ def _units(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return found
 
 
-def _is_something(rows: Sequence[Row]) -> bool:
+def is_something(rows: Sequence[Row]) -> bool:
     """Whether any sum is not zero: an intent that is settled leaves a row of zeros in its minute."""
     return any(total(rows, name) for name in LedgerRollup.measures)
 

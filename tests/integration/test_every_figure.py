@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from orchestrator.reports.catalogue import REPORTS
-from tests.support import naive_fold
+from tests.support import naive_check, naive_fold
 from tests.support.database import query
 from tests.support.mixed_traffic import Lived, mixed_traffic
 from tests.support.naive_fold import Fact, Question, facts_of, of, streams
@@ -92,6 +92,7 @@ async def test_the_view_shows_every_event_once(lived: Lived, facts: list[Fact]):
             "kind": naive_fold.kind_of(row["type"]),
             "at": row["occurred_at"],
             "stream": row["stream"],
+            "instance": row["instance"],
         }
         for row in rows
     ]
@@ -105,9 +106,10 @@ async def test_a_report_over_http_is_the_fold(
     lived: Lived, facts: list[Fact], window: dict[str, str], name: str
 ):
     """Every report, by everything it can be grouped by, says what the frames say."""
+    texts = {row["key_hash"]: row["text"] for row in query(lived.amos.database, "SELECT * FROM queries")}
     for by in ("", *REPORTS[name].by):
         found = await report(lived, name, {**window, "by": by})
-        naive_fold.check(name, found, facts, Question(by))
+        naive_check.check(name, found, facts, Question(by), texts)
 
 
 @pytest.mark.parametrize("name", list(REPORTS))

@@ -1,20 +1,20 @@
-"""Every figure of every report, counted from the rows of `frames` in the simplest way there is.
+"""Facts from the rows of `frames`, and what they cost and took, in the simplest way there is.
 
 Nothing of the projections and reports is used here, on purpose: plain dicts from the bare driver and json,
-one loop a figure, after the definitions in docs/reports.md. Where this and AMOS differ one of them is wrong.
+after the definitions in docs/reports.md. naive_check.py holds reports against them. Where that and AMOS
+differ one of them is wrong.
 
     facts = facts_of(server.frames())
-    naive_fold.check("health", report, facts, naive_fold.Question(by="hour"))
+    naive_check.check("health", report, facts, Question(by="hour"))
 
-A fact is one event as it is written in JSON, and with it `kind` (its type without prefix and version), `at`
-and `stream`.
+A fact is one event as it is written in JSON, and with it `kind` (its type without prefix and version), `at`,
+`stream` and `instance`.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -29,11 +29,6 @@ CALLERS_OWN = (
 
 TIMES = ("minute", "hour", "day")
 
-QUANTILES = {"p50_s": 0.5, "p90_s": 0.9, "p95_s": 0.95, "p99_s": 0.99}
-
-SHORTEST_S, LONGEST_S = 1e-6, 86_400.0
-"""Durations beyond these count as these."""
-
 
 def facts_of(rows: Iterable[dict[str, Any]]) -> list[Fact]:
     """The facts of rows of `frames` whose `events` are decoded, in their order."""
@@ -43,6 +38,7 @@ def facts_of(rows: Iterable[dict[str, Any]]) -> list[Fact]:
             "kind": kind_of(envelope["event"]["type"]),
             "at": envelope["at"],
             "stream": row["stream"],
+            "instance": row["instance"],
         }
         for row in rows
         for envelope in row["events"]
@@ -110,126 +106,9 @@ class Question(NamedTuple):
 EVERYTHING = Question()
 
 
-# --- health -------------------------------------------------------------------------------------------------
-
-ENDS = ("request.completed", "request.failed")
-"""The last words of an execution."""
-
-ABOUT_PROVIDERS = (
-    *("attempt.succeeded", "attempt.failed", "provider.skipped"),
-    *("circuit.opened", "circuit.half_opened", "circuit.closed"),
-)
-
-
-def health(facts: Sequence[Fact], asked: Question) -> dict[str, Any]:
-    """The health report, counted."""
-    facts = asked.within(facts)
-    requests = _requests(facts)
-    refused: Counter[str] = Counter()
-    for fact in of(facts, "caller.refused"):
-        refused[fact["reason"]] += fact["count"]
-    names = {fact["provider"] for fact in of(facts, *ABOUT_PROVIDERS)}
-    return {
-        "by": asked.by,
-        "availability": requests.pop("availability"),
-        "requests": requests,
-        "refused": dict(refused),
-        "providers": [_health_of_provider(name, facts) for name in sorted(names)],
-        "rows": [
-            {asked.by: value, **_requests(found)}
-            for value, found in asked.groups(of(facts, *ENDS, "caller.refused")).items()
-        ],
-    }
-
-
-def _requests(facts: Sequence[Fact]) -> dict[str, Any]:
-    answered, failed = of(facts, "request.completed"), of(facts, "request.failed")
-    degraded = sum(fact.get("degraded", False) for fact in answered)
-    errors = Counter(fact["error"] for fact in failed)
-    callers_own = sum(errors[code] for code in CALLERS_OWN)
-    return {
-        "availability": share(len(answered) - degraded, len(answered) + len(failed) - callers_own),
-        "total": len(answered) + len(failed),
-        "answered": len(answered),
-        "useful": len(answered) - degraded,
-        "failed": len(failed),
-        "callers_own": callers_own,
-        "degraded": degraded,
-        "fallback": sum(fact.get("fallback", False) for fact in answered),
-        "stale": sum(fact.get("stale", False) for fact in answered),
-        "empty": sum(fact["results"] == 0 for fact in answered),
-        "errors": {code: count for code, count in errors.items() if count},
-    }
-
-
-def _health_of_provider(name: str, facts: Sequence[Fact]) -> dict[str, Any]:
-    own = [fact for fact in facts if fact.get("provider") == name]
-    succeeded, failed = of(own, "attempt.succeeded"), of(own, "attempt.failed")
-    skipped = of(own, "provider.skipped")
-    empty = sum(fact["results"] == 0 for fact in succeeded)
-    excused = sum(fact["outcome"] in ("ignorable", "invalid") for fact in failed)
-    calls = len(succeeded) + len(failed)
-    failures = Counter((fact["outcome"], fact["reason"]) for fact in failed)
-    failures.update(("skipped", fact["reason"]) for fact in skipped)
-    circuit = Counter(fact["kind"].partition(".")[2] for fact in own if fact["kind"].startswith("circuit."))
-    return {
-        "provider": name,
-        "calls": calls,
-        "success": len(succeeded) - empty,
-        "empty": empty,
-        "failed": len(failed) - excused,
-        "skipped": len(skipped),
-        "success_ratio": share(len(succeeded), calls - excused),
-        "failures": [
-            {"outcome": outcome, "reason": reason, "calls": count}
-            for (outcome, reason), count in sorted(failures.items())
-        ],
-        "circuit": dict(circuit),
-    }
-
-
-# --- hit rate -----------------------------------------------------------------------------------------------
-
-WAYS = ("l1", "l2", "collapsed", "mixed", "miss")
-
-
-def hit_rate(facts: Sequence[Fact], asked: Question) -> dict[str, Any]:
-    """The hit rate report, counted."""
-    answered = of(asked.within(facts), "request.completed")
-    return {
-        "by": asked.by,
-        **_ways(answered),
-        "rows": [{asked.by: value, **_ways(found)} for value, found in asked.groups(answered).items()],
-    }
-
-
-def _ways(answered: Sequence[Fact]) -> dict[str, Any]:
-    ways = Counter(fact["cache"] for fact in answered)
-    hits = ways["l1"] + ways["l2"]
-    return {
-        "answered": len(answered),
-        "hits": hits,
-        "hit_ratio": share(hits, len(answered)),
-        "collapsed_ratio": share(ways["collapsed"], len(answered)),
-        **{way: ways[way] for way in WAYS},
-        "stale": sum(fact.get("stale", False) for fact in answered),
-        "results": sum(fact["results"] for fact in answered),
-    }
-
-
-# --- cost ---------------------------------------------------------------------------------------------------
+# --- money --------------------------------------------------------------------------------------------------
 
 OUTCOMES = ("attempt.succeeded", "attempt.failed")
-
-
-def cost(facts: Sequence[Fact], asked: Question) -> dict[str, Any]:
-    """The cost report, counted: bills, estimates whose bill never came, and savings, each on a line."""
-    lines = asked.within(bill_lines(facts))
-    return {
-        "by": asked.by,
-        **_sums(lines),
-        "rows": [{asked.by: value, **_sums(found)} for value, found in asked.groups(lines).items()],
-    }
 
 
 def bill_lines(facts: Sequence[Fact]) -> list[Fact]:
@@ -255,46 +134,7 @@ def _attempt(fact: Fact) -> tuple[str, str, int]:
     return fact["stream"], fact["provider"], fact["number"]
 
 
-def _sums(lines: Sequence[Fact]) -> dict[str, Any]:
-    amounts: dict[tuple[str, str], dict[str, int]] = {}
-    for line in lines:
-        bill = line.get("bill", {})
-        if bill.get("unit") and bill.get("amount"):
-            none = {"spent": 0, "assumed": 0, "saved": 0}
-            millionths = round(bill["amount"] * 1_000_000)
-            amounts.setdefault((line["provider"], bill["unit"]), none)[line["what"]] += millionths
-    return {
-        "calls": sum(line["what"] == "calls" for line in lines),
-        **{
-            f"{what}_usd_micros": sum(micros(line, "bill") for line in lines if line["what"] == what)
-            for what in ("spent", "assumed", "saved")
-        },
-        "units": [
-            {"provider": provider, "unit": unit, **{what: sum_ / 1_000_000 for what, sum_ in found.items()}}
-            for (provider, unit), found in sorted(amounts.items())
-        ],
-    }
-
-
-# --- latency ------------------------------------------------------------------------------------------------
-
-
-def latency(facts: Sequence[Fact], asked: Question) -> list[dict[str, Any]]:
-    """The lines of the latency report, each with the exact durations in `durations`, sorted.
-
-    By client only whole stays are told apart.
-    """
-    timed = durations(asked.within(facts))
-    if asked.by == "client":
-        timed = [one for one in timed if one["stage"] in ("hit", "collapsed", "miss", "failed")]
-    groups: dict[tuple[str, Any], list[float]] = {}
-    for one in timed:
-        value = asked.value_of(one) if asked.by else ""
-        groups.setdefault((one["stage"], value), []).append(one["s"])
-    return [
-        {"stage": stage, **({asked.by: value} if asked.by else {}), "durations": sorted(found)}
-        for (stage, value), found in sorted(groups.items())
-    ]
+# --- time ---------------------------------------------------------------------------------------------------
 
 
 def durations(facts: Iterable[Fact]) -> list[Fact]:
@@ -315,47 +155,3 @@ def durations(facts: Iterable[Fact]) -> list[Fact]:
             stages = {"attempt": fact["duration_s"]}
         timed += [{**fact, "stage": stage, "s": s} for stage, s in stages.items()]
     return timed
-
-
-def mean_s(found_s: Sequence[float]) -> float:
-    """The mean of durations in whole microseconds."""
-    return sum(round(one * 1_000_000) for one in found_s) / len(found_s) / 1_000_000
-
-
-def check_latencies(report: dict[str, Any], facts: Sequence[Fact], asked: Question) -> None:
-    """The latency report has exactly the lines of the facts, and each says what its durations are."""
-    by_hand = latency(facts, asked)
-    lines = report["rows" if asked.by else "stages"]
-    places = [(line["stage"], line.get(asked.by, "")) for line in lines]
-    assert places == [(line["stage"], line.get(asked.by, "")) for line in by_hand]
-    for naive, line in zip(by_hand, lines, strict=True):
-        check_latency(line, naive["durations"])
-
-
-def check_latency(line: dict[str, Any], found_s: Sequence[float]) -> None:
-    """Calls and mean to the digit; quantiles by nearest rank and the longest within what buckets cost."""
-    assert line["mean_s"] == mean_s(found_s)
-    found_s = sorted(min(max(one, SHORTEST_S), LONGEST_S) for one in found_s)
-    assert line["calls"] == len(found_s)
-    for name, quantile in QUANTILES.items():
-        exact_s = found_s[max(math.ceil(quantile * len(found_s)), 1) - 1]
-        assert abs(line[name] - exact_s) <= 0.011 * exact_s, (line, name, exact_s)
-    assert found_s[-1] <= line["max_s"] * 1.000001 <= found_s[-1] * 1.0225
-
-
-REPORTS: dict[str, Callable[..., Any]] = {
-    "health": health,
-    "hit-rate": hit_rate,
-    "cost": cost,
-    "latency": latency,
-}
-"""Every report, and how it is counted."""
-
-
-def check(name: str, report: dict[str, Any], facts: Sequence[Fact], asked: Question = EVERYTHING) -> None:
-    """Every figure of the report is what is counted here; the window it names is left to the caller."""
-    if name == "latency":
-        check_latencies(report, facts, asked)
-    else:
-        figures = {key: value for key, value in report.items() if key not in ("since", "until")}
-        assert figures == REPORTS[name](facts, asked)

@@ -7,6 +7,7 @@ Under hypothesis the source is `st.randoms(use_true_random=False)`, and a failur
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Sequence
 from random import Random
@@ -66,7 +67,12 @@ KEYS = tuple(f"k{number}" for number in range(12))
 def stored(frames: Iterable[Frame]) -> list[dict[str, Any]]:
     """Frames as the rows they become, by way of their JSON; `events` is decoded."""
     return [
-        {"stream": frame.stream, "events": json.loads(msgspec.json.encode(frame.events))} for frame in frames
+        {
+            "stream": frame.stream,
+            "instance": frame.instance,
+            "events": json.loads(msgspec.json.encode(frame.events)),
+        }
+        for frame in frames
     ]
 
 
@@ -125,6 +131,10 @@ class RandomHistories:
         return f"e-{self._count}", _Execution(self._random).envelopes
 
 
+class _Died(Exception):
+    """The process ended here, in an attempt."""
+
+
 class _Execution:
     """One execution, drawn step by step; `envelopes` is what it recorded."""
 
@@ -140,7 +150,8 @@ class _Execution:
         }
         self._numbers = dict.fromkeys(PROVIDERS, 0)
         self._key = self._one_of((*KEYS, ""))
-        self._live()
+        with contextlib.suppress(_Died):
+            self._live()
 
     def _one_of(self, values: Sequence[Any]) -> Any:
         return values[self._random.randrange(len(values))]
@@ -217,7 +228,7 @@ class _Execution:
         }
         intended_at = self._record(AttemptStarted(span_id="a" * 16, **fields))
         if self._chance(0.08):
-            return False  # nobody knows how it ended
+            raise _Died
         duration_s = self._one_of(DURATIONS_S)
         ended = {**fields, "intended_at": intended_at, "duration_s": duration_s}
         if self._chance(0.6):
