@@ -145,7 +145,9 @@ class _Outcome(logging.Handler):
 
     def as_error(self) -> CollectorUnavailable:
         """The failure, with what to do about it."""
-        if self._is_unencodable or self.status in REFUSALS:
+        if self._is_unencodable:
+            return BatchRefused("The spans of a batch cannot be encoded; they are given up.")
+        if self.status in REFUSALS:
             return BatchRefused(f"The collector refuses spans as invalid ({self.status}); they are given up.")
         if self.status:
             advice = ADVICE.get(self.status, "Its own log says why.")

@@ -47,6 +47,9 @@ SERVER, CLIENT, INTERNAL = "server", "client", "internal"
 MOMENTS_MAX = 128
 """OpenTelemetry's default limit of events in a span (specification, "Span Limits")."""
 
+SECONDS_MAX = 2.0**32
+"""chosen: moments up to the year 2106; their nanoseconds, twice added, fit the 64 bits they are sent in."""
+
 ERRORS_FROM = 500
 """The first status that is the server's fault (semantic conventions for HTTP spans, "Status")."""
 
@@ -115,7 +118,7 @@ def spans(
 
     `is_over` says that nothing more will be recorded: what has not ended then never will, and is shown as an
     error `unsettled` that lasts to the last thing known of it. Nothing is made of a history that has lost its
-    beginning.
+    beginning. Raises ValueError for one with times that cannot be.
     """
     if not (is_execution(execution_id) and envelopes and isinstance(envelopes[0].event, RequestReceived)):
         return ()
@@ -273,4 +276,7 @@ def _with_error(attributes: Attributes, error: str) -> Attributes:
 
 
 def _ns(seconds: float) -> int:
+    """Raises ValueError for what no clock shows: one such span would spoil all that go out with it."""
+    if not 0.0 <= seconds < SECONDS_MAX:
+        raise ValueError("a moment or a duration that cannot be")
     return round(seconds * 1_000_000_000)

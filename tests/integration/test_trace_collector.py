@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from api.settings import Settings
+from api.telemetry import OtlpCollector
 from api.trace_export import BatchRefused, CollectorUnavailable
+from orchestrator.projections.spans import Span
 from tests.support.histories import fallback, hit, miss, received, refused
 from tests.support.traces import exporting, names
 
@@ -118,3 +120,17 @@ async def test_the_environment_s_own_variables_are_heeded(log, receiver, monkeyp
     assert resource["deployment.environment.name"] == "test"
     assert resource["service.namespace"] == "a b"
     assert resource["service.instance.id"] == "i-1"
+
+
+async def test_what_cannot_be_encoded_is_given_up(receiver):
+    """Trying again would not help: it is as if the collector had refused it."""
+    collector = OtlpCollector(Settings(otlp_endpoint=receiver.base_url))
+    spoilt = Span(
+        name="x", kind="server", trace_id="a" * 32, span_id="b" * 16, start_ns=-1, end_ns=0, attributes={}
+    )
+
+    with pytest.raises(BatchRefused, match="cannot be encoded"):
+        collector.send([("i-1", spoilt)])
+
+    collector.close()
+    assert receiver.requests == []

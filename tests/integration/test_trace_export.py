@@ -190,6 +190,7 @@ async def test_a_row_that_is_no_frame_holds_up_nothing(log, receiver):
         await log.write(hit())
         await log.run_sql("UPDATE frames SET events = 'oops'")
         await log.write((received(), answered(duration_s=1e300)))
+        await log.write((received(), answered(duration_s=1e11)))
         execution_id = await log.write(hit())
         await traces.export()
 
