@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from orchestrator.reports.catalogue import REPORTS
-from tests.support import naive_check, naive_fold
+from tests.support import naive_check, naive_fold, naive_spans
 from tests.support.database import query
 from tests.support.mixed_traffic import Lived, mixed_traffic
 from tests.support.naive_fold import Fact, Question, facts_of, of, streams
@@ -124,6 +124,13 @@ async def test_a_report_at_the_command_line_is_that_over_http(
 
     assert done.exit_code == 0, done.stderr
     assert done.json == await report(lived, name, {**window, "by": by})
+
+
+async def test_spans_are_the_fold(lived: Lived, facts: list[Fact]):
+    """One span for each call and each attempt has arrived, with their durations, ends, bills and clients."""
+    statuses = {**STATUSES, "cancelled": 499}
+
+    assert naive_spans.shown(lived.receiver.taken) == naive_spans.counted(facts, statuses)
 
 
 async def test_the_providers_were_called_as_often_as_there_were_attempts(lived: Lived, facts: list[Fact]):

@@ -30,10 +30,12 @@ from orchestrator.ports import ProviderTiming
 from tests.support.command_line import CommandLine
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.jina_simulator import BALANCE, JinaSimulator
+from tests.support.otlp_receiver import OtlpReceiver
 from tests.support.postgres import shared_postgres
 from tests.support.processes import until
 from tests.support.simulator import Fault, Simulator
 from tests.support.tavily_simulator import TavilySimulator
+from tests.support.traces import exporting
 
 PEPPER = "p" * 32
 
@@ -44,6 +46,9 @@ POLICIES = Policies(
     timing=ProviderTiming(search_s=0.8, search_advanced_s=1.6, extract_s=0.8),
 )
 """Impatient ones, so that timeouts and cooldowns pass quickly; a client may spend 60 credits a day."""
+
+CERTAIN_S = 0.2
+"""After so long without a word an execution counts as dead."""
 
 PAGES_A_CREDIT = 5
 """Tavily bills every fifth page it has read; a total that is a multiple has no credit in between."""
@@ -63,6 +68,8 @@ class Lived:
     tavily: TavilySimulator
     jina: JinaSimulator
     command: CommandLine
+    receiver: OtlpReceiver
+    """Where all spans have arrived."""
     saw: Counter[str] = field(default_factory=Counter)
     reader: dict[str, str] = field(default_factory=dict)
     """The header with which reports may be read."""
@@ -97,16 +104,23 @@ async def mixed_traffic(folder: Path, *, is_server: bool) -> AsyncIterator[Lived
     handbook.mkdir()
     (handbook / "tides.md").write_text("# Tide tables\n\nHigh water at the harbour museum is at 06:40.\n")
     url = {"database_url": shared_postgres().new_database()} if is_server else {}
-    async with TavilySimulator() as tavily, JinaSimulator() as jina:
+    async with TavilySimulator() as tavily, JinaSimulator() as jina, OtlpReceiver() as receiver:
         fields: dict[str, Any] = {**url, "key_pepper": PEPPER, "local_paths": (handbook,)}
         data_dir = folder / "var"
-        async with serving(data_dir, tavily=tavily, jina=jina, policies=POLICIES, **fields) as amos:
+        async with (
+            serving(data_dir, tavily=tavily, jina=jina, policies=POLICIES, **fields) as amos,
+            exporting(amos.settings, receiver, certain_s=CERTAIN_S) as traces,
+        ):
             await amos.drain()  # makes the tables
+            await traces.export()
             command = CommandLine(folder, _environment(amos, tavily, jina))
-            lived = Lived(amos, tavily, jina, command)
+            lived = Lived(amos, tavily, jina, command, receiver)
             await _live(lived)
             await asyncio.sleep(1.1)  # who is turned away is counted by the second
             await amos.drain()
+            await traces.export()
+            await asyncio.sleep(CERTAIN_S)
+            await traces.export()  # now it is certain who has died
             yield lived
 
 
