@@ -18,7 +18,7 @@ import msgspec
 from sqlalchemy import Row, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from orchestrator.events import Envelope
+from orchestrator.events import Envelope, UnknownEvent
 from orchestrator.projections.fold import Rollup
 from storage.sql_engine import Dialect, dialect_of, transaction
 from storage.sql_event_log import StoredFrame, read_rows, stored_frame
@@ -31,11 +31,13 @@ BATCH_FRAMES = 1_000
 class Projected(NamedTuple):
     """What was done: `frames` were read, 0 when all is folded; `passed_over` events could not be folded.
 
-    `is_elsewhere` says that nothing was done, because another recorder is at it.
+    `unknown` events are of types this version does not know. `is_elsewhere` says that nothing was done,
+    because another recorder is at it.
     """
 
     frames: int
     passed_over: int
+    unknown: int = 0
     is_elsewhere: bool = False
 
 
@@ -67,7 +69,7 @@ class SqlProjector:
                 await self._fold(connection, rollup, batch, reached[rollup.name], passed_over)
             moved = [(name, max(position, rows[-1].position)) for name, position in reached.items()]
             await connection.exec_driver_sql(self._move, moved)
-            return Projected(len(rows), unreadable + len(passed_over))
+            return Projected(len(rows), unreadable + len(passed_over), _unknown(batch))
 
     async def _checkpoints(self, connection: AsyncConnection) -> dict[str, int]:
         rows = await connection.execute(select(checkpoints.c.projection, checkpoints.c.position))
@@ -109,6 +111,11 @@ def _readable(rows: Sequence[Row[Any]]) -> tuple[list[StoredFrame], int]:
         with suppress(msgspec.MsgspecError, RecursionError):
             found.append(stored_frame(row))
     return found, len(rows) - len(found)
+
+
+def _unknown(batch: list[StoredFrame]) -> int:
+    """How many events are of types this version does not know."""
+    return sum(isinstance(e.event, UnknownEvent) for stored in batch for e in stored.frame.events)
 
 
 def _add(dialect: Dialect, rollup: Rollup, table: Table) -> Any:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, text
 
 from orchestrator.errors import EventLogUnavailable
-from orchestrator.events import Cost
+from orchestrator.events import Cost, UnknownEvent
 from storage import sql_projector
 from storage.sql_engine import transaction
 from storage.sql_event_log import SqlEventLog
@@ -141,6 +141,15 @@ async def test_a_row_that_is_no_frame_is_passed_over(engine):
     await log.append([row(1, hit())._replace(events="[1, 2]"), row(2, hit())])
 
     assert await projector.project() == Projected(2, 1)
+    assert await projector.project() == Projected(0, 0)
+
+
+async def test_an_event_of_an_unknown_type_is_counted_as_such(engine):
+    """What a newer version has recorded is told once, whatever number of rollups pass it over."""
+    log, projector = SqlEventLog(engine), SqlProjector(engine)
+    await log.append([row(1, (*hit(), UnknownEvent("amos.tea.made.v1"))), row(2, hit())])
+
+    assert await projector.project() == Projected(2, 0, unknown=1)
     assert await projector.project() == Projected(0, 0)
 
 
