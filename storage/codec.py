@@ -31,6 +31,16 @@ class UnreadableFrame(ValueError):
     """The bytes are whole, by their checksum, and still no frame. The message shows none of them."""
 
 
+class QueryText(NamedTuple):
+    """The text behind a cache key as its row in SQL, and which frame brought it."""
+
+    key_hash: str
+    text: str
+    first_seen_at: float
+    instance: str
+    instance_seq: int
+
+
 class FrameRow(NamedTuple):
     """A frame as its row in SQL, without the position, which the database gives.
 
@@ -75,10 +85,14 @@ class RawEnvelope(msgspec.Struct, frozen=True):
 
 
 class EventHead(msgspec.Struct, frozen=True):
-    """What can be said of an event of any type: its name, and whose it is (`""` if it does not say)."""
+    """What can be said of an event of any type: its name, whose it is, and which cache key it is about.
+
+    `""` if it does not say; a type we do not know may put anything there.
+    """
 
     type: str
-    client: Any = ""  # whatever a type we do not know may put there
+    client: Any = ""
+    key: Any = ""
 
 
 class EventDecoder:
@@ -128,7 +142,7 @@ decode_events = EventDecoder(EVENT_TYPES, UPCASTERS).decode
 """The envelopes of a row's JSON in their present version, oldest first. Raises msgspec.MsgspecError."""
 
 
-def frame_row(payload: bytes) -> tuple[FrameRow, dict[str, str]]:
+def frame_row(payload: bytes) -> tuple[FrameRow, list[QueryText]]:
     """The row of a frame's JSON, and the texts that go to a table of their own. Raises UnreadableFrame."""
     try:
         frame = _decode_frame(payload)
@@ -136,7 +150,8 @@ def frame_row(payload: bytes) -> tuple[FrameRow, dict[str, str]]:
         last = last_word(decode_events(events))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableFrame("A record of the journal is no frame.") from error
-    return _row(frame, events, last), frame.texts
+    whose = (frame.recorded_at, frame.instance, frame.instance_seq)
+    return _row(frame, events, last), [QueryText(key, text, *whose) for key, text in frame.texts.items()]
 
 
 def _row(frame: _RawFrame, events: str, last: RequestCompleted | RequestFailed | None) -> FrameRow:

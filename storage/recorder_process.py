@@ -25,7 +25,7 @@ from typing import Self
 from orchestrator.clock import SystemClock
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.ports import Clock
-from storage.codec import FrameRow, UnreadableFrame, frame_row
+from storage.codec import FrameRow, QueryText, UnreadableFrame, frame_row
 from storage.file_reader import Batch, JournalReader
 from storage.file_segments import instance_of, remove_unfinished
 from storage.file_status import RecorderStatus, write_status
@@ -194,13 +194,15 @@ class RecorderLoop:
         if done.passed_over and not self._passed_over:
             _log.error("events with numbers that no report can count are passed over; they stay in the log")
         if done.unknown and not self._unknown:
-            _log.warning("events of types that this version does not know are passed over; they stay in the log")
+            _log.warning(
+                "events of types that this version does not know are passed over; they stay in the log"
+            )
         self._passed_over += done.passed_over
         self._unknown += done.unknown
 
     async def _store(self, batch: Batch) -> None:
         rows: list[FrameRow] = []
-        texts: dict[str, str] = {}
+        texts: list[QueryText] = []
         for path, payload in batch.records:
             try:
                 row, of_frame = frame_row(payload)
@@ -208,7 +210,7 @@ class RecorderLoop:
                 batch.damaged.add(path)
                 continue
             rows.append(row)
-            texts.update(of_frame)
+            texts += of_frame
         await self._log.append(_in_order(rows), texts)
         # From here on the frames are safe twice; only now may the journal forget them.
         await asyncio.to_thread(self._reader.commit, batch)

@@ -135,6 +135,9 @@ class Postgres:
         """Whoever does not get it leaves the work to who has it."""
         return bool((await connection.execute(_TRY_LOCK, {"key": ROLLUPS_LOCK})).scalar())
 
+    async def overwrite_deleted(self, connection: AsyncConnection) -> None:
+        """Nothing that a transaction could do: VACUUM, by itself or by hand, gives the place away."""
+
     async def lock_schema(self, connection: AsyncConnection) -> None:
         """The second of two instances waits and finds the work done."""
         if (await connection.execute(text("SHOW server_encoding"))).scalar() != "UTF8":

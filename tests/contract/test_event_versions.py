@@ -19,9 +19,7 @@ TYPES = {golden.type_name(event_type) for event_type in EVENT_TYPES}
 
 def test_no_shape_has_changed():
     """Fields, their types and their defaults are those of tests/golden/shapes.json."""
-    found = golden.faults(
-        golden.read_shapes(), golden.shapes_of(EVENT_TYPES), UPCASTERS.keys(), __version__
-    )
+    found = golden.faults(golden.read_shapes(), golden.shapes_of(EVENT_TYPES), UPCASTERS.keys(), __version__)
 
     if found:
         pytest.fail("\n".join(found), pytrace=False)
@@ -47,7 +45,7 @@ def test_a_golden_frame_is_read_as_it_was_meant(name):
     expected = golden.golden_frame(EVENTS[name])
     assert (full, sparse) == expected.events
     assert (row.instance, row.instance_seq, row.stream, row.recorded_at, texts) == (
-        (expected.instance, expected.instance_seq, expected.stream, expected.recorded_at, {})
+        (expected.instance, expected.instance_seq, expected.stream, expected.recorded_at, [])
     )
 
 
@@ -187,4 +185,4 @@ def test_a_golden_frame_of_an_unknown_type_would_be_noticed():
 
     row, _ = frame_row(json.dumps(frame).encode())
 
-    assert [envelope.event for envelope in decode_events(row.events)] == [UnknownEvent("amos.cache.hit.v9")] * 2
+    assert {envelope.event for envelope in decode_events(row.events)} == {UnknownEvent("amos.cache.hit.v9")}

@@ -80,7 +80,8 @@ def faults(written: Shapes, present: Shapes, steps: Collection[str], version: st
     found += [f"{name}: is new. {accept}" for name in sorted(present.keys() - written.keys())]
     for name in sorted(written.keys() - present.keys()):
         if not leads_to(name, present.keys(), steps):
-            found.append(f"{name}: is gone, and no upcaster leads on. {refuse if is_frozen(version) else accept}")
+            what_next = refuse if is_frozen(version) else accept
+            found.append(f"{name}: is gone, and no upcaster leads on. {what_next}")
     return found
 
 
@@ -109,8 +110,13 @@ def golden_frame(event: Event) -> Frame:
     """The frame that shows a type: the event with every field, then with the required ones alone."""
     fields = msgspec.structs.fields(event)
     required = {field.name: getattr(event, field.name) for field in fields if field.required}
-    events = numbered((event, type(event)(**required)))
-    return Frame(instance="host-71-9f3c21aa", instance_seq=1, stream="golden", recorded_at=NOON, events=events)
+    return Frame(
+        instance="host-71-9f3c21aa",
+        instance_seq=1,
+        stream="golden",
+        recorded_at=NOON,
+        events=numbered((event, type(event)(**required))),
+    )
 
 
 def golden_json(frame: Frame) -> str:
