@@ -7,6 +7,7 @@ has no place to take: it is written as it comes.
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,14 +25,16 @@ def whole_file(path: Path) -> Iterator[Callable[[bytes], None]]:
 
     Only its owner may read a new file.
     """
-    target = path.resolve()
-    if target.exists() and not target.is_file():
+    target = Path(os.path.realpath(path))  # a link goes on pointing there; one in a circle raises nothing
+    with _explaining(path):
+        mode = target.stat().st_mode if target.exists() else None
+    if mode is not None and not stat.S_ISREG(mode):
         with _explaining(path), target.open("wb", buffering=0) as device:
             yield _writer(path, device)
         return
     with _explaining(path):
         part = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed below, and its end is not always the same
-            dir=target.parent, prefix=f".{target.name}.", suffix=".part", delete=False
+            dir=target.parent, prefix=".amos-", suffix=".part", delete=False
         )
     try:
         with part:
@@ -40,8 +43,8 @@ def whole_file(path: Path) -> Iterator[Callable[[bytes], None]]:
                 part.flush()
                 os.fsync(part.fileno())
         with _explaining(path):
-            if target.exists():
-                Path(part.name).chmod(target.stat().st_mode & 0o777)
+            if mode is not None:
+                Path(part.name).chmod(stat.S_IMODE(mode))
             Path(part.name).replace(target)
     except BaseException:  # Ctrl-C above all
         with suppress(OSError):
