@@ -12,7 +12,8 @@ Read in this order:
     providers/                      one upstream a file
     api_keys, key_ring, key_admin   what a key is; all of them in memory; making and ending them
     recorder                        stamps facts and writes frames
-    projections/                    pure folds from events to reports
+    projections/                    pure folds from events to counts
+    reports/                        what sums of counts mean
     gateway                         what the outside may call
 
 Nothing here knows HTTP, SQL, Redis or the environment; the arrows are checked by tests/test_architecture.py.

@@ -10,6 +10,7 @@ from orchestrator.errors import BudgetStoreUnavailable, EventLogUnavailable
 from orchestrator.events import Cost
 from orchestrator.filters.budget import BudgetPolicy
 from orchestrator.ports import BudgetStore, Clock, ReportStore
+from orchestrator.reports.report import Question
 
 SEED_S = 2.0
 """chosen: a start does not wait longer for a database; budgets then begin with what the stores know."""
@@ -29,8 +30,8 @@ async def seed_budgets(
             for account in policy.accounts(""):
                 if account.name != "all":
                     continue
-                report = await reports.hit_rate(account.begins_at(now), now, "")
-                spent = Cost(usd_micros=report["cost_usd_micros"] + report["assumed_usd_micros"])
+                report = await reports.report("cost", Question(since=account.begins_at(now), until=now))
+                spent = Cost(usd_micros=report["spent_usd_micros"] + report["assumed_usd_micros"])
                 for store in stores:
                     with contextlib.suppress(BudgetStoreUnavailable):
                         await store.seed(account.charge("", spent, now))

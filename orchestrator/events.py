@@ -360,15 +360,11 @@ class UnknownEvent(msgspec.Struct, frozen=True):
     type: str
 
 
+_structs = (value for value in tuple(globals().values()) if isinstance(value, type(Event)))
+
 EVENT_TYPES: tuple[type[Event], ...] = tuple(
     sorted(
-        (
-            value
-            for value in globals().values()
-            if isinstance(value, type)
-            and issubclass(value, Event)
-            and "." in str(value.__struct_config__.tag)
-        ),
+        (cls for cls in _structs if issubclass(cls, Event) and cls not in {Event, AttemptEvent}),
         key=lambda cls: str(cls.__struct_config__.tag),
     )
 )

@@ -1,4 +1,4 @@
-"""What the facts of one execution say together: whether it has ended, what it spent, what it saved.
+"""What the facts of one execution say together, and what the words in them mean.
 
 Pure functions over envelopes, for stages, projections and surfaces alike.
 """
@@ -18,6 +18,24 @@ from orchestrator.events import (
     RequestCompleted,
     RequestFailed,
 )
+
+CALLERS_OWN = frozenset(
+    {
+        "caller_error",
+        "invalid_request",
+        "unauthenticated",
+        "permission_denied",
+        "rate_limited",
+        "budget_exhausted",
+        "not_in_cache",
+        "not_found",
+        "cancelled",
+    }
+)
+"""Codes of failures that are the caller's doing: they ask for the impossible, too often, or leave."""
+
+HITS = frozenset({"l1", "l2"})
+"""The values of `cache` that are hits."""
 
 
 def has_ended(envelopes: Iterable[Envelope]) -> bool:

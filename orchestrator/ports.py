@@ -23,6 +23,7 @@ from orchestrator.model import (
 )
 from orchestrator.quota import Verdict as Verdict  # noqa: PLC0414 - part of a port, and of a trail
 from orchestrator.quota import Window as Window  # noqa: PLC0414 - likewise
+from orchestrator.reports.report import Question
 
 
 class Clock(Protocol):
@@ -74,19 +75,11 @@ class FactSink(Protocol):
 class ReportStore(Protocol):
     """Reads what the projector folded, and single executions from the log itself."""
 
-    async def health(self, since: float, until: float) -> dict[str, Any]:
-        """The health report over a window of epoch seconds. Raises EventLogUnavailable."""
+    async def report(self, name: str, question: Question) -> dict[str, Any]:
+        """A report over a window; `since` and `until` in it say to which the question's was widened.
 
-    async def hit_rate(self, since: float, until: float, by: str) -> dict[str, Any]:
-        """The hit rate report, grouped by `by`.
-
-        Raises EventLogUnavailable, InvalidRequest for an unknown `by`.
-        """
-
-    async def latency(self, since: float, until: float, by: str) -> dict[str, Any]:
-        """The latency report, grouped by `by`.
-
-        Raises EventLogUnavailable, InvalidRequest for an unknown `by`.
+        Raises EventLogUnavailable, NotFound for an unknown name, InvalidRequest for a question the report
+        cannot answer.
         """
 
     async def execution(self, execution_id: str) -> list[Frame]:

@@ -14,8 +14,8 @@ class RecorderStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     `drained_at` is when it last had everything in SQL and folded, 0 if never; what was recorded since is not
     in reports yet. `fault` says what keeps it from working, `""` if nothing does. `frames` counts what it
-    stored since it started, `damaged` how many segments it had to set aside, `passed_over` how many events
-    hold numbers that no report can count, `unknown` how many are of types this version does not know; both
+    stored since it started, `damaged` how many segments it had to set aside, `parked` how many frames hold
+    something that no report can count, `unknown` how many events are of types of a later version; they all
     stay in the log. `since` is when its fault began, or when it
     last had none: at its start or at the end of one.
     """
@@ -26,7 +26,7 @@ class RecorderStatus(msgspec.Struct, frozen=True, kw_only=True):
     backlog_bytes: int
     frames: int
     damaged: int
-    passed_over: int = 0
+    parked: int = 0
     unknown: int = 0
     fault: str = ""
     since: float = 0.0

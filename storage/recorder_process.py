@@ -32,7 +32,7 @@ from storage.file_status import RecorderStatus, write_status
 from storage.folders import make_private
 from storage.sql_engine import open_engine
 from storage.sql_event_log import SqlEventLog
-from storage.sql_projector import BATCH_FRAMES, Projected, SqlProjector
+from storage.sql_projector import Projected, SqlProjector
 from storage.sql_schema import upgrade
 
 BUSY_S = 0.1
@@ -80,7 +80,7 @@ class RecorderLoop:
 
         self._frames = 0
         self._damaged: set[Path] = set()
-        self._passed_over = 0
+        self._parked = 0
         self._unknown = 0
         self._fold_fault = ""
         self._told = ""  # the unexpected fault last logged: one that stays is logged once
@@ -181,8 +181,8 @@ class RecorderLoop:
             while not (self._is_folded or self._is_elsewhere):
                 done = await self._projector.project()
                 self._is_elsewhere = done.is_elsewhere
-                self._is_folded = done.frames < BATCH_FRAMES and not done.is_elsewhere
-                self._pass_over(done)
+                self._is_folded = done.is_done
+                self._note_parked(done)
         except EventLogUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - the record goes on without the reports
@@ -190,14 +190,12 @@ class RecorderLoop:
         else:
             self._fold_fault = ""
 
-    def _pass_over(self, done: Projected) -> None:
-        if done.passed_over and not self._passed_over:
-            _log.error("events with numbers that no report can count are passed over; they stay in the log")
-        if done.unknown and not self._unknown:
-            _log.warning(
-                "events of types that this version does not know are passed over; they stay in the log"
+    def _note_parked(self, done: Projected) -> None:
+        if done.parked and not self._parked:
+            _log.error(
+                "frames with something that no report can count are parked; `amos events verify` names them"
             )
-        self._passed_over += done.passed_over
+        self._parked += done.parked
         self._unknown += done.unknown
 
     async def _store(self, batch: Batch) -> None:
@@ -235,7 +233,7 @@ class RecorderLoop:
             backlog_bytes=self._reader.backlog_bytes(),
             frames=self._frames,
             damaged=len(self._damaged),
-            passed_over=self._passed_over,
+            parked=self._parked,
             unknown=self._unknown,
             fault=fault,
             since=self._since,

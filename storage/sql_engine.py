@@ -6,7 +6,7 @@ are the two answers, and nothing else in the program asks which of them it has.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,6 +48,20 @@ class Dialect(Protocol):
 
     def insert(self, table: Table) -> Any:
         """An INSERT that knows ON CONFLICT."""
+
+    async def upsert(
+        self,
+        connection: AsyncConnection,
+        table: Table,
+        rows: Sequence[tuple[Any, ...]],
+        *,
+        adds: Sequence[str] = (),
+        sets: Sequence[str] = (),
+    ) -> None:
+        """Insert rows (all columns, in their order; at least one, no key twice).
+
+        Of rows that are there the columns `adds` are added to and `sets` replaced.
+        """
 
     def storable(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         """The row with every value as a column takes it."""

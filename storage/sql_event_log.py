@@ -95,9 +95,16 @@ class SqlEventLog:
         return str(statement.on_conflict_do_nothing(index_elements=["key_hash"]).compile(dialect=dialect))
 
 
-async def read_rows(connection: AsyncConnection, after: int, limit: int) -> Sequence[Row[Any]]:
-    """What `SqlEventLog.read` reads, within a transaction that does more; to be decoded by `stored_frame`."""
+async def read_rows(
+    connection: AsyncConnection, after: int, limit: int, *, upto: int | None = None
+) -> Sequence[Row[Any]]:
+    """What `SqlEventLog.read` reads, within a transaction that does more; to be decoded by `stored_frame`.
+
+    No row is behind the position `upto`.
+    """
     query = _frames().where(frames.c.position > after).limit(limit)
+    if upto is not None:
+        query = query.where(frames.c.position <= upto)
     rows: Sequence[Row[Any]] = (await connection.execute(query)).all()
     return rows
 

@@ -1,43 +1,42 @@
 """Keeps the rollups up to date: folds the frames behind a checkpoint, adds the counts, moves the checkpoint.
 
 Counts and checkpoint commit together, so a crash at any moment neither loses nor doubles a count. Each
-rollup has a checkpoint of its own: a new one begins at zero and catches up beside the others. Of the
+rollup has a checkpoint of its own: a new one begins at zero and catches up before the others go on. Of the
 recorders of one database one projects at a time, for all of them.
 
-What cannot be folded, a row that is no frame or an event with absurd numbers, is passed over and told: the
-frame stays in the log, and everything behind it is counted.
+What cannot be folded, a row that is no frame or an event with absurd numbers, is parked: the frame stays in
+the log, its position and the reason stand in `parked`, and everything behind it is counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Row, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from orchestrator.events import Envelope, UnknownEvent
-from orchestrator.projections.fold import Rollup
-from storage.sql_engine import Dialect, dialect_of, transaction
+from orchestrator.projections.fold import Counts, Key, Rollup, Tally, by_span
+from storage.sql_engine import dialect_of, transaction
 from storage.sql_event_log import StoredFrame, read_rows, stored_frame
-from storage.sql_tables import checkpoints, frames, rollups
+from storage.sql_tables import FIRST, checkpoints, frames, parked, projection_state, rollups
 
-BATCH_FRAMES = 1_000
-"""chosen: large enough for the commit not to matter, small enough to hold the write lock for milliseconds."""
+BATCH_FRAMES = 2_000
+"""chosen: large enough for the commit not to matter, small enough to hold the write lock for 0.1 s."""
 
 
 class Projected(NamedTuple):
-    """What was done: `frames` were read, 0 when all is folded; `passed_over` events could not be folded.
+    """What was done: `frames` were read; `is_done` says that none is left.
 
-    `unknown` events are of types this version does not know. `is_elsewhere` says that nothing was done,
-    because another recorder is at it.
+    `parked` frames have something in them that could not be counted, `unknown` events are of types of a later
+    version. `is_elsewhere` says that nothing was done, because another recorder is at it.
     """
 
-    frames: int
-    passed_over: int
+    frames: int = 0
+    parked: int = 0
     unknown: int = 0
+    is_done: bool = False
     is_elsewhere: bool = False
 
 
@@ -48,87 +47,99 @@ class SqlProjector:
         self._engine = engine
         self._projections = projections
         self._dialect = dialect_of(engine)
-        self._upserts = {
-            rollup.name: str(_add(self._dialect, rollup, table).compile(dialect=engine.dialect))
-            for rollup, table in projections
-        }
-        self._move = str(_move(self._dialect).compile(dialect=engine.dialect))
 
     async def project(self) -> Projected:
-        """Fold one batch into every rollup. Raises EventLogUnavailable; then nothing of it is counted."""
+        """Fold one batch into the live generation. Raises EventLogUnavailable; then nothing is counted."""
         async with transaction(self._engine) as connection:
             if not await self._dialect.lock_rollups(connection):
-                return Projected(0, 0, is_elsewhere=True)
-            reached = await self._checkpoints(connection)
-            rows = await read_rows(connection, min(reached.values()), BATCH_FRAMES)
-            if not rows:
-                return Projected(0, 0)
-            batch, unreadable = _readable(rows)
-            passed_over: dict[int, Envelope] = {}
-            for rollup, _ in self._projections:
-                await self._fold(connection, rollup, batch, reached[rollup.name], passed_over)
-            moved = [(name, max(position, rows[-1].position)) for name, position in reached.items()]
-            await connection.exec_driver_sql(self._move, moved)
-            return Projected(len(rows), unreadable + len(passed_over), _unknown(batch))
+                return Projected(is_elsewhere=True)
+            return await self.fold(connection, await live_generation(connection))
 
-    async def _checkpoints(self, connection: AsyncConnection) -> dict[str, int]:
-        rows = await connection.execute(select(checkpoints.c.projection, checkpoints.c.position))
-        known = {row.projection: row.position for row in rows}
-        return {rollup.name: known.get(rollup.name, 0) for rollup, _ in self._projections}
+    async def fold(
+        self,
+        connection: AsyncConnection,
+        generation: int,
+        *,
+        limit: int = BATCH_FRAMES,
+        upto: int | None = None,
+    ) -> Projected:
+        """Fold one batch into a generation, within a transaction that holds the lock of the rollups.
 
-    async def _fold(
+        At most `limit` frames, and none beyond the position `upto`. Rollups that are behind the others are
+        counted alone until they have caught up.
+        """
+        reached = await self._checkpoints(connection, generation)
+        behind = min(reached.values())
+        ahead = min((position for position in reached.values() if position > behind), default=None)
+        stop = min((position for position in (ahead, upto) if position is not None), default=None)
+        rows = await read_rows(connection, behind, limit, upto=stop)
+        is_cut = len(rows) == limit
+        due = [one for one in self._projections if reached[one[0].name] == behind]
+        tally = Tally([rollup for rollup, _ in due])
+        marks = _count(tally, rows)
+        for rollup, table in due:
+            await self._add(connection, rollup, table, generation, tally.counts[rollup.name])
+        if marks:
+            parking = [(generation, *mark) for mark in marks]
+            await self._dialect.upsert(connection, parked, parking)
+        # What lies before a stop has been committed: gaps up to it stay gaps.
+        end = rows[-1].position if is_cut or (rows and stop is None) else stop or behind
+        if end > behind:
+            moved = [(rollup.name, generation, end) for rollup, _ in due]
+            await self._dialect.upsert(connection, checkpoints, moved, sets=("position",))
+        is_done = not is_cut and (ahead is None or stop != ahead)
+        return Projected(len(rows), len(marks), tally.unknown, is_done=is_done)
+
+    async def _add(
         self,
         connection: AsyncConnection,
         rollup: Rollup,
-        batch: list[StoredFrame],
-        reached: int,
-        passed_over: dict[int, Envelope],
+        table: Table,
+        generation: int,
+        counts: dict[Key, Counts],
     ) -> None:
-        # By identity: an event that two rollups pass over is one, two equal events are two.
-        counts = rollup.total(
-            (envelope for stored in batch if stored.position > reached for envelope in stored.frame.events),
-            lambda envelope: passed_over.setdefault(id(envelope), envelope),
-        )
-        if counts:
-            rows = [self._dialect.storable(key + value) for key, value in counts.items()]
-            await connection.exec_driver_sql(self._upserts[rollup.name], rows)
+        rows = [
+            (generation, span_s, *key, *value)
+            for span_s in rollup.spans_s
+            for key, value in by_span(counts, span_s).items()
+        ]
+        if rows:
+            await self._dialect.upsert(connection, table, rows, adds=rollup.measures)
+
+    async def _checkpoints(self, connection: AsyncConnection, generation: int) -> dict[str, int]:
+        query = select(checkpoints.c.projection, checkpoints.c.position)
+        rows = await connection.execute(query.where(checkpoints.c.generation == generation))
+        known = {row.projection: row.position for row in rows}
+        return {rollup.name: known.get(rollup.name, 0) for rollup, _ in self._projections}
+
+
+async def live_generation(connection: AsyncConnection) -> int:
+    """Which generation of the rollups reports read."""
+    return (await connection.execute(select(projection_state.c.generation))).scalar() or FIRST
 
 
 async def frames_behind(engine: AsyncEngine) -> int:
     """How many frames the slowest rollup has not counted. Raises EventLogUnavailable."""
     async with transaction(engine) as connection:
-        rows = await connection.execute(select(checkpoints.c.projection, checkpoints.c.position))
+        query = select(checkpoints.c.projection, checkpoints.c.position)
+        live = await live_generation(connection)
+        rows = await connection.execute(query.where(checkpoints.c.generation == live))
         reached = {row.projection: row.position for row in rows}
         slowest: int = min(reached.get(rollup.name, 0) for rollup, _ in rollups)
         behind = select(func.count()).where(frames.c.position > slowest)
         return (await connection.execute(behind)).scalar() or 0
 
 
-def _readable(rows: Sequence[Row[Any]]) -> tuple[list[StoredFrame], int]:
-    """The frames of the rows, and how many rows are none."""
-    found: list[StoredFrame] = []
+def _count(tally: Tally, rows: Sequence[Row[Any]]) -> list[tuple[int, str, int]]:
+    """Count the events of the rows; position, reason and number of events of those that cannot be counted."""
+    marks: list[tuple[int, str, int]] = []
     for row in rows:
-        with suppress(msgspec.MsgspecError, RecursionError):
-            found.append(stored_frame(row))
-    return found, len(rows) - len(found)
-
-
-def _unknown(batch: list[StoredFrame]) -> int:
-    """How many events are of types this version does not know."""
-    return sum(isinstance(e.event, UnknownEvent) for stored in batch for e in stored.frame.events)
-
-
-def _add(dialect: Dialect, rollup: Rollup, table: Table) -> Any:
-    """Insert counts, or add them to those that are there."""
-    statement = dialect.insert(table).values(dict.fromkeys(rollup.dimensions + rollup.measures))
-    return statement.on_conflict_do_update(
-        index_elements=list(rollup.dimensions),
-        set_={name: table.c[name] + statement.excluded[name] for name in rollup.measures},
-    )
-
-
-def _move(dialect: Dialect) -> Any:
-    statement = dialect.insert(checkpoints).values({"projection": None, "position": None})
-    return statement.on_conflict_do_update(
-        index_elements=["projection"], set_={"position": statement.excluded.position}
-    )
+        try:
+            stored: StoredFrame = stored_frame(row)
+        except (msgspec.MsgspecError, RecursionError):
+            marks.append((row.position, "unreadable", 0))
+            continue
+        uncounted = sum(not tally.add(envelope) for envelope in stored.frame.events)
+        if uncounted:
+            marks.append((row.position, "uncountable", uncounted))
+    return marks

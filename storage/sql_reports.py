@@ -1,56 +1,55 @@
-"""Reports read from the rollups: SQL adds up the minutes of a window, the projection makes the report.
-
-The same function makes a report from a fold by hand, so a report can be checked against the events
-themselves.
-"""
+"""Reports read from the rollups: SQL adds up the rows of a window, the report says what they mean."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Table, cast, func, literal, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import BigInteger, Integer, cast, column, func, select, values
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from orchestrator.errors import InvalidRequest
 from orchestrator.events import Frame
-from orchestrator.projections.fold import MINUTE_S, SPANS, Counts, Key, Rollup
+from orchestrator.reports.catalogue import report_for
+from orchestrator.reports.report import TIMES, Need, Question, Sums
+from orchestrator.reports.windows import Piece, Window, plan
 from storage.sql_engine import NoEventLog, transaction
 from storage.sql_event_log import SqlEventLog
-from storage.sql_tables import health, hit_rate, latency, rollups
+from storage.sql_projector import live_generation
+from storage.sql_tables import compactions, rollups
 
-_TABLES: dict[str, Table] = {rollup.name: table for rollup, table in rollups}
-
-HIT_RATE_BY = ("operation", "door", "client", "topic", "provider", "cache", *SPANS)
-"""What the hit rate can be grouped by, besides `""` for the totals alone."""
-
-LATENCY_BY = ("operation", "provider", "client", *SPANS)
-"""What latency can be grouped by within its stages, besides `""` for the stages alone."""
+_TABLES = {rollup.name: table for rollup, table in rollups}
 
 
 class SqlReports:
-    """The ReportStore over the rollups of one database. The engine stays the caller's; a reader's is enough.
+    """The ReportStore over the rollups of one database.
 
-    Windows are widened to whole minutes, the grain of the rollups; `since` and `until` of a report say to
-    which.
+    The engine stays the caller's; a reader's is enough.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._log = SqlEventLog(engine)
 
-    async def health(self, since: float, until: float) -> dict[str, Any]:
-        """How calls and providers did. Raises EventLogUnavailable."""
-        window = _whole_minutes(since, until)
-        return {**_named(window), **health.report(await self._counts(health, window), "")}
+    async def report(self, name: str, question: Question) -> dict[str, Any]:
+        """The report `name`. `since` and `until` in it say to which window it was widened.
 
-    async def hit_rate(self, since: float, until: float, by: str = "") -> dict[str, Any]:
-        """How often the cache answered. Raises EventLogUnavailable, InvalidRequest for an unknown `by`."""
-        return await self._report(hit_rate, since, until, by, HIT_RATE_BY)
-
-    async def latency(self, since: float, until: float, by: str = "") -> dict[str, Any]:
-        """How long calls took. Raises EventLogUnavailable, InvalidRequest for an unknown `by`."""
-        return await self._report(latency, since, until, by, LATENCY_BY)
+        Raises EventLogUnavailable, NotFound for another name, InvalidRequest for a question it cannot answer.
+        """
+        report = report_for(name, question)
+        needs = report.needs(question.by)
+        spans_s = min((need.rollup.spans_s for need in needs), key=len)
+        try:
+            async with transaction(self._engine) as connection:
+                kept_from = {
+                    row.span_s: row.kept_from for row in await connection.execute(select(compactions))
+                }
+                window = plan(question, kept_from, spans_s)
+                sums = [await _sums(connection, need, window) for need in needs]
+        except NoEventLog:
+            window = plan(question, {}, spans_s)
+            sums = [{} for _ in needs]
+        figures = report.render(sums, question.by, question.limit)
+        return {"since": window.since, "until": window.until, **figures}
 
     async def execution(self, execution_id: str) -> list[Frame]:
         """All frames of one execution, oldest first; empty if there are none. Raises EventLogUnavailable."""
@@ -59,42 +58,55 @@ class SqlReports:
         except NoEventLog:
             return []
 
-    async def _report(
-        self, rollup: Rollup, since: float, until: float, by: str, known: tuple[str, ...]
-    ) -> dict[str, Any]:
-        if by and by not in known:
-            raise InvalidRequest(f"by: expected one of {', '.join(known)}.", field="by")
-        window = _whole_minutes(since, until)
-        return {**_named(window), **rollup.report(await self._counts(rollup, window, by), by)}
 
-    async def _counts(self, rollup: Rollup, window: tuple[int, int], by: str = "") -> dict[Key, Counts]:
-        """The counts of the window; all its minutes become one, or one for each span asked for."""
-        table = _TABLES[rollup.name]
-        names = [table.c[name] for name in rollup.dimensions[1:]]
-        when = _spans(table, by)
-        query = (
-            select(when, *names, *(cast(func.sum(table.c[name]), BigInteger) for name in rollup.measures))
-            .where(table.c.minute >= window[0], table.c.minute < window[1])
-            .group_by("span", *names)
+async def _sums(connection: AsyncConnection, need: Need, window: Window) -> Sums:
+    """The sums of a need over the pieces of a window."""
+    if not window.pieces:
+        return {}
+    table = _TABLES[need.rollup.name]
+    has_groups = need.dimensions[0] in TIMES
+    pieces = _pieces(window.pieces if has_groups else tuple(_merged(window.pieces)))
+    names = [table.c[name] for name in need.dimensions if name not in TIMES]
+    keys = [pieces.c.grp, *names] if has_groups else names
+    measures = [cast(func.sum(table.c[name]), BigInteger) for name in need.rollup.measures]
+    query = (
+        select(*keys, *measures)
+        .select_from(pieces)
+        .join(
+            table,
+            (table.c.generation == await live_generation(connection))
+            & (table.c.span_s == pieces.c.span_s)
+            & (table.c.start >= pieces.c.low)
+            & (table.c.start < pieces.c.high),
         )
-        size = len(rollup.dimensions)
-        try:
-            async with transaction(self._engine) as connection:
-                rows = (await connection.execute(query)).all()
-        except NoEventLog:
-            return {}
-        return {tuple(row[:size]): tuple(row[size:]) for row in rows}
+        .group_by(*keys)
+    )
+    size = len(keys)
+    return {tuple(row[:size]): tuple(row[size:]) for row in await connection.execute(query)}
 
 
-def _spans(table: Table, by: str) -> ColumnElement[int]:
-    span_s = SPANS.get(by)
-    span = literal(0, BigInteger) if span_s is None else table.c.minute - table.c.minute % span_s
-    return span.label("span")
+def _pieces(pieces: Sequence[Piece]) -> Any:
+    """The pieces as a table of constants."""
+    names = (
+        column("grp", BigInteger),
+        column("span_s", Integer),
+        column("low", BigInteger),
+        column("high", BigInteger),
+    )
+    return (
+        values(*names, name="piece", literal_binds=True)
+        .data([tuple(piece) for piece in pieces])
+        .cte("pieces")
+    )
 
 
-def _whole_minutes(since: float, until: float) -> tuple[int, int]:
-    return math.floor(since / MINUTE_S) * MINUTE_S, math.ceil(until / MINUTE_S) * MINUTE_S
-
-
-def _named(window: tuple[int, int]) -> dict[str, Any]:
-    return {"since": window[0], "until": window[1]}
+def _merged(pieces: Sequence[Piece]) -> list[Piece]:
+    """The same rows without their groups, neighbours as one."""
+    merged: list[Piece] = []
+    for piece in pieces:
+        last = merged[-1] if merged else None
+        if last is not None and (last.span_s, last.high) == (piece.span_s, piece.low):
+            merged[-1] = last._replace(high=piece.high)
+        else:
+            merged.append(piece._replace(group=0))
+    return merged

@@ -1,8 +1,8 @@
 """The schema as SQLAlchemy Core tables: what the code uses, and what migrations are compared with.
 
 `frames` is the event log, one row a frame; the view `events` (made by the first migration) shows one row an
-event. Rollups have one row for each combination of their dimensions; `rollup_table` spells out what their
-definition in orchestrator/projections says, so that the fold and its table cannot drift apart.
+event. Rollups have one row for each span of time and combination of their dimensions; `rollup_table` spells
+out what their definition in orchestrator/projections says, so that fold and table cannot drift apart.
 """
 
 from __future__ import annotations
@@ -10,10 +10,14 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, Double, Identity, Integer, MetaData, Table, Text, UniqueConstraint
 from sqlalchemy.schema import Index
 
+from orchestrator.projections.clients import ClientsRollup
 from orchestrator.projections.fold import Rollup
 from orchestrator.projections.health import HealthRollup
 from orchestrator.projections.hit_rate import HitRateRollup
-from orchestrator.projections.latency import LatencyRollup
+from orchestrator.projections.latency import ClientLatencyRollup, LatencyRollup
+from orchestrator.projections.ledger import LedgerRollup
+from orchestrator.projections.providers import ProvidersRollup
+from orchestrator.projections.queries import QueriesRollup
 
 metadata = MetaData(
     naming_convention={
@@ -64,7 +68,42 @@ checkpoints = Table(
     "checkpoints",
     metadata,
     Column("projection", Text, primary_key=True),
+    Column("generation", Integer, primary_key=True, autoincrement=False),
     Column("position", BigInteger, nullable=False),
+)
+
+projection_state = Table(
+    "projection_state",
+    metadata,
+    # One row, made by the migration: which generation of the rollups is the one that reports read.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("generation", Integer, nullable=False),
+)
+
+compactions = Table(
+    "compactions",
+    metadata,
+    # From which moment on the rows of a span are complete; older ones are only in the longer spans.
+    Column("span_s", Integer, primary_key=True, autoincrement=False),
+    Column("kept_from", BigInteger, nullable=False),
+)
+
+pruned_series = Table(
+    "pruned_series",
+    metadata,
+    # Up to which of its frames a writer's series was pruned on purpose: those are no holes.
+    Column("instance", Text, primary_key=True),
+    Column("instance_seq", BigInteger, nullable=False),
+)
+
+parked = Table(
+    "parked",
+    metadata,
+    # Frames in which something could not be counted; they stay in the log, and the others go on.
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("reason", Text, nullable=False),
+    Column("events", Integer, nullable=False),
 )
 
 api_keys = Table(
@@ -92,30 +131,45 @@ api_key_changes = Table(
     Column("revision", BigInteger, nullable=False),
 )
 
-_INTEGERS = frozenset({"minute", "bucket"})
+_INTEGERS = frozenset({"bucket"})
 """Dimensions that are numbers; all others are names."""
+
+PRUNED, FIRST = 0, 1
+"""Generations of the rollups: what pruned frames had added, and the first that reports read.
+
+A rebuild counts into a further one, begun as a copy of `PRUNED`; then it becomes the one that is read.
+"""
 
 
 def rollup_table(rollup: Rollup) -> Table:
-    """The table of a rollup: its dimensions are the key, its measures the counts."""
+    """The table of a rollup: generation, span, its beginning and the dimensions are the key."""
     return Table(
         f"rollup_{rollup.name}",
         metadata,
+        Column("generation", Integer, primary_key=True, autoincrement=False),
+        Column("span_s", Integer, primary_key=True, autoincrement=False),
+        Column("start", BigInteger, primary_key=True, autoincrement=False),
         *(
             Column(name, BigInteger if name in _INTEGERS else Text, primary_key=True, autoincrement=False)
             for name in rollup.dimensions
         ),
         *(Column(name, BigInteger, nullable=False) for name in rollup.measures),
-        # The rows are their own index, ordered by minute: half the size, and a window is one range.
+        # The rows are their own index, ordered by time: half the size, and a window is one range.
         sqlite_with_rowid=False,
     )
 
 
-health = HealthRollup()
-hit_rate = HitRateRollup()
-latency = LatencyRollup()
-
 rollups: tuple[tuple[Rollup, Table], ...] = tuple(
-    (rollup, rollup_table(rollup)) for rollup in (health, hit_rate, latency)
+    (rollup, rollup_table(rollup))
+    for rollup in (
+        HealthRollup(),
+        HitRateRollup(),
+        LatencyRollup(),
+        ClientLatencyRollup(),
+        QueriesRollup(),
+        LedgerRollup(),
+        ClientsRollup(),
+        ProvidersRollup(),
+    )
 )
-"""Every rollup that is kept up to date, with its table."""
+"""Every rollup and its table, in the order in which they are projected."""

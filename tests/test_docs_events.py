@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from orchestrator.events import EVENT_TYPES
-from orchestrator.projections.health import CALLERS_OWN
-from orchestrator.projections.hit_rate import WAYS
-from storage.sql_reports import HIT_RATE_BY, LATENCY_BY
+from orchestrator.history import CALLERS_OWN
+from orchestrator.reports.catalogue import REPORTS as EVERY_REPORT
+from orchestrator.reports.hit_rate import WAYS
 from storage.sql_tables import frames, metadata
 from tests.support.histories import answered, numbered
 
@@ -43,12 +43,10 @@ def test_every_word_of_a_definition_is_explained(word):
     assert f"`{word}`" in REPORTS
 
 
-@pytest.mark.parametrize("names", [HIT_RATE_BY, LATENCY_BY])
-def test_every_grouping_is_listed(names):
+@pytest.mark.parametrize("report", EVERY_REPORT.values(), ids=EVERY_REPORT)
+def test_every_grouping_is_listed(report):
     """The page lists by what each report can be grouped."""
-    ordered = [*(name for name in names if name not in {"minute", "hour", "day"}), "minute", "hour", "day"]
-
-    assert f"- `by`: {', '.join(ordered)}." in REPORTS
+    assert f"- `by`: {', '.join(report.by)}." in REPORTS
 
 
 def test_the_example_of_an_envelope_is_shaped_like_ours():

@@ -150,12 +150,12 @@ def check_reports(status: RecorderStatus | None, *, is_running: bool, behind: in
             detail=f"{behind} recorded frames are not counted yet",
             next_step="`amos report hit-rate` or a running recorder counts them.",
         )
-    if status and status.passed_over:
+    if status and status.parked:
         return Finding(
             name="reports",
             status=WARNING,
-            detail=f"{status.passed_over} events have numbers that cannot be counted and were passed over",
-            next_step="The recorder's log says when; `amos events tail` shows them.",
+            detail=f"{status.parked} frames hold something that cannot be counted and are parked",
+            next_step="`amos events verify` names them.",
         )
     if status and status.unknown:
         return Finding(

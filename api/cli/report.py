@@ -9,7 +9,7 @@ import typer
 
 from api.cli.options import JsonOption, KeyFileOption, UrlOption
 
-Name = Literal["health", "hit-rate", "latency"]
+Name = Literal["health", "hit-rate", "latency", "cost"]
 
 
 def report(  # noqa: PLR0917 - each is an option of the command line

@@ -12,7 +12,8 @@ from starlette.routing import Route
 
 from api.rest.health import json_response
 from api.rest.visitor import visitor_of
-from orchestrator.errors import InvalidRequest, NotFound
+from orchestrator.errors import InvalidRequest
+from orchestrator.reports.report import Question
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.gateway import Gateway
     from orchestrator.ports import ReportStore
 
-NAMES = ("health", "hit-rate", "latency")
+PARAMETERS = ("since", "until", "by")
 
 SINCE_DEFAULT = "24h"
 
@@ -53,23 +54,16 @@ async def answer(
     `now` is epoch seconds. Raises NotFound for another name, InvalidRequest for a parameter,
     EventLogUnavailable.
     """
-    if name not in NAMES:
-        raise NotFound(f"There is no such report; there are {', '.join(NAMES)}.")
     given = dict(parameters)
-    allowed = ("since", "until") if name == "health" else ("since", "until", "by")
     for parameter in given:
-        if parameter not in allowed:
+        if parameter not in PARAMETERS:
             raise InvalidRequest(
-                f"An unknown parameter was given; this report has {', '.join(allowed)}.", field="parameters"
+                f"An unknown parameter was given; a report has {', '.join(PARAMETERS)}.", field="parameters"
             )
     until = moment("until", given.get("until") or "now", now)
     since = moment("since", given.get("since") or SINCE_DEFAULT, now)
-    if since >= until:
-        raise InvalidRequest("since: must be before until.", field="since")
-    by = given.get("by", "")
-    if name == "health":
-        return await store.health(since, until)
-    return await (store.hit_rate if name == "hit-rate" else store.latency)(since, until, by)
+    question = Question(since=since, until=until, by=given.get("by", ""))
+    return await store.report(name, question)
 
 
 def moment(field: str, text: str, now: float) -> float:

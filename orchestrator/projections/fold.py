@@ -11,29 +11,31 @@ digit.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import add as plus
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from orchestrator import limits
-from orchestrator.events import Envelope
+from orchestrator.events import Envelope, Event, UnknownEvent
 
 StateT = TypeVar("StateT")
 
 Key: TypeAlias = tuple[str | int, ...]
-"""The values of a rollup's dimensions, in their order; the first is the minute."""
+"""A moment in epoch seconds (the beginning of a minute, hour or day), then the values of the dimensions."""
 
 Counts: TypeAlias = tuple[int, ...]
 """The values of a rollup's measures, in their order."""
 
 Increment: TypeAlias = tuple[Key, Counts]
-"""What one event adds under one key."""
+"""What one event adds under one key, whose first part is the minute."""
 
-MINUTE_S = 60
-"""Rollups count by the minute: the finest grain a chart of a day can show."""
+MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
 
-SPANS = {"minute": MINUTE_S, "hour": 3_600, "day": 86_400}
-"""By which stretches of time a report can be grouped, in seconds; they begin at whole multiples, in UTC."""
+EVER = 0
+"""The span of time that has no end: one row a key for all of history."""
+
+SPANS_S = (MINUTE_S, HOUR_S, DAY_S, EVER)
+"""The stretches of time for which counts are kept, in seconds; they begin at whole multiples, in UTC."""
 
 
 class Projection(Protocol[StateT]):
@@ -54,24 +56,19 @@ def fold(projection: Projection[StateT], envelopes: Iterable[Envelope]) -> State
     return state
 
 
-class Rollup(ABC):
-    """An additive projection: subclasses name their columns and say what one event adds.
+class Rollup:
+    """An additive projection: its columns, and for each type of event what one of them adds.
 
-    `name` is the table's name and the checkpoint's, `dimensions` and `measures` are the columns in order. The
-    first dimension is always `minute`: epoch seconds of the minute in which the event happened.
+    `name` is the table's name and the checkpoint's, `dimensions` and `measures` are the columns in order.
+    `adds` is called with the minute in which the event happened, in epoch seconds, and the event. `spans_s`
+    are the spans of time for which its counts are kept.
     """
 
     name: str
     dimensions: tuple[str, ...]
     measures: tuple[str, ...]
-
-    @abstractmethod
-    def increments(self, envelope: Envelope) -> Iterator[Increment]:
-        """What this event adds; nothing for an event that is none of the rollup's business."""
-
-    @abstractmethod
-    def report(self, counts: Mapping[Key, Counts], by: str) -> dict[str, Any]:
-        """What the counts say, as JSON; `by` is a dimension or a span to group by, `""` for none."""
+    adds: Mapping[type[Event], Callable[[int, Any], Iterable[Increment]]]
+    spans_s: tuple[int, ...] = SPANS_S
 
     def initial(self) -> Mapping[Key, Counts]:
         """No counts."""
@@ -81,25 +78,51 @@ class Rollup(ABC):
         """The counts with those of one more event."""
         return add(state, self.total((envelope,)))
 
-    def total(
-        self, envelopes: Iterable[Envelope], pass_over: Callable[[Envelope], object] = lambda _: None
-    ) -> dict[Key, Counts]:
-        """The same as `fold(self, envelopes)`, in time proportional to the events instead of their square.
-
-        An event that cannot be counted is told to `pass_over` and adds nothing: the log holds what processes
-        of any version have written, and one absurd number must not end all counting.
-        """
-        state: dict[Key, Counts] = {}
+    def total(self, envelopes: Iterable[Envelope]) -> dict[Key, Counts]:
+        """The same as `fold(self, envelopes)`, in time proportional to the events instead of their square."""
+        tally = Tally((self,))
         for envelope in envelopes:
-            try:
-                increments = _countable(self.increments(envelope))
-            except Exception:  # noqa: BLE001 - whatever is wrong with this event, the next one may be sound
-                pass_over(envelope)
-                continue
-            for key, counts in increments:
-                known = state.get(key)
-                state[key] = counts if known is None else _sum(known, counts)
-        return state
+            tally.add(envelope)
+        return tally.counts[self.name]
+
+
+class Tally:
+    """The counts of several rollups over the same events, by minute: the one loop in which all are folded.
+
+    `counts` are the sums of each rollup by its name, `unknown` the events of types that this version does not
+    know.
+    """
+
+    def __init__(self, rollups: Sequence[Rollup]) -> None:
+        self.counts: dict[str, dict[Key, Counts]] = {rollup.name: {} for rollup in rollups}
+        self.unknown = 0
+        self._adds: dict[type, list[tuple[dict[Key, Counts], Callable[[int, Any], Iterable[Increment]]]]] = {}
+        for rollup in rollups:
+            for event_type, adds in rollup.adds.items():
+                self._adds.setdefault(event_type, []).append((self.counts[rollup.name], adds))
+
+    def add(self, envelope: Envelope) -> bool:
+        """Count one event in every rollup; tells whether it could be counted.
+
+        One that cannot be counted adds nothing anywhere: the log holds what processes of any version have
+        written, and one absurd number must not end all counting.
+        """
+        event = envelope.event
+        adding = self._adds.get(type(event))
+        if adding is None:
+            self.unknown += isinstance(event, UnknownEvent)
+            return True
+        try:
+            minute = minute_of(envelope.at)
+            found = [(state, increment) for state, adds in adding for increment in adds(minute, event)]
+            for _, (key, counts) in found:
+                _require_countable(key, counts)
+        except Exception:  # noqa: BLE001 - whatever is wrong with this event, the next one may be sound
+            return False
+        for state, (key, counts) in found:
+            known = state.get(key)
+            state[key] = counts if known is None else tuple(map(plus, known, counts))
+        return True
 
 
 def add(left: Mapping[Key, Counts], right: Mapping[Key, Counts]) -> dict[Key, Counts]:
@@ -107,42 +130,42 @@ def add(left: Mapping[Key, Counts], right: Mapping[Key, Counts]) -> dict[Key, Co
     state = dict(left)
     for key, counts in right.items():
         known = state.get(key)
-        state[key] = counts if known is None else _sum(known, counts)
+        state[key] = counts if known is None else tuple(map(plus, known, counts))
     return state
 
 
-def _countable(increments: Iterable[Increment]) -> tuple[Increment, ...]:
-    """The increments, all of them within what tables and sums can hold. Raises ValueError."""
-    found = tuple(increments)
-    for key, counts in found:
-        numbers = (*counts, *(part for part in key if isinstance(part, int)))
-        if not all(-limits.COUNT_MAX <= number <= limits.COUNT_MAX for number in numbers):
-            raise ValueError("an event adds more than any real one can")
-    return found
+def by_span(counts: Mapping[Key, Counts], span_s: int) -> Mapping[Key, Counts]:
+    """Counts by the minute as counts by a longer span; nothing is lost but the minute."""
+    if span_s == MINUTE_S:
+        return counts
+    state: dict[Key, Counts] = {}
+    for key, value in counts.items():
+        longer = (begin_of(int(key[0]), span_s), *key[1:])
+        known = state.get(longer)
+        state[longer] = value if known is None else tuple(map(plus, known, value))
+    return state
+
+
+def begin_of(at: float, span_s: int) -> int:
+    """The beginning of the span that contains the moment, in epoch seconds; `EVER` begins at 0."""
+    return int(at // span_s) * span_s if span_s else 0
 
 
 def minute_of(at: float) -> int:
-    """The start of the minute that contains the moment, in epoch seconds."""
+    """The beginning of the minute that contains the moment, in epoch seconds."""
     return int(at // MINUTE_S) * MINUTE_S
 
 
-def grouped(
-    counts: Mapping[Key, Counts], dimensions: tuple[str, ...], by: str
-) -> dict[str | int, list[Increment]]:
-    """The counts by the values of one dimension, or by one of `SPANS`, in order of the values."""
-    span_s = SPANS.get(by)
-    where = dimensions.index("minute" if span_s else by)
-    groups: dict[str | int, list[Increment]] = {}
-    for key, value in sorted(counts.items()):
-        group = int(key[where]) // span_s * span_s if span_s else key[where]
-        groups.setdefault(group, []).append((key, value))
-    return dict(sorted(groups.items()))
+def microseconds(duration_s: float) -> int:
+    """A duration as a whole number, so that sums are exact."""
+    return round(duration_s * 1_000_000)
 
 
-def ratio(part: int, whole: int) -> float | None:
-    """A share from 0 to 1; `None` of nothing, because nothing was asked and no number would be true."""
-    return part / whole if whole else None
-
-
-def _sum(left: Counts, right: Counts) -> Counts:
-    return tuple(a + b for a, b in zip(left, right, strict=True))
+def _require_countable(key: Key, counts: Counts) -> None:
+    """Raises ValueError for numbers beyond what tables and sums can hold."""
+    if (
+        max(counts) > limits.COUNT_MAX
+        or min(counts) < -limits.COUNT_MAX
+        or not 0 <= int(key[0]) <= limits.COUNT_MAX
+    ):
+        raise ValueError("an event adds more than any real one can")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.reports.report import Question
 from storage.recorder_process import RecorderLoop
 from storage.sql_engine import open_engine, sqlite_url
 from storage.sql_event_log import SqlEventLog
@@ -108,7 +109,7 @@ async def assert_all_is_there(url, folders, told):
 
     engine = open_engine(url)
     stored = [frame for _, frame in await SqlEventLog(engine).read(0, 10_000_000)]
-    report = await SqlReports(engine).hit_rate(NOON - 60, NOON + 60)
+    report = await SqlReports(engine).report("hit-rate", Question(since=NOON - 60, until=NOON + 60))
     await engine.dispose()
     assert told
     assert set(told) <= {frame.stream for frame in stored}

@@ -15,6 +15,7 @@ from orchestrator.events import Envelope
 from storage.codec import decode_events
 from storage.sql_tables import rollups
 from tests.support.database import NoTable, query
+from tests.support.reported import rows_by_span
 
 SHOWN = 5
 """Of each kind of fault so many are shown; one is enough to fail."""
@@ -109,15 +110,18 @@ def _broken_streams(frames: list[_Frame]) -> Iterator[str]:
 def _wrong_rollups(db: Path | str, frames: list[_Frame]) -> Iterator[str]:
     envelopes = [envelope for frame in frames for envelope in frame.envelopes]
     for rollup, table in rollups:
-        columns = ", ".join((*rollup.dimensions, *rollup.measures))
-        size = len(rollup.dimensions)
-        counted = {row[:size]: row[size:] for row in _values(db, f"SELECT {columns} FROM {table.name}")}
-        if counted != rollup.total(envelopes):
+        columns = ", ".join(("span_s", "start", *rollup.dimensions, *rollup.measures))
+        size = 2 + len(rollup.dimensions)
+        rows = _values(db, f"SELECT {columns} FROM {table.name} WHERE generation = 1")
+        counted = {row[:size]: row[size:] for row in rows}
+        if counted != rows_by_span(rollup, envelopes):
             yield f"{table.name} differs from a fold over the frames"
 
 
 def _unprojected(db: Path | str) -> Iterator[str]:
     ((last,),) = _values(db, "SELECT max(position) FROM frames")
-    for projection, position in _values(db, "SELECT projection, position FROM checkpoints"):
+    for projection, position in _values(
+        db, "SELECT projection, position FROM checkpoints WHERE generation = 1"
+    ):
         if position != last:
             yield f"{projection} was projected up to {position} of {last}"

@@ -12,7 +12,7 @@ import httpx
 from api.app import create_app
 from api.settings import Settings
 from orchestrator.clock import SystemClock
-from orchestrator.errors import EventLogUnavailable, InvalidRequest, ProviderUnavailable
+from orchestrator.errors import EventLogUnavailable, ProviderUnavailable
 from orchestrator.events import FREE, Cost, Envelope, Frame
 from orchestrator.filters.authenticate import Doorkeeper
 from orchestrator.gateway import ComponentHealth, Gateway
@@ -30,6 +30,8 @@ from orchestrator.model import (
 from orchestrator.pipeline import Parts, Pipeline, Policies
 from orchestrator.ports import WEB_SCHEMES
 from orchestrator.recorder import Recorder
+from orchestrator.reports.catalogue import report_for
+from orchestrator.reports.report import Question
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
 
@@ -78,19 +80,10 @@ class JournalReports:
     def __init__(self, journal: ListJournal) -> None:
         self._journal = journal
 
-    async def health(self, since: float, until: float) -> dict[str, Any]:
-        """The window."""
-        return {"since": since, "until": until}
-
-    async def hit_rate(self, since: float, until: float, by: str) -> dict[str, Any]:
-        """The window and `by`, which must be `provider` or nothing."""
-        if by not in ("", "provider"):
-            raise InvalidRequest("by: there is provider.", field="by")
-        return {"since": since, "until": until, "by": by}
-
-    async def latency(self, since: float, until: float, by: str) -> dict[str, Any]:
-        """The window and `by`."""
-        return {"since": since, "until": until, "by": by}
+    async def report(self, name: str, question: Question) -> dict[str, Any]:
+        """The question, if the report could answer it."""
+        report_for(name, question)
+        return {"since": question.since, "until": question.until, "by": question.by}
 
     async def execution(self, execution_id: str) -> list[Frame]:
         """The frames of one execution."""

@@ -23,13 +23,14 @@ class Reports:
         self.windows = []
         self._error = error
 
-    async def hit_rate(self, since, until, by):
+    async def report(self, name, question):
         """A micro-dollar an hour, half of it assumed."""
-        self.windows.append((since, until))
+        assert name == "cost"
+        self.windows.append((question.since, question.until))
         if self._error:
             raise self._error
-        hours = round(until - since) // 3600
-        return {"cost_usd_micros": hours - hours // 2, "assumed_usd_micros": hours // 2}
+        hours = round(question.until - question.since) // 3600
+        return {"spent_usd_micros": hours - hours // 2, "assumed_usd_micros": hours // 2}
 
 
 class Down:

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.events import Cost, UnknownEvent
+from orchestrator.reports.report import Question
 from storage import recorder_process
 from storage.file_journal import FileJournal
 from storage.file_reader import JournalReader
@@ -57,7 +58,7 @@ async def recorded(url):
 async def answered(url):
     """How many answered calls the reports count."""
     engine = open_engine(url)
-    report = await SqlReports(engine).hit_rate(NOON - 60, NOON + 60)
+    report = await SqlReports(engine).report("hit-rate", Question(since=NOON - 60, until=NOON + 60))
     await engine.dispose()
     return report["answered"]
 
@@ -294,7 +295,7 @@ async def test_a_replaced_database_is_filled_anew(tmp_path, url, journal):
 
 
 async def test_an_absurd_number_stops_nobody(tmp_path, url, journal, caplog):
-    """An event with a number no table can hold, or of an unknown type, is passed over; others are counted."""
+    """A frame with a number no table can hold is parked, an unknown type counted; so are the others."""
     absurd = answered_event(saved=Cost(amount=1e30, unit="credits", usd_micros=10**30))
     await journal.append("e-0", NOON, numbered((absurd, UnknownEvent("amos.tea.made.v1"))), {})
     await write(journal, 2)
@@ -305,8 +306,8 @@ async def test_an_absurd_number_stops_nobody(tmp_path, url, journal, caplog):
 
     assert await answered(url) == 2
     status = read_status(tmp_path)
-    assert (status.passed_over, status.unknown, status.fault) == (1, 1, "")
-    assert caplog.text.count("passed over") == 1
+    assert (status.parked, status.unknown, status.fault) == (1, 1, "")
+    assert caplog.text.count("are parked") == 1
     assert list_segments(tmp_path / "journal") == []
 
 

@@ -41,7 +41,7 @@ async def test_readers_do_not_wait_for_the_writer(engine, database_url):
     """While a writer is in its transaction others read the state before it."""
     reader = open_engine(database_url)
     async with transaction(engine) as writing:
-        await writing.execute(text("INSERT INTO checkpoints VALUES ('x', 1)"))
+        await writing.execute(text("INSERT INTO checkpoints VALUES ('x', 1, 1)"))
         async with transaction(reader) as reading:
             assert (await reading.execute(text("SELECT count(*) FROM checkpoints"))).scalar() == 0
     await reader.dispose()
@@ -77,8 +77,8 @@ async def test_a_fault_undoes_the_whole_transaction(engine):
 
     async def insert_twice():
         async with transaction(engine) as connection:
-            await connection.execute(text("INSERT INTO checkpoints VALUES ('x', 1)"))
-            await connection.execute(text("INSERT INTO checkpoints VALUES ('x', 2)"))
+            await connection.execute(text("INSERT INTO checkpoints VALUES ('x', 1, 1)"))
+            await connection.execute(text("INSERT INTO checkpoints VALUES ('x', 1, 2)"))
 
     with pytest.raises(EventLogUnavailable):
         await insert_twice()
@@ -94,7 +94,7 @@ async def test_a_file_put_in_place_of_another_is_the_database(database_url, tmp_
     backup.write_bytes(file.read_bytes())
     engine = open_engine(database_url, writer=True)
     async with transaction(engine) as connection:
-        await connection.execute(text("INSERT INTO checkpoints VALUES ('x', 1)"))
+        await connection.execute(text("INSERT INTO checkpoints VALUES ('x', 1, 1)"))
     for old in tmp_path.glob("amos.sqlite*"):
         old.unlink()
     backup.replace(file)

@@ -6,22 +6,16 @@ import pytest
 from sqlalchemy import text
 
 from orchestrator.errors import EventLogUnavailable
-from storage.codec import QueryText
 from storage.sql_engine import open_engine, sqlite_url, transaction
 from storage.sql_event_log import SqlEventLog
 from tests.support.histories import NOON, fallback, hit, miss, numbered
-from tests.support.rows import row
+from tests.support.rows import row, text_of
 
 
 @pytest.fixture
 def log(engine):
     """An empty log."""
     return SqlEventLog(engine)
-
-
-def text_of(number, key, question):
-    """A text that frame `number` brings."""
-    return QueryText(key, question, NOON, "i-1", number)
 
 
 async def test_frames_come_back_in_the_order_of_their_append(log):

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from orchestrator.errors import EventLogUnavailable
+from orchestrator.reports.report import Question
 from storage import sql_postgres
 from storage.sql_engine import NoEventLog, dialect_of, open_engine, transaction
 from storage.sql_event_log import SqlEventLog
@@ -17,7 +18,7 @@ from storage.sql_reports import SqlReports
 from storage.sql_schema import current, upgrade
 from tests.support.histories import NOON, answered, hit, mixture
 from tests.support.postgres import PASSWORD, shared_postgres
-from tests.support.rows import row, rows
+from tests.support.rows import row, rows, text_of
 
 SECRET = "s3cret"
 
@@ -155,13 +156,13 @@ async def test_what_postgresql_refuses_is_stored_all_the_same(engine):
     far = row(2, hit())
     far = far._replace(recorded_at=4e9, events=far.events.replace('"at":18', '"at":99'))
 
-    await log.append([odd._replace(stream="s\0"), far], {"k\0": "t\0"})
+    await log.append([odd._replace(stream="s\0"), far], [text_of(1, "k\0", "t\0")])
 
-    assert await projector.project() == Projected(2, 0)
+    assert await projector.project() == Projected(2, is_done=True)
     assert [frame.instance_seq for frame in await log.read_stream("s\0")] == [1]
     async with transaction(engine) as connection:
         assert (await connection.execute(text("SELECT text FROM queries"))).scalar() == "t\ufffd"
-        assert (await connection.execute(text("SELECT max(minute) FROM rollup_hit_rate"))).scalar() > 2**32
+        assert (await connection.execute(text("SELECT max(start) FROM rollup_hit_rate"))).scalar() > 2**32
         assert (await connection.execute(text("SELECT count(*) FROM events"))).scalar() == 1 + len(hit())
 
 
@@ -175,10 +176,11 @@ async def test_a_service_user_needs_no_more_than_the_manual_grants(database_url)
     engine = open_engine(url, writer=True)
 
     await upgrade(url)
-    await SqlEventLog(engine).append(rows(mixture()), {"k": "text"})
+    await SqlEventLog(engine).append(rows(mixture()), [text_of(1, "k", "text")])
     await SqlProjector(engine).project()
 
-    assert (await SqlReports(engine).hit_rate(NOON, NOON + 3_600))["answered"] > 0
+    found = await SqlReports(engine).report("hit-rate", Question(since=NOON, until=NOON + 3_600))
+    assert found["answered"] > 0
     with pytest.raises(EventLogUnavailable, match="lacks a privilege"):
         async with transaction(engine) as connection:
             await connection.execute(text("DROP TABLE checkpoints"))
@@ -207,7 +209,8 @@ async def test_reports_of_an_empty_database_are_empty(fresh_url):
     engine = open_engine(fresh_url)
     reports = SqlReports(engine)
 
-    assert (await reports.health(NOON, NOON + 60))["requests"]["total"] == 0
+    found = await reports.report("health", Question(since=NOON, until=NOON + 60))
+    assert found["requests"]["total"] == 0
     assert await reports.execution("e-1") == []
     with pytest.raises(NoEventLog):
         await SqlEventLog(engine).last_position()

@@ -11,8 +11,9 @@ from storage import sql_projector
 from storage.sql_engine import transaction
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import Projected, SqlProjector, frames_behind
-from storage.sql_tables import rollups
-from tests.support.histories import answered, hit, mixture
+from storage.sql_tables import FIRST, parked, rollups
+from tests.support.histories import answered, hit, miss, mixture
+from tests.support.reported import rows_by_span
 from tests.support.rows import row, rows
 
 REFUSING = {
@@ -33,19 +34,19 @@ async def counts(engine, rollup, table):
     """The rows of a rollup, as the fold has them."""
     async with transaction(engine) as connection:
         found = (await connection.execute(select(table))).all()
-    size = len(rollup.dimensions)
-    return {tuple(line[:size]): tuple(line[size:]) for line in found}
+    size = 3 + len(rollup.dimensions)
+    return {tuple(line[1:size]): tuple(line[size:]) for line in found}
 
 
 async def folded(engine, rollup):
     """The same from the raw frames, without projector and SQL arithmetic."""
     stored = await SqlEventLog(engine).read(0, 10_000)
-    return rollup.total(envelope for _, frame in stored for envelope in frame.events)
+    return rows_by_span(rollup, (envelope for _, frame in stored for envelope in frame.events))
 
 
 async def project_all(projector):
     """Until nothing is left."""
-    while (await projector.project()).frames:
+    while not (await projector.project()).is_done:
         pass
 
 
@@ -111,7 +112,7 @@ async def test_two_projectors_count_once(engine):
 
 async def test_an_empty_log_has_nothing_to_fold(engine):
     """Without frames there is no work and no checkpoint."""
-    assert await SqlProjector(engine).project() == Projected(0, 0)
+    assert await SqlProjector(engine).project() == Projected(is_done=True)
 
 
 @pytest.mark.parametrize(
@@ -126,9 +127,9 @@ async def test_an_empty_log_has_nothing_to_fold(engine):
 async def test_an_absurd_number_is_passed_over(engine, absurd):
     """An event that no table can count stops nothing: it is told, and everything behind it is counted."""
     log, projector = SqlEventLog(engine), SqlProjector(engine)
-    await log.append([row(1, (absurd,)), row(2, hit())])
+    await log.append([row(1, (absurd,)), row(2, miss())])
 
-    assert await projector.project() == Projected(2, 1)
+    assert await projector.project() == Projected(2, parked=1, is_done=True)
 
     for rollup, table in rollups:
         assert sum(value[0] for value in (await counts(engine, rollup, table)).values()) >= 1
@@ -140,8 +141,10 @@ async def test_a_row_that_is_no_frame_is_passed_over(engine):
     log, projector = SqlEventLog(engine), SqlProjector(engine)
     await log.append([row(1, hit())._replace(events="[1, 2]"), row(2, hit())])
 
-    assert await projector.project() == Projected(2, 1)
-    assert await projector.project() == Projected(0, 0)
+    assert await projector.project() == Projected(2, parked=1, is_done=True)
+    assert await projector.project() == Projected(is_done=True)
+    async with transaction(engine) as connection:
+        assert (await connection.execute(select(parked))).all() == [(FIRST, 1, "unreadable", 0)]
 
 
 async def test_an_event_of_an_unknown_type_is_counted_as_such(engine):
@@ -149,8 +152,8 @@ async def test_an_event_of_an_unknown_type_is_counted_as_such(engine):
     log, projector = SqlEventLog(engine), SqlProjector(engine)
     await log.append([row(1, (*hit(), UnknownEvent("amos.tea.made.v1"))), row(2, hit())])
 
-    assert await projector.project() == Projected(2, 0, unknown=1)
-    assert await projector.project() == Projected(0, 0)
+    assert await projector.project() == Projected(2, unknown=1, is_done=True)
+    assert await projector.project() == Projected(is_done=True)
 
 
 async def test_a_rollup_says_how_far_it_is_behind(engine):

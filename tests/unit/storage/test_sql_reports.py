@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.errors import InvalidRequest
+from orchestrator.errors import InvalidRequest, NotFound
+from orchestrator.reports.catalogue import REPORTS
+from orchestrator.reports.hit_rate import HitRateReport
+from orchestrator.reports.report import Question
 from storage.sql_engine import open_engine, sqlite_url
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import SqlProjector
-from storage.sql_reports import HIT_RATE_BY, LATENCY_BY, SqlReports
-from storage.sql_tables import health, hit_rate, latency
+from storage.sql_reports import SqlReports
 from tests.support.histories import NOON, hit, miss, mixture
+from tests.support.reported import report_of
 from tests.support.rows import row, rows
 
 HOUR = 3_600
@@ -24,65 +27,59 @@ async def reports(engine):
     return SqlReports(engine)
 
 
-async def by_hand(engine, rollup, since=NOON, until=NOON + HOUR):
-    """The counts of a window from the raw frames."""
+async def history(engine, since=NOON, until=NOON + HOUR):
+    """The events of a window from the raw frames."""
     stored = await SqlEventLog(engine).read(0, 1_000)
-    counts = rollup.total(envelope for _, frame in stored for envelope in frame.events)
-    return {key: value for key, value in counts.items() if since <= key[0] < until}
+    envelopes = (envelope for _, frame in stored for envelope in frame.events)
+    return [envelope for envelope in envelopes if since <= envelope.at < until]
 
 
-async def test_health_equals_a_fold_by_hand(reports, engine):
-    """The health report is the report of the counts folded from the raw frames."""
-    found = await reports.health(NOON, NOON + HOUR)
-
-    assert found == {"since": NOON, "until": NOON + HOUR} | health.report(await by_hand(engine, health))
+def asked(by="", since=NOON, until=NOON + HOUR):
+    """A question about the hour after noon."""
+    return Question(since=since, until=until, by=by)
 
 
-@pytest.mark.parametrize("by", ["", *HIT_RATE_BY])
-async def test_hit_rate_equals_a_fold_by_hand(reports, engine, by):
-    """So is the hit rate, however it is grouped."""
-    found = await reports.hit_rate(NOON, NOON + HOUR, by)
+@pytest.mark.parametrize(
+    ("report", "by"), [(report, by) for report in REPORTS.values() for by in ("", *report.by)]
+)
+async def test_a_report_equals_a_fold_by_hand(reports, engine, report, by):
+    """Each report, however it is grouped, says what folding the raw frames by hand says."""
+    found = await reports.report(report.name, asked(by))
 
-    assert found == {"since": NOON, "until": NOON + HOUR} | hit_rate.report(
-        await by_hand(engine, hit_rate), by
-    )
-
-
-@pytest.mark.parametrize("by", ["", *LATENCY_BY])
-async def test_latency_equals_a_fold_by_hand(reports, engine, by):
-    """So is latency, however it is grouped."""
-    found = await reports.latency(NOON, NOON + HOUR, by)
-
-    assert found == {"since": NOON, "until": NOON + HOUR} | latency.report(await by_hand(engine, latency), by)
+    by_hand = report_of(report, await history(engine), by)
+    assert found == {"since": NOON, "until": NOON + HOUR} | by_hand
 
 
 async def test_a_window_is_widened_to_whole_minutes(reports, engine):
     """A report says which whole minutes it covers, and covers them exactly."""
-    found = await reports.hit_rate(NOON + 90.5, NOON + 119.0)
+    found = await reports.report("hit-rate", asked(since=NOON + 90.5, until=NOON + 119.0))
 
     assert (found["since"], found["until"]) == (NOON + 60, NOON + 120)
-    counts = await by_hand(engine, hit_rate, NOON + 60, NOON + 120)
-    assert found["answered"] == sum(value[0] for value in counts.values()) > 0
+    by_hand = report_of(HitRateReport(), await history(engine, NOON + 60, NOON + 120))
+    assert found["answered"] == by_hand["answered"] > 0
 
 
 async def test_an_empty_window_has_no_ratios(reports):
     """Where nothing was asked nothing is 0 % or 100 %: ratios and quantiles are unknown."""
-    window = (NOON - HOUR, NOON - 60)
+    window = {"since": NOON - HOUR, "until": NOON - 60}
 
-    assert (await reports.health(*window))["availability"] is None
-    assert (await reports.hit_rate(*window))["hit_ratio"] is None
-    assert (await reports.latency(*window, "provider"))["rows"] == []
+    assert (await reports.report("health", asked(**window)))["availability"] is None
+    assert (await reports.report("hit-rate", asked(**window)))["hit_ratio"] is None
+    assert (await reports.report("latency", asked("provider", **window)))["rows"] == []
 
 
 @pytest.mark.parametrize("by", ["weather", "bucket", "minute; DROP TABLE frames"])
 async def test_an_unknown_grouping_is_the_callers_fault(reports, by):
     """What cannot be grouped by is refused with what can."""
     with pytest.raises(InvalidRequest, match="by: expected one of") as refusal:
-        await reports.hit_rate(NOON, NOON + HOUR, by)
+        await reports.report("hit-rate", asked(by))
     assert refusal.value.field == "by"
 
-    with pytest.raises(InvalidRequest):
-        await reports.latency(NOON, NOON + HOUR, by)
+
+async def test_an_unknown_report_is_not_found(reports):
+    """The refusal names those there are."""
+    with pytest.raises(NotFound, match="health"):
+        await reports.report("weather", asked())
 
 
 async def test_an_execution_is_read_from_the_log(reports):
@@ -95,12 +92,12 @@ async def test_an_execution_is_read_from_the_log(reports):
 
 async def test_a_growing_log_grows_the_reports(reports, engine):
     """A report read again contains what was recorded meanwhile."""
-    before = (await reports.hit_rate(NOON, NOON + HOUR))["answered"]
+    before = (await reports.report("hit-rate", asked()))["answered"]
 
     await SqlEventLog(engine).append([row(50, hit()), row(51, miss())])
     await SqlProjector(engine).project()
 
-    assert (await reports.hit_rate(NOON, NOON + HOUR))["answered"] == before + 2
+    assert (await reports.report("hit-rate", asked()))["answered"] == before + 2
 
 
 async def test_a_log_that_does_not_exist_yet_is_an_empty_one(tmp_path):
@@ -110,7 +107,7 @@ async def test_a_log_that_does_not_exist_yet_is_an_empty_one(tmp_path):
 
     found = SqlReports(engine)
 
-    assert (await found.hit_rate(NOON, NOON + HOUR, ""))["answered"] == 0
+    assert (await found.report("hit-rate", asked()))["answered"] == 0
     assert await found.execution("01a20753-4062-758d-85b4-5a2f60876c30") == []
     assert not path.exists()
     await engine.dispose()

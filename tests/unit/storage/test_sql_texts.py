@@ -9,7 +9,6 @@ from sqlalchemy import select
 
 from orchestrator.events import CacheMissed, RequestCompleted, UnknownEvent
 from storage import sql_texts
-from storage.codec import QueryText
 from storage.file_journal import FileJournal
 from storage.recorder_process import drain
 from storage.sql_engine import open_engine, transaction
@@ -17,13 +16,13 @@ from storage.sql_event_log import SqlEventLog
 from storage.sql_tables import queries
 from storage.sql_texts import SqlTexts
 from tests.support.histories import NOON, answered, hit, known, numbered, received
-from tests.support.rows import row
+from tests.support.rows import row, text_of
 
 
 async def store(engine, texts):
     """Put texts there, by their keys, as frames bring them."""
     rows = [row(number, hit()) for number in range(1, len(texts) + 1)]
-    kept = [QueryText(key, text, NOON, "i-1", n) for n, (key, text) in enumerate(texts.items(), 1)]
+    kept = [text_of(number, key, text) for number, (key, text) in enumerate(texts.items(), 1)]
     await SqlEventLog(engine).append(rows, kept)
 
 

@@ -139,7 +139,7 @@ def recorder_status(**changes):
         (recorder_status(drained_at=1.0), True, 0, "ok"),
         (recorder_status(fault="The reports stand still."), True, 0, "failure"),
         (recorder_status(fault="The reports stand still."), False, 0, "ok"),
-        (recorder_status(passed_over=1), True, 0, "warning"),
+        (recorder_status(parked=1), True, 0, "warning"),
         (recorder_status(unknown=1), True, 0, "warning"),
     ],
 )

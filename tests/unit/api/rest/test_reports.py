@@ -47,7 +47,7 @@ def test_anything_else_is_refused_with_an_example(text: str):
         moment("since", text, NOW)
 
 
-@pytest.mark.parametrize("name", ["health", "hit-rate", "latency"])
+@pytest.mark.parametrize("name", ["health", "hit-rate", "latency", "cost"])
 async def test_a_report_covers_a_day_unless_told(client: httpx.AsyncClient, name: str):
     """Without parameters a report is about the last 24 hours, ungrouped."""
     body = (await client.get(f"/reports/{name}")).json()
@@ -72,7 +72,7 @@ async def test_a_report_takes_a_window_and_a_group(client: httpx.AsyncClient):
         ("/reports/hit-rate?since=never", 400),
         ("/reports/hit-rate?since=1h&until=2h", 400),
         ("/reports/hit-rate?sinse=1h", 400),
-        ("/reports/health?by=provider", 400),
+        ("/reports/health?by=weather", 400),
         ("/reports/nothing", 404),
         ("/reports", 404),
     ],

@@ -7,13 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.events import UnknownEvent
-from orchestrator.projections.fold import add, fold, grouped, minute_of, ratio
-from orchestrator.projections.health import HealthRollup
-from orchestrator.projections.hit_rate import HitRateRollup
-from orchestrator.projections.latency import LatencyRollup
-from tests.support.histories import NOON, mixture, numbered
+from orchestrator.projections.fold import DAY_S, EVER, HOUR_S, Tally, add, by_span, fold, minute_of
+from storage.sql_tables import rollups
+from tests.support.histories import NOON, answered, mixture, numbered
 
-ROLLUPS = [HealthRollup(), HitRateRollup(), LatencyRollup()]
+ROLLUPS = [rollup for rollup, _ in rollups]
 HISTORY = [
     envelope for number, events in enumerate(mixture()) for envelope in numbered(events, NOON + 40 * number)
 ]
@@ -57,7 +55,7 @@ def test_an_event_of_a_later_version_counts_nowhere(rollup):
 def test_every_row_fits_the_columns(rollup):
     """Keys and counts are as long as the names of their columns say, and counts are whole numbers."""
     for key, counts in rollup.total(HISTORY).items():
-        assert len(key) == len(rollup.dimensions)
+        assert len(key) == 1 + len(rollup.dimensions)
         assert len(counts) == len(rollup.measures)
         assert all(type(count) is int for count in counts)
 
@@ -69,16 +67,30 @@ def test_a_minute_begins_at_a_whole_multiple():
     assert minute_of(NOON + 60) == NOON + 60
 
 
-def test_grouping_by_the_hour_gathers_its_minutes():
-    """Minutes of one hour are one group, named by the beginning of the hour in epoch seconds."""
-    counts = {(0, "a"): (1,), (60, "a"): (2,), (3_600, "a"): (4,)}
+@pytest.mark.parametrize("rollup", ROLLUPS)
+def test_longer_spans_have_the_same_sums(rollup):
+    """By the hour, the day and for ever nothing is lost but the minute."""
+    minutes = rollup.total(HISTORY)
+    totals = [sum(column) for column in zip(*minutes.values(), strict=True)]
 
-    groups = grouped(counts, ("minute", "name"), "hour")
+    for span_s in (HOUR_S, DAY_S, EVER):
+        longer = by_span(minutes, span_s)
+        assert [sum(column) for column in zip(*longer.values(), strict=True)] == totals
+        assert all(span_s == EVER or key[0] % span_s == 0 for key in longer)
 
-    assert {hour: sum(value[0] for _, value in items) for hour, items in groups.items()} == {0: 3, 3_600: 4}
+
+def test_an_event_that_cannot_be_counted_counts_in_no_rollup():
+    """All rollups of a tally count an event, or none does."""
+    tally = Tally(ROLLUPS)
+
+    assert not tally.add(numbered([answered(duration_s=1e300)])[0])
+    assert tally.add(numbered([answered()])[0])
+    assert sum(value[0] for value in tally.counts["health"].values()) == 1
 
 
-def test_a_share_of_nothing_is_unknown():
-    """A ratio of nothing is no number, and certainly not 0 %."""
-    assert ratio(0, 0) is None
-    assert ratio(1, 4) == 0.25
+def test_types_of_a_later_version_are_told():
+    """An unknown event is no fault, and is counted as unknown."""
+    tally = Tally(ROLLUPS)
+
+    assert tally.add(numbered([UnknownEvent("amos.request.completed.v9")])[0])
+    assert tally.unknown == 1

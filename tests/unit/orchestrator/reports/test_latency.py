@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.projections.latency import LatencyRollup
+from orchestrator.reports.latency import LatencyReport
 from tests.support.histories import answered, fallback, hit, miss, numbered, refused
+from tests.support.reported import report_of
 
 
 def report(*events, by=""):
     """The latency report of these events."""
-    rollup = LatencyRollup()
-    return rollup.report(rollup.total(numbered(events)), by)
+    return report_of(LatencyReport(), numbered(events), by)
 
 
 def stages(*events):

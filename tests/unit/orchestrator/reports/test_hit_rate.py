@@ -1,18 +1,18 @@
-"""Hit rate: what is a hit, what is shown apart, what was saved."""
+"""Hit rate: what is a hit, and what is shown apart."""
 
 from __future__ import annotations
 
 import pytest
 
-from orchestrator.events import FREE, AttemptFailed
-from orchestrator.projections.hit_rate import HitRateRollup
-from tests.support.histories import CREDIT, answered, hit, miss, numbered, refused
+from orchestrator.events import FREE
+from orchestrator.reports.hit_rate import HitRateReport
+from tests.support.histories import answered, hit, miss, numbered, refused
+from tests.support.reported import report_of
 
 
 def report(*events, by=""):
     """The hit rate of these events."""
-    rollup = HitRateRollup()
-    return rollup.report(rollup.total(numbered(events)), by)
+    return report_of(HitRateReport(), numbered(events), by)
 
 
 def test_hits_of_both_tiers_count_and_others_do_not():
@@ -24,24 +24,6 @@ def test_hits_of_both_tiers_count_and_others_do_not():
     assert (found["answered"], found["hits"], found["hit_ratio"]) == (5, 2, 0.4)
     assert found["collapsed_ratio"] == 0.2
     assert [found[way] for way in ("l1", "l2", "collapsed", "mixed", "miss")] == [1, 1, 1, 1, 1]
-
-
-def test_money_saved_and_spent_are_told_apart():
-    """A hit saves what the answer had cost, a miss spends it."""
-    found = report(*hit(), *hit(), *miss())
-
-    assert (found["saved_usd_micros"], found["cost_usd_micros"]) == (16_000, 8_000)
-
-
-def test_what_failed_attempts_cost_is_in_the_bill():
-    """Money is counted by attempts, whatever became of the call; what is only assumed is shown apart."""
-    failed = {"provider": "tavily", "number": 1, "duration_s": 0.5, "outcome": "final"}
-    rejected = AttemptFailed(**failed, reason="unusable", cost=CREDIT)
-    silent = AttemptFailed(**failed, reason="timeout", assumed=CREDIT)
-
-    found = report(rejected, silent, refused("cancelled"))
-
-    assert (found["answered"], found["cost_usd_micros"], found["assumed_usd_micros"]) == (0, 8_000, 8_000)
 
 
 def test_groups_have_their_own_rates():

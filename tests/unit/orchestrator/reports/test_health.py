@@ -14,14 +14,15 @@ from orchestrator.events import (
     CircuitOpened,
     ProviderSkipped,
 )
-from orchestrator.projections.health import CALLERS_OWN, HealthRollup
+from orchestrator.history import CALLERS_OWN
+from orchestrator.reports.health import HealthReport
 from tests.support.histories import answered, hit, miss, numbered, refused
+from tests.support.reported import report_of
 
 
 def report(*events):
     """The health report of these events."""
-    health = HealthRollup()
-    return health.report(health.total(numbered(events)))
+    return report_of(HealthReport(), numbered(events))
 
 
 def test_availability_is_useful_answers_of_all_calls_rightly_made():

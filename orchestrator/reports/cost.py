@@ -1,0 +1,72 @@
+"""Cost: what providers billed, what they may have billed, and what the cache has saved. A view of the ledger.
+
+- *spent* is what providers billed for attempts, whether they gave an answer or not and whatever became of the
+  call they were made for.
+- *assumed* is the estimate of attempts that may have been billed and whose bill never came: their outcome is
+  unknown, or their process died, or they are still under way.
+- *saved* is what cached answers had cost when they were fetched.
+
+Money is in millionths of a US dollar. `units` has the providers' own: credits, tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.projections.ledger import MILLION, LedgerRollup
+from orchestrator.reports.report import TIMES, Need, Row, Sums, grouped, rows_of, total
+
+
+class CostReport:
+    """The totals, and one row for each value of `by`."""
+
+    name = "cost"
+    by = ("provider", "client", "operation", *TIMES)
+
+    def needs(self, by: str) -> tuple[Need, ...]:
+        """The ledger, with the providers' units."""
+        dimensions = ("provider", "unit") if by in {"", "provider"} else (by, "provider", "unit")
+        return (Need(LedgerRollup(), dimensions),)
+
+    def render(self, sums: Sequence[Sums], by: str, limit: int) -> dict[str, Any]:
+        """What the counts say."""
+        del limit
+        rows = rows_of(self.needs(by)[0], sums[0])
+        return {
+            "by": by,
+            **_money(rows),
+            "units": _units(rows),
+            "rows": [
+                {by: value, **_money(found), "units": _units(found)}
+                for value, found in grouped(rows, by).items()
+            ]
+            if by
+            else [],
+        }
+
+
+def _money(rows: Sequence[Row]) -> dict[str, int]:
+    return {
+        "calls": total(rows, "calls"),
+        "spent_usd_micros": total(rows, "spent_usd_micros"),
+        "assumed_usd_micros": total(rows, "assumed_usd_micros"),
+        "saved_usd_micros": total(rows, "saved_usd_micros"),
+    }
+
+
+def _units(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The amounts of each provider in its own unit; what has none, being free, is left out."""
+    found = []
+    for (provider, unit), of_unit in _by_unit(rows).items():
+        amounts = {name: total(of_unit, name) / MILLION for name in ("spent", "assumed", "saved")}
+        if unit:
+            found.append({"provider": provider, "unit": unit, **amounts})
+    return found
+
+
+def _by_unit(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["provider"], row["unit"]), []).append(row)
+    return dict(sorted(groups.items()))

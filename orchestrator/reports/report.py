@@ -1,0 +1,101 @@
+"""What all reports have in common: what is asked, which sums a report needs, and how it reads them.
+
+A report knows no database. It names the sums it needs (`needs`), gets them (`render`) and says what they
+mean. The same function makes a report from a fold by hand, so a report can be checked against the events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import msgspec
+
+from orchestrator.projections.fold import DAY_S, HOUR_S, MINUTE_S, Counts, Key, Rollup
+
+TIMES = {"minute": MINUTE_S, "hour": HOUR_S, "day": DAY_S}
+"""By which stretches of time a report can be grouped, in seconds."""
+
+LIMIT_DEFAULT = 20
+"""chosen: rows of a ranking that fit on a screen."""
+
+LIMIT_MAX = 1_000
+"""chosen: a longer ranking is an export."""
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody wants to know: a window of epoch seconds, and how the figures shall be grouped.
+
+    `by` is `""` for no groups. `limit` bounds rankings; time series are never cut. `time_zone` is an IANA
+    name; it says where days and hours begin.
+    """
+
+    since: float
+    until: float
+    by: str = ""
+    limit: int = LIMIT_DEFAULT
+    time_zone: str = "UTC"
+
+
+class Need(NamedTuple):
+    """Sums of one rollup, by some of its dimensions.
+
+    The first of the dimensions may be one of `TIMES`: its values are then beginnings of the groups, in epoch
+    seconds.
+    """
+
+    rollup: Rollup
+    dimensions: tuple[str, ...]
+
+
+Sums: TypeAlias = Mapping[Key, Counts]
+"""The sums of a need: the values of its dimensions, and all measures of its rollup."""
+
+Row: TypeAlias = Mapping[str, Any]
+"""One key and its counts, by the names of the columns."""
+
+
+class Report(Protocol):
+    """One report. `by` are the groupings it has, besides `""`."""
+
+    name: str
+    by: tuple[str, ...]
+
+    def needs(self, by: str) -> tuple[Need, ...]:
+        """The sums from which it is made."""
+
+    def render(self, sums: Sequence[Sums], by: str, limit: int) -> dict[str, Any]:
+        """The figures, as JSON. `sums` are in the order of `needs`; empty ones are no counts."""
+
+
+def rows_of(need: Need, sums: Sums) -> list[Row]:
+    """The sums of a need as rows, in the order of their keys."""
+    names = need.dimensions + need.rollup.measures
+    return [dict(zip(names, key + value, strict=True)) for key, value in sorted(sums.items())]
+
+
+def total(rows: Iterable[Row], measure: str, **where: str) -> int:
+    """The sum of a measure over the rows that have these values."""
+    return sum(row[measure] for row in rows if all(row[name] == value for name, value in where.items()))
+
+
+def by_value(rows: Iterable[Row], column: str, measure: str = "calls", **where: str) -> dict[str, int]:
+    """The sums of a measure by the values of a column, in their order, over rows that have these values."""
+    sums: dict[str, int] = {}
+    for row in rows:
+        if all(row[name] == value for name, value in where.items()):
+            sums[row[column]] = sums.get(row[column], 0) + row[measure]
+    return dict(sorted(sums.items()))
+
+
+def grouped(rows: Iterable[Row], column: str) -> dict[Any, list[Row]]:
+    """The rows by the values of a column, in order of the values."""
+    groups: dict[Any, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row[column], []).append(row)
+    return dict(sorted(groups.items()))
+
+
+def ratio(part: int, whole: int) -> float | None:
+    """The share of a part; `None` of nothing, because 0 % and 100 % would both be a claim."""
+    return part / whole if whole else None

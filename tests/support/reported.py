@@ -1,0 +1,46 @@
+"""Reports made from a fold by hand, without SQL: what the reports over the database must equal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from orchestrator.events import Envelope
+from orchestrator.projections.fold import Counts, Key, Rollup, by_span
+from orchestrator.reports.report import LIMIT_DEFAULT, TIMES, Need, Report, Sums
+
+
+def report_of(report: Report, envelopes: Iterable[Envelope], by: str = "") -> dict[str, Any]:
+    """What a report says of a history; groups of time are those of UTC."""
+    history = tuple(envelopes)
+    sums = [sums_of(need, history) for need in report.needs(by)]
+    return report.render(sums, by, LIMIT_DEFAULT)
+
+
+def sums_of(need: Need, envelopes: Iterable[Envelope]) -> Sums:
+    """The sums of a need over a history."""
+    names = ("minute", *need.rollup.dimensions)
+    parts: list[Callable[[Key], Any]] = [_part(names, name) for name in need.dimensions]
+    sums: dict[Key, tuple[int, ...]] = {}
+    for key, counts in need.rollup.total(envelopes).items():
+        shorter = tuple(part(key) for part in parts)
+        known = sums.get(shorter, (0,) * len(counts))
+        sums[shorter] = tuple(a + b for a, b in zip(known, counts, strict=True))
+    return sums
+
+
+def rows_by_span(rollup: Rollup, envelopes: Iterable[Envelope]) -> dict[Key, Counts]:
+    """What the table of a rollup must hold: the counts of a history by span, its beginning, dimensions."""
+    minutes = rollup.total(envelopes)
+    return {
+        (span_s, *key): counts
+        for span_s in rollup.spans_s
+        for key, counts in by_span(minutes, span_s).items()
+    }
+
+
+def _part(names: tuple[str, ...], name: str) -> Callable[[Key], Any]:
+    if name in TIMES:
+        return lambda key: int(key[0]) // TIMES[name] * TIMES[name]
+    where = names.index(name)
+    return lambda key: key[where]
