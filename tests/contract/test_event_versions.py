@@ -177,6 +177,26 @@ def test_a_new_type_is_accepted_from_1_0_on():
     assert golden.accepted(RELEASED, present, (), "1.0.0") == present
 
 
+@pytest.mark.parametrize("version", ["0.9.0", "1.0.0"])
+def test_the_version_of_amos_is_the_switch(monkeypatch, tmp_path, version):
+    """With api/__init__.py at 1.0 the command refuses what it did before, and leaves the files alone."""
+    monkeypatch.setattr(golden, "FOLDER", tmp_path)
+    monkeypatch.setattr(golden, "SHAPES", tmp_path / "shapes.json")
+    monkeypatch.setattr(golden, "__version__", version)
+    golden.write()
+    shapes = golden.read_shapes()
+    shapes["amos.cache.hit.v1"]["age_s"] = "int"
+    golden.SHAPES.write_bytes(changed := msgspec.json.encode(shapes))
+
+    if golden.is_frozen(version):
+        with pytest.raises(ValueError, match=r"cache\.hit\.v1: its shape has changed"):
+            golden.write()
+        assert golden.SHAPES.read_bytes() == changed
+    else:
+        golden.write()
+        assert golden.read_shapes() == golden.shapes_of(EVENT_TYPES)
+
+
 def test_a_golden_frame_of_an_unknown_type_would_be_noticed():
     """A frame is not taken for right because nothing in it is understood."""
     frame = json.loads(golden.golden_file("amos.cache.hit.v1").read_text(encoding="utf-8"))
