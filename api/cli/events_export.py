@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from api.cli.export_formats import Format
     from storage.sql_raw_events import Selection
 
-UNREADABLE_SHOWN_MAX = 10
+LEFT_OUT_SHOWN_MAX = 10
 """chosen: enough to begin looking at."""
 
 WHEN = "an age (24h, 7d), a moment (2026-11-22T10:00:00Z), epoch seconds or now"
@@ -77,8 +77,8 @@ async def _export(format_: Format, selection: Selection, type_: str, to: Path | 
     from api.cli.output_file import whole_file  # noqa: PLC0415
     from api.settings import load  # noqa: PLC0415
 
-    count = 0
-    unreadable: list[int] = []
+    count = left_out = 0
+    first_left_out: list[int] = []
     async with open_record(load()) as record:
         with whole_file(to) if to else nullcontext(_to_stdout()) as write, _progress(to) as advance:
             write(format_.begin())
@@ -86,16 +86,15 @@ async def _export(format_: Format, selection: Selection, type_: str, to: Path | 
                 events = [event for event in page.events if matches(event.head.type, type_)]
                 write(format_.page(events))
                 count += len(events)
-                unreadable += page.unreadable
+                left_out += len(page.unreadable)
+                first_left_out = [*first_left_out, *page.unreadable][:LEFT_OUT_SHOWN_MAX]
                 advance(page.share)
             write(format_.end())
     if to:
         output.message(f"{count} events written to {to}")
-    if unreadable:
-        shown = ", ".join(map(str, unreadable[:UNREADABLE_SHOWN_MAX]))
-        more = (
-            f" and {len(unreadable) - UNREADABLE_SHOWN_MAX} more" if unreadable[UNREADABLE_SHOWN_MAX:] else ""
-        )
+    if left_out:
+        shown = ", ".join(map(str, first_left_out))
+        more = f" and {left_out - len(first_left_out)} more" if left_out > len(first_left_out) else ""
         raise CommandError(
             f"Rows of the log that hold no events are left out, at the positions {shown}{more}.",
             "Everything else was written.",

@@ -6,6 +6,8 @@ import asyncio
 import csv
 import io
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from sqlalchemy import text
 
 from storage.sql_engine import open_engine, transaction
 from storage.sql_event_log import SqlEventLog
+from tests.support.command_line import until_hung_up
 from tests.support.histories import NOON, fallback, mixture
 from tests.support.rows import row, rows
 
@@ -259,6 +262,27 @@ def test_a_terminal_shows_no_parquet(amos: CommandLine):
     """Bytes that are no text are refused there; a damaged name cannot command the terminal."""
     assert amos.run_on_terminal("events", "export", "--format", "parquet") == ""
     assert "amos.request.received.v1" in amos.run_on_terminal("events", "export", "--format", "csv")
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize(("output", "is_shown"), [(("-o", "events.csv"), True), ((), False)])
+def test_a_terminal_shows_how_far_it_is(amos: CommandLine, output: tuple[str, ...], is_shown: bool):
+    """A bar is on standard error, unless the events themselves go to the terminal."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "api.cli", "events", "export", *output],
+        cwd=amos.folder,
+        env={**amos.whole_environment, "TERM": "xterm"},
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        shown = b"".join(until_hung_up(screen)).decode()
+
+    assert process.wait(60) == 0
+    assert ("exporting, per cent" in shown) == ("100/100" in shown) == is_shown
 
 
 def test_nothing_of_an_event_commands_a_terminal(amos: CommandLine, filled: str):
