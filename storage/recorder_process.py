@@ -26,7 +26,7 @@ from typing import Self
 from orchestrator.clock import SystemClock
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.ports import Clock
-from storage.codec import FrameRow, UnreadableFrame, frame_row
+from storage.codec import FrameRow, QueryText, UnreadableFrame, frame_row
 from storage.file_reader import Batch, JournalReader
 from storage.file_segments import instance_of, remove_unfinished
 from storage.file_status import RecorderStatus, TracesStatus, write_status
@@ -210,7 +210,7 @@ class RecorderLoop:
 
     async def _store(self, batch: Batch) -> None:
         rows: list[FrameRow] = []
-        texts: dict[str, str] = {}
+        texts: list[QueryText] = []
         for path, payload in batch.records:
             try:
                 row, of_frame = frame_row(payload)
@@ -218,7 +218,7 @@ class RecorderLoop:
                 batch.damaged.add(path)
                 continue
             rows.append(row)
-            texts.update(of_frame)
+            texts += of_frame
         await self._log.append(_in_order(rows), texts)
         # From here on the frames are safe twice; only now may the journal forget them.
         await asyncio.to_thread(self._reader.commit, batch)

@@ -166,6 +166,9 @@ class Postgres:
         await connection.commit()  # of nothing: else the next call could not set its options
         return has_lock
 
+    async def overwrite_deleted(self, connection: AsyncConnection) -> None:
+        """Nothing that a transaction could do: VACUUM, by itself or by hand, gives the place away."""
+
     async def lock_schema(self, connection: AsyncConnection) -> None:
         """The second of two instances waits and finds the work done."""
         if (await connection.execute(text("SHOW server_encoding"))).scalar() != "UTF8":

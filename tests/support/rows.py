@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from orchestrator.events import Event, Frame
-from storage.codec import FrameRow, frame_row
+from storage.codec import FrameRow, QueryText, frame_row
 from tests.support.histories import NOON, numbered
 
 
@@ -29,6 +29,11 @@ def row(
         events=numbered(events, at, first),
     )
     return frame_row(msgspec.json.encode(frame))[0]
+
+
+def text_of(number: int, key: str, text: str, *, instance: str = "i-1", at: float = NOON) -> QueryText:
+    """A text that frame `number` of a writer brings."""
+    return QueryText(key, text, at, instance, number)
 
 
 def rows(histories: Sequence[Sequence[Event]], *, apart_s: float = 40.0) -> list[FrameRow]:
