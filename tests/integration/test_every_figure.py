@@ -20,7 +20,7 @@ from orchestrator.reports.catalogue import REPORTS
 from tests.support import naive_check, naive_fold, naive_spans
 from tests.support.database import query
 from tests.support.mixed_traffic import Lived, mixed_traffic
-from tests.support.naive_fold import Fact, Question, facts_of, of, streams
+from tests.support.naive_fold import OUTCOMES, Fact, Question, bill_lines, facts_of, micros, of, streams
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -104,6 +104,17 @@ async def test_the_view_shows_every_event_once(lived: Lived, facts: list[Fact]):
         assert [row["seq"] for row in rows if row["stream"] == stream] == list(range(1, len(own) + 1))
 
 
+async def test_the_columns_repeat_the_last_word(lived: Lived):
+    """The row that closes an execution can be searched by what its last word says; other rows are blank."""
+    columns = ("operation", "door", "client", "topic", "provider", "cache", "error", "duration_s")
+    for row in lived.amos.frames():
+        ends = of(facts_of([row]), "request.completed", "request.failed")
+        word = ends[0] if ends else {}
+
+        assert {name: row[name] or "" for name in columns} == {name: word.get(name, "") for name in columns}
+        assert row["outcome"] == (("failed" if "error" in word else "answered") if word else "")
+
+
 @pytest.mark.parametrize("name", list(REPORTS))
 async def test_a_report_over_http_is_the_fold(
     lived: Lived, facts: list[Fact], window: dict[str, str], name: str
@@ -136,6 +147,45 @@ async def test_a_report_at_the_command_line_is_that_over_http(
 
     assert done.exit_code == 0, done.stderr
     assert done.json == await report(lived, name, {**window, "by": by})
+
+
+async def test_each_execution_is_explained_as_it_was(lived: Lived, facts: list[Fact]):
+    """Every execution's account has its end, its attempts and its bill, and these add up to the report's."""
+    for stream, own in streams(facts).items():
+        found = (await lived.amos.client.get(f"/executions/{stream}", headers=lived.reader)).json()[
+            "explanation"
+        ]
+        end = of(own, "request.completed", "request.failed")[0:1]
+        assert [line["outcome"] for line in found["attempts"]] == _outcomes(own)
+        assert (found["status"], found["error"]) == _status(end)
+        assert found["duration_s"] == (end[0]["duration_s"] if end else None)
+        lines = bill_lines(own)
+        for what, name in (("spent", "cost"), ("assumed", "assumed")):
+            assert found[name].get("usd_micros", 0) == _sum(lines, what)
+        assert found["saved"].get("usd_micros", 0) == sum(
+            micros(hit, "saved") for hit in of(own, "cache.hit")
+        )
+
+
+def _outcomes(own: list[Fact]) -> list[str]:
+    ended = {(fact["provider"], fact["number"]): fact for fact in of(own, *OUTCOMES)}
+    outcomes = []
+    for fact in of(own, "attempt.started", "provider.skipped"):
+        end = ended.get((fact["provider"], fact.get("number", 0)), {"outcome": "unsettled"})
+        if fact["kind"] == "provider.skipped":
+            outcomes.append("skipped")
+        else:
+            outcomes.append(end.get("outcome") or ("success" if end["results"] else "empty"))
+    return outcomes
+
+
+def _status(end: list[Fact]) -> tuple[str, str]:
+    error = str(end[0].get("error", "")) if end else ""
+    return ("failed" if error else "answered") if end else "unsettled", error
+
+
+def _sum(lines: list[Fact], what: str) -> int:
+    return sum(micros(line, "bill") for line in lines if line["what"] == what)
 
 
 async def test_spans_are_the_fold(lived: Lived, facts: list[Fact]):
