@@ -47,7 +47,8 @@ CORE: dict[str, set[str]] = {
     "*/__init__.py": set(),
     **dict.fromkeys((f"{name}.py" for name in sorted(VALUES)), VALUES),
     "api_keys.py": VALUES,
-    "ports.py": VALUES | {"api_keys", "reports.report"},
+    "ports.py": VALUES | {"api_keys", "reports.report", "reports.totals"},
+    "record_watch.py": VALUES | {"ports", "reports.report", "reports.totals"},
     "key_ring.py": VALUES | {"api_keys", "ports"},
     "key_admin.py": VALUES | {"api_keys", "ports", "key_ring"},
     "service.py": {"model"},
@@ -61,7 +62,9 @@ CORE: dict[str, set[str]] = {
     "circuit_sharing.py": VALUES | {"ports", "filters.circuit_breaker"},
     "budget_seed.py": VALUES | {"ports", "filters.budget", "reports.report"},
     "pipeline.py": ANYTHING,
-    "gateway.py": VALUES | {"ports", "service", "pipeline", "recorder", "key_admin", "filters.authenticate"},
+    "gateway.py": VALUES
+    | {"ports", "service", "pipeline", "recorder", "key_admin", "record_watch", "reports"}
+    | {"filters.authenticate", "filters.circuit_breaker"},
     "strangers.py": VALUES | {"ports"},
     "filters/authenticate.py": FILTER | {"key_ring", "strangers"},
     "filters/deadline.py": FILTER | {"patience"},
@@ -94,6 +97,7 @@ LIBRARY_HOMES = {
     "nh3": ("orchestrator/sanitise.py",),
     "starlette": ("api/*",),
     "hypercorn": ("api/*",),
+    "prometheus_client": ("api/rest/exposition.py",),
     "sqlalchemy": ("storage/sql_*.py", "storage/migrat*.py", "alembic/*"),
     "alembic": ("storage/sql_*.py", "storage/migrat*.py", "alembic/*"),
     "redis": ("storage/redis_*.py",),

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from api.probes import RECORDER_LAG_S_MAX, journal_health, keys_health, recorder_health
+from api.probes import journal_health, keys_health, recorder_health
 from orchestrator.errors import EventLogUnavailable, KeysUnavailable
+from orchestrator.limits import REPORTS_LAG_S_MAX
 from storage.file_journal import FileJournal
 from storage.file_status import RecorderStatus, write_status
 from tests.support.histories import NOON, hit, numbered
@@ -71,7 +72,7 @@ async def test_a_journal_that_cannot_be_written_is_down(tmp_path):
     [
         ({}, 5_001.0, "ok", RECORDING_SINCE),
         ({"fault": "The event log is out of reach."}, 5_001.0, "degraded", RECORDING_SINCE),
-        ({}, 6_000.0, "degraded", 5_000.0 + RECORDER_LAG_S_MAX),
+        ({}, 6_000.0, "degraded", 5_000.0 + REPORTS_LAG_S_MAX),
         ({"drained_at": 0.0}, 5_001.0, "degraded", RECORDING_SINCE),
     ],
     ids=["at work", "at fault", "dead", "never done"],

@@ -1,0 +1,68 @@
+"""Totals from the rows that rollups keep for ever, and how much of the log has been counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Table, cast, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from orchestrator.projections.buckets import SCALE
+from orchestrator.projections.fold import EVER
+from orchestrator.reports.report import Need, Sums
+from orchestrator.reports.totals import DOUBLING, Standing, Totals
+from storage.sql_engine import dialect_of, transaction
+from storage.sql_projector import counted_position, live_generation
+from storage.sql_tables import frames, parked, rollups
+
+_TABLES = {rollup.name: table for rollup, table in rollups}
+
+
+async def read_totals(engine: AsyncEngine, needs: Sequence[Need]) -> Totals:
+    """The sums of all history in the live generation, all as of one moment. Raises EventLogUnavailable."""
+    async with transaction(engine) as connection:
+        await dialect_of(engine).hold_still(connection)
+        generation = await live_generation(connection)
+        return Totals(
+            sums=[await _sums(connection, need, generation) for need in needs],
+            standing=await _standing(connection, generation),
+        )
+
+
+async def read_standing(engine: AsyncEngine) -> Standing:
+    """How much of the log the live generation has counted. Raises EventLogUnavailable."""
+    async with transaction(engine) as connection:
+        await dialect_of(engine).hold_still(connection)
+        return await _standing(connection, await live_generation(connection))
+
+
+async def _sums(connection: AsyncConnection, need: Need, generation: int) -> Sums:
+    table = _TABLES[need.rollup.name]
+    keys = [_key(table, name) for name in need.dimensions]
+    measures = [cast(func.sum(table.c[name]), BigInteger) for name in need.rollup.measures]
+    query = (
+        select(*keys, *measures)
+        .where(table.c.generation == generation, table.c.span_s == EVER, table.c.start == 0)
+        .group_by(*keys)
+    )
+    size = len(keys)
+    return {tuple(row[:size]): tuple(row[size:]) for row in await connection.execute(query)}
+
+
+def _key(table: Table, name: str) -> ColumnElement[Any]:
+    # As buckets.doubling_of: both engines shift negative numbers as Python does.
+    return table.c.bucket.op(">>")(SCALE) if name == DOUBLING else table.c[name]
+
+
+async def _standing(connection: AsyncConnection, generation: int) -> Standing:
+    counted = await counted_position(connection, generation)
+    # Positions rise in the order of commits, so the first one behind is the one that has waited longest.
+    waiting = select(frames.c.recorded_at).where(frames.c.position > counted).order_by(frames.c.position)
+    uncountable = select(func.count()).select_from(parked).where(parked.c.generation == generation)
+    return Standing(
+        position=(await connection.execute(select(func.max(frames.c.position)))).scalar() or 0,
+        counted_position=counted,
+        waiting_since=(await connection.execute(waiting.limit(1))).scalar(),
+        parked=(await connection.execute(uncountable)).scalar() or 0,
+    )
