@@ -90,8 +90,8 @@ _MAKE_ROOM = (
 )
 
 _MEND_REDIS = (
-    "Look at Redis and at AMOS_REDIS_URL; `amos doctor` tries it. Until then each worker counts and caches for "
-    "itself."
+    "Look at Redis and at AMOS_REDIS_URL; `amos doctor` tries it. Until then each worker counts and caches "
+    "for itself."
 )
 
 _START_IT = (

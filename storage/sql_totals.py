@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Table, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, Table, cast, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.projections.buckets import SCALE
@@ -52,17 +52,23 @@ async def _sums(connection: AsyncConnection, need: Need, generation: int) -> Sum
 
 def _key(table: Table, name: str) -> ColumnElement[Any]:
     # As buckets.doubling_of: both engines shift negative numbers as Python does.
-    return table.c.bucket.op(">>")(SCALE) if name == DOUBLING else table.c[name]
+    # A parameter would not do: PostgreSQL takes the one selected and the one grouped by for two.
+    return table.c.bucket.op(">>")(literal_column(str(SCALE))) if name == DOUBLING else table.c[name]
 
 
 async def _standing(connection: AsyncConnection, generation: int) -> Standing:
     counted = await counted_position(connection, generation)
+    newest = select(func.max(frames.c.position))
     # Positions rise in the order of commits, so the first one behind is the one that has waited longest.
     waiting = select(frames.c.recorded_at).where(frames.c.position > counted).order_by(frames.c.position)
     uncountable = select(func.count()).select_from(parked).where(parked.c.generation == generation)
+    query = select(
+        newest.scalar_subquery(), waiting.limit(1).scalar_subquery(), uncountable.scalar_subquery()
+    )
+    position, waiting_since, parked_frames = (await connection.execute(query)).one()
     return Standing(
-        position=(await connection.execute(select(func.max(frames.c.position)))).scalar() or 0,
+        position=position or 0,
         counted_position=counted,
-        waiting_since=(await connection.execute(waiting.limit(1))).scalar(),
-        parked=(await connection.execute(uncountable)).scalar() or 0,
+        waiting_since=waiting_since,
+        parked=parked_frames,
     )

@@ -43,7 +43,7 @@ PARTS = ("upstream", "added")
 """Stages that are parts of a stay."""
 
 _WORD = re.compile(r"[A-Za-z0-9_.:+-]{0,64}")
-_STATUS = re.compile(r"http_([1-5])[0-9]{2}")
+_STATUS = re.compile(r"http_([0-9])[0-9]{2}")
 _OTHER = "other"
 _USUAL_STATUSES = frozenset(
     f"http_{status}" for status in (400, 401, 403, 404, 408, 422, 429, 500, 502, 503, 504)
