@@ -77,8 +77,9 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
             trusts_local_operator=settings.is_loopback,
             strangers=Strangers(clock, settings.anonymous_per_minute),
         )
+        chosen = policies or _policies(settings)
         pipeline = _pipeline(
-            policies or _policies(settings),
+            chosen,
             clock,
             recorder,
             _tiers(l1, redis),
@@ -91,7 +92,7 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         cleanup.push_async_callback(engine.dispose)
         reports = SqlReports(engine)
         await pipeline.begin(reports)
-        watch = RecordWatch(reports, clock)
+        watch = RecordWatch(reports, clock, chosen.budget)
         cleanup.push_async_callback(watch.aclose)
         loop_lag = LoopLag()
         await cleanup.enter_async_context(loop_lag.watched())

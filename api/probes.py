@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator import limits
-from orchestrator.gateway import ComponentHealth
+from orchestrator.health import ComponentHealth
 from orchestrator.key_ring import KeyRing
 from storage.file_journal import FileJournal
 from storage.file_status import read_status

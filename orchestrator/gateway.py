@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import msgspec
-
 from orchestrator import limits
 from orchestrator.errors import (
     GatewayError,
@@ -19,32 +17,15 @@ from orchestrator.errors import (
     Unauthenticated,
 )
 from orchestrator.filters.authenticate import require
-from orchestrator.filters.circuit_breaker import STATES, Circuit
+from orchestrator.filters.circuit_breaker import STATES
+from orchestrator.health import ComponentHealth, provider_health, record_health
 from orchestrator.key_admin import KeyAdmin
 from orchestrator.model import Call, Caller, ExtractRequest, Principal, RequestT, Response, SearchRequest
 from orchestrator.pipeline import Pipeline
 from orchestrator.ports import Clock, ReportStore
-from orchestrator.record_watch import Recent, RecordWatch, Seen
+from orchestrator.record_watch import RecordWatch
 from orchestrator.recorder import Recorder
 from orchestrator.reports.metrics import GAUGE, NEEDS, Family, families, gauge
-from orchestrator.reports.totals import Standing
-
-
-class ComponentHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """One component as it is now. `status` is `ok`, `degraded`, `down` or `unconfigured`.
-
-    `since` is when it got that way, epoch seconds; `detail` says why in a sentence, and may be `""` when all
-    is well; `advice` what to do, `""` if nothing is to be done. `latency_s` is how long it took to ask it,
-    `None` if it was not asked.
-    """
-
-    name: str
-    status: str
-    since: float
-    detail: str = ""
-    advice: str = ""
-    latency_s: float | None = None
-
 
 Probe = Callable[[], ComponentHealth]
 """Looks at a component without waiting."""
@@ -169,7 +150,7 @@ class Gateway:
         """
         seen = None if self._watch is None else await self._watch.look()
         providers = [
-            _provider_health(circuit, None if seen is None else seen.providers.get(name))
+            provider_health(circuit, None if seen is None else seen.providers.get(name))
             for name, circuit in self._pipeline.circuits.items()
         ]
         missing = [
@@ -178,72 +159,9 @@ class Gateway:
             )
             for name, why in self._unconfigured.items()
         ]
-        stores = () if seen is None else record_health(seen, self._clock.now())
-        return (*(probe() for probe in self._probes), *stores, *providers, *missing)
+        record = () if seen is None else record_health(seen, self._clock.now())
+        return (*(probe() for probe in self._probes), *record, *providers, *missing)
 
     def not_ready(self) -> tuple[str, ...]:
         """Why calls should go to another instance for now, as sentences; empty when ready."""
         return tuple(found.detail for probe in self._probes if (found := probe()).status == "down")
-
-
-def record_health(seen: Seen, now: float) -> tuple[ComponentHealth, ...]:
-    """The database and the reports in it, as the last look saw them at a moment of epoch seconds.
-
-    Neither keeps calls from being answered, so neither is down.
-    """
-    if seen.fault:
-        database = ComponentHealth(
-            name="database",
-            status="degraded",
-            since=seen.since,
-            detail=seen.fault,
-            advice="Look at the database and its log, and at AMOS_DATABASE_URL; the journal keeps what is "
-            "recorded meanwhile. `amos doctor` tries it.",
-        )
-    else:
-        database = ComponentHealth(name="database", status="ok", since=seen.since, latency_s=seen.latency_s)
-    return database, _reports_health(seen, now)
-
-
-def _reports_health(seen: Seen, now: float) -> ComponentHealth:
-    standing = seen.standing or Standing()
-    lag_s = standing.lag_s(now)
-    if lag_s > limits.REPORTS_LAG_S_MAX:
-        return ComponentHealth(
-            name="reports",
-            status="degraded",
-            since=now - lag_s + limits.REPORTS_LAG_S_MAX,
-            detail=f"Reports lack what was recorded in the last {lag_s:.0f} s.",
-            advice="Look at the component `recorder` and its log on every instance; `amos report health` "
-            "counts what is there.",
-        )
-    parked = f"{standing.parked} frames hold what no report can count; `amos events verify` names them."
-    return ComponentHealth(
-        name="reports", status="ok", since=seen.since, detail=parked if standing.parked else ""
-    )
-
-
-def _provider_health(circuit: Circuit, recent: Recent | None) -> ComponentHealth:
-    name = f"provider:{circuit.provider}"
-    lately = ""
-    if recent is not None and recent.success_ratio is not None:
-        lately = f"{recent.success_ratio:.0%} of {recent.calls} calls in the last 15 minutes succeeded."
-    if circuit.state != "closed":
-        when = f"it may be called again in {circuit.retry_after_s:.0f} s"
-        return ComponentHealth(
-            name=name,
-            status="down" if circuit.state == "open" else "degraded",
-            since=circuit.since,
-            detail=f"Circuit {circuit.state} after {circuit.reason}; {when}. {lately}".rstrip(),
-            advice="Calls go to the next provider until it answers again. If it stays, look at the "
-            "provider's status page, plan and key; `amos doctor --online` asks it once.",
-        )
-    if recent is not None and recent.fails_often:
-        return ComponentHealth(
-            name=name,
-            status="degraded",
-            since=recent.since,
-            detail=lately,
-            advice="`amos report health` counts its failures by reason.",
-        )
-    return ComponentHealth(name=name, status="ok", since=circuit.since, detail=lately)

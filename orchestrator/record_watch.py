@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from orchestrator.errors import GatewayError
+from orchestrator.filters.budget import Account, BudgetPolicy
 from orchestrator.ports import Clock, ReportStore
 from orchestrator.reports.report import Question
 from orchestrator.reports.totals import Standing
@@ -52,11 +53,32 @@ class Recent(NamedTuple):
         return self.calls >= CALLS_MIN and (self.success_ratio or 0.0) < RATIO_MIN
 
 
+NEAR_PERCENT = 90
+"""chosen: the last mark at which budgets warn; what is left may be gone within the hour."""
+
+
+class Spending(NamedTuple):
+    """What is spent of a budget of the whole installation, in millionths of a US dollar.
+
+    `per` is `day` or `month`; `since` is when it was first seen near its limit, or no longer; epoch seconds.
+    """
+
+    per: str
+    spent: int
+    limit: int
+    since: float
+
+    @property
+    def is_near(self) -> bool:
+        """Whether little is left, or nothing."""
+        return self.spent * 100 >= self.limit * NEAR_PERCENT
+
+
 class Seen(NamedTuple):
     """What the last look saw. `fault` says why the database is out of reach, `""` if it is not.
 
-    `since` is when it got that way, epoch seconds; `latency_s` how long the last answer took. `standing` and
-    `providers` are the newest that are known: `None` and nothing before the first answer.
+    `since` is when it got that way, epoch seconds; `latency_s` how long the last answer took. The others are
+    the newest that are known: `None` and nothing before the first answer.
     """
 
     since: float
@@ -64,13 +86,15 @@ class Seen(NamedTuple):
     latency_s: float | None = None
     standing: Standing | None = None
     providers: Mapping[str, Recent] = {}
+    spendings: tuple[Spending, ...] = ()
 
 
 class RecordWatch:
     """Looks when asked, at most every `FRESH_S`, one look at a time. Close it with `aclose`."""
 
-    def __init__(self, reports: ReportStore, clock: Clock) -> None:
+    def __init__(self, reports: ReportStore, clock: Clock, budget: BudgetPolicy) -> None:
         self._reports = reports
+        self._accounts = [account for account in budget.accounts("") if account.name == "all"]
         self._clock = clock
         self._seen = Seen(clock.now())
         self._task: asyncio.Task[None] | None = None
@@ -98,13 +122,16 @@ class RecordWatch:
             standing = await self._reports.standing()
             latency_s = self._clock.monotonic() - self._begun_at
             providers = await self._recent()
+            spendings = tuple([await self._spent(account) for account in self._accounts])
         except GatewayError as error:
             self._note(error.message)
         except Exception as error:  # noqa: BLE001 - health tells of a bug in a report, and goes on
             self._note(f"Unexpected error ({type(error).__name__}).")
         else:
             self._note("", latency_s)
-            self._seen = self._seen._replace(standing=standing, providers=providers)
+            self._seen = self._seen._replace(
+                standing=standing, providers=providers, spendings=tuple(spendings)
+            )
         finally:
             slow.cancel()
             self._task = None
@@ -124,4 +151,14 @@ class RecordWatch:
             if known is not None and known.fails_often == recent.fails_often:
                 recent = recent._replace(since=known.since)
             found[row["provider"]] = recent
+        return found
+
+    async def _spent(self, account: Account) -> Spending:
+        now = self._clock.now()
+        report = await self._reports.report("cost", Question(since=account.begins_at(now), until=now))
+        spent = report["spent_usd_micros"] + report["assumed_usd_micros"]
+        found = Spending(account.per, spent, account.limit, now)
+        known = next((one for one in self._seen.spendings if one.per == account.per), None)
+        if known is not None and known.is_near == found.is_near:
+            return found._replace(since=known.since)
         return found

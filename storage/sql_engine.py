@@ -72,9 +72,6 @@ class Dialect(Protocol):
     async def lock_rollups(self, connection: AsyncConnection) -> bool:
         """Try to be the only one who projects until the end of the transaction; tells whether it is."""
 
-    async def hold_still(self, connection: AsyncConnection) -> None:
-        """Let all statements of the transaction see the database as the first one does; say it first."""
-
     async def lock_schema(self, connection: AsyncConnection) -> None:
         """Let nobody else migrate until the end of the transaction. Raises EventLogUnavailable."""
 

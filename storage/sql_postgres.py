@@ -159,10 +159,6 @@ class Postgres:
         """Whoever does not get it leaves the work to who has it."""
         return bool((await connection.execute(_TRY_LOCK, {"key": ROLLUPS_LOCK})).scalar())
 
-    async def hold_still(self, connection: AsyncConnection) -> None:
-        """For this transaction only: others see what is committed before each statement."""
-        await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-
     async def lock_schema(self, connection: AsyncConnection) -> None:
         """The second of two instances waits and finds the work done."""
         if (await connection.execute(text("SHOW server_encoding"))).scalar() != "UTF8":

@@ -93,9 +93,6 @@ class Sqlite:
         """BEGIN IMMEDIATE has done it."""
         return True
 
-    async def hold_still(self, connection: AsyncConnection) -> None:
-        """A reader of a file in WAL mode sees it so anyway."""
-
     async def lock_schema(self, connection: AsyncConnection) -> None:
         """BEGIN IMMEDIATE has done it."""
 

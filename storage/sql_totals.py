@@ -12,7 +12,7 @@ from orchestrator.projections.buckets import SCALE
 from orchestrator.projections.fold import EVER
 from orchestrator.reports.report import Need, Sums
 from orchestrator.reports.totals import DOUBLING, Standing, Totals
-from storage.sql_engine import dialect_of, transaction
+from storage.sql_engine import transaction
 from storage.sql_projector import counted_position, live_generation
 from storage.sql_tables import frames, parked, rollups
 
@@ -20,9 +20,11 @@ _TABLES = {rollup.name: table for rollup, table in rollups}
 
 
 async def read_totals(engine: AsyncEngine, needs: Sequence[Need]) -> Totals:
-    """The sums of all history in the live generation, all as of one moment. Raises EventLogUnavailable."""
+    """The sums of all history in the live generation. Raises EventLogUnavailable.
+
+    All are of one moment if the engine is a reader's.
+    """
     async with transaction(engine) as connection:
-        await dialect_of(engine).hold_still(connection)
         generation = await live_generation(connection)
         return Totals(
             sums=[await _sums(connection, need, generation) for need in needs],
@@ -33,7 +35,6 @@ async def read_totals(engine: AsyncEngine, needs: Sequence[Need]) -> Totals:
 async def read_standing(engine: AsyncEngine) -> Standing:
     """How much of the log the live generation has counted. Raises EventLogUnavailable."""
     async with transaction(engine) as connection:
-        await dialect_of(engine).hold_still(connection)
         return await _standing(connection, await live_generation(connection))
 
 

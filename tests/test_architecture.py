@@ -48,7 +48,8 @@ CORE: dict[str, set[str]] = {
     **dict.fromkeys((f"{name}.py" for name in sorted(VALUES)), VALUES),
     "api_keys.py": VALUES,
     "ports.py": VALUES | {"api_keys", "reports.report", "reports.totals"},
-    "record_watch.py": VALUES | {"ports", "reports.report", "reports.totals"},
+    "record_watch.py": VALUES | {"ports", "filters.budget", "reports.report", "reports.totals"},
+    "health.py": VALUES | {"filters.budget", "filters.circuit_breaker", "record_watch", "reports.totals"},
     "key_ring.py": VALUES | {"api_keys", "ports"},
     "key_admin.py": VALUES | {"api_keys", "ports", "key_ring"},
     "service.py": {"model"},
@@ -63,7 +64,7 @@ CORE: dict[str, set[str]] = {
     "budget_seed.py": VALUES | {"ports", "filters.budget", "reports.report"},
     "pipeline.py": ANYTHING,
     "gateway.py": VALUES
-    | {"ports", "service", "pipeline", "recorder", "key_admin", "record_watch", "reports"}
+    | {"ports", "service", "pipeline", "recorder", "key_admin", "health", "record_watch", "reports.metrics"}
     | {"filters.authenticate", "filters.circuit_breaker"},
     "strangers.py": VALUES | {"ports"},
     "filters/authenticate.py": FILTER | {"key_ring", "strangers"},

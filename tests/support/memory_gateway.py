@@ -15,7 +15,8 @@ from orchestrator.clock import SystemClock
 from orchestrator.errors import EventLogUnavailable, ProviderUnavailable
 from orchestrator.events import FREE, Cost, Envelope, Frame
 from orchestrator.filters.authenticate import Doorkeeper
-from orchestrator.gateway import ComponentHealth, Gateway
+from orchestrator.gateway import Gateway
+from orchestrator.health import ComponentHealth
 from orchestrator.model import (
     Call,
     ExtractAnswer,

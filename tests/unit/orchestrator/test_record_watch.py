@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from orchestrator.errors import EventLogUnavailable
-from orchestrator.gateway import record_health
-from orchestrator.record_watch import FRESH_S, SLOW_S, WAIT_S, Recent, RecordWatch, Seen
+from orchestrator.filters.budget import BudgetPolicy
+from orchestrator.health import record_health
+from orchestrator.record_watch import FRESH_S, SLOW_S, WAIT_S, Recent, RecordWatch
 from orchestrator.reports.totals import Standing
 from tests.support.clock import LoopClock
 
@@ -23,6 +24,8 @@ class Reports:
         self.failure = None
         self.looks = 0
         self.calls, self.ratio = 20, 0.9
+        self.spent = 5_000_000
+        self.windows = []
 
     async def standing(self):
         """All is counted."""
@@ -33,7 +36,10 @@ class Reports:
         return Standing(position=7, counted_position=7)
 
     async def report(self, name, question):
-        """The health of one provider in a quarter of an hour."""
+        """The health of one provider in a quarter of an hour, and what a period has cost."""
+        if name == "cost":
+            self.windows.append((question.since, question.until))
+            return {"spent_usd_micros": self.spent - 1, "assumed_usd_micros": 1}
         assert (name, question.until - question.since) == ("health", 900.0)
         return {"providers": [{"provider": "tavily", "calls": self.calls, "success_ratio": self.ratio}]}
 
@@ -53,7 +59,8 @@ async def clock():
 @pytest.fixture
 async def watch(reports, clock):
     """What looks at it."""
-    watch = RecordWatch(reports, clock)
+    budget = BudgetPolicy(usd_micros_per_day=10_000_000, client_usd_micros_per_day=1)
+    watch = RecordWatch(reports, clock, budget)
     yield watch
     await watch.aclose()
 
@@ -151,31 +158,20 @@ def test_a_few_failures_say_nothing(calls, ratio, fails):
     assert Recent(calls, ratio, 0.0).fails_often is fails
 
 
-def test_a_database_out_of_reach_is_degraded_with_advice():
-    """It keeps no call from being answered, so it is not down; what to do is said."""
-    database, reports = record_health(Seen(5.0, fault=AWAY.message), 10.0)
+async def test_a_budget_is_near_its_limit_since_it_was_first_seen_there(watch, reports, clock):
+    """What is spent and assumed of the day counts; from ninety per cent on it is said what will follow."""
+    far = record_health(await watch.look(), clock.now())[2]
+    reports.spent = 9_000_000
+    await clock.sleep(FRESH_S)
+    first_at = clock.now()
+    near = record_health(await watch.look(), clock.now())[2]
+    reports.spent = 10_500_000
+    await clock.sleep(FRESH_S)
+    over = record_health(await watch.look(), clock.now())[2]
 
-    assert (database.name, database.status, database.since) == ("database", "degraded", 5.0)
-    assert database.detail == AWAY.message
-    assert "AMOS_DATABASE_URL" in database.advice
-    assert reports.status == "ok"
-
-
-def test_reports_behind_are_degraded_since_the_bound_was_passed():
-    """Thirty seconds are no delay; a frame that has waited for a hundred is one, since seventy seconds."""
-    late = Seen(5.0, standing=Standing(position=9, counted_position=1, waiting_since=900.0))
-    busy = Seen(5.0, standing=Standing(position=9, counted_position=1, waiting_since=971.0))
-
-    assert record_health(busy, 1_000.0)[1].status == "ok"
-    reports = record_health(late, 1_000.0)[1]
-    assert (reports.status, reports.since) == ("degraded", 930.0)
-    assert reports.detail == "Reports lack what was recorded in the last 100 s."
-    assert "recorder" in reports.advice
-
-
-def test_parked_frames_are_told_without_alarm():
-    """They cannot be mended at once, so they are named and change no state."""
-    reports = record_health(Seen(5.0, standing=Standing(parked=2)), 10.0)[1]
-
-    assert reports.status == "ok"
-    assert reports.detail.startswith("2 frames hold what no report can count")
+    assert [one.status for one in (far, near, over)] == ["ok", "degraded", "degraded"]
+    assert near.since == over.since == pytest.approx(first_at, abs=1.0)
+    assert over.name == "budget:day"
+    assert over.detail == "10.50 of 10.00 USD of this day (UTC) are spent."
+    assert "AMOS_BUDGET_USD_PER_DAY" in over.advice
+    assert {since % 86_400 for since, _ in reports.windows} == {0.0}

@@ -6,7 +6,7 @@ from sqlalchemy import insert, select, update
 
 from orchestrator.reports.metrics import NEEDS
 from orchestrator.reports.totals import Standing
-from storage.sql_engine import dialect_of, open_engine, sqlite_url, transaction
+from storage.sql_engine import open_engine, sqlite_url, transaction
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import SqlProjector
 from storage.sql_reports import SqlReports
@@ -102,7 +102,6 @@ async def test_all_sums_are_of_one_moment(engine, database_url):
     reader = open_engine(database_url)
     try:
         async with transaction(reader) as connection:
-            await dialect_of(reader).hold_still(connection)
             table = next(table for rollup, table in rollups if rollup.name == "hit_rate")
             query = select(table).order_by(*table.primary_key)
             before = (await connection.execute(query)).all()
