@@ -199,6 +199,22 @@ async def test_without_a_database_the_instance_still_tells(
             await _until(amos, "ok")
 
 
+async def test_what_is_under_way_is_shown(tmp_path: Path, tavily: TavilySimulator) -> None:
+    """Two callers of one search are two calls and one flight, and nothing is left when it is over."""
+    tavily.delay_s = 1.0
+    names = ("amos_calls_under_way", "amos_flights_under_way")
+    async with serving(tmp_path, tavily=tavily) as amos:
+        calls = [asyncio.create_task(amos.search("slow")) for _ in range(2)]
+        await asyncio.wait(calls, timeout=0.5)
+        during = await scrape(amos, "/metrics/instance")
+        await asyncio.gather(*calls)
+        after = await scrape(amos, "/metrics/instance")
+
+    assert [summed(during, name) for name in names] == [{(): 2.0}, {(): 1.0}]
+    assert [summed(after, name) for name in names] == [{(): 0.0}, {(): 0.0}]
+    assert summed(during, "amos_connections_open")[()] >= 3.0
+
+
 async def test_figures_pass_the_lint_of_prometheus(tmp_path: Path, tavily: TavilySimulator) -> None:
     """The lint finds nothing to say about either page."""
     promtool = shutil.which("promtool")

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from api.probes import journal_health, keys_health, recorder_health
+from api.probes import journal_health, keys_health, recorder_health, recorder_lag_s
 from orchestrator.errors import EventLogUnavailable, KeysUnavailable
 from orchestrator.limits import REPORTS_LAG_S_MAX
 from storage.file_journal import FileJournal
@@ -43,6 +43,7 @@ async def test_keys_are_down_until_seen_and_then_at_worst_old():
     assert [one.status for one in (unseen, seen, old)] == ["down", "ok", "degraded"]
     assert "since the start" in unseen.detail
     assert "a revoked one still opens" in old.detail
+    assert [bool(one.advice) for one in (unseen, seen, old)] == [True, False, True]
 
 
 async def test_a_journal_that_cannot_be_written_is_down(tmp_path):
@@ -62,6 +63,7 @@ async def test_a_journal_that_cannot_be_written_is_down(tmp_path):
     assert before.status == "ok"
     assert after.status == "down"
     assert "Disk quota exceeded" in after.detail
+    assert [before.advice, after.advice[:9]] == ["", "Make room"]
     assert failing_from <= after.since <= failed_by
     assert journal_health(journal).since == after.since
     await journal.aclose()
@@ -84,6 +86,22 @@ def test_a_recorder_is_as_it_is_since_it_became_so(tmp_path, said, now, status, 
     shown = recorder_health(tmp_path, now, STARTED_AT)
 
     assert (shown.status, shown.since) == (status, since)
+    assert bool(shown.advice) == (status != "ok")
+
+
+@pytest.mark.parametrize(
+    ("said", "lag_s"), [({}, 1.0), ({"drained_at": 4_901.0}, 100.0), ({"drained_at": 5_002.0}, 0.0)]
+)
+def test_figures_are_as_old_as_the_last_drain(tmp_path, said, lag_s):
+    """What was recorded since may be missing; a clock that went back makes them no younger than now."""
+    told(tmp_path, **said)
+
+    assert recorder_lag_s(tmp_path, 5_001.0, STARTED_AT) == lag_s
+
+
+def test_without_a_recorder_figures_lack_all_since_the_start(tmp_path):
+    """Nothing that this gateway recorded can have been counted."""
+    assert recorder_lag_s(tmp_path, STARTED_AT + 40.0, STARTED_AT) == 40.0
 
 
 def test_a_recorder_that_never_ran_is_missing_from_the_start(tmp_path):
