@@ -15,6 +15,7 @@ from api.probes import (
     recorder_health,
     recorder_lag_s,
     redis_health,
+    traces_health,
 )
 from api.process_figures import ProcessFigures
 from api.record import record
@@ -108,6 +109,11 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
                 lambda: cache_health(l1),
                 *((lambda: redis_health("cache:l2", redis),) if redis is not None else ()),
                 lambda: keys_health(ring),
+                *(
+                    (lambda: traces_health(settings.data_dir, clock.now(), started_at),)
+                    if settings.exports_traces
+                    else ()
+                ),
             ),
             keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
             watch=watch,

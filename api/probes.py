@@ -53,6 +53,27 @@ def recorder_lag_s(data_dir: Path, now: float, started_at: float) -> float:
     return max(now - started_at, 0.0) if status is None else status.lag_s(now)
 
 
+def traces_health(data_dir: Path, now: float, started_at: float) -> ComponentHealth:
+    """The export of traces, which nothing depends on. The recorder does it and says how it goes."""
+    status = read_status(data_dir)
+    traces = status.traces if status is not None else None
+    if status is None or traces is None:
+        detail = "No recorder that exports traces has run on this data directory."
+        return _traces("degraded", started_at, detail, "Start it again with the settings that are in force.")
+    if traces.fault:
+        detail = f"{traces.fault} {traces.dropped} calls were given up so far."
+        return _traces("degraded", traces.since, detail, _MEND_COLLECTOR)
+    if now - status.at > limits.REPORTS_LAG_S_MAX:
+        since, detail = status.at + limits.REPORTS_LAG_S_MAX, "The recorder, which exports them, is silent."
+        return _traces("degraded", since, detail, _START_IT)
+    detail = "The recorder of another machine exports them for all."
+    if not traces.is_elsewhere:
+        detail = (
+            f"{traces.exported} spans exported since the recorder's start, {traces.dropped} calls given up."
+        )
+    return _traces("ok", traces.since, detail)
+
+
 def keys_health(ring: KeyRing) -> ComponentHealth:
     """The API keys: never seen is down, since nobody can be known; seen once they are checked from memory."""
     if not ring.fault:
@@ -98,8 +119,16 @@ _START_IT = (
     "Look whether `amos serve` or `amos recorder` runs, and at its log; what it has to do waits for it."
 )
 
+_MEND_COLLECTOR = (
+    "Look at the collector and at OTEL_EXPORTER_OTLP_ENDPOINT. Calls are served and recorded all the same."
+)
+
 _MEND_IT = "Look at the log of `amos serve` or `amos recorder`; what is recorded waits in the journal."
 
 
 def _recorder(status: str, since: float, detail: str = "", advice: str = "") -> ComponentHealth:
     return ComponentHealth(name="recorder", status=status, since=since, detail=detail, advice=advice)
+
+
+def _traces(status: str, since: float, detail: str, advice: str = "") -> ComponentHealth:
+    return ComponentHealth(name="traces", status=status, since=since, detail=detail, advice=advice)

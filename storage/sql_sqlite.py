@@ -93,6 +93,10 @@ class Sqlite:
         """BEGIN IMMEDIATE has done it."""
         return True
 
+    async def lock_traces(self, connection: AsyncConnection) -> bool:
+        """The recorder of the data folder has the file to itself."""
+        return True
+
     async def lock_schema(self, connection: AsyncConnection) -> None:
         """BEGIN IMMEDIATE has done it."""
 

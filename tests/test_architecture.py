@@ -29,7 +29,7 @@ MAY_IMPORT_ROOM = {
     "api": {"orchestrator", "storage", "api", "amos_sdk"},
 }
 
-VALUES = {"model", "quota", "events", "errors", "history", "limits"}
+VALUES = {"model", "quota", "events", "errors", "history", "limits", "trace_context"}
 FILTER = VALUES | {"ports", "service", "outcome"}
 PROVIDER = VALUES | {"ports", "providers.billing", "providers.upstream", "providers.upstream_faults"}
 JINA = {"countries"} | {f"providers.jina_{part}" for part in ("faults", "reader", "search")}
@@ -37,7 +37,7 @@ LOCAL = {
     f"providers.local_{part}"
     for part in ("database", "documents", "files", "html", "index", "query", "scan", "thread")
 }
-PROJECTION = {"model", "events", "history", "limits", "projections.fold"}
+PROJECTION = {"model", "events", "history", "limits", "trace_context", "projections.fold"}
 REPORT = {"errors", "history", "projections", "reports"}
 ANYTHING = {"*"}
 
@@ -45,8 +45,7 @@ ANYTHING = {"*"}
 CORE: dict[str, set[str]] = {
     "__init__.py": set(),
     "*/__init__.py": set(),
-    **dict.fromkeys((f"{name}.py" for name in sorted(VALUES)), VALUES),
-    "api_keys.py": VALUES,
+    **dict.fromkeys((f"{name}.py" for name in (*sorted(VALUES), "api_keys")), VALUES),
     "ports.py": VALUES | {"api_keys", "reports.report", "reports.totals"},
     "record_watch.py": VALUES | {"ports", "filters.budget", "reports.report", "reports.totals"},
     "health.py": VALUES | {"filters.budget", "filters.circuit_breaker", "record_watch", "reports.totals"},
@@ -57,7 +56,7 @@ CORE: dict[str, set[str]] = {
     "canonical.py": {"model"},
     **{f"{name}.py": set() for name in ("addresses", "countries", "patience", "quota", "sanitise")},
     "clock.py": {"ports"},
-    "recorder.py": VALUES | {"ports"},
+    **dict.fromkeys(("recorder.py", "strangers.py"), VALUES | {"ports"}),
     "fallback.py": VALUES | {"ports", "service", "outcome", "projections.executions"},
     "per_url.py": VALUES | {"service", "projections.executions"},
     "circuit_sharing.py": VALUES | {"ports", "filters.circuit_breaker"},
@@ -66,7 +65,6 @@ CORE: dict[str, set[str]] = {
     "gateway.py": VALUES
     | {"ports", "service", "pipeline", "recorder", "key_admin", "health", "record_watch", "reports.metrics"}
     | {"filters.authenticate", "filters.circuit_breaker"},
-    "strangers.py": VALUES | {"ports"},
     "filters/authenticate.py": FILTER | {"key_ring", "strangers"},
     "filters/deadline.py": FILTER | {"patience"},
     "filters/validate.py": FILTER | {"addresses", "countries", "sanitise"},
@@ -79,6 +77,7 @@ CORE: dict[str, set[str]] = {
     "providers/*.py": PROVIDER,
     "projections/executions.py": PROJECTION | {"projections.sentences"},
     "projections/latency.py": PROJECTION | {"projections.buckets"},
+    "projections/spans.py": PROJECTION | {"projections.span_attributes"},
     "projections/*.py": PROJECTION,
     "reports/*.py": REPORT,
 }
@@ -103,6 +102,7 @@ LIBRARY_HOMES = {
     "alembic": ("storage/sql_*.py", "storage/migrat*.py", "alembic/*"),
     "redis": ("storage/redis_*.py",),
     "pydantic_settings": ("api/settings.py",),
+    "opentelemetry": ("api/telemetry.py",),
 }
 
 READS_ENVIRONMENT = {"api/settings.py", "api/supervisor.py"}  # the second builds the environment of a child
@@ -276,6 +276,7 @@ BAD = [
     (away_from_home, "storage/memory_cache.py", "import redis.asyncio"),
     (away_from_home, "api/cli/db.py", "from alembic import command"),
     (away_from_home, "api/app.py", "from pydantic_settings import BaseSettings"),
+    (away_from_home, "api/recorder.py", "from opentelemetry.sdk.trace import ReadableSpan"),
     (impure, "orchestrator/projections/health.py", "import time"),
     (impure, "orchestrator/projections/health.py", "from os import path"),
     (impure, "orchestrator/projections/health.py", "async def evolve(state, event): ..."),
