@@ -1,4 +1,4 @@
-"""Reports as CSV for spreadsheets: one flat table, of which no cell is taken for a formula."""
+"""CSV for spreadsheets, of which no cell is taken for a formula; a report as one flat table of it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def harmless(text: str) -> str:
 def csv_lines(rows: Iterable[Iterable[Any]]) -> bytes:
     """RFC 4180 in UTF-8: commas, quotes where needed, CRLF at the end of each line."""
     text = io.StringIO()
-    csv.writer(text).writerows(rows)
+    csv.writer(text).writerows(rows)  # its default is what RFC 4180 describes
     return text.getvalue().encode("utf-8", "replace")
 
 

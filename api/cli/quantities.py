@@ -20,7 +20,7 @@ def shown(name: str, value: Any, zone: tzinfo | None = None) -> str:
         return "yes" if value else "no"
     if isinstance(value, int | float):
         form = _format_of(name)
-        return moment(value, zone) if form is moment else form(value)
+        return moment(value, zone)[: _TIME_LENGTHS.get(name)] if form is moment else form(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{label(str(key))} {shown(str(key), item, zone)}" for key, item in value.items())
     if isinstance(value, list | tuple):
@@ -70,7 +70,7 @@ def ratio(value: float) -> str:
 
 
 def moment(value: float, zone: tzinfo | None = None) -> str:
-    """A moment in the zone, or in local time, to the second."""
+    """A moment in the zone, or in local time, to the second: `2026-11-28 09:02:30`."""
     return datetime.fromtimestamp(value, UTC).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
@@ -112,6 +112,10 @@ _NAMED: dict[str, Callable[[float], str]] = {
 def is_amount(name: str) -> bool:
     """Whether the quantity is a count or money: numbers that add up, to be compared at a glance."""
     return _format_of(name) in {number, dollars}
+
+
+_TIME_LENGTHS = {"minute": 16, "hour": 16, "day": 10}
+"""Groups of time are shown as far as their beginnings differ: of a day the date is enough."""
 
 
 def _suffix_of(name: str) -> str:
