@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from orchestrator.reports.catalogue import REPORTS
-from tests.support import naive_check, naive_fold, naive_spans
+from tests.support import naive_check, naive_fold, naive_metrics, naive_spans
 from tests.support.database import query
 from tests.support.mixed_traffic import Lived, mixed_traffic
 from tests.support.naive_fold import OUTCOMES, Fact, Question, bill_lines, facts_of, micros, of, streams
@@ -147,6 +147,15 @@ async def test_a_report_at_the_command_line_is_that_over_http(
 
     assert done.exit_code == 0, done.stderr
     assert done.json == await report(lived, name, {**window, "by": by})
+
+
+async def test_metrics_are_the_fold(lived: Lived, facts: list[Fact]):
+    """Each sample of `/metrics` is what the frames say, down to the buckets; none is missing."""
+    await lived.amos.drain()  # figures of a recorder that stands still are not shown for long
+    response = await lived.amos.client.get("/metrics", headers=lived.reader)
+
+    assert response.status_code == 200, response.text
+    assert naive_metrics.shown(response.text) == naive_metrics.counted(facts)
 
 
 async def test_each_execution_is_explained_as_it_was(lived: Lived, facts: list[Fact]):

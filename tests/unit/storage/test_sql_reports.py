@@ -19,7 +19,7 @@ from storage.sql_projector import SqlProjector
 from storage.sql_reports import SqlReports
 from tests.support.histories import NOON, hit, miss, mixture
 from tests.support.reported import report_of
-from tests.support.rows import row, rows
+from tests.support.rows import row, rows, text_of
 
 HOUR = 3_600
 
@@ -31,7 +31,7 @@ FROM = int(NOON) // HOUR * HOUR
 async def reports(engine):
     """Reports over a few of everything, one execution every forty seconds."""
     log = SqlEventLog(engine)
-    await log.append(rows(mixture()), {"k1": "tide tables"})
+    await log.append(rows(mixture()), [text_of(1, "k1", "tide tables")])
     await log.append([fact(number, event) for number, event in enumerate(CIRCUIT)])
     await SqlProjector(engine).project()
     return SqlReports(engine)
