@@ -11,8 +11,10 @@ from sqlalchemy import BigInteger, Integer, cast, column, func, select, values
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.events import Frame
+from orchestrator.projections.fold import EVER
 from orchestrator.reports.catalogue import report_for
 from orchestrator.reports.report import TIMES, Fact, Facts, Need, Question, Sums
+from orchestrator.reports.totals import Standing, Totals
 from orchestrator.reports.windows import Piece, Window, in_its_zone, plan
 from storage.codec import decode_events
 from storage.sql_engine import NoEventLog, transaction
@@ -20,6 +22,7 @@ from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import live_generation
 from storage.sql_rankings import Ranking
 from storage.sql_tables import compactions, frames, queries, rollups
+from storage.sql_totals import read_standing, read_totals
 
 _TABLES = {rollup.name: table for rollup, table in rollups}
 
@@ -62,6 +65,20 @@ class SqlReports:
         except NoEventLog:
             return []
 
+    async def totals(self, needs: Sequence[Need]) -> Totals:
+        """Sums over all of history; of nothing where there is no log yet. Raises EventLogUnavailable."""
+        try:
+            return await read_totals(self._engine, needs)
+        except NoEventLog:
+            return Totals(sums=[{} for _ in needs], standing=Standing())
+
+    async def standing(self) -> Standing:
+        """How much of the log has been counted. Raises EventLogUnavailable."""
+        try:
+            return await read_standing(self._engine)
+        except NoEventLog:
+            return Standing()
+
 
 async def _found(connection: AsyncConnection, need: Need | Facts, window: Window, limit: int) -> Any:
     """What a report needs of a window."""
@@ -74,9 +91,15 @@ async def _found(connection: AsyncConnection, need: Need | Facts, window: Window
 
 async def _facts(connection: AsyncConnection, need: Facts, window: Window, limit: int) -> list[Fact]:
     """The newest facts of some streams. A frame of such a stream holds one, recorded as it happened."""
+    table = _TABLES[need.rollup.name]
+    seen = select(table.c[need.dimension].distinct()).where(
+        table.c.generation == await live_generation(connection), table.c.span_s == EVER
+    )
+    # By their whole names, which an index finds whatever the collation.
+    streams = [need.stream_prefix + row[0] for row in await connection.execute(seen)]
     query = (
         select(frames.c.stream, frames.c.instance, frames.c.events)
-        .where(frames.c.stream.startswith(need.stream_prefix, autoescape=True))
+        .where(frames.c.stream.in_(streams))
         .where(frames.c.recorded_at >= window.since, frames.c.recorded_at < window.until)
         .order_by(frames.c.recorded_at.desc(), frames.c.position.desc())
         .limit(limit)
