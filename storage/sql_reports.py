@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, Integer, cast, column, func, select, values
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.events import Frame
+from orchestrator.projections.fold import EVER
 from orchestrator.reports.catalogue import report_for
 from orchestrator.reports.report import TIMES, Fact, Facts, Need, Question, Sums
 from orchestrator.reports.totals import Standing, Totals
@@ -90,9 +91,15 @@ async def _found(connection: AsyncConnection, need: Need | Facts, window: Window
 
 async def _facts(connection: AsyncConnection, need: Facts, window: Window, limit: int) -> list[Fact]:
     """The newest facts of some streams. A frame of such a stream holds one, recorded as it happened."""
+    table = _TABLES[need.rollup.name]
+    seen = select(table.c[need.dimension].distinct()).where(
+        table.c.generation == await live_generation(connection), table.c.span_s == EVER
+    )
+    # By their whole names, which an index finds whatever the collation.
+    streams = [need.stream_prefix + row[0] for row in await connection.execute(seen)]
     query = (
         select(frames.c.stream, frames.c.instance, frames.c.events)
-        .where(frames.c.stream.startswith(need.stream_prefix, autoescape=True))
+        .where(frames.c.stream.in_(streams))
         .where(frames.c.recorded_at >= window.since, frames.c.recorded_at < window.until)
         .order_by(frames.c.recorded_at.desc(), frames.c.position.desc())
         .limit(limit)

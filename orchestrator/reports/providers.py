@@ -52,7 +52,7 @@ class ProvidersReport:
             Need(ProvidersRollup(), (*group, "subject", "operation", "outcome", "reason")),
             Need(LatencyRollup(), (*group, "stage", "bucket")),
             Need(LedgerRollup(), group),
-            Facts("circuit:"),
+            Facts("circuit:", ProvidersRollup(), "provider"),
         )
 
     def render(self, sums: Sequence[Any], by: str, limit: int) -> dict[str, Any]:

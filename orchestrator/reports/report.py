@@ -53,9 +53,14 @@ class Need(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """The newest facts of the streams that begin so, at most the question's `limit`."""
+    """The newest facts of some streams, at most the question's `limit`.
+
+    A stream is the prefix and a value of a dimension that the rollup has ever had.
+    """
 
     stream_prefix: str
+    rollup: Rollup
+    dimension: str
 
 
 class Fact(NamedTuple):

@@ -33,7 +33,7 @@ def report_of(
 def sums_of(need: Need, envelopes: Iterable[Envelope], texts: Mapping[str, str] | None = None) -> Sums:
     """The sums of a need over a history; of a ranking all of them."""
     if need.dimensions == ("key", "text"):
-        whole = sums_of(Need(need.rollup, ("key",)), envelopes, texts)
+        whole = sums_of(Need(need.rollup, ("key",)), envelopes)
         return {(key, (texts or {}).get(str(key), "")): counts for (key,), counts in whole.items()}
     names = ("minute", *need.rollup.dimensions)
     parts: list[Callable[[Key], Any]] = [_part(names, name) for name in need.dimensions]

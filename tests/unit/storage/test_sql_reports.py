@@ -12,14 +12,14 @@ from orchestrator.events import CircuitClosed, CircuitHalfOpened, CircuitOpened,
 from orchestrator.reports.catalogue import REPORTS
 from orchestrator.reports.hit_rate import HitRateReport
 from orchestrator.reports.report import TIMES, Fact, Question
-from storage.codec import frame_row
+from storage.codec import QueryText, frame_row
 from storage.sql_engine import open_engine, sqlite_url
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import SqlProjector
 from storage.sql_reports import SqlReports
 from tests.support.histories import NOON, hit, miss, mixture
 from tests.support.reported import report_of
-from tests.support.rows import row, rows, text_of
+from tests.support.rows import row, rows
 
 HOUR = 3_600
 
@@ -31,7 +31,7 @@ FROM = int(NOON) // HOUR * HOUR
 async def reports(engine):
     """Reports over a few of everything, one execution every forty seconds."""
     log = SqlEventLog(engine)
-    await log.append(rows(mixture()), [text_of(1, "k1", "tide tables")])
+    await log.append(rows(mixture()), [QueryText("k1", "tide tables", NOON, "i-1", 1)])
     await log.append([fact(number, event) for number, event in enumerate(CIRCUIT)])
     await SqlProjector(engine).project()
     return SqlReports(engine)
