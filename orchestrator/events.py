@@ -210,8 +210,7 @@ class RequestCompleted(Event, frozen=True, kw_only=True, tag="amos.request.compl
 
     `cache` is `l1`, `l2`, `collapsed` (a follower), `miss`, or `mixed` for an extract that asked a provider
     for some of its pages only. `duration_s` is the whole stay, `upstream_s` the part spent waiting for
-    providers. `saved` is what its cached parts had cost when they were fetched, `key` the cache key of a
-    search.
+    providers. `saved` is what its cached parts had cost when fetched, `key` the cache key of a search.
     """
 
     operation: str
