@@ -92,9 +92,8 @@ async def _found(connection: AsyncConnection, need: Need | Facts, window: Window
 async def _facts(connection: AsyncConnection, need: Facts, window: Window, limit: int) -> list[Fact]:
     """The newest facts of some streams. A frame of such a stream holds one, recorded as it happened."""
     table = _TABLES[need.rollup.name]
-    seen = select(table.c[need.dimension].distinct()).where(
-        table.c.generation == await live_generation(connection), table.c.span_s == EVER
-    )
+    seen = select(table.c[need.dimension]).distinct()
+    seen = seen.where(table.c.generation == await live_generation(connection), table.c.span_s == EVER)
     # By their whole names, which an index finds whatever the collation.
     streams = [need.stream_prefix + row[0] for row in await connection.execute(seen)]
     query = (
