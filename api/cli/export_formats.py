@@ -5,7 +5,6 @@ All formats have the same columns, `COLUMNS`, one event a line or row. docs/even
 
 from __future__ import annotations
 
-import csv
 import io
 from datetime import UTC, datetime
 from importlib import import_module
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from api.cli.failure import CommandError
+from api.spreadsheet import csv_lines, harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from storage.sql_raw_events import RawEvent
 
 COLUMNS = ("position", "stream", "seq", "at", "time", "type", "event")
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""A spreadsheet takes a cell that begins like this for a formula, also the full-width forms (OWASP, CSV
-Injection, read 2026-11-28)."""
 
 ROW_GROUP_EVENTS = 20_000
 """chosen: some fifty megabytes in memory; readers skip whole groups by position and time."""
@@ -77,21 +73,15 @@ class Csv:
 
     def begin(self) -> bytes:
         """The heading."""
-        return _csv_lines([COLUMNS])
+        return csv_lines([COLUMNS])
 
     def page(self, events: Iterable[RawEvent]) -> bytes:
         """A line for each event; the event is the JSON it was recorded as."""
-        return _csv_lines(map(_cells, events))
+        return csv_lines(map(_cells, events))
 
     def end(self) -> bytes:
         """Nothing."""
         return b""
-
-
-def _csv_lines(rows: Iterable[Iterable[Any]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)  # its default is what RFC 4180 describes, CRLF at the end of lines too
-    return text.getvalue().encode("utf-8", "replace")
 
 
 class Parquet:
@@ -188,11 +178,7 @@ def _line(event: RawEvent) -> _Line:
 
 def _cells(event: RawEvent) -> tuple[Any, ...]:
     position, stream, seq, at, head, raw = event
-    return position, _harmless(stream), seq, at, _iso(at), _harmless(head.type), raw.decode()
-
-
-def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    return position, harmless(stream), seq, at, _iso(at), harmless(head.type), raw.decode()
 
 
 def _row(event: RawEvent) -> tuple[Any, ...]:

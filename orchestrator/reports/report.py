@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
+from orchestrator.events import Event, UnknownEvent
 from orchestrator.projections.fold import DAY_S, HOUR_S, MINUTE_S, Counts, Key, Rollup
 
 TIMES = {"minute": MINUTE_S, "hour": HOUR_S, "day": DAY_S}
@@ -41,11 +42,34 @@ class Need(NamedTuple):
     """Sums of one rollup, by some of its dimensions.
 
     The first of the dimensions may be one of `TIMES`: its values are then beginnings of the groups, in epoch
-    seconds.
+    seconds. With `ranked_by`, a measure, only the largest sums of it are needed, at most the question's
+    `limit` and none of zero; of equals those whose key sorts first. `text` after the dimension `key` is the
+    text of that query, `""` where none is kept.
     """
 
     rollup: Rollup
     dimensions: tuple[str, ...]
+    ranked_by: str = ""
+
+
+class Facts(NamedTuple):
+    """The newest facts of some streams, at most the question's `limit`.
+
+    A stream is the prefix and a value of a dimension that the rollup has ever had.
+    """
+
+    stream_prefix: str
+    rollup: Rollup
+    dimension: str
+
+
+class Fact(NamedTuple):
+    """One event outside of executions: its stream, who wrote it, when, and what."""
+
+    stream: str
+    instance: str
+    at: float
+    event: Event | UnknownEvent
 
 
 Sums: TypeAlias = Mapping[Key, Counts]
@@ -61,11 +85,11 @@ class Report(Protocol):
     name: str
     by: tuple[str, ...]
 
-    def needs(self, by: str) -> tuple[Need, ...]:
-        """The sums from which it is made."""
+    def needs(self, by: str) -> tuple[Need | Facts, ...]:
+        """The sums and facts from which it is made."""
 
-    def render(self, sums: Sequence[Sums], by: str, limit: int) -> dict[str, Any]:
-        """The figures, as JSON. `sums` are in the order of `needs`; empty ones are no counts."""
+    def render(self, sums: Sequence[Any], by: str, limit: int) -> dict[str, Any]:
+        """The figures, as JSON. `sums` has `Sums`, or a list of `Fact`, in the order of `needs`."""
 
 
 def rows_of(need: Need, sums: Sums) -> list[Row]:

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.cli import export_formats
-from api.cli.export_formats import COLUMNS, FORMATS, FORMULA_STARTS, Csv, JsonLines, Parquet
+from api.cli.export_formats import COLUMNS, FORMATS, Csv, JsonLines, Parquet
 from api.cli.failure import CommandError
+from api.spreadsheet import FORMULA_STARTS
 from storage.codec import EventHead
 from storage.sql_raw_events import RawEvent
 from tests.support.histories import NOON
