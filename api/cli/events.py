@@ -1,4 +1,4 @@
-"""`amos events`: what was recorded, as it comes in or for one execution."""
+"""`amos events`: what was recorded, as it comes in or for one execution, and whether the figures fit it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.events import Envelope
     from storage.sql_event_log import SqlEventLog, StoredFrame
 
-app = typer.Typer(help="Look at recorded events.")
+app = typer.Typer(help="Look at recorded events, check and prune them.")
 
 POLL_S = 0.5
 """chosen: how long after its commit an event may appear with --follow; a look costs a millisecond."""
@@ -61,6 +61,28 @@ def tail(
 ) -> None:
     """Print the last events of the database, oldest first."""
     asyncio.run(_tail(follow=follow, lines=lines, type_=type_, as_json=as_json))
+
+
+@app.command()
+def verify(as_json: JsonOption = False) -> None:
+    """Count all frames again, and name every figure that differs and every missing frame.
+
+    Works beside a running server. Exit code 1 if anything is wrong.
+    """
+    from api.cli.events_verify import run_verify  # noqa: PLC0415
+
+    raise typer.Exit(run_verify(as_json=as_json))
+
+
+@app.command()
+def replay(as_json: JsonOption = False) -> None:
+    """Count all frames again and replace the figures of the reports by the result.
+
+    Works beside a running server: reports read the old figures until the new ones are complete.
+    """
+    from api.cli.events_verify import run_replay  # noqa: PLC0415
+
+    raise typer.Exit(run_replay(as_json=as_json))
 
 
 class Line(NamedTuple):
