@@ -85,6 +85,26 @@ def replay(as_json: JsonOption = False) -> None:
     raise typer.Exit(run_replay(as_json=as_json))
 
 
+@app.command()
+def prune(
+    before: Annotated[
+        str, typer.Option(metavar="AGE|MOMENT", help="What was recorded before: 90d, or 2026-01-01.")
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete old frames; every figure of every report stays.
+
+    What goes are the details of old executions and their raw events. Works beside a running server.
+    """
+    from api.cli.events_prune import run_prune  # noqa: PLC0415
+
+    run_prune(before, is_dry=dry_run, is_sure=yes, as_json=as_json)
+
+
 class Line(NamedTuple):
     """One event as tail shows it, with the place and stream of its frame."""
 
