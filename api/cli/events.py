@@ -75,14 +75,19 @@ def verify(as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def replay(as_json: JsonOption = False) -> None:
+def replay(
+    despite_holes: Annotated[
+        bool, typer.Option("--despite-holes", help="Also if frames are missing whose counts are then gone.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Count all frames again and replace the figures of the reports by the result.
 
     Works beside a running server: reports read the old figures until the new ones are complete.
     """
     from api.cli.events_verify import run_replay  # noqa: PLC0415
 
-    raise typer.Exit(run_replay(as_json=as_json))
+    raise typer.Exit(run_replay(despite_holes=despite_holes, as_json=as_json))
 
 
 @app.command()
