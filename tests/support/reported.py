@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from orchestrator.events import Envelope
+from orchestrator.projections.buckets import doubling_of
 from orchestrator.projections.fold import Counts, Key, Rollup, by_span
 from orchestrator.reports.report import LIMIT_DEFAULT, TIMES, Need, Report, Sums
+from orchestrator.reports.totals import DOUBLING
 
 
 def report_of(report: Report, envelopes: Iterable[Envelope], by: str = "") -> dict[str, Any]:
@@ -42,5 +44,8 @@ def rows_by_span(rollup: Rollup, envelopes: Iterable[Envelope]) -> dict[Key, Cou
 def _part(names: tuple[str, ...], name: str) -> Callable[[Key], Any]:
     if name in TIMES:
         return lambda key: int(key[0]) // TIMES[name] * TIMES[name]
+    if name == DOUBLING:
+        bucket = names.index("bucket")
+        return lambda key: doubling_of(int(key[bucket]))
     where = names.index(name)
     return lambda key: key[where]
