@@ -149,6 +149,7 @@ async def _live(lived: Lived) -> None:
     await _by_clients(lived)
     await _circuits(lived)
     await _to_whole_credits(lived)
+    await _throttled(lived)
 
 
 async def _by_the_operator(lived: Lived) -> None:
@@ -203,10 +204,6 @@ async def _faults(lived: Lived) -> None:
     await lived.search("half an answer")
     tavily.script(Fault.status(400))
     await lived.search("not liked")
-    tavily.script(Fault.status(429, retry_after=0.05))
-    await lived.search("too often")
-    await lived.search("too early")
-    await asyncio.sleep(0.25)  # Tavily may be asked again
     tavily.script(Fault.hang())
     jina.script(Fault.hang())
     await lived.extract("late")
@@ -312,6 +309,13 @@ async def _to_whole_credits(lived: Lived) -> None:
     missing = -lived.tavily.pages_extracted["basic"] % PAGES_A_CREDIT
     if missing:
         await lived.extract(*(f"rest/{n}" for n in range(missing)), headers=lived.reader)
+
+
+async def _throttled(lived: Lived) -> None:
+    """Tavily has had enough of us, and is left alone for some seconds: the last that happens."""
+    lived.tavily.script(Fault.status(429, retry_after=0.05))
+    await lived.search("too often", lived.reader)
+    await lived.search("too early", lived.reader)
 
 
 def _calm(*simulators: Simulator) -> None:
