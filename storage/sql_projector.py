@@ -75,7 +75,8 @@ class SqlProjector:
         rows = await read_rows(connection, behind, limit, upto=stop)
         is_cut = len(rows) == limit
         due = [one for one in self._projections if reached[one[0].name] == behind]
-        tally = Tally([rollup for rollup, _ in due])
+        # In all of them, also those that are ahead: what one cannot count counts nowhere, whoever is due.
+        tally = Tally([rollup for rollup, _ in self._projections])
         marks = _count(tally, rows)
         for rollup, table in due:
             await self._add(connection, rollup, table, generation, tally.counts[rollup.name])

@@ -102,30 +102,27 @@ class Tally:
                 self._adds.setdefault(event_type, []).append((self.counts[rollup.name], adds))
 
     def add(self, envelope: Envelope) -> bool:
-        """Count one event in every rollup; tells whether all could count it.
+        """Count one event in every rollup; tells whether it could be counted.
 
-        A rollup that cannot adds nothing of it, and the others go on: the log holds what processes of any
-        version have written, and one absurd number must not end all counting. Each rollup decides for itself,
-        so that its counts are the same with whatever others it is folded.
+        One that cannot be counted adds nothing anywhere: the log holds what processes of any version have
+        written, and one absurd number must not end all counting.
         """
         event = envelope.event
         adding = self._adds.get(type(event))
         if adding is None:
             self.unknown += isinstance(event, UnknownEvent)
             return True
-        is_counted = True
-        for state, adds in adding:
-            try:
-                found = tuple(adds(minute_of(envelope.at), event))
-                for key, counts in found:
-                    _require_countable(key, counts)
-            except Exception:  # noqa: BLE001 - whatever is wrong with this event, the next one may be sound
-                is_counted = False
-                continue
-            for key, counts in found:
-                known = state.get(key)
-                state[key] = counts if known is None else tuple(map(plus, known, counts))
-        return is_counted
+        try:
+            minute = minute_of(envelope.at)
+            found = [(state, increment) for state, adds in adding for increment in adds(minute, event)]
+            for _, (key, counts) in found:
+                _require_countable(key, counts)
+        except Exception:  # noqa: BLE001 - whatever is wrong with this event, the next one may be sound
+            return False
+        for state, (key, counts) in found:
+            known = state.get(key)
+            state[key] = counts if known is None else tuple(map(plus, known, counts))
+        return True
 
 
 def add(left: Mapping[Key, Counts], right: Mapping[Key, Counts]) -> dict[Key, Counts]:

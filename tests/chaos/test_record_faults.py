@@ -107,3 +107,45 @@ async def test_the_record_survives(
     sys.stdout.write(f"{summary}\n")
 
     assert findings == []
+
+
+async def lose_a_frame(record: Recording) -> None:
+    """A frame goes and nobody says so."""
+    await record.written(30)
+    await record.drain()
+    await record.execute("DELETE FROM frames WHERE position = 5")
+
+
+async def count_twice(record: Recording) -> None:
+    """A count of one span is added once more."""
+    await record.written(30)
+    await record.drain()
+    await record.execute("UPDATE rollup_health SET calls = calls + 1 WHERE span_s = 3600 AND generation = 1")
+    await record.looked()
+
+
+async def park_a_frame(record: Recording) -> None:
+    """A frame is parked and counted all the same."""
+    await record.written(30)
+    await record.drain()
+    await record.execute("INSERT INTO parked VALUES (1, 3, 'uncountable', 1)")
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (lose_a_frame, ("has a hole", "differs from a fold")),
+        (count_twice, ("the spans of health differ", "rollup_health differs")),
+        (park_a_frame, ("1 frames are parked, and 0 should be",)),
+    ],
+    ids=["lost", "doubled", "parked"],
+)
+@pytest.mark.parametrize("kind", ENGINES)
+@pytest.mark.parametrize("seed", [1])
+async def test_what_is_wrong_is_found(record: Recording, fault: Fault, words: tuple[str, ...]) -> None:
+    """The question that every fault of the list is asked can be answered with no."""
+    await fault(record)
+
+    findings = "; ".join(await record.settled())
+
+    assert all(word in findings for word in words), findings

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.events import Envelope, Frame
+from orchestrator.projections.fold import Tally
 from storage.codec import decode_events
 from storage.sql_tables import rollups
 from tests.support.database import NoTable, query
-from tests.support.reported import rows_by_span
+from tests.support.reported import spans_of_minutes
 
 SHOWN = 5
 """Of each kind of fault so many are shown; one is enough to fail."""
@@ -119,13 +120,16 @@ def _broken_streams(frames: list[_Frame], destroyed: Sequence[Frame]) -> Iterato
 
 
 def _wrong_rollups(db: Path | str, frames: list[_Frame]) -> Iterator[str]:
-    envelopes = [envelope for frame in frames for envelope in frame.envelopes]
+    tally = Tally([rollup for rollup, _ in rollups])
+    for frame in frames:
+        for envelope in frame.envelopes:
+            tally.add(envelope)
     for rollup, table in rollups:
         columns = ", ".join(("span_s", "start", *rollup.dimensions, *rollup.measures))
         size = 2 + len(rollup.dimensions)
         rows = _values(db, f"SELECT {columns} FROM {table.name} WHERE generation = 1")
         counted = {row[:size]: row[size:] for row in rows}
-        if counted != rows_by_span(rollup, envelopes):
+        if counted != spans_of_minutes(rollup, tally.counts[rollup.name]):
             yield f"{table.name} differs from a fold over the frames"
 
 

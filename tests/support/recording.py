@@ -38,7 +38,7 @@ from tests.support.processes import until
 from tests.support.recording_process import STATUS_S, Fate, start_recorder, start_writer, told
 from tests.support.seeded_writer import SeededWriter
 
-LOOK_S = 0.02
+LOOK_S = 0.01
 """Between two looks of the reader."""
 
 RECOVERED_S = 40.0
@@ -170,6 +170,18 @@ class Recording:
         status = read_status(folder or self.folder)
         assert status is not None, "no recorder was ever there"
         return status
+
+    async def execute(self, statement: str) -> None:
+        """Change the database behind everybody's back."""
+        engine = open_engine(self.url, writer=True)
+        async with transaction(engine) as connection:
+            await connection.execute(text(statement))
+        await engine.dispose()
+
+    async def looked(self) -> None:
+        """Wait until the reader has looked at every rollup since now. Raises TimeoutError."""
+        enough = self.looks + 2 * len(rollups)
+        await until(lambda: self.looks > enough or bool(self._findings), RECOVERED_S, lambda: "no look")
 
     def stored(self) -> int:
         """How many frames are in SQL."""

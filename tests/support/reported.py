@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from orchestrator.events import Envelope
@@ -31,7 +31,11 @@ def sums_of(need: Need, envelopes: Iterable[Envelope]) -> Sums:
 
 def rows_by_span(rollup: Rollup, envelopes: Iterable[Envelope]) -> dict[Key, Counts]:
     """What the table of a rollup must hold: the counts of a history by span, its beginning, dimensions."""
-    minutes = rollup.total(envelopes)
+    return spans_of_minutes(rollup, rollup.total(envelopes))
+
+
+def spans_of_minutes(rollup: Rollup, minutes: Mapping[Key, Counts]) -> dict[Key, Counts]:
+    """The same from counts by the minute."""
     return {
         (span_s, *key): counts
         for span_s in rollup.spans_s
