@@ -73,6 +73,18 @@ async def unreadable_record(record: Recording) -> None:
     record.damaged = 1
 
 
+async def closed_segment(record: Recording) -> None:
+    """A segment cannot be read at all: the recorder says so, and the others are recorded meanwhile."""
+    writer = record.writer()
+    odd = segment_path(record.journal(), "odd", 1)
+    odd.mkdir()
+    async with record.recorder():
+        await writer.calls(20)
+        await record.until_stored(20)
+        await record.until_fault("cannot be read")
+        odd.rmdir()
+
+
 async def full_disk(record: Recording) -> None:
     """The journal's disk is full: calls are refused, no number is lost, all goes on when there is room."""
     writer = record.writer()
@@ -129,6 +141,7 @@ FAULTS = (
     truncated_segment,
     flipped_bit,
     unreadable_record,
+    closed_segment,
     full_disk,
     writer_killed_in_the_middle_of_a_write,
     batches_come_twice,
