@@ -25,6 +25,9 @@ STEPS = {
 }
 """Where a recorder dies: the step, and the bounds of how often it may come before."""
 
+DDL = ("CREATE", "DROP", "ALTER")
+"""How the statements of a migration begin."""
+
 BEFORE = "0003"
 """The revision of the last release."""
 
@@ -125,7 +128,7 @@ async def killed_in_an_upgrade(record: Recording) -> None:
 async def die_migrating(record: Recording, statements: int) -> None:
     """One recorder after another dies at a drawn statement of about so many."""
     for _ in range(2):
-        process = record.recorder_process(fate=Fate("ddl", record.chance.randint(1, statements)))
+        process = record.recorder_process(fate=Fate(DDL, record.chance.randint(1, statements)))
         await ended(process)
         assert was_killed(process)
 

@@ -16,8 +16,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from alembic.ddl.impl import DefaultImpl
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Engine, event
 
 from storage import recorder_process
 from storage.file_reader import JournalReader
@@ -37,11 +36,11 @@ _context.set_forkserver_preload([__name__, "storage.sql_schema", "sqlalchemy.dia
 class Fate(NamedTuple):
     """To die at the end of a step that is reached for the `nth` time.
 
-    `step` is the beginning of an SQL statement (`INSERT INTO frames`), `ddl` (a statement of a migration),
-    `stored` (a batch is committed and its segments are still there) or `write` (of a writer: half of it).
+    `step` is the beginning of SQL statements (`INSERT INTO frames`), `stored` (a batch is committed and its
+    segments are still there) or `write` (of a writer: half of it).
     """
 
-    step: str
+    step: str | tuple[str, ...]
     nth: int = 1
 
 
@@ -120,25 +119,12 @@ def _meet(fate: Fate) -> None:
 
     if fate.step == "stored":
         _before(JournalReader, "commit", step)
-    elif fate.step == "ddl":
-        honest_exec = DefaultImpl._exec
+        return
 
-        def execute(impl: Any, *arguments: Any, **options: Any) -> Any:
-            result = honest_exec(impl, *arguments, **options)
+    @event.listens_for(Engine, "after_cursor_execute")
+    def executed(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.lstrip().startswith(fate.step):
             step()
-            return result
-
-        setattr(DefaultImpl, "_exec", execute)  # noqa: B010 - mypy refuses an assignment to a method
-    else:
-        honest_sql = AsyncConnection.exec_driver_sql
-
-        async def run(connection: AsyncConnection, statement: str, *arguments: Any) -> Any:
-            result = await honest_sql(connection, statement, *arguments)
-            if statement.startswith(fate.step):
-                step()
-            return result
-
-        setattr(AsyncConnection, "exec_driver_sql", run)  # noqa: B010 - the same
 
 
 def _before(owner: type, name: str, step: Callable[[], None]) -> None:
