@@ -63,7 +63,7 @@ class SqlEventLog:
 
     async def read_stream(self, stream: str) -> list[Frame]:
         """All frames of a stream, oldest first; empty if there are none. Raises EventLogUnavailable."""
-        query = _frames().where(frames.c.stream == self._dialect.storable((stream,))[0])
+        query = frames_in_order().where(frames.c.stream == self._dialect.storable((stream,))[0])
         async with transaction(self._engine) as connection:
             return [stored.frame for stored in _stored(await connection.execute(query))]
 
@@ -86,7 +86,7 @@ async def read_rows(
 
     No row is behind the position `upto`.
     """
-    query = _frames().where(frames.c.position > after).limit(limit)
+    query = frames_in_order().where(frames.c.position > after).limit(limit)
     if upto is not None:
         query = query.where(frames.c.position <= upto)
     rows: Sequence[Row[Any]] = (await connection.execute(query)).all()
@@ -98,7 +98,8 @@ def stored_frame(row: Row[Any]) -> StoredFrame:
     return StoredFrame(row.position, row_frame(*tuple(row)[1:]))
 
 
-def _frames() -> Select[Any]:
+def frames_in_order() -> Select[Any]:
+    """A SELECT of frames, oldest first, whose rows `stored_frame` decodes."""
     return select(frames.c.position, *_COLUMNS).order_by(frames.c.position)
 
 

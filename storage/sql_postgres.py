@@ -8,7 +8,8 @@ locks keep writers apart; they belong to a transaction, so they end with it, how
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import Table, text
@@ -42,6 +43,9 @@ WRITER_CONNECTIONS_MAX = 2
 
 LOG_LOCK, ROLLUPS_LOCK, SCHEMA_LOCK = 0x414D4F53_01, 0x414D4F53_02, 0x414D4F53_03
 """chosen: keys of advisory locks, `AMOS` in ASCII and a number, so that other programs have others."""
+
+UPKEEP_LOCK = 0x414D4F53_05
+"""Likewise, of a session."""
 
 REASONS = {
     "08": "the server cannot be talked to",
@@ -85,8 +89,9 @@ class Postgres:
                     "synchronous_commit": "on",
                 },
             },
-            # Each statement sees what was committed before it, also while a transaction waited for its lock.
-            isolation_level="READ COMMITTED",
+            # A writer's statements see what was committed before each of them, also while it waited for its
+            # lock. A report is several statements about one state, as SQLite's readers have it anyway.
+            isolation_level="READ COMMITTED" if writer else "REPEATABLE READ",
             pool_size=WRITER_CONNECTIONS_MAX if writer else READER_CONNECTIONS_MAX,
             max_overflow=0,
             pool_timeout=CONNECT_TIMEOUT_S,
@@ -158,6 +163,17 @@ class Postgres:
         """Whoever does not get it leaves the work to who has it."""
         return bool((await connection.execute(_TRY_LOCK, {"key": ROLLUPS_LOCK})).scalar())
 
+    @asynccontextmanager
+    async def hold_upkeep(self, connection: AsyncConnection) -> AsyncIterator[bool]:
+        """A lock of the session, which ends with the connection on which the work itself is done."""
+        has_lock = (await connection.execute(_TRY_SESSION_LOCK, {"key": UPKEEP_LOCK})).scalar()
+        await connection.commit()
+        yield bool(has_lock)
+
+    async def hold_still(self, connection: AsyncConnection) -> None:
+        """For this transaction only: others see what is committed before each statement."""
+        await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+
     async def lock_schema(self, connection: AsyncConnection) -> None:
         """The second of two instances waits and finds the work done."""
         if (await connection.execute(text("SHOW server_encoding"))).scalar() != "UTF8":
@@ -166,6 +182,7 @@ class Postgres:
 
 
 _LOCK = text("SELECT pg_advisory_xact_lock(CAST(:key AS bigint))")
+_TRY_SESSION_LOCK = text("SELECT pg_try_advisory_lock(CAST(:key AS bigint))")
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(CAST(:key AS bigint))")
 
 
