@@ -25,6 +25,16 @@ STEPS = {
 }
 """Where a recorder dies: the step, and the bounds of how often it may come before."""
 
+REPLAYING = (
+    ("INSERT INTO rollup_ledger", 1),
+    ("INSERT INTO checkpoints", 1),
+    ("UPDATE projection_state", 1),
+    ("DELETE FROM rollup_", 6),
+)
+"""Where a replay dies, and how often at most the step comes before."""
+
+DAY_S = 86_400
+
 DDL = ("CREATE", "DROP", "ALTER")
 """How the statements of a migration begin."""
 
@@ -105,10 +115,46 @@ async def killed_at_any_moment(record: Recording) -> None:
             await asyncio.sleep(record.chance.uniform(0.0, 0.05))
 
 
+async def killed_in_a_compaction(record: Recording) -> None:
+    """The recorder is killed when some old minutes are deleted and others not; then old facts come late."""
+    writer = record.writer()
+    writer.clock.advance(-400 * DAY_S)
+    for _ in range(6):
+        await writer.calls(12)
+        writer.clock.advance(1.5 * DAY_S)
+    await record.drain()
+    process = record.recorder_process(fate=Fate("DELETE FROM rollup_", record.chance.randint(1, 12)))
+    await ended(process)
+    assert was_killed(process)
+    late = record.writer()
+    late.clock.advance(-400 * DAY_S)
+    await late.calls(30)
+    async with record.recorder():
+        await writer.calls(10)
+        await record.until_idle()
+
+
+async def killed_in_a_replay(record: Recording) -> None:
+    """Whoever counts everything again is killed at a drawn step while a recorder works, and then succeeds."""
+    writer = record.writer()
+    recorder = record.recorder_process()
+    await writer.calls(60)
+    await record.until_idle()
+    for _ in range(2):
+        step, most = record.chance.choice(REPLAYING)
+        process = record.replay_process(Fate(step, record.chance.randint(1, most)))
+        while process.is_alive():
+            await writer.calls(4)
+            await asyncio.sleep(0.05)
+        assert was_killed(process)
+    assert await ended(record.replay_process()) == 0
+    await stop(recorder)
+
+
 async def killed_in_a_migration(record: Recording) -> None:
     """The recorder is killed between two statements of the first migrations: nothing is half made."""
     await record.written(30)
-    await die_migrating(record, 40)
+    await die_migrating(record, 24)
     assert await current(record.url) is None
 
 
@@ -117,7 +163,7 @@ async def killed_in_an_upgrade(record: Recording) -> None:
     await record.written(40)
     await record_as_before(record)
     await record.written(20)
-    await die_migrating(record, 18)
+    await die_migrating(record, 14)
     assert await current(record.url) == BEFORE
     process = record.recorder_process()
     await record.writer().calls(8)
@@ -126,7 +172,7 @@ async def killed_in_an_upgrade(record: Recording) -> None:
 
 
 async def die_migrating(record: Recording, statements: int) -> None:
-    """One recorder after another dies at a drawn statement of about so many."""
+    """One recorder after another dies at one of the first statements; there are some more than so many."""
     for _ in range(2):
         process = record.recorder_process(fate=Fate(DDL, record.chance.randint(1, statements)))
         await ended(process)
@@ -176,6 +222,8 @@ FAULTS = (
     killed_between_fold_and_commit,
     killed_between_commit_and_deletion,
     killed_at_any_moment,
+    killed_in_a_compaction,
+    killed_in_a_replay,
     killed_in_a_migration,
     killed_in_an_upgrade,
 )

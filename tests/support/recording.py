@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 import pytest
@@ -29,13 +29,14 @@ from storage.file_segments import DAMAGED_SUFFIX, list_segments
 from storage.file_status import RecorderStatus, read_status
 from storage.recorder_process import RecorderLoop
 from storage.sql_engine import open_engine, transaction
+from storage.sql_rebuild import Verdict, verify
 from storage.sql_schema import current
 from storage.sql_tables import rollups
 from tests.support.audit import audit
 from tests.support.database import NoTable, query
 from tests.support.postgres import PostgresServer
 from tests.support.processes import until
-from tests.support.recording_process import STATUS_S, Fate, start_recorder, start_writer, told
+from tests.support.recording_process import STATUS_S, Fate, start_recorder, start_replay, start_writer, told
 from tests.support.seeded_writer import SeededWriter
 
 LOOK_S = 0.01
@@ -145,6 +146,12 @@ class Recording:
         self._processes.append((process, folder, ""))
         return process
 
+    def replay_process(self, fate: Fate | None = None) -> ForkServerProcess:
+        """Somebody who counts all frames again and replaces the figures by what comes out."""
+        process = start_replay(self.url, fate)
+        self._processes.append((process, self.folder, ""))
+        return process
+
     async def drain(self, folder: Path | None = None, url: str = "") -> RecorderStatus:
         """A recorder comes, takes over what there is, and goes. Raises EventLogUnavailable."""
         folder = folder or self.folder
@@ -252,9 +259,11 @@ class Recording:
             await self.drain(folder)
         self._forget_destroyed()
         self.acknowledged = len(self._answered) + len(self._intended)
+        verdict = await verify(self.url, lambda *_: None)
         return [
             *audit(self.database, self._answered, self._intended, self._destroyed),
             *self._left_over(),
+            *self._faults_of(verdict),
             *self._findings,
             *([] if self.acknowledged else ["nothing was acknowledged at all"]),
         ]
@@ -273,9 +282,26 @@ class Recording:
         aside = [path for one in self.folders for path in self.journal(one).glob(f"*{DAMAGED_SUFFIX}")]
         if len(aside) != self.damaged:
             yield f"{len(aside)} segments are set aside, and {self.damaged} were damaged"
-        parked = query(self.database, "SELECT count(*) AS n FROM parked WHERE generation = {live}")[0]["n"]
-        if parked != self.parked:
+
+    def _faults_of(self, verdict: Verdict) -> Iterator[str]:
+        """What `amos events verify` found, apart from the holes that this test has made."""
+        if verdict.differences:
+            yield f"verify names {verdict.differences} rows: {verdict.differing[:3]}"
+        if verdict.doubled:
+            yield f"verify names executions with two ends: {verdict.doubled}"
+        live = "SELECT count(*) FROM parked WHERE generation = (SELECT generation FROM projection_state)"
+        parked = {verdict.parked_frames, self._rows(live)[0][0]}
+        if parked != {self.parked}:
             yield f"{parked} frames are parked, and {self.parked} should be"
+        missing = {(hole.instance, n) for hole in verdict.holes for n in range(hole.first, hole.last + 1)}
+        last = dict(self._rows("SELECT instance, max(instance_seq) AS n FROM frames GROUP BY instance"))
+        lost = {(one.instance, one.instance_seq) for one in self._destroyed}
+        # That the last frames of a series are missing no number can tell.
+        if missing != {(instance, n) for instance, n in lost if n < last.get(instance, 0)}:
+            yield f"verify names the missing frames {sorted(missing)}, and {sorted(lost)} are"
+
+    def _rows(self, statement: str) -> list[Any]:
+        return [tuple(row.values()) for row in query(self.database, statement)]
 
     async def _watch(self) -> None:
         async with AsyncExitStack() as cleanup:

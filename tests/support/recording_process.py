@@ -21,6 +21,7 @@ from sqlalchemy import Engine, event
 from storage import recorder_process
 from storage.file_reader import JournalReader
 from storage.recorder_process import RecorderBusy, record_forever
+from storage.sql_rebuild import replay
 from tests.support.seeded_writer import SeededWriter
 
 BUSY_STATUS = 3
@@ -54,6 +55,11 @@ def start_writer(folder: Path, name: str, seed: int, fate: Fate | None = None) -
     return _start(_write, folder, name, seed, fate)
 
 
+def start_replay(url: str, fate: Fate | None = None) -> ForkServerProcess:
+    """`amos events replay`."""
+    return _start(_replay, url, fate)
+
+
 def told(folder: Path, name: str) -> tuple[set[str], set[str]]:
     """The executions and the spans of a writer that it had acknowledged before it died."""
     path = _told_file(folder, name)
@@ -83,6 +89,12 @@ def _record(folder: Path, url: str, fate: Fate | None) -> None:
         asyncio.run(main())
     except RecorderBusy:
         os._exit(BUSY_STATUS)
+
+
+def _replay(url: str, fate: Fate | None) -> None:
+    if fate is not None:
+        _meet(fate)
+    asyncio.run(replay(url, lambda *_: None))
 
 
 def _write(folder: Path, name: str, seed: int, fate: Fate | None) -> None:
