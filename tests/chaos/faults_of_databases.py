@@ -103,7 +103,7 @@ async def restarted(record: Recording) -> None:
     """The server, on SQLite the recorder in whose process it is, is stopped and started again and again."""
     writer = record.writer()
     process = record.recorder_process()
-    for _ in range(2):
+    for _ in range(record.rounds):
         await writer.calls(20)
         await asyncio.sleep(record.chance.uniform(0.0, 0.3))
         if record.server:

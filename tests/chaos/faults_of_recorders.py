@@ -72,10 +72,10 @@ async def two_on_one_database(record: Recording) -> None:
 
 
 async def killed_at_a_step(record: Recording, step: str) -> None:
-    """Kill a recorder at the nth time of a step, and the next one too; some writers live, some are dead."""
+    """Kill one recorder after another at the nth time of a step; some writers live, some are dead."""
     begin, least, most = STEPS[step]
     writer = record.writer()
-    for _ in range(2):
+    for _ in range(record.rounds):
         await record.written(24)
         await writer.calls(24)
         process = record.recorder_process(fate=Fate(begin, record.chance.randint(least, most)))
@@ -106,8 +106,8 @@ async def killed_between_commit_and_deletion(record: Recording) -> None:
 
 
 async def killed_at_any_moment(record: Recording) -> None:
-    """Recorder and workers are killed at drawn moments, in three lives of each."""
-    for _ in range(3):
+    """Recorder and worker are killed at drawn moments, in life after life."""
+    for _ in range(record.rounds):
         recorder, worker = record.recorder_process(), record.writer_process()
         await asyncio.sleep(record.chance.uniform(0.15, 0.6))
         for process in record.chance.sample((recorder, worker), 2):
@@ -140,7 +140,7 @@ async def killed_in_a_replay(record: Recording) -> None:
     recorder = record.recorder_process()
     await writer.calls(60)
     await record.until_idle()
-    for _ in range(2):
+    for _ in range(record.rounds):
         step, most = record.chance.choice(REPLAYING)
         process = record.replay_process(Fate(step, record.chance.randint(1, most)))
         while process.is_alive():
@@ -173,7 +173,7 @@ async def killed_in_an_upgrade(record: Recording) -> None:
 
 async def die_migrating(record: Recording, statements: int) -> None:
     """One recorder after another dies at one of the first statements; there are some more than so many."""
-    for _ in range(2):
+    for _ in range(record.rounds):
         process = record.recorder_process(fate=Fate(DDL, record.chance.randint(1, statements)))
         await ended(process)
         assert was_killed(process)

@@ -78,7 +78,12 @@ async def record(
             shutil.copy(migrated[1], path)
         url = sqlite_url(path)
     async with Recording(
-        tmp_path, url, seed, factor=FACTORS[seed], server=server if kind == "postgresql" else None
+        tmp_path,
+        url,
+        seed,
+        factor=FACTORS[seed],
+        rounds=1 if seed == 1 else 3,
+        server=server if kind == "postgresql" else None,
     ) as recording:
         yield recording
 

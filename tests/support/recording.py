@@ -59,14 +59,18 @@ class Recording:
     """One record under one fault. Use it with `async with`.
 
     A fault that destroys frames says so with `destroy`; it counts up itself how many segments must be set
-    aside (`damaged`) and how many frames `parked`. By `factor` its waits are shorter than those of the list.
+    aside (`damaged`) and how many frames `parked`. By `factor` its waits are shorter than those of the list;
+    what happens again and again happens in so many `rounds`.
     """
 
-    def __init__(self, folder: Path, url: str, seed: int, *, factor: float, server: PostgresServer | None):
+    def __init__(
+        self, folder: Path, url: str, seed: int, *, factor: float, rounds: int, server: PostgresServer | None
+    ):
         self.chance = random.Random(seed)
         self.seed = seed
         self.url = url
         self.factor = factor
+        self.rounds = rounds
         self.server = server
         self.folder = folder / "machine1"
         self.folders = [self.folder]
