@@ -78,9 +78,6 @@ class Dialect(Protocol):
         It ends with the process or with the connection too, however those end.
         """
 
-    async def hold_still(self, connection: AsyncConnection) -> None:
-        """Let all statements of the transaction see the database as the first one does; say it first."""
-
     async def lock_schema(self, connection: AsyncConnection) -> None:
         """Let nobody else migrate until the end of the transaction. Raises EventLogUnavailable."""
 

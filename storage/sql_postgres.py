@@ -170,10 +170,6 @@ class Postgres:
         await connection.commit()
         yield bool(has_lock)
 
-    async def hold_still(self, connection: AsyncConnection) -> None:
-        """For this transaction only: others see what is committed before each statement."""
-        await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-
     async def lock_schema(self, connection: AsyncConnection) -> None:
         """The second of two instances waits and finds the work done."""
         if (await connection.execute(text("SHOW server_encoding"))).scalar() != "UTF8":

@@ -107,7 +107,6 @@ async def _recount(database_url: str, tell: Tell, *, is_replacing: bool) -> Verd
 
 async def _look_at_the_log(work: Upkeep, verdict: Verdict) -> None:
     async with transaction(work.reader) as connection:
-        await work.dialect.hold_still(connection)
         verdict.missing_frames, verdict.holes = await find_holes(connection, LISTED_MAX)
         verdict.doubled = await find_doubled(connection, LISTED_MAX)
 

@@ -12,7 +12,7 @@ from orchestrator.events import Frame
 from orchestrator.reports.catalogue import report_for
 from orchestrator.reports.report import TIMES, Need, Question, Sums
 from orchestrator.reports.windows import Piece, Window, plan
-from storage.sql_engine import NoEventLog, dialect_of, transaction
+from storage.sql_engine import NoEventLog, transaction
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import live_generation
 from storage.sql_tables import compactions, rollups
@@ -40,8 +40,6 @@ class SqlReports:
         spans_s = min((need.rollup.spans_s for need in needs), key=len)
         try:
             async with transaction(self._engine) as connection:
-                # A rebuild may swap the rows, or old ones be deleted, between two statements.
-                await dialect_of(self._engine).hold_still(connection)
                 kept_from = {
                     row.span_s: row.kept_from for row in await connection.execute(select(compactions))
                 }

@@ -104,9 +104,6 @@ class Sqlite:
         finally:
             os.close(fd)
 
-    async def hold_still(self, connection: AsyncConnection) -> None:
-        """A reader of a file in WAL mode sees it so anyway."""
-
     async def lock_schema(self, connection: AsyncConnection) -> None:
         """BEGIN IMMEDIATE has done it."""
 
