@@ -78,6 +78,12 @@ class Dialect(Protocol):
         It ends with the process or with the connection too, however those end.
         """
 
+    async def lock_traces(self, connection: AsyncConnection) -> bool:
+        """Try to be the only one who exports traces while the connection lasts; tells whether it is."""
+
+    async def overwrite_deleted(self, connection: AsyncConnection) -> None:
+        """See to it that what the transaction deletes is not left on the disk, as far as that can be done."""
+
     async def lock_schema(self, connection: AsyncConnection) -> None:
         """Let nobody else migrate until the end of the transaction. Raises EventLogUnavailable."""
 

@@ -87,12 +87,18 @@ async def verify(database_url: str, tell: Tell) -> Verdict:
     return await _recount(database_url, tell, is_replacing=False)
 
 
-async def replay(database_url: str, tell: Tell) -> Verdict:
-    """Count again, compare, and let reports read the new figures. Raises UpkeepBusy, EventLogUnavailable."""
-    return await _recount(database_url, tell, is_replacing=True)
+async def replay(database_url: str, tell: Tell, *, despite_holes: bool = False) -> Verdict:
+    """Count again, compare, and let reports read the new figures. Raises UpkeepBusy, EventLogUnavailable.
+
+    If frames are missing and rows differ nothing is replaced unless told so: the figures in use may be all
+    that is left of those frames.
+    """
+    return await _recount(database_url, tell, is_replacing=True, despite_holes=despite_holes)
 
 
-async def _recount(database_url: str, tell: Tell, *, is_replacing: bool) -> Verdict:
+async def _recount(
+    database_url: str, tell: Tell, *, is_replacing: bool, despite_holes: bool = False
+) -> Verdict:
     async with upkeep(database_url) as work:
         verdict = Verdict()
         await _look_at_the_log(work, verdict)
@@ -100,6 +106,8 @@ async def _recount(database_url: str, tell: Tell, *, is_replacing: bool) -> Verd
         recount = _Recount(work, await begin_generation(work), verdict, tell)
         await recount.count()
         await recount.compare()
+        is_loss = bool(verdict.missing_frames and verdict.differences)
+        is_replacing = is_replacing and (despite_holes or not is_loss)
         obsolete = await recount.swap() if is_replacing else recount.generation
         await delete_generation(work, obsolete)
         return verdict

@@ -1,4 +1,4 @@
-"""`amos events`: what was recorded, as it comes in or for one execution, and whether the figures fit it."""
+"""`amos events`: what was recorded, as it comes in, for one execution, all of it, and whether it is sound."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import msgspec
 import typer
 
-from api.cli import output
+from api.cli import events_erase, events_export, output
 from api.cli.options import JsonOption, KeyFileOption, UrlOption
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from orchestrator.events import Envelope
     from storage.sql_event_log import SqlEventLog, StoredFrame
 
-app = typer.Typer(help="Look at recorded events, check and prune them.")
+app = typer.Typer(help="Look at recorded events, check, prune and export them.")
+app.command()(events_export.export)
+app.command()(events_erase.erase)
 
 POLL_S = 0.5
 """chosen: how long after its commit an event may appear with --follow; a look costs a millisecond."""
@@ -75,14 +77,19 @@ def verify(as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def replay(as_json: JsonOption = False) -> None:
+def replay(
+    despite_holes: Annotated[
+        bool, typer.Option("--despite-holes", help="Also if frames are missing whose counts are then gone.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Count all frames again and replace the figures of the reports by the result.
 
     Works beside a running server: reports read the old figures until the new ones are complete.
     """
     from api.cli.events_verify import run_replay  # noqa: PLC0415
 
-    raise typer.Exit(run_replay(as_json=as_json))
+    raise typer.Exit(run_replay(despite_holes=despite_holes, as_json=as_json))
 
 
 @app.command()

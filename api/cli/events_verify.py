@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -32,11 +33,11 @@ def run_verify(*, as_json: bool) -> int:
     return _run(verify, as_json=as_json)
 
 
-def run_replay(*, as_json: bool) -> int:
-    """Replace the figures in use by those counted from the frames; the exit code."""
+def run_replay(*, despite_holes: bool, as_json: bool) -> int:
+    """Replace the figures in use by those counted from the frames; the exit code: 1 if they were not."""
     from storage.sql_rebuild import replay  # noqa: PLC0415
 
-    return _run(replay, as_json=as_json)
+    return _run(partial(replay, despite_holes=despite_holes), as_json=as_json, is_replacing=True)
 
 
 @contextmanager
@@ -50,7 +51,7 @@ def at_work() -> Iterator[None]:
         raise CommandError(str(busy), "Wait for its end; two of them would undo each other's work.") from busy
 
 
-def _run(recount: Recount, *, as_json: bool) -> int:
+def _run(recount: Recount, *, as_json: bool, is_replacing: bool = False) -> int:
     from api.settings import load  # noqa: PLC0415
 
     settings = load()
@@ -67,6 +68,8 @@ def _run(recount: Recount, *, as_json: bool) -> int:
         )
     else:
         output.data(verdict_view(verdict, damaged))
+    if is_replacing and not verdict.is_replaced:
+        output.message("Nothing was replaced; --despite-holes takes the counts of the missing frames away.")
     return 0 if verdict.is_replaced or (verdict.is_sound and not damaged) else EXIT_FAILURE
 
 

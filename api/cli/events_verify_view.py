@@ -42,7 +42,7 @@ def _figures(verdict: Verdict) -> list[RenderableType]:
         same = Text.assemble(counted, ("all equal", "green"))
         return [same, Text("The new rows are in use.")] if verdict.is_replaced else [same]
     parts: list[RenderableType] = [
-        Text.assemble(counted, (f"{number(verdict.differences)} differ", "bold red")),
+        Text.assemble(counted, (_differ(verdict.differences), "bold red")),
         *(Text(f"  {_difference(one)}") for one in verdict.differing[:SHOWN_MAX]),
         *_more(verdict.differences),
     ]
@@ -53,6 +53,10 @@ def _figures(verdict: Verdict) -> list[RenderableType]:
     else:
         parts.append(Text("`amos events replay` puts the counted rows in their place."))
     return parts
+
+
+def _differ(count: int) -> str:
+    return "1 differs" if count == 1 else f"{number(count)} differ"
 
 
 def _difference(one: Difference) -> str:

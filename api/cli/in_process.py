@@ -159,7 +159,10 @@ async def open_record(settings: Settings) -> AsyncIterator[Record]:
 
 
 async def bring_in(settings: Settings) -> None:
-    """Bring what is in the journal into the database, unless a recorder is there to do it."""
+    """Bring what is in the journal into the database, unless a recorder is there to do it.
+
+    Raises EventLogUnavailable.
+    """
     from storage.recorder_process import drain  # noqa: PLC0415
 
     await drain(settings.data_dir, settings.database_url)

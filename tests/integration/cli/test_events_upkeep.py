@@ -79,7 +79,7 @@ def test_it_works_beside_a_server(amos: CommandLine, server: str):
         assert amos.run("events", "replay").exit_code == 0
 
     deadline = time.monotonic() + 10
-    while amos.run("report", "health", "--json", "--url", server).json["answered"] < 3:
+    while amos.run("report", "health", "--json", "--url", server).json["requests"]["answered"] < 3:
         assert time.monotonic() < deadline
     assert amos.run("events", "verify", "--json").json["is_sound"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 import msgspec
@@ -12,6 +13,7 @@ from orchestrator.projections.fold import DAY_S, HOUR_S, MINUTE_S, begin_of
 from orchestrator.reports.catalogue import REPORTS
 from orchestrator.reports.report import Question
 from storage import sql_compaction
+from storage.recorder_process import record_forever
 from storage.sql_compaction import SqlCompaction
 from storage.sql_engine import transaction
 from storage.sql_event_log import SqlEventLog
@@ -199,3 +201,21 @@ async def test_a_replaced_generation_is_compacted_too(engine, database_url, shor
         await delete_leftovers(work)
 
     assert await counted(engine, MINUTE_S) == minutes
+
+
+async def test_the_recorder_compacts(engine, database_url, short, tmp_path):
+    """Beside its other work, by itself."""
+    history = History(engine)
+    await history.record(*(MIDNIGHT + day * DAY_S for day in range(5)))
+    stop = asyncio.Event()
+    recording = asyncio.create_task(record_forever(tmp_path / "data", database_url, stop))
+
+    for _ in range(400):
+        if await counted(engine, MINUTE_S) < await counted(engine, HOUR_S):
+            break
+        await asyncio.sleep(0.05)
+    stop.set()
+    await recording
+
+    assert await counted(engine, MINUTE_S) < await counted(engine, HOUR_S)
+    assert await faults(engine, await history.envelopes()) == []

@@ -11,14 +11,17 @@ from sqlalchemy import text
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.reports.report import Question
 from storage import sql_postgres
+from storage.sql_compaction import SqlCompaction
 from storage.sql_engine import NoEventLog, dialect_of, open_engine, transaction
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import Projected, SqlProjector
+from storage.sql_prune import Pruned, prune
+from storage.sql_rebuild import replay, verify
 from storage.sql_reports import SqlReports
 from storage.sql_schema import current, upgrade
 from tests.support.histories import NOON, answered, hit, mixture
 from tests.support.postgres import PASSWORD, shared_postgres
-from tests.support.rows import row, rows
+from tests.support.rows import row, rows, text_of
 
 SECRET = "s3cret"
 
@@ -27,6 +30,10 @@ SECRET = "s3cret"
 def kind():
     """Everything here is about PostgreSQL."""
     return "postgresql"
+
+
+def untold(*_: object) -> None:
+    """Nobody listens."""
 
 
 def role(name, *grants, database):
@@ -156,7 +163,7 @@ async def test_what_postgresql_refuses_is_stored_all_the_same(engine):
     far = row(2, hit())
     far = far._replace(recorded_at=4e9, events=far.events.replace('"at":18', '"at":99'))
 
-    await log.append([odd._replace(stream="s\0"), far], {"k\0": "t\0"})
+    await log.append([odd._replace(stream="s\0"), far], [text_of(1, "k\0", "t\0")])
 
     assert await projector.project() == Projected(2, is_done=True)
     assert [frame.instance_seq for frame in await log.read_stream("s\0")] == [1]
@@ -167,7 +174,7 @@ async def test_what_postgresql_refuses_is_stored_all_the_same(engine):
 
 
 async def test_a_service_user_needs_no_more_than_the_manual_grants(database_url):
-    """With the grants of docs/events.md AMOS records and reports, and cannot change the tables."""
+    """With the grants of docs/events.md AMOS records, reports, recounts and prunes, and changes no table."""
     url = role(
         "amos_service",
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO amos_service",
@@ -176,11 +183,15 @@ async def test_a_service_user_needs_no_more_than_the_manual_grants(database_url)
     engine = open_engine(url, writer=True)
 
     await upgrade(url)
-    await SqlEventLog(engine).append(rows(mixture()), {"k": "text"})
+    await SqlEventLog(engine).append(rows(mixture()), [text_of(1, "k", "text")])
     await SqlProjector(engine).project()
 
     found = await SqlReports(engine).report("hit-rate", Question(since=NOON, until=NOON + 3_600))
     assert found["answered"] > 0
+    assert (await replay(url, untold)).is_replaced
+    assert await prune(url, NOON + 60, untold) == Pruned(1, 0)
+    assert (await verify(url, untold)).is_sound
+    assert await SqlCompaction(engine).step(NOON)
     with pytest.raises(EventLogUnavailable, match="lacks a privilege"):
         async with transaction(engine) as connection:
             await connection.execute(text("DROP TABLE checkpoints"))

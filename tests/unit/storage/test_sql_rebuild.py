@@ -128,6 +128,17 @@ async def test_frames_that_are_missing_are_named(recorded, database_url):
     assert not found.is_sound
 
 
+async def test_what_is_left_of_a_missing_frame_is_not_replaced(recorded, database_url):
+    """A replay that would take away the counts of a missing frame does so only when told."""
+    await run(recorded, delete(frames).where(frames.c.position == 3))
+    before = await live_rows(recorded)
+
+    assert not (await replay(database_url, untold)).is_replaced
+    assert await live_rows(recorded) == before
+    assert (await replay(database_url, untold, despite_holes=True)).is_replaced
+    assert await live_rows(recorded) != before
+
+
 async def test_what_cannot_be_counted_is_no_difference(recorded, database_url):
     """A parked frame is in no figure, neither a live one nor a recounted: it is shown, and all is equal."""
     await SqlEventLog(recorded).append([row(7, (answered(results=2**63),)), row(8, hit())])
