@@ -11,11 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from orchestrator.events import Frame
 from orchestrator.reports.catalogue import report_for
 from orchestrator.reports.report import TIMES, Need, Question, Sums
+from orchestrator.reports.totals import Standing, Totals
 from orchestrator.reports.windows import Piece, Window, plan
 from storage.sql_engine import NoEventLog, transaction
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import live_generation
 from storage.sql_tables import compactions, rollups
+from storage.sql_totals import read_standing, read_totals
 
 _TABLES = {rollup.name: table for rollup, table in rollups}
 
@@ -57,6 +59,20 @@ class SqlReports:
             return await self._log.read_stream(execution_id)
         except NoEventLog:
             return []
+
+    async def totals(self, needs: Sequence[Need]) -> Totals:
+        """Sums over all of history; of nothing where there is no log yet. Raises EventLogUnavailable."""
+        try:
+            return await read_totals(self._engine, needs)
+        except NoEventLog:
+            return Totals(sums=[{} for _ in needs], standing=Standing())
+
+    async def standing(self) -> Standing:
+        """How much of the log has been counted. Raises EventLogUnavailable."""
+        try:
+            return await read_standing(self._engine)
+        except NoEventLog:
+            return Standing()
 
 
 async def _sums(connection: AsyncConnection, need: Need, window: Window) -> Sums:

@@ -40,6 +40,14 @@ def upper_bound(index: int) -> float:
     return math.exp2((index + 1) / PER_DOUBLING)
 
 
+def doubling_of(index: int) -> int:
+    """The power of two that begins the doubling in which a bucket lies: it ends at 2**(result + 1) seconds.
+
+    A doubling has `PER_DOUBLING` buckets and none lies in two.
+    """
+    return index >> SCALE
+
+
 def estimate(index: int) -> float:
     """The duration that stands for a bucket: the one with the least relative error at both bounds."""
     return 2 * upper_bound(index) / (1 + BASE)

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from orchestrator.events import Envelope
+from orchestrator.projections.buckets import doubling_of
 from orchestrator.projections.fold import Counts, Key, Rollup, by_span
 from orchestrator.reports.report import LIMIT_DEFAULT, TIMES, Need, Report, Sums
+from orchestrator.reports.totals import DOUBLING
 
 
 def report_of(report: Report, envelopes: Iterable[Envelope], by: str = "") -> dict[str, Any]:
@@ -46,5 +48,8 @@ def spans_of_minutes(rollup: Rollup, minutes: Mapping[Key, Counts]) -> dict[Key,
 def _part(names: tuple[str, ...], name: str) -> Callable[[Key], Any]:
     if name in TIMES:
         return lambda key: int(key[0]) // TIMES[name] * TIMES[name]
+    if name == DOUBLING:
+        bucket = names.index("bucket")
+        return lambda key: doubling_of(int(key[bucket]))
     where = names.index(name)
     return lambda key: key[where]
