@@ -246,6 +246,19 @@ def _seen(end: Fact) -> str:
     return str(STATUSES[end["error"]]) if "error" in end else str(end["cache"])
 
 
+async def test_counting_again_changes_nothing(lived: Lived, facts: list[Fact], window: dict[str, str]):
+    """Verified the figures are equal and nothing is missing; replayed they are still the fold."""
+    verified = await asyncio.to_thread(lived.command.run, "events", "verify")
+    replayed = await asyncio.to_thread(lived.command.run, "events", "replay")
+
+    assert verified.exit_code == 0, verified.stderr + verified.stdout
+    assert replayed.exit_code == 0, replayed.stderr + replayed.stdout
+    for name in naive_check.REPORTS:
+        naive_check.check(name, await report(lived, name, window), facts, Question(zone=ZONE))
+    metrics = await lived.amos.client.get("/metrics", headers=lived.reader)
+    assert naive_metrics.shown(metrics.text) == naive_metrics.counted(facts)
+
+
 async def report(lived: Lived, name: str, parameters: dict[str, str]) -> dict[str, Any]:
     """A report over HTTP."""
     given = {key: value for key, value in parameters.items() if value}
