@@ -81,6 +81,7 @@ async def test_there_is_some_of_everything(facts: list[Fact]):
     assert {fact["client"] for fact in ends} >= {"local", "acme", "auditor", "hasty", "lavish", "narrow"}
     assert {fact["cache"] for fact in of(ends, "request.completed")} == {"l1", "collapsed", "mixed", "miss"}
     assert {fact["error"] for fact in of(ends, "request.failed")} == {*STATUSES, "cancelled"}
+    assert any(micros(fact, "cost") for fact in of(facts, "attempt.failed"))
     unended = [own for own in streams(facts).values() if not of(own, "request.completed", "request.failed")]
     assert [own[-1]["kind"] for own in unended] == ["attempt.started"]
 
