@@ -11,8 +11,8 @@ import ssl
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Table, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Column, Table, Text, text
+from sqlalchemy.dialects.postgresql import dialect, insert
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -136,19 +136,19 @@ class Postgres:
     ) -> None:
         """One statement for all rows, with an array for each column: a tenth of the time of one row each."""
         arrays = ", ".join(
-            f"CAST(${number} AS {column.type.compile(connection.dialect)}[])"
+            f"CAST(CAST(${number} AS {'TEXT[]' if _is_text(column) else 'TEXT'}) AS {_type(column)}[])"
             for number, column in enumerate(table.columns, 1)
         )
         text = (
             f"INSERT INTO {table.name} ({columns(table)}) "  # noqa: S608 - names of our tables
             f"SELECT * FROM unnest({arrays}) {on_conflict(table, adds, sets)}"
         )
-        values = zip(*(self.storable(row) for row in rows), strict=True)
-        await connection.exec_driver_sql(text, tuple(list(column) for column in values))
+        values = zip(table.columns, zip(*rows, strict=True), strict=True)
+        await connection.exec_driver_sql(text, tuple(_array(column, found) for column, found in values))
 
     def storable(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         """Text without U+0000, which PostgreSQL refuses: a refused frame would stop the record."""
-        return tuple(value.replace("\0", "\ufffd") if isinstance(value, str) else value for value in row)
+        return tuple(_storable(value) if isinstance(value, str) else value for value in row)
 
     async def lock_log(self, connection: AsyncConnection) -> None:
         """Positions are handed out before commits, so appends must not overlap: see decision 0005."""
@@ -165,8 +165,28 @@ class Postgres:
         await connection.execute(_LOCK, {"key": SCHEMA_LOCK})
 
 
+_DIALECT = dialect()
 _LOCK = text("SELECT pg_advisory_xact_lock(CAST(:key AS bigint))")
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(CAST(:key AS bigint))")
+
+
+def _array(column: Column[Any], values: Sequence[Any]) -> str | list[str]:
+    """The values of a column as a parameter: of numbers as the text of an array, ten times as fast to send."""
+    if _is_text(column):
+        return [_storable(value) for value in values]
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def _is_text(column: Column[Any]) -> bool:
+    return isinstance(column.type, Text)
+
+
+def _type(column: Column[Any]) -> str:
+    return str(column.type.compile(_DIALECT))
+
+
+def _storable(value: str) -> str:
+    return value.replace("\0", "\ufffd")
 
 
 def _ms(seconds: float) -> str:

@@ -10,7 +10,7 @@ the log, its position and the reason stand in `parked`, and everything behind it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -98,11 +98,11 @@ class SqlProjector:
         generation: int,
         counts: dict[Key, Counts],
     ) -> None:
-        rows = [
-            (generation, span_s, *key, *value)
-            for span_s in rollup.spans_s
-            for key, value in by_span(counts, span_s).items()
-        ]
+        rows: list[tuple[Any, ...]] = []
+        of_span: Mapping[Key, Counts] = counts
+        for span_s in rollup.spans_s:  # each from the one before, which has fewer rows than the minutes
+            of_span = by_span(of_span, span_s)
+            rows += [(generation, span_s, *key, *value) for key, value in of_span.items()]
         if rows:
             await self._dialect.upsert(connection, table, rows, adds=rollup.measures)
 

@@ -8,6 +8,7 @@ over time, instances and providers, which stored percentiles never do.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping
 
 SCALE = 5
@@ -25,19 +26,18 @@ DURATION_S_MAX = 86_400.0
 
 def bucket_of(duration_s: float) -> int:
     """The bucket of a duration in seconds. Bounds belong to the lower bucket, exactly."""
-    duration_s = min(max(duration_s, DURATION_S_MIN), DURATION_S_MAX)
-    index = math.ceil(math.log2(duration_s) * PER_DOUBLING) - 1
-    # The logarithm may be off in its last digit, which matters exactly at a bound.
-    if duration_s > upper_bound(index):
-        return index + 1
-    if duration_s <= upper_bound(index - 1):
-        return index - 1
-    return index
+    # Looked up, not computed: a logarithm may be off in its last digit, which matters exactly at a bound.
+    return _LOWEST + bisect_left(_BOUNDS, min(duration_s, DURATION_S_MAX))
 
 
 def upper_bound(index: int) -> float:
     """The longest duration of a bucket, in seconds."""
     return math.exp2((index + 1) / PER_DOUBLING)
+
+
+_LOWEST = math.ceil(math.log2(DURATION_S_MIN) * PER_DOUBLING) - 1
+_HIGHEST = math.ceil(math.log2(DURATION_S_MAX) * PER_DOUBLING) - 1
+_BOUNDS = tuple(upper_bound(index) for index in range(_LOWEST, _HIGHEST + 1))
 
 
 def estimate(index: int) -> float:

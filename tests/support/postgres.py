@@ -36,10 +36,20 @@ READY_S = 30.0
 
 
 class PostgresServer:
-    """One server. `start`, `stop`, `restart` and `kill` as an operator or a crash would; blocking calls."""
+    """One server. `start`, `stop`, `restart` and `kill` as an operator or a crash would; blocking calls.
 
-    def __init__(self, options: Mapping[str, str] | None = None, binaries: Path | None = None) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="amos-postgres-"))
+    With a `folder` its data stay there when it is closed, and one that is begun on them again has them.
+    """
+
+    def __init__(
+        self,
+        options: Mapping[str, str] | None = None,
+        binaries: Path | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self._is_kept = folder is not None
+        self._folder = folder or Path(tempfile.mkdtemp(prefix="amos-postgres-"))
+        self._folder.mkdir(exist_ok=True)
         self._folder.chmod(0o755)
         self._bin = binaries or _binaries(self._folder)
         self._data = self._folder / "data"
@@ -47,6 +57,10 @@ class PostgresServer:
         self._numbers = itertools.count()
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
+        if not self._data.exists():
+            self._make()
+
+    def _make(self) -> None:
         self._data.mkdir(mode=0o700)
         password_file = self._folder / "password"
         password_file.write_text(PASSWORD, encoding="utf-8")
@@ -104,7 +118,10 @@ class PostgresServer:
         self._signal_group(signal.SIGCONT)
 
     def close(self) -> None:
-        """End it and forget everything."""
+        """End it and forget everything, unless its folder was given."""
+        if self._is_kept:
+            self.stop()
+            return
         self.kill()
         # In the background: a process of pytest-xdist is given little time for its end.
         subprocess.run(["sh", "-c", 'rm -rf "$0" &', self._folder], check=False, start_new_session=True)
