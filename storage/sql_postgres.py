@@ -85,8 +85,9 @@ class Postgres:
                     "synchronous_commit": "on",
                 },
             },
-            # Each statement sees what was committed before it, also while a transaction waited for its lock.
-            isolation_level="READ COMMITTED",
+            # A writer's statements see what was committed before each of them, also while it waited for its
+            # lock. A report is several statements about one state, as SQLite's readers have it anyway.
+            isolation_level="READ COMMITTED" if writer else "REPEATABLE READ",
             pool_size=WRITER_CONNECTIONS_MAX if writer else READER_CONNECTIONS_MAX,
             max_overflow=0,
             pool_timeout=CONNECT_TIMEOUT_S,

@@ -47,6 +47,22 @@ async def test_readers_do_not_wait_for_the_writer(engine, database_url):
     await reader.dispose()
 
 
+async def test_a_reader_sees_one_state(engine, database_url):
+    """What is committed between two statements of a reader's transaction is seen by its next one only."""
+    reader = open_engine(database_url)
+    seen = []
+    async with transaction(reader) as reading:
+        for number in (1, 2):
+            seen.append((await reading.execute(text("SELECT count(*) FROM checkpoints"))).scalar())
+            async with transaction(engine) as writing:
+                await writing.execute(text(f"INSERT INTO checkpoints VALUES ('x', {number}, 1)"))
+    async with transaction(reader) as reading:
+        seen.append((await reading.execute(text("SELECT count(*) FROM checkpoints"))).scalar())
+    await reader.dispose()
+
+    assert seen == [0, 0, 2]
+
+
 async def test_a_lock_held_too_long_is_an_unavailable_log(engine, database_url, impatience):
     """A writer that does not get its turn says so; nothing of its transaction is left."""
     impatient = open_engine(database_url, writer=True)
