@@ -7,15 +7,11 @@ interrupted goes on. Promise: no report takes longer than 300 ms, in the median 
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import itertools
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -29,13 +25,12 @@ from orchestrator.reports.catalogue import REPORTS
 from orchestrator.reports.report import TIMES, Question
 from orchestrator.reports.windows import GROUPS_MAX
 from storage.codec import frame_row
-from storage.sql_engine import open_engine, prepare, sqlite_url, transaction
+from storage.sql_engine import open_engine, prepare, transaction
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import SqlProjector
 from storage.sql_reports import SqlReports
 from storage.sql_schema import upgrade
-from storage.sql_tables import FIRST, compactions, frames, metadata, rollups
-from tests.support.postgres import PostgresServer
+from storage.sql_tables import FIRST, compactions, rollups
 
 DAYS = 30.0
 UNTIL = 1_795_800_000.0 + 17 * HOUR_S + 23 * 60
@@ -101,9 +96,7 @@ async def _project(engine: AsyncEngine) -> None:
     await _fold(engine, rollups, None)
 
 
-async def _fold(
-    engine: AsyncEngine, projections: Sequence[tuple[Rollup, Table]], upto: int | None
-) -> None:
+async def _fold(engine: AsyncEngine, projections: Sequence[tuple[Rollup, Table]], upto: int | None) -> None:
     projector = SqlProjector(engine, projections)
     is_done = False
     while not is_done:

@@ -2,9 +2,9 @@
 
 Twenty clients, a few of them busy, ask through three doors about twenty thousand queries, of which the most
 popular is asked twice as often as the second (Zipf, exponent 1); half the day is quiet. What was asked within
-the lifetime of a cached answer is a hit. One call in twenty reads pages; one in a hundred joins another, one
-in two hundred is over its limit, and of those that ask a provider one in fifty needs the second one. Numbers
-are chosen: they give about nine hits in ten at ten million frames a month, which has few misses and many keys.
+the lifetime of a cached answer is a hit. One call in twenty reads pages, one in a hundred joins another, one
+in two hundred is over its limit; of those that ask a provider one in fifty needs the second one. All numbers
+are chosen. At ten million frames a month three answers in five are hits, so there are many of everything.
 """
 
 from __future__ import annotations
@@ -160,7 +160,9 @@ class Traffic:
         else:
             yield from call.fetched(is_extract=False)
             if call.fetched_from:
-                self._cache[question.key] = Cached(at, at + TTL_S * (0.9 + chance.random() / 5), call.fetched_from)
+                self._cache[question.key] = Cached(
+                    at, at + TTL_S * (0.9 + chance.random() / 5), call.fetched_from
+                )
         yield stream, {}, call.take()
 
 
@@ -213,7 +215,12 @@ class Call:
         texts = {key: self._question.text}
         upstream_s, failures = 0.0, ILL if self._chance.random() < 0.005 else WELL
         for place, provider in enumerate(PRICES):
-            whose = {"provider": provider, "number": 1, "estimate": PRICES[provider], **self._whose(operation)}
+            whose = {
+                "provider": provider,
+                "number": 1,
+                "estimate": PRICES[provider],
+                **self._whose(operation),
+            }
             self._add(AttemptStarted(span_id=f"{self._chance.getrandbits(64):016x}", **whose), 0.0002)
             intended_at = self._at
             yield self._stream, texts, self.take()
@@ -229,22 +236,36 @@ class Call:
                 self.fetched_from = provider
                 self._answer(operation, provider, found, upstream_s, cache="miss", fallback=place > 0)
                 return
-            self._add(AttemptFailed(outcome="retryable", reason="timeout", assumed=PRICES[provider], **whose), 0.0)
+            self._add(
+                AttemptFailed(outcome="retryable", reason="timeout", assumed=PRICES[provider], **whose), 0.0
+            )
             if place == 0 and self._chance.random() < 0.3:
                 self._add(ProviderSkipped(provider="jina", reason="circuit_open"), 0.0)
-        self._fail("providers_failed", upstream_s)
+        self._fail("providers_failed", operation, upstream_s)
 
     def _whose(self, operation: str) -> dict[str, str]:
         topic = self._question.topic if operation == "search" else ""
-        return {"operation": operation, "door": self._caller.door, "client": self._caller.name, "topic": topic}
+        return {
+            "operation": operation,
+            "door": self._caller.door,
+            "client": self._caller.name,
+            "topic": topic,
+        }
 
     def _enter(self, operation: str) -> None:
         door = self._caller.door
-        searching = {"topic": self._question.topic, "max_results": 5} if operation == "search" else {"url_count": 1}
+        searching = (
+            {"topic": self._question.topic, "max_results": 5} if operation == "search" else {"url_count": 1}
+        )
         trace_id = self._stream.replace("-", "")
         self._add(
             RequestReceived(
-                operation=operation, door=door, dialect=DIALECTS[door], depth="basic", trace_id=trace_id, **searching
+                operation=operation,
+                door=door,
+                dialect=DIALECTS[door],
+                depth="basic",
+                trace_id=trace_id,
+                **searching,
             ),
             0.0,
         )
@@ -270,10 +291,10 @@ class Call:
         )
         self._add(done, 0.0001)
 
-    def _fail(self, error: str, upstream_s: float = 0.0) -> None:
+    def _fail(self, error: str, operation: str = "search", upstream_s: float = 0.0) -> None:
         stay = {"duration_s": self._at - self._begin, "upstream_s": upstream_s}
-        key = self._question.key if upstream_s else ""
-        self._add(RequestFailed(error=error, key=key, **stay, **self._whose("search")), 0.0001)
+        key = self._question.key if operation == "search" and upstream_s else ""
+        self._add(RequestFailed(error=error, key=key, **stay, **self._whose(operation)), 0.0001)
 
     def _wait(self, median_s: float) -> float:
         waited_s = self._chance.lognormvariate(math.log(median_s), 0.4)
@@ -282,7 +303,7 @@ class Call:
 
     def _add(self, event: Event, after_s: float) -> None:
         self._seq += 1
-        self._at += after_s
+        self._at += after_s * self._chance.uniform(0.5, 2.0)
         self._events.append(Envelope(self._seq, self._at, event))
 
 

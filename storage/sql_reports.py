@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, cast, column, func, select, values
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.events import Frame
 from orchestrator.reports.catalogue import report_for
-from orchestrator.reports.report import TIMES, Need, Question, Sums
-from orchestrator.reports.windows import Piece, Window, plan
+from orchestrator.reports.report import Question
+from orchestrator.reports.windows import plan
 from storage.sql_engine import NoEventLog, transaction
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import live_generation
-from storage.sql_tables import compactions, rollups
-
-_TABLES = {rollup.name: table for rollup, table in rollups}
+from storage.sql_sums import read_sums
+from storage.sql_tables import compactions
 
 
 class SqlReports:
@@ -44,7 +42,8 @@ class SqlReports:
                     row.span_s: row.kept_from for row in await connection.execute(select(compactions))
                 }
                 window = plan(question, kept_from, spans_s)
-                sums = [await _sums(connection, need, window) for need in needs]
+                generation = await live_generation(connection)
+                sums = [await read_sums(connection, need, window.pieces, generation) for need in needs]
         except NoEventLog:
             window = plan(question, {}, spans_s)
             sums = [{} for _ in needs]
@@ -57,56 +56,3 @@ class SqlReports:
             return await self._log.read_stream(execution_id)
         except NoEventLog:
             return []
-
-
-async def _sums(connection: AsyncConnection, need: Need, window: Window) -> Sums:
-    """The sums of a need over the pieces of a window."""
-    if not window.pieces:
-        return {}
-    table = _TABLES[need.rollup.name]
-    has_groups = need.dimensions[0] in TIMES
-    pieces = _pieces(window.pieces if has_groups else tuple(_merged(window.pieces)))
-    names = [table.c[name] for name in need.dimensions if name not in TIMES]
-    keys = [pieces.c.grp, *names] if has_groups else names
-    measures = [cast(func.sum(table.c[name]), BigInteger) for name in need.rollup.measures]
-    query = (
-        select(*keys, *measures)
-        .select_from(pieces)
-        .join(
-            table,
-            (table.c.generation == await live_generation(connection))
-            & (table.c.span_s == pieces.c.span_s)
-            & (table.c.start >= pieces.c.low)
-            & (table.c.start < pieces.c.high),
-        )
-        .group_by(*keys)
-    )
-    size = len(keys)
-    return {tuple(row[:size]): tuple(row[size:]) for row in await connection.execute(query)}
-
-
-def _pieces(pieces: Sequence[Piece]) -> Any:
-    """The pieces as a table of constants."""
-    names = (
-        column("grp", BigInteger),
-        column("span_s", Integer),
-        column("low", BigInteger),
-        column("high", BigInteger),
-    )
-    return (
-        values(*names, name="piece", literal_binds=True)
-        .data([tuple(piece) for piece in pieces])
-        .cte("pieces")
-    )
-
-
-def _merged(pieces: Sequence[Piece]) -> list[Piece]:
-    """The same rows without their groups, neighbours as one."""
-    merged: list[Piece] = []
-    for piece in pieces:
-        last = merged[-1] if merged else None
-        if last is not None and (last.span_s, last.high) == (piece.span_s, piece.low):
-            merged[-1] = last._replace(high=piece.high)
-        else:
-            merged.append(piece._replace(group=0))
-    return merged

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
-from orchestrator.projections.fold import DAY_S, HOUR_S, MINUTE_S, Counts, Key, Rollup
+from orchestrator.projections.fold import DAY_S, HOUR_S, MINUTE_S, Key, Rollup
 
 TIMES = {"minute": MINUTE_S, "hour": HOUR_S, "day": DAY_S}
 """By which stretches of time a report can be grouped, in seconds."""
@@ -41,15 +41,38 @@ class Need(NamedTuple):
     """Sums of one rollup, by some of its dimensions.
 
     The first of the dimensions may be one of `TIMES`: its values are then beginnings of the groups, in epoch
-    seconds.
+    seconds. With `has_buckets` the `Buckets` of the durations follow the measures: a need of a rollup that
+    has this dimension. `only` names the measures that are needed, if not all are.
     """
 
     rollup: Rollup
     dimensions: tuple[str, ...]
+    has_buckets: bool = False
+    only: tuple[str, ...] = ()
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The measures that are added up: those of `only`, or all."""
+        return self.only or self.rollup.measures
 
 
-Sums: TypeAlias = Mapping[Key, Counts]
-"""The sums of a need: the values of its dimensions, and all measures of its rollup."""
+class Buckets(NamedTuple):
+    """Buckets of durations and the calls in each, in any order, a bucket perhaps several times.
+
+    Two lists of integers, because a report may have half a million of them.
+    """
+
+    indexes: list[int]
+    calls: list[int]
+
+    def plus(self, more: Buckets) -> Buckets:
+        """Both together."""
+        return Buckets(self.indexes + more.indexes, self.calls + more.calls)
+
+
+Sums: TypeAlias = Mapping[Key, tuple[Any, ...]]
+"""The sums of a need: the values of its dimensions, and its measures, integers; and the buckets,
+if it has them."""
 
 Row: TypeAlias = Mapping[str, Any]
 """One key and its counts, by the names of the columns."""
@@ -70,8 +93,8 @@ class Report(Protocol):
 
 def rows_of(need: Need, sums: Sums) -> list[Row]:
     """The sums of a need as rows, in the order of their keys."""
-    names = need.dimensions + need.rollup.measures
-    return [dict(zip(names, key + value, strict=True)) for key, value in sorted(sums.items())]
+    names = (*need.dimensions, *need.measures, *(("buckets",) if need.has_buckets else ()))
+    return [dict(zip(names, key + sums[key], strict=True)) for key in sorted(sums)]
 
 
 def total(rows: Iterable[Row], measure: str, **where: str) -> int:
