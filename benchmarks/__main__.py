@@ -1,4 +1,4 @@
-"""`./amos bench [NAME …] [--seconds N] [--frames N] [--folder F]`: measure, print, exit 1 if a promise is not kept."""
+"""`./amos bench [NAME …] [options]`: measure, print, exit 1 if a promise is not kept."""
 
 from __future__ import annotations
 

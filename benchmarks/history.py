@@ -7,11 +7,15 @@ interrupted goes on. Promise: no report takes longer than 300 ms, in the median 
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import itertools
 import statistics
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -25,12 +29,13 @@ from orchestrator.reports.catalogue import REPORTS
 from orchestrator.reports.report import TIMES, Question
 from orchestrator.reports.windows import GROUPS_MAX
 from storage.codec import frame_row
-from storage.sql_engine import open_engine, prepare, transaction
+from storage.sql_engine import open_engine, prepare, sqlite_url, transaction
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import SqlProjector
 from storage.sql_reports import SqlReports
 from storage.sql_schema import upgrade
 from storage.sql_tables import FIRST, compactions, rollups
+from tests.support.postgres import PostgresServer
 
 DAYS = 30.0
 UNTIL = 1_795_800_000.0 + 17 * HOUR_S + 23 * 60
@@ -167,7 +172,10 @@ async def measure_size(url: str) -> Size:
     """What lies on the disk."""
     engine = open_engine(url, timeout_s=600.0)
     if engine.dialect.name == "sqlite":
-        query = "SELECT SUM(pgsize) FROM dbstat WHERE aggregate AND name IN (SELECT name FROM sqlite_schema WHERE {})"
+        query = (
+            "SELECT SUM(pgsize) FROM dbstat WHERE aggregate AND name IN "
+            "(SELECT name FROM sqlite_schema WHERE {})"
+        )
     else:
         query = "SELECT SUM(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND {}"
     name = "tbl_name" if engine.dialect.name == "sqlite" else "relname"

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
+import msgspec
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.events import Frame
 from orchestrator.reports.catalogue import report_for
-from orchestrator.reports.report import Question
-from orchestrator.reports.windows import plan
+from orchestrator.reports.report import Fact, Facts, Need, Question, Sums
+from orchestrator.reports.windows import Window, in_its_zone, plan
+from storage.codec import decode_events
 from storage.sql_engine import NoEventLog, transaction
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import live_generation
-from storage.sql_sums import read_sums
-from storage.sql_tables import compactions
+from storage.sql_rankings import Ranking
+from storage.sql_sums import merged, read_sums
+from storage.sql_tables import compactions, frames, queries
 
 
 class SqlReports:
@@ -35,20 +39,19 @@ class SqlReports:
         """
         report = report_for(name, question)
         needs = report.needs(question.by)
-        spans_s = min((need.rollup.spans_s for need in needs), key=len)
+        spans_s = min((need.rollup.spans_s for need in needs if isinstance(need, Need)), key=len)
         try:
             async with transaction(self._engine) as connection:
                 kept_from = {
                     row.span_s: row.kept_from for row in await connection.execute(select(compactions))
                 }
                 window = plan(question, kept_from, spans_s)
-                generation = await live_generation(connection)
-                sums = [await read_sums(connection, need, window.pieces, generation) for need in needs]
+                found = [await _found(connection, need, window, question.limit) for need in needs]
         except NoEventLog:
             window = plan(question, {}, spans_s)
-            sums = [{} for _ in needs]
-        figures = report.render(sums, question.by, question.limit)
-        return {"since": window.since, "until": window.until, **figures}
+            found = [{} for _ in needs]
+        figures = report.render(found, question.by, question.limit)
+        return in_its_zone({"since": window.since, "until": window.until, **figures}, question)
 
     async def execution(self, execution_id: str) -> list[Frame]:
         """All frames of one execution, oldest first; empty if there are none. Raises EventLogUnavailable."""
@@ -56,3 +59,41 @@ class SqlReports:
             return await self._log.read_stream(execution_id)
         except NoEventLog:
             return []
+
+
+async def _found(connection: AsyncConnection, need: Need | Facts, window: Window, limit: int) -> Any:
+    """What a report needs of a window."""
+    if isinstance(need, Facts):
+        return await _facts(connection, need, window, limit)
+    if need.ranked_by:
+        return await _ranked(connection, need, window, limit)
+    return await read_sums(connection, need, window.pieces, await live_generation(connection))
+
+
+async def _facts(connection: AsyncConnection, need: Facts, window: Window, limit: int) -> list[Fact]:
+    """The newest facts of some streams. A frame of such a stream holds one, recorded as it happened."""
+    query = (
+        select(frames.c.stream, frames.c.instance, frames.c.events)
+        .where(frames.c.stream.startswith(need.stream_prefix, autoescape=True))
+        .where(frames.c.recorded_at >= window.since, frames.c.recorded_at < window.until)
+        .order_by(frames.c.recorded_at.desc(), frames.c.position.desc())
+        .limit(limit)
+    )
+    facts: list[Fact] = []
+    for row in await connection.execute(query):
+        with suppress(msgspec.MsgspecError):  # it is parked, and no report counts it
+            facts += (
+                Fact(row.stream, row.instance, envelope.at, envelope.event)
+                for envelope in decode_events(row.events)
+            )
+    return facts
+
+
+async def _ranked(connection: AsyncConnection, need: Need, window: Window, limit: int) -> Sums:
+    """The largest sums, with the text of each key."""
+    ranking = Ranking(need.rollup, need.ranked_by, limit, await live_generation(connection))
+    totals = await ranking.totals(connection, merged(window.pieces))
+    query = select(queries.c.key_hash, queries.c.text)
+    known = await connection.execute(query.where(queries.c.key_hash.in_([key for key, _ in totals])))
+    texts = {row.key_hash: row.text for row in known}
+    return {(key, texts.get(key, "")): counts for key, counts in totals}

@@ -36,7 +36,7 @@ async def read_sums(
     group_of = _group_of(pieces)
     size, end = len(need.dimensions), len(need.dimensions) + len(need.measures)
     sums: dict[Key, tuple[Any, ...]] = {}
-    for span_s, low, high in _ranges(pieces):
+    for _, span_s, low, high in merged(pieces):
         asked = {"generation": generation, "span_s": span_s, "low": low, "high": high}
         for row in await connection.execute(query, asked):
             key = (group_of(row[0]), *row[1:size]) if has_groups else tuple(row[:size])
@@ -59,6 +59,7 @@ def _query(table: Table, keys: Sequence[str], need: Need) -> Select[Any]:
         func.aggregate_strings(cast(table.c[name], Text), ",")
         for name in (("bucket", "calls") if need.has_buckets else ())
     ]
+    among = [table.c[need.among[0]].in_(need.among[1])] if need.among else []
     return (
         select(*names, *measures, *lists)
         .where(
@@ -66,19 +67,21 @@ def _query(table: Table, keys: Sequence[str], need: Need) -> Select[Any]:
             table.c.span_s == bindparam("span_s"),
             table.c.start >= bindparam("low"),
             table.c.start < bindparam("high"),
+            *among,
         )
         .group_by(*names)
     )
 
 
-def _ranges(pieces: Sequence[Piece]) -> list[tuple[int, int, int]]:
-    """The spans and bounds of rows that are to be read: neighbours are one range."""
-    ranges: list[tuple[int, int, int]] = []
+def merged(pieces: Sequence[Piece]) -> list[Piece]:
+    """The same rows without their groups, neighbours as one."""
+    ranges: list[Piece] = []
     for piece in pieces:
-        low = piece.low
-        if ranges and ranges[-1][0] == piece.span_s and ranges[-1][2] == piece.low:
-            low = ranges.pop()[1]
-        ranges.append((piece.span_s, low, piece.high))
+        last = ranges[-1] if ranges else None
+        if last is not None and (last.span_s, last.high) == (piece.span_s, piece.low):
+            ranges[-1] = last._replace(high=piece.high)
+        else:
+            ranges.append(piece._replace(group=0))
     return ranges
 
 

@@ -7,11 +7,22 @@ out what their definition in orchestrator/projections says, so that fold and tab
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Double, Identity, Integer, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    Identity,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.schema import Index
 
 from orchestrator.projections.clients import ClientsRollup
-from orchestrator.projections.fold import Rollup
+from orchestrator.projections.fold import DAY_S, Rollup
 from orchestrator.projections.health import HealthRollup
 from orchestrator.projections.hit_rate import HitRateRollup
 from orchestrator.projections.latency import ClientLatencyRollup, LatencyRollup
@@ -154,8 +165,20 @@ def rollup_table(rollup: Rollup) -> Table:
             for name in rollup.dimensions
         ),
         *(Column(name, BigInteger, nullable=False) for name in rollup.measures),
+        *(_rank_index(rollup, measure) for measure in rollup.ranked_by),
         # The rows are their own index, ordered by time: half the size, and a window is one range.
         sqlite_with_rowid=False,
+    )
+
+
+def _rank_index(rollup: Rollup, measure: str) -> Index:
+    """The rows of each day that have any of a measure, in its order: see sql_rankings.py."""
+    where = text(f"span_s = {DAY_S} AND {measure} > 0")
+    return Index(
+        f"ix_rollup_{rollup.name}_{measure}",
+        *("generation", "start", measure, *rollup.dimensions),
+        sqlite_where=where,
+        postgresql_where=where,
     )
 
 

@@ -38,7 +38,7 @@ LOCAL = {
     for part in ("database", "documents", "files", "html", "index", "query", "scan", "thread")
 }
 PROJECTION = {"model", "events", "history", "limits", "projections.fold"}
-REPORT = {"errors", "history", "projections", "reports"}
+REPORT = {"errors", "events", "history", "projections", "reports"}
 ANYTHING = {"*"}
 
 # What a file of the core may import from the core; the first pattern that fits a file decides.

@@ -52,9 +52,11 @@ ROLLUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "rollup_providers": (
         ("provider", "subject", "operation", "outcome", "reason"),
-        ("calls", "results", "duration_us"),
+        ("calls", "executions", "results", "duration_us"),
     ),
 }
+
+RANKED_BY = ("calls", "fetched", "empty", "failed", "slow")
 
 BEFORE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "rollup_health": (
@@ -75,6 +77,15 @@ def upgrade() -> None:
         op.drop_table(table)
     for table, (dimensions, measures) in ROLLUPS.items():
         _create(table, ("generation", "span_s", "start"), dimensions, measures)
+    for measure in RANKED_BY:
+        where = sa.text(f"span_s = 86400 AND {measure} > 0")
+        op.create_index(
+            f"ix_rollup_queries_{measure}",
+            "rollup_queries",
+            ["generation", "start", measure, "key"],
+            sqlite_where=where,
+            postgresql_where=where,
+        )
     op.create_table(
         "checkpoints",
         sa.Column("projection", sa.Text(), nullable=False),

@@ -63,7 +63,8 @@ class Rollup:
 
     `name` is the table's name and the checkpoint's, `dimensions` and `measures` are the columns in order.
     `adds` is called with the minute in which the event happened, in epoch seconds, and the event. `spans_s`
-    are the spans of time for which its counts are kept.
+    are the spans of time for which its counts are kept, `ranked_by` the measures by which keys of a day can
+    be found in order.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Rollup:
     measures: tuple[str, ...]
     adds: Mapping[type[Event], Callable[[int, Any], Iterable[Increment]]]
     spans_s: tuple[int, ...] = SPANS_S
+    ranked_by: tuple[str, ...] = ()
 
     def initial(self) -> Mapping[Key, Counts]:
         """No counts."""

@@ -19,15 +19,16 @@ from orchestrator.projections.fold import Increment, Rollup, microseconds
 class ProvidersRollup(Rollup):
     """Counts facts about providers, of six subjects.
 
-    attempt: one call, with its outcome (`success`, `empty` or a judgement of outcome.py) and cause; answer:
-    an execution that it answered, as the `first` or as a `fallback`; skip: it was passed by; retry: it is to
-    be asked again; rejection: results of it were dropped (`results` counts them); circuit: `opened`,
+    attempt: one call, with its outcome (`success`, `empty` or a judgement of outcome.py) and cause, and in
+    `executions` whether it was the first of its execution at this provider; answer: an execution that it
+    answered, alone or with others, as the `first` or as a `fallback`; skip: it was passed by; retry: it is
+    to be asked again; rejection: results of it were dropped (`results` counts them); circuit: `opened`,
     `half_opened`, `closed`. `duration_us` is a sum in whole microseconds.
     """
 
     name = "providers"
     dimensions = ("provider", "subject", "operation", "outcome", "reason")
-    measures = ("calls", "results", "duration_us")
+    measures = ("calls", "executions", "results", "duration_us")
 
     def __init__(self) -> None:
         self.adds = {
@@ -45,41 +46,45 @@ class ProvidersRollup(Rollup):
 
 def _succeeded(minute: int, done: AttemptSucceeded) -> tuple[Increment, ...]:
     key = (minute, done.provider, "attempt", done.operation, "success" if done.results else "empty", "")
-    return ((key, (1, done.results, microseconds(done.duration_s))),)
+    return ((key, (1, int(done.number == 1), done.results, microseconds(done.duration_s))),)
 
 
 def _failed(minute: int, failed: AttemptFailed) -> tuple[Increment, ...]:
     key = (minute, failed.provider, "attempt", failed.operation, failed.outcome, failed.reason)
-    return ((key, (1, 0, microseconds(failed.duration_s))),)
+    return ((key, (1, int(failed.number == 1), 0, microseconds(failed.duration_s))),)
 
 
 def _answered(minute: int, done: RequestCompleted) -> tuple[Increment, ...]:
     if done.cache not in {"miss", "mixed"}:
         return ()
     place = "fallback" if done.fallback else "first"
-    return (((minute, done.provider, "answer", done.operation, place, ""), (1, done.results, 0)),)
+    # The pages of an extract may be of several providers, whose names are joined then.
+    return tuple(
+        ((minute, provider, "answer", done.operation, place, ""), (1, 0, done.results, 0))
+        for provider in done.provider.split("+")
+    )
 
 
 def _skipped(minute: int, skipped: ProviderSkipped) -> tuple[Increment, ...]:
-    return (((minute, skipped.provider, "skip", "", "skipped", skipped.reason), (1, 0, 0)),)
+    return (((minute, skipped.provider, "skip", "", "skipped", skipped.reason), (1, 0, 0, 0)),)
 
 
 def _retried(minute: int, retry: RetryScheduled) -> tuple[Increment, ...]:
-    return (((minute, retry.provider, "retry", "", "scheduled", retry.reason), (1, 0, 0)),)
+    return (((minute, retry.provider, "retry", "", "scheduled", retry.reason), (1, 0, 0, 0)),)
 
 
 def _rejected(minute: int, rejected: ResultRejected) -> tuple[Increment, ...]:
     key = (minute, rejected.provider, "rejection", "", "dropped", rejected.reason)
-    return ((key, (1, rejected.dropped, 0)),)
+    return ((key, (1, 0, rejected.dropped, 0)),)
 
 
 def _opened(minute: int, opened: CircuitOpened) -> tuple[Increment, ...]:
-    return (((minute, opened.provider, "circuit", "", "opened", opened.reason), (1, 0, 0)),)
+    return (((minute, opened.provider, "circuit", "", "opened", opened.reason), (1, 0, 0, 0)),)
 
 
 def _half_opened(minute: int, probing: CircuitHalfOpened) -> tuple[Increment, ...]:
-    return (((minute, probing.provider, "circuit", "", "half_opened", ""), (1, 0, 0)),)
+    return (((minute, probing.provider, "circuit", "", "half_opened", ""), (1, 0, 0, 0)),)
 
 
 def _closed(minute: int, closed: CircuitClosed) -> tuple[Increment, ...]:
-    return (((minute, closed.provider, "circuit", "", "closed", ""), (1, 0, 0)),)
+    return (((minute, closed.provider, "circuit", "", "closed", ""), (1, 0, 0, 0)),)

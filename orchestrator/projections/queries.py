@@ -21,6 +21,7 @@ class QueriesRollup(Rollup):
     dimensions = ("key",)
     measures = ("calls", "hits", "fetched", "empty", "failed", "slow", "duration_us", "cost_usd_micros")
     spans_s = (HOUR_S, DAY_S)
+    ranked_by = ("calls", "fetched", "empty", "failed", "slow")
 
     def __init__(self) -> None:
         self.adds = {RequestCompleted: _answered, RequestFailed: _failed}

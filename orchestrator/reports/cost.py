@@ -35,24 +35,22 @@ class CostReport:
         rows = rows_of(self.needs(by)[0], sums[0])
         return {
             "by": by,
-            **_money(rows),
-            "units": _units(rows),
-            "rows": [
-                {by: value, **_money(found), "units": _units(found)}
-                for value, found in grouped(rows, by).items()
-            ]
-            if by
-            else [],
+            **_bill(rows),
+            "rows": [{by: value, **_bill(found)} for value, found in grouped(rows, by).items()] if by else [],
         }
 
 
-def _money(rows: Sequence[Row]) -> dict[str, int]:
+def money(rows: Sequence[Row]) -> dict[str, int]:
+    """What rows of the ledger add up to, in millionths of a US dollar."""
     return {
-        "calls": total(rows, "calls"),
         "spent_usd_micros": total(rows, "spent_usd_micros"),
         "assumed_usd_micros": total(rows, "assumed_usd_micros"),
         "saved_usd_micros": total(rows, "saved_usd_micros"),
     }
+
+
+def _bill(rows: Sequence[Row]) -> dict[str, Any]:
+    return {"calls": total(rows, "calls"), **money(rows), "units": _units(rows)}
 
 
 def _units(rows: Sequence[Row]) -> list[dict[str, Any]]:

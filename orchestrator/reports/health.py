@@ -4,8 +4,7 @@
 - *useful*: answered, and not by the floor of the chain standing in for the web (`degraded`).
 - *caller's own*: failures only the caller can mend (history.py); they say nothing about the gateway.
 - *availability* = useful / (answered + failed - caller's own); `None` while nothing was asked.
-- *success_ratio* of a provider = (success + empty) / calls to it; skipping it is no call, and a cancelled
-  call (`ignorable`) or one that no provider would take (`invalid`) is not held against it.
+- *success_ratio* of a provider: see the providers report.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import Any
 from orchestrator.history import CALLERS_OWN
 from orchestrator.projections.health import HealthRollup
 from orchestrator.projections.providers import ProvidersRollup
+from orchestrator.reports.providers import attempts
 from orchestrator.reports.report import (
     TIMES,
     Need,
@@ -27,9 +27,6 @@ from orchestrator.reports.report import (
     rows_of,
     total,
 )
-
-NOBODYS_FAULT = frozenset({"ignorable", "invalid"})
-"""Outcomes of an attempt that are not held against the provider."""
 
 
 class HealthReport:
@@ -90,18 +87,9 @@ def _requests(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _provider(name: str, rows: Sequence[Row]) -> dict[str, Any]:
-    outcomes = by_value(rows, "outcome", subject="attempt")
-    calls = sum(outcomes.values())
-    success, empty = outcomes.get("success", 0), outcomes.get("empty", 0)
-    excused = sum(outcomes.get(outcome, 0) for outcome in NOBODYS_FAULT)
     return {
         "provider": name,
-        "calls": calls,
-        "success": success,
-        "empty": empty,
-        "failed": calls - success - empty - excused,
-        "skipped": total(rows, "calls", subject="skip"),
-        "success_ratio": ratio(success + empty, calls - excused),
+        **attempts(rows),
         "failures": [
             {"outcome": outcome, "reason": reason, "calls": count}
             for (outcome, reason), count in sorted(_failures(rows).items())

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
+from orchestrator.events import Event, UnknownEvent
 from orchestrator.projections.fold import DAY_S, HOUR_S, MINUTE_S, Key, Rollup
 
 TIMES = {"minute": MINUTE_S, "hour": HOUR_S, "day": DAY_S}
@@ -42,18 +43,40 @@ class Need(NamedTuple):
 
     The first of the dimensions may be one of `TIMES`: its values are then beginnings of the groups, in epoch
     seconds. With `has_buckets` the `Buckets` of the durations follow the measures: a need of a rollup that
-    has this dimension. `only` names the measures that are needed, if not all are.
+    has this dimension. `only` names the measures that are needed, if not all are; `among` a dimension
+    and the values of it that count, if not all do.
+
+    With `ranked_by`, a measure, only the largest sums of it are needed, at most the question's `limit` and
+    none of zero; of equals those whose key sorts first. `text` after the dimension `key` is the text of that
+    query, `""` where none is kept.
     """
 
     rollup: Rollup
     dimensions: tuple[str, ...]
+    ranked_by: str = ""
     has_buckets: bool = False
     only: tuple[str, ...] = ()
+    among: tuple[str, tuple[str, ...]] | None = None
 
     @property
     def measures(self) -> tuple[str, ...]:
         """The measures that are added up: those of `only`, or all."""
         return self.only or self.rollup.measures
+
+
+class Facts(NamedTuple):
+    """The newest facts of the streams that begin so, at most the question's `limit`."""
+
+    stream_prefix: str
+
+
+class Fact(NamedTuple):
+    """One event outside of executions: its stream, who wrote it, when, and what."""
+
+    stream: str
+    instance: str
+    at: float
+    event: Event | UnknownEvent
 
 
 class Buckets(NamedTuple):
@@ -70,6 +93,15 @@ class Buckets(NamedTuple):
         return Buckets(self.indexes + more.indexes, self.calls + more.calls)
 
 
+def buckets_of(rows: Iterable[Row]) -> Buckets:
+    """The buckets of all the rows together."""
+    found = [row["buckets"] for row in rows]
+    return Buckets(
+        [index for buckets in found for index in buckets.indexes],
+        [calls for buckets in found for calls in buckets.calls],
+    )
+
+
 Sums: TypeAlias = Mapping[Key, tuple[Any, ...]]
 """The sums of a need: the values of its dimensions, and its measures, integers; and the buckets,
 if it has them."""
@@ -84,11 +116,11 @@ class Report(Protocol):
     name: str
     by: tuple[str, ...]
 
-    def needs(self, by: str) -> tuple[Need, ...]:
-        """The sums from which it is made."""
+    def needs(self, by: str) -> tuple[Need | Facts, ...]:
+        """The sums and facts from which it is made."""
 
-    def render(self, sums: Sequence[Sums], by: str, limit: int) -> dict[str, Any]:
-        """The figures, as JSON. `sums` are in the order of `needs`; empty ones are no counts."""
+    def render(self, sums: Sequence[Any], by: str, limit: int) -> dict[str, Any]:
+        """The figures, as JSON. `sums` has `Sums`, or a list of `Fact`, in the order of `needs`."""
 
 
 def rows_of(need: Need, sums: Sums) -> list[Row]:

@@ -3,15 +3,19 @@
 A month is thirty days' rows and a few hours' at its ends, not forty thousand minutes'. Minutes are kept for
 some days and hours for some months; where only longer spans are left a window is widened to them, and the
 report says to which. Days of a time zone are sums of hours, so they are exact for as long as hours are kept.
+
+Groups are as a clock on a wall of the zone shows them: a day may have 23 or 25 hours, an hour that the clocks
+repeat is there twice, and where they are changed within an hour, it ends there.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from orchestrator.errors import InvalidRequest
@@ -21,7 +25,7 @@ from orchestrator.reports.report import TIMES, Question
 GROUPS_MAX = 1_500
 """chosen: a day by the minute, two months by the hour; a longer series shows less than a coarser one."""
 
-SHORTEST_FIRST = (MINUTE_S, HOUR_S, DAY_S)
+LONGEST_FIRST = (DAY_S, HOUR_S, MINUTE_S)
 
 
 class Piece(NamedTuple):
@@ -47,26 +51,24 @@ class Window(NamedTuple):
 def plan(question: Question, kept_from: Mapping[int, int], spans_s: tuple[int, ...]) -> Window:
     """The pieces of a question's window.
 
-    `kept_from` says from which moment on a span's rows are complete (a span not named is complete). `spans_s`
-    are the spans the counts are kept for. Raises InvalidRequest for an unknown zone or grouping by time that
-    the kept spans cannot give, and for more than `GROUPS_MAX` groups.
+    `kept_from` says from which moment on a span's rows are complete (a span not named is complete; days
+    always are). `spans_s` are the spans the counts are kept for. Raises InvalidRequest for an unknown zone or
+    grouping by time that the kept spans cannot give, and for more than `GROUPS_MAX` groups.
     """
-    spans = tuple(span for span in SHORTEST_FIRST if span in spans_s)
-    since = _down(question.since, kept_from, spans)
-    until = max(_up(question.until, kept_from, spans), since)
+    grains = _grains(kept_from, spans_s)
+    since, until = _widened(question.since, question.until, grains)
     if question.by not in TIMES:
-        return Window(since, until, tuple(_cover(0, since, until, kept_from, spans)))
-    bounds = _bounds(question, since, until)
+        return Window(since, until, tuple(_cover(0, since, until, grains)))
     pieces: list[Piece] = []
-    for begin, end in pairwise(bounds):
+    for begin, end in pairwise(_bounds(question, since, until)):
         low, high = max(begin, since), min(end, until)
-        if (_down(low, kept_from, spans), _up(high, kept_from, spans)) != (low, high):
+        if _widened(low, high, grains) != (low, high):
             raise InvalidRequest(
                 f"by: so far back there are no counts by the {question.by} in the zone {question.time_zone}; "
                 "ask for a later window or a coarser grouping.",
                 field="by",
             )
-        pieces += _cover(begin, low, high, kept_from, spans)
+        pieces += _cover(begin, low, high, grains)
     return Window(since, until, tuple(pieces))
 
 
@@ -78,40 +80,64 @@ def zone_of(name: str) -> ZoneInfo:
         raise InvalidRequest("tz: expected a time zone such as Europe/Berlin or UTC.", field="tz") from error
 
 
-def _down(at: float, kept_from: Mapping[int, int], spans: tuple[int, ...]) -> int:
-    """The latest moment not after `at` at which the rows of a span begin that is complete from there on."""
-    bounds = (math.floor(at / span_s) * span_s for span_s in spans)
-    kept = [bound for span_s, bound in zip(spans, bounds, strict=True) if bound >= kept_from.get(span_s, 0)]
-    return kept[0] if kept else math.floor(at / spans[-1]) * spans[-1]
+def in_its_zone(figures: Mapping[str, Any], question: Question) -> dict[str, Any]:
+    """The figures with the zone they were asked for in, and groups of time also as its clocks show them."""
+    since, until, by = figures["since"], figures["until"], question.by
+    told = {"since": since, "until": until, "tz": question.time_zone, **figures}
+    if by in TIMES:
+        zone = zone_of(question.time_zone)
+        told["rows"] = [
+            {by: row[by], "time": datetime.fromtimestamp(row[by], zone).isoformat(), **row}
+            for row in figures["rows"]
+        ]
+    return told
 
 
-def _up(at: float, kept_from: Mapping[int, int], spans: tuple[int, ...]) -> int:
-    """The earliest moment not before `at`, likewise."""
-    bounds = (math.ceil(at / span_s) * span_s for span_s in spans)
-    kept = [bound for span_s, bound in zip(spans, bounds, strict=True) if bound >= kept_from.get(span_s, 0)]
-    return kept[0] if kept else math.ceil(at / spans[-1]) * spans[-1]
+class Grain(NamedTuple):
+    """From `kept_from` on there are complete rows of `span_s`."""
+
+    kept_from: int
+    span_s: int
 
 
-def _cover(
-    group: int, since: int, until: int, kept_from: Mapping[int, int], spans: tuple[int, ...]
-) -> Iterator[Piece]:
+def _grains(kept_from: Mapping[int, int], spans_s: Sequence[int]) -> list[Grain]:
+    """The spans, the longest first, each from a moment on at which the longer ones begin too."""
+    grains: list[Grain] = []
+    for span_s in LONGEST_FIRST:
+        if span_s in spans_s:
+            longest_s = grains[0].span_s if grains else span_s
+            kept = _up(kept_from.get(span_s, 0), longest_s) if grains else 0
+            grains.append(Grain(max(kept, grains[-1].kept_from if grains else 0), span_s))
+    return grains
+
+
+def _widened(since: float, until: float, grains: Sequence[Grain]) -> tuple[int, int]:
+    """The window to whole stretches of the shortest span that there is at either end."""
+    first, last = (
+        next(grain.span_s for grain in reversed(grains) if grain.kept_from <= at) for at in (since, until)
+    )
+    return math.floor(since / first) * first, _up(until, last)
+
+
+def _cover(group: int, since: int, until: int, grains: Sequence[Grain]) -> Iterator[Piece]:
     """The fewest pieces that are exactly [since, until): days, then hours at its ends, minutes at theirs."""
-    if since >= until:
-        return
-    for span_s in reversed(spans):
-        low, high = -(-since // span_s) * span_s, until // span_s * span_s
-        if low < high and low >= kept_from.get(span_s, 0):
-            yield from _cover(group, since, low, kept_from, spans)
-            yield Piece(group, span_s, low, high)
-            yield from _cover(group, high, until, kept_from, spans)
-            return
-    yield Piece(group, spans[-1], since, until)
+    spans = [grain.span_s for grain in grains]
+    while since < until:
+        place = next(n for n, span_s in enumerate(spans) if since % span_s == 0 and since + span_s <= until)
+        high = until // spans[place] * spans[place]
+        if place:  # where the next longer span begins, it takes over
+            high = min(high, _up(since + 1, spans[place - 1]))
+        yield Piece(group, spans[place], since, high)
+        since = high
+
+
+def _up(at: float, span_s: int) -> int:
+    return math.ceil(at / span_s) * span_s
 
 
 def _bounds(question: Question, since: int, until: int) -> list[int]:
     """Where the groups begin, and where the last one ends."""
-    length_s = TIMES[question.by]
-    if (until - since) / length_s > GROUPS_MAX:
+    if (until - since) / TIMES[question.by] > GROUPS_MAX:
         raise InvalidRequest(
             f"by: the window has more than {GROUPS_MAX} groups; ask for a shorter one or longer groups.",
             field="by",
@@ -124,22 +150,40 @@ def _bounds(question: Question, since: int, until: int) -> list[int]:
 
 
 def _begin(at: int, by: str, zone: ZoneInfo) -> int:
-    local = datetime.fromtimestamp(at, zone)
+    """The beginning of the group in which a moment lies."""
     if by == "day":
-        return _midnight(local, zone)
-    # Hours of a zone that is half an hour off begin there; a clock that is put back has that hour twice.
-    offset = local.utcoffset() or timedelta()
-    shift = int(offset.total_seconds()) % TIMES[by]
-    return (at + shift) // TIMES[by] * TIMES[by] - shift
+        return _midnight(datetime.fromtimestamp(at, zone), zone)
+    if by == "minute":  # everywhere the same: zones are off by whole minutes since 1972
+        return at // MINUTE_S * MINUTE_S
+    offset = _offset_s(at, zone)
+    begin = at - (at + offset) % HOUR_S
+    return begin if _offset_s(begin, zone) == offset else _change(begin, at, zone)
 
 
 def _next(begin: int, by: str, zone: ZoneInfo) -> int:
-    if by != "day":
-        return begin + TIMES[by]
-    # Noon of the next day, whatever the clocks do in between.
-    return _midnight(datetime.fromtimestamp(begin + DAY_S + DAY_S // 2, zone), zone)
+    """The beginning of the group after the one that begins there."""
+    if by == "day":
+        # Noon of the next day, whatever the clocks do in between.
+        return _midnight(datetime.fromtimestamp(begin + DAY_S + DAY_S // 2, zone), zone)
+    if by == "minute":
+        return begin + MINUTE_S
+    offset = _offset_s(begin, zone)
+    end = begin + HOUR_S - (begin + offset) % HOUR_S
+    return end if _offset_s(end, zone) == offset else _change(begin, end, zone)
 
 
 def _midnight(local: datetime, zone: ZoneInfo) -> int:
     begin = datetime(local.year, local.month, local.day, tzinfo=zone)
     return int(begin.astimezone(UTC).timestamp())
+
+
+def _offset_s(at: int, zone: ZoneInfo) -> int:
+    """How many seconds the zone's clocks are ahead of UTC."""
+    return int((datetime.fromtimestamp(at, zone).utcoffset() or timedelta()).total_seconds())
+
+
+def _change(low: int, high: int, zone: ZoneInfo) -> int:
+    """The moment in (`low`, `high`] at which the clocks are changed."""
+    before = _offset_s(low, zone)
+    after = range(low + 1, high + 1)
+    return after[bisect_left(after, 1, key=lambda at: int(_offset_s(at, zone) != before))]

@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.events import Envelope
 from orchestrator.projections.fold import Counts, Key, Rollup, by_span
-from orchestrator.reports.report import LIMIT_DEFAULT, TIMES, Buckets, Need, Report, Sums
+from orchestrator.reports.report import LIMIT_DEFAULT, TIMES, Buckets, Fact, Facts, Need, Report, Sums
 
 
-def report_of(report: Report, envelopes: Iterable[Envelope], by: str = "") -> dict[str, Any]:
-    """What a report says of a history; groups of time are those of UTC."""
+def report_of(
+    report: Report,
+    envelopes: Iterable[Envelope],
+    by: str = "",
+    *,
+    limit: int = LIMIT_DEFAULT,
+    texts: Mapping[str, str] | None = None,
+    facts: Sequence[Fact] = (),
+) -> dict[str, Any]:
+    """What a report says of a history; groups of time are those of UTC.
+
+    `texts` are the texts of queries by their keys, `facts` those of streams.
+    """
     history = tuple(envelopes)
-    sums = [sums_of(need, history) for need in report.needs(by)]
-    return report.render(sums, by, LIMIT_DEFAULT)
+    found = [
+        facts if isinstance(need, Facts) else sums_of(need, history, texts or {}) for need in report.needs(by)
+    ]
+    return report.render(found, by, limit)
 
 
-def sums_of(need: Need, envelopes: Iterable[Envelope]) -> Sums:
-    """The sums of a need over a history."""
+def sums_of(need: Need, envelopes: Iterable[Envelope], texts: Mapping[str, str]) -> Sums:
+    """The sums of a need over a history; of a ranking all of them."""
+    if need.dimensions == ("key", "text"):
+        whole = sums_of(Need(need.rollup, ("key",)), envelopes, texts)
+        return {(key, texts.get(str(key), "")): counts for (key,), counts in whole.items()}
     names = ("minute", *need.rollup.dimensions)
     parts: list[Callable[[Key], Any]] = [_part(names, name) for name in need.dimensions]
     sums: dict[Key, tuple[int, ...]] = {}
     buckets: dict[Key, Counter[Any]] = {}
     for key, counts in need.rollup.total(envelopes).items():
+        if need.among and key[names.index(need.among[0])] not in need.among[1]:
+            continue
         shorter = tuple(part(key) for part in parts)
         wanted = [counts[need.rollup.measures.index(name)] for name in need.measures]
         known = sums.get(shorter, (0,) * len(wanted))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+import msgspec
 import pytest
 
 from orchestrator.errors import InvalidRequest, NotFound
+from orchestrator.events import CircuitClosed, CircuitHalfOpened, CircuitOpened, Envelope, Frame
 from orchestrator.reports.catalogue import REPORTS
 from orchestrator.reports.hit_rate import HitRateReport
-from orchestrator.reports.report import Question
+from orchestrator.reports.report import TIMES, Fact, Question
+from storage.codec import frame_row
 from storage.sql_engine import open_engine, sqlite_url
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import SqlProjector
@@ -18,13 +23,35 @@ from tests.support.rows import row, rows
 
 HOUR = 3_600
 
+FROM = int(NOON) // HOUR * HOUR
+"""Queries are counted by the hour."""
+
 
 @pytest.fixture
 async def reports(engine):
     """Reports over a few of everything, one execution every forty seconds."""
-    await SqlEventLog(engine).append(rows(mixture()))
+    log = SqlEventLog(engine)
+    await log.append(rows(mixture()), {"k1": "tide tables"})
+    await log.append([fact(number, event) for number, event in enumerate(CIRCUIT)])
     await SqlProjector(engine).project()
     return SqlReports(engine)
+
+
+CIRCUIT = (
+    CircuitOpened(provider="tavily", reason="http_500", cooldown_s=30.0),
+    CircuitHalfOpened(provider="tavily"),
+    CircuitClosed(provider="tavily"),
+)
+
+
+def fact(number, event):
+    """A frame of a circuit, a second after the one before it."""
+    at = NOON + 560 + number
+    envelopes = (Envelope(number + 1, at, event),)
+    frame = Frame(
+        instance="i-1", instance_seq=100 + number, stream="circuit:tavily", recorded_at=at, events=envelopes
+    )
+    return frame_row(msgspec.json.encode(frame))[0]
 
 
 async def history(engine, since=NOON, until=NOON + HOUR):
@@ -44,10 +71,30 @@ def asked(by="", since=NOON, until=NOON + HOUR):
 )
 async def test_a_report_equals_a_fold_by_hand(reports, engine, report, by):
     """Each report, however it is grouped, says what folding the raw frames by hand says."""
-    found = await reports.report(report.name, asked(by))
+    found = await reports.report(report.name, asked(by, FROM, FROM + 2 * HOUR))
 
-    by_hand = report_of(report, await history(engine), by)
-    assert found == {"since": NOON, "until": NOON + HOUR} | by_hand
+    events = await history(engine, FROM, FROM + 2 * HOUR)
+    facts = [
+        Fact("circuit:tavily", "i-1", NOON + 560 + number, event) for number, event in enumerate(CIRCUIT)
+    ]
+    by_hand = report_of(report, events, by, texts={"k1": "tide tables"}, facts=facts)
+    for group in by_hand["rows"] if by in TIMES else ():
+        group["time"] = datetime.fromtimestamp(group[by], UTC).isoformat()
+    assert found == {"since": FROM, "until": FROM + 2 * HOUR, "tz": "UTC"} | by_hand
+
+
+async def test_history_of_circuits_is_the_newest(reports):
+    """The newest changes come first, as many as were asked for, and none from outside of the window."""
+    question = Question(since=NOON, until=NOON + HOUR, limit=2)
+
+    found = await reports.report("providers", question)
+    before = await reports.report("providers", asked(until=NOON + 120))
+
+    assert [(change["change"], change["changed_at"]) for change in found["circuits"]] == [
+        ("closed", NOON + 562),
+        ("half_opened", NOON + 561),
+    ]
+    assert before["circuits"] == []
 
 
 async def test_a_window_is_widened_to_whole_minutes(reports, engine):

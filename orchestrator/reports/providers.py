@@ -1,0 +1,146 @@
+"""Providers: how they did, how often the answer was theirs, what they cost, and what their circuits did.
+
+- *success_ratio* = (success + empty) / attempts; a cancelled attempt (`ignorable`) or one that no provider
+  would take (`invalid`) is not held against the provider.
+- *win_ratio* = won / tried: of the searches that asked it, the share that it answered. Of searches only,
+  because the pages of an extract may come from several providers.
+- *fallback_ratio* = fallbacks / answers: the share of its answers that it gave for one before it.
+- *p95_s* is of single attempts, however they ended; *mean_s* is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.events import CircuitClosed, CircuitHalfOpened, CircuitOpened
+from orchestrator.projections.buckets import quantiles
+from orchestrator.projections.latency import LatencyRollup
+from orchestrator.projections.ledger import LedgerRollup
+from orchestrator.projections.providers import ProvidersRollup
+from orchestrator.reports.report import (
+    TIMES,
+    Fact,
+    Facts,
+    Need,
+    Row,
+    buckets_of,
+    by_value,
+    ratio,
+    rows_of,
+    total,
+)
+
+NOBODYS_FAULT = frozenset({"ignorable", "invalid"})
+"""Outcomes of an attempt that are not held against the provider."""
+
+CHANGES = {CircuitOpened: "opened", CircuitHalfOpened: "half_opened", CircuitClosed: "closed"}
+
+
+class ProvidersReport:
+    """One row for each provider, by time one for each of both; and the newest changes of circuits."""
+
+    name = "providers"
+    by = ("provider", *TIMES)
+
+    def needs(self, by: str) -> tuple[Need | Facts, ...]:
+        """Facts about providers, durations and money, and the streams of the circuits."""
+        group = (by, "provider") if by in TIMES else ("provider",)
+        return (
+            Need(ProvidersRollup(), (*group, "subject", "operation", "outcome", "reason")),
+            Need(LatencyRollup(), group, has_buckets=True, only=("calls",), among=("stage", ("attempt",))),
+            Need(LedgerRollup(), group),
+            Facts("circuit:"),
+        )
+
+    def render(self, sums: Sequence[Any], by: str, limit: int) -> dict[str, Any]:
+        """What the counts say."""
+        times = (by,) if by in TIMES else ()
+        needs = [need for need in self.needs(by) if isinstance(need, Need)]
+        facts, stays, bills = (
+            _groups(rows_of(need, found), *times, "provider")
+            for need, found in zip(needs, sums, strict=False)
+        )
+        return {
+            "by": by or "provider",
+            "rows": [
+                {
+                    **dict(zip((*times, "provider"), group, strict=True)),
+                    **_figures(rows, stays.get(group, ()), bills.get(group, ())),
+                }
+                for group, rows in facts.items()
+            ],
+            "circuits": _changes(sums[-1], limit),
+        }
+
+
+def attempts(rows: Sequence[Row]) -> dict[str, Any]:
+    """How the calls to a provider ended, and the share of good ones."""
+    outcomes = by_value(rows, "outcome", subject="attempt")
+    calls = sum(outcomes.values())
+    success, empty = outcomes.get("success", 0), outcomes.get("empty", 0)
+    excused = sum(outcomes.get(outcome, 0) for outcome in NOBODYS_FAULT)
+    return {
+        "calls": calls,
+        "success": success,
+        "empty": empty,
+        "failed": calls - success - empty - excused,
+        "skipped": total(rows, "calls", subject="skip"),
+        "success_ratio": ratio(success + empty, calls - excused),
+    }
+
+
+def _figures(facts: Sequence[Row], stays: Sequence[Row], bills: Sequence[Row]) -> dict[str, Any]:
+    calls = attempts(facts)
+    tried = total(facts, "executions", subject="attempt", operation="search")
+    won = total(facts, "calls", subject="answer", operation="search")
+    answers = by_value(facts, "outcome", subject="answer")
+    fallbacks = answers.get("fallback", 0)
+    buckets = buckets_of(stays)
+    waited_us = total(facts, "duration_us", subject="attempt")
+    return {
+        **calls,
+        "failures": by_value([row for row in facts if _is_failure(row)], "reason"),
+        "retries": total(facts, "calls", subject="retry"),
+        "rejected": total(facts, "results", subject="rejection"),
+        "tried": tried,
+        "won": won,
+        "win_ratio": ratio(won, tried),
+        "answers": sum(answers.values()),
+        "fallbacks": fallbacks,
+        "fallback_ratio": ratio(fallbacks, sum(answers.values())),
+        "mean_s": waited_us / calls["calls"] / 1_000_000 if calls["calls"] else None,
+        "p95_s": quantiles(buckets.indexes, buckets.calls, (0.95,))[0],
+        "spent_usd_micros": total(bills, "spent_usd_micros"),
+        "assumed_usd_micros": total(bills, "assumed_usd_micros"),
+        "circuit": by_value(facts, "outcome", subject="circuit"),
+    }
+
+
+def _is_failure(row: Row) -> bool:
+    return row["subject"] == "attempt" and row["outcome"] not in {"success", "empty"}
+
+
+def _groups(rows: Sequence[Row], *names: str) -> dict[tuple[Any, ...], list[Row]]:
+    """The rows by the values of some columns, in order of the values."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in names), []).append(row)
+    return dict(sorted(groups.items()))
+
+
+def _changes(facts: Sequence[Fact], limit: int) -> list[dict[str, Any]]:
+    """What circuits did, the newest first."""
+    changes: list[dict[str, Any]] = [
+        {
+            "changed_at": fact.at,
+            "provider": fact.event.provider,
+            "change": CHANGES[type(fact.event)],
+            "reason": getattr(fact.event, "reason", ""),
+            "cooldown_s": getattr(fact.event, "cooldown_s", None),
+            "instance": fact.instance,
+        }
+        for fact in facts
+        if isinstance(fact.event, CircuitOpened | CircuitHalfOpened | CircuitClosed)
+    ]
+    return sorted(changes, key=lambda change: -change["changed_at"])[:limit]
