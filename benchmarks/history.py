@@ -172,10 +172,7 @@ async def measure_size(url: str) -> Size:
     """What lies on the disk."""
     engine = open_engine(url, timeout_s=600.0)
     if engine.dialect.name == "sqlite":
-        query = (
-            "SELECT SUM(pgsize) FROM dbstat WHERE aggregate AND name IN "
-            "(SELECT name FROM sqlite_schema WHERE {})"
-        )
+        query = "SELECT SUM(pgsize) FROM dbstat WHERE name IN (SELECT name FROM sqlite_schema WHERE {})"
     else:
         query = "SELECT SUM(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND {}"
     name = "tbl_name" if engine.dialect.name == "sqlite" else "relname"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import accumulate
 
 SCALE = 5
@@ -31,6 +32,7 @@ def bucket_of(duration_s: float) -> int:
     return _LOWEST + bisect_left(_BOUNDS, min(duration_s, DURATION_S_MAX))
 
 
+@lru_cache(maxsize=2_048)
 def upper_bound(index: int) -> float:
     """The longest duration of a bucket, in seconds."""
     return math.exp2((index + 1) / PER_DOUBLING)
@@ -41,6 +43,7 @@ _HIGHEST = math.ceil(math.log2(DURATION_S_MAX) * PER_DOUBLING) - 1
 _BOUNDS = tuple(upper_bound(index) for index in range(_LOWEST, _HIGHEST + 1))
 
 
+@lru_cache(maxsize=2_048)
 def estimate(index: int) -> float:
     """The duration that stands for a bucket: the one with the least relative error at both bounds."""
     return 2 * upper_bound(index) / (1 + BASE)
@@ -56,11 +59,13 @@ def quantile(counts: Mapping[int, int], share: float) -> float | None:
 
 def quantiles(indexes: Sequence[int], counts: Sequence[int], shares: Iterable[float]) -> list[float | None]:
     """The quantile of each share. Each bucket stands with its count; one may come several times."""
-    ordered = sorted(range(len(indexes)), key=indexes.__getitem__)
-    upto = list(accumulate(map(counts.__getitem__, ordered)))
-    calls = upto[-1] if upto else 0
-    ranks = (max(math.ceil(share * calls), 1) for share in shares)
-    return [estimate(indexes[ordered[bisect_left(upto, rank)]]) if calls else None for rank in ranks]
+    if not counts:
+        return [None for _ in shares]
+    order = sorted(range(len(indexes)), key=indexes.__getitem__)
+    upto = list(accumulate(map(counts.__getitem__, order)))
+    calls = upto[-1]
+    places = [bisect_left(upto, math.ceil(share * calls)) for share in shares]
+    return [estimate(indexes[order[place]]) for place in places]
 
 
 def longest(indexes: Collection[int]) -> float | None:
