@@ -48,12 +48,15 @@ class ClientsReport:
             Need(ClientsRollup(), (group, "door", "outcome", "error")),
             Need(durations, (group,), has_buckets=True, only=("calls",), among=stays),
             Need(LedgerRollup(), (group,)),
+            Need(LatencyRollup(), ("stage",), has_buckets=True, only=("calls",), among=stays),
         )
 
     def render(self, sums: Sequence[Sums], by: str, limit: int) -> dict[str, Any]:
         """What the counts say."""
         group = by or "client"
-        ends, stays, bills = (rows_of(need, found) for need, found in zip(self.needs(by), sums, strict=True))
+        ends, stays, bills, all_stays = (
+            rows_of(need, found) for need, found in zip(self.needs(by), sums, strict=True)
+        )
         of_ends, of_stays, of_bills = (grouped(rows, group) for rows in (ends, stays, bills))
         rows = [
             {
@@ -62,7 +65,7 @@ class ClientsReport:
             }
             for value in sorted({*of_ends, *of_stays, *of_bills})
         ]
-        figures = {"by": group, **_figures(ends, stays, bills)}
+        figures = {"by": group, **_figures(ends, all_stays, bills)}
         if group == "client":
             figures["clients"] = len(rows)
             rows = sorted(rows, key=lambda row: -row["requests"])[:limit]

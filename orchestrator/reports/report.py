@@ -136,16 +136,22 @@ def rows_of(need: Need, sums: Sums) -> list[Row]:
 
 def total(rows: Iterable[Row], measure: str, **where: str) -> int:
     """The sum of a measure over the rows that have these values."""
-    return sum(row[measure] for row in rows if all(row[name] == value for name, value in where.items()))
+    return sum([row[measure] for row in _matching(rows, where)])
 
 
 def by_value(rows: Iterable[Row], column: str, measure: str = "calls", **where: str) -> dict[str, int]:
     """The sums of a measure by the values of a column, in their order, over rows that have these values."""
     sums: dict[str, int] = {}
-    for row in rows:
-        if all(row[name] == value for name, value in where.items()):
-            sums[row[column]] = sums.get(row[column], 0) + row[measure]
+    for row in _matching(rows, where):
+        sums[row[column]] = sums.get(row[column], 0) + row[measure]
     return dict(sorted(sums.items()))
+
+
+def _matching(rows: Iterable[Row], where: Mapping[str, str]) -> Iterable[Row]:
+    # One column after the other: a report of some hundred groups asks this some thousand times.
+    for name, value in where.items():
+        rows = [row for row in rows if row[name] == value]
+    return rows
 
 
 def grouped(rows: Iterable[Row], column: str) -> dict[Any, list[Row]]:
