@@ -7,7 +7,14 @@ from collections.abc import AsyncIterator, Callable
 
 from api.keys import key_ring, key_store, pepper
 from api.names import SystemNames
-from api.probes import cache_health, journal_health, keys_health, recorder_health, redis_health
+from api.probes import (
+    cache_health,
+    journal_health,
+    keys_health,
+    recorder_health,
+    redis_health,
+    traces_health,
+)
 from api.record import record
 from api.settings import Settings
 from orchestrator.clock import SystemClock
@@ -93,6 +100,11 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
                 lambda: cache_health(l1),
                 *((lambda: redis_health("cache:l2", redis),) if redis is not None else ()),
                 lambda: keys_health(ring),
+                *(
+                    (lambda: traces_health(settings.data_dir, clock.now(), started_at),)
+                    if settings.exports_traces
+                    else ()
+                ),
             ),
             keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
         )

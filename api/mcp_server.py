@@ -78,7 +78,8 @@ def mcp_server(gateway: Gateway, caller_of: Callable[[Context], Caller]) -> Serv
         tool = TOOLS.get(params.name)
         if tool is None:
             raise MCPError(code=INVALID_PARAMS, message=f"Unknown tool. There are {', '.join(TOOLS)}.")
-        visit = Visit(gateway, _traced(caller_of(context), context), _watch(context))
+        caller = msgspec.structs.replace(caller_of(context), method="tools/call", target=tool.name)
+        visit = Visit(gateway, _traced(caller, context), _watch(context))
         try:
             return _found(await tool.run(visit, params.arguments or {}))
         except GatewayError as error:

@@ -43,6 +43,27 @@ def recorder_health(data_dir: Path, now: float, started_at: float) -> ComponentH
     return _recorder("ok", status.since)
 
 
+def traces_health(data_dir: Path, now: float, started_at: float) -> ComponentHealth:
+    """The export of traces, which nothing depends on. The recorder does it and says how it goes."""
+    status = read_status(data_dir)
+    traces = status.traces if status is not None else None
+    if status is None or traces is None:
+        detail = "No recorder that exports traces has run on this data directory; restart it."
+        return ComponentHealth(name="traces", status="degraded", since=started_at, detail=detail)
+    if traces.fault:
+        detail = f"{traces.fault} {traces.dropped} calls were given up so far."
+        return ComponentHealth(name="traces", status="degraded", since=traces.since, detail=detail)
+    if now - status.at > RECORDER_LAG_S_MAX:
+        since, detail = status.at + RECORDER_LAG_S_MAX, "The recorder exports them; is it running?"
+        return ComponentHealth(name="traces", status="degraded", since=since, detail=detail)
+    detail = "The recorder of another machine exports them for all."
+    if not traces.is_elsewhere:
+        detail = (
+            f"{traces.exported} spans exported since the recorder's start, {traces.dropped} calls given up."
+        )
+    return ComponentHealth(name="traces", status="ok", since=traces.since, detail=detail)
+
+
 def keys_health(ring: KeyRing) -> ComponentHealth:
     """The API keys: never seen is down, since nobody can be known; seen once they are checked from memory."""
     if not ring.is_known:

@@ -13,7 +13,7 @@ import logging
 
 from api.child import run_child, stop_requested
 from api.settings import Settings
-from storage.recorder_process import RecorderBusy, record_forever
+from storage.recorder_process import RecorderBusy, RecorderLoop, record_forever
 
 TAKE_OVER_S = 1.0
 """chosen: how often a recorder that waits looks whether the other has left; frames wait in the journal."""
@@ -24,7 +24,7 @@ _log = logging.getLogger("amos.recorder_process")
 async def record(settings: Settings, *, watches_parent: bool) -> None:
     """Record until told to stop. Raises RecorderBusy if the data directory has a recorder already."""
     async with stop_requested(watches_parent=watches_parent) as stop:
-        await record_forever(settings.data_dir, settings.database_url, stop)
+        await _record(settings, stop)
 
 
 async def record_in_turn(settings: Settings) -> None:
@@ -43,7 +43,7 @@ async def wait_for_turn(settings: Settings, stop: asyncio.Event) -> None:
         # Tried once more after the stop: a recorder that left just before did not see the last frames.
         is_last = stop.is_set()
         try:
-            return await record_forever(settings.data_dir, settings.database_url, stop)
+            return await _record(settings, stop)
         except RecorderBusy as busy:
             if is_last:
                 return None
@@ -52,6 +52,20 @@ async def wait_for_turn(settings: Settings, stop: asyncio.Event) -> None:
                 is_said = True
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), TAKE_OVER_S)
+
+
+async def _record(settings: Settings, stop: asyncio.Event) -> None:
+    """Own the data directory until `stop` is set: record, and export traces if somebody wants them."""
+    if not settings.exports_traces:
+        return await record_forever(settings.data_dir, settings.database_url, stop)
+    # Imported only here: it brings OpenTelemetry and a client with it, 13 MB for whoever has no use.
+    from api.telemetry import trace_exporter  # noqa: PLC0415
+
+    exporter = trace_exporter(settings)
+    recorder = RecorderLoop(settings.data_dir, settings.database_url, traces=exporter.status)
+    async with recorder, exporter.beside(stop):
+        await recorder.run(stop)
+    return None
 
 
 def main() -> None:

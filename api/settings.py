@@ -38,6 +38,7 @@ from api.settings_values import (
     PREFIX,
     PROVIDERS,
     ApiKey,
+    OptionalWebAddress,
     Pepper,
     RedisUrl,
     WebAddress,
@@ -72,6 +73,12 @@ NOT_SETTINGS = frozenset({SECRETS_DIR, "AMOS_PYTHON"})
 
 PROJECT_DOCS = Path(__file__).resolve().parent.parent / "docs"
 """What the local provider searches when there is nothing else to search."""
+
+
+def _opentelemetry(name: str) -> Any:
+    """A setting that is not set, under OpenTelemetry's name and its twin with our prefix."""
+    return Field(default=None, validation_alias=conventional(f"OTEL_{name}"))
+
 
 _RATES = RateLimitPolicy()
 """A default lives once, beside its mechanism; settings only override it."""
@@ -189,6 +196,19 @@ class Settings(BaseSettings):
     # --- telling
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = "info"
 
+    # --- traces
+    otlp_endpoint: OptionalWebAddress = _opentelemetry("EXPORTER_OTLP_ENDPOINT")
+    """The collector; `/v1/traces` is added. `None`, and no other address: nothing is exported."""
+    otlp_traces_endpoint: OptionalWebAddress = _opentelemetry("EXPORTER_OTLP_TRACES_ENDPOINT")
+    """The address for traces as it is, in place of the other."""
+    otlp_headers: SecretStr | None = _opentelemetry("EXPORTER_OTLP_HEADERS")
+    """Headers for the collector, `name=value` separated by commas. A secret, because one may be a key."""
+    otel_disabled: bool = Field(default=False, validation_alias=conventional("OTEL_SDK_DISABLED"))
+    traces_sample_ratio: float | None = Field(default=None, ge=0, le=1)
+    """The share of traces to export; `None` leaves it to `OTEL_TRACES_SAMPLER`, which means all."""
+    traces_slow_s: float = Field(default=2.0, ge=0)
+    """A call that takes as long is exported whatever the share."""
+
     @classmethod
     @override
     def settings_customise_sources(
@@ -210,6 +230,11 @@ class Settings(BaseSettings):
         if self.redirect_port is not None and self.tls_cert_file is None:
             raise ValueError("AMOS_REDIRECT_PORT: needs AMOS_TLS_CERT_FILE and AMOS_TLS_KEY_FILE")
         return self
+
+    @property
+    def exports_traces(self) -> bool:
+        """Whether there is a collector and nobody has switched it off."""
+        return not self.otel_disabled and bool(self.otlp_endpoint or self.otlp_traces_endpoint)
 
     @property
     def is_loopback(self) -> bool:

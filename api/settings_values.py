@@ -193,6 +193,7 @@ def conventional(name: str) -> AliasChoices:
 
 
 WebAddress = Annotated[str, AfterValidator(web_address)]
+OptionalWebAddress = WebAddress | None
 ApiKey = Annotated[SecretStr | None, BeforeValidator(key)]
 RedisUrl = Annotated[SecretStr | None, BeforeValidator(redis_address)]
 Pepper = Annotated[SecretStr | None, BeforeValidator(pepper)]

@@ -53,10 +53,12 @@ FREE = Cost()
 
 
 class RequestReceived(Event, frozen=True, kw_only=True, tag="amos.request.received.v1"):
-    """A call came in at a door. `trace_id` is the caller's if it sent one, else the execution's own."""
+    """A call of `method` (POST, tools/call) and `target` (route, tool) came in, with or without a trace."""
 
     operation: str
     door: str
+    method: str = ""
+    target: str = ""
     dialect: str = ""
     topic: str = ""
     depth: str = ""
@@ -119,10 +121,11 @@ class ResultCached(Event, frozen=True, kw_only=True, tag="amos.cache.stored.v1")
 
 
 class FlightJoined(Event, frozen=True, kw_only=True, tag="amos.flight.joined.v1"):
-    """An identical call was under way; this one waited for the answer of `leader`, an execution id."""
+    """An identical call was under way; this one waited for the answer of the execution `leader`."""
 
     key: str
     leader: str
+    leader_trace_id: str = ""
 
 
 class AttemptEvent(Event, frozen=True, kw_only=True):

@@ -123,10 +123,12 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     is. It counts only while no API key exists. `is_in_process` is another finding: the call was made by a
     program that runs on the data folder itself (the command line without `--url`), whose user owns all of it.
     `credential` is what was shown, `None` if nothing; `address` is the client's own, `""` where the door
-    cannot know it. Neither is ever recorded.
+    cannot know it. Neither is ever recorded. `method` and `target` are what was called (see RequestReceived).
     """
 
     door: str
+    method: str = ""
+    target: str = ""
     dialect: str = ""
     is_local_operator: bool = False
     is_in_process: bool = False

@@ -1,15 +1,16 @@
 """Frames and events as JSON and as rows: the only place that knows how the record is spelled.
 
 A frame's JSON is `msgspec.json.encode(Frame)`; an event carries its type name with the version, so a reader
-knows what it reads. A type this version does not know becomes an `UnknownEvent`: it stays in the log as it
-is, and every fold passes over it.
+knows what it reads. Past versions are brought to the present one (upcasting.py). A type this version does not
+know becomes an `UnknownEvent`: it stays in the log as it is, and every fold passes over it.
 """
 
 from __future__ import annotations
 
 import functools
 import operator
-from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -23,10 +24,21 @@ from orchestrator.events import (
     UnknownEvent,
 )
 from orchestrator.history import last_word
+from storage.upcasting import UPCASTERS, Upcaster, upcast
 
 
 class UnreadableFrame(ValueError):
     """The bytes are whole, by their checksum, and still no frame. The message shows none of them."""
+
+
+class QueryText(NamedTuple):
+    """The text behind a cache key as its row in SQL, and which frame brought it."""
+
+    key_hash: str
+    text: str
+    first_seen_at: float
+    instance: str
+    instance_seq: int
 
 
 class FrameRow(NamedTuple):
@@ -53,13 +65,6 @@ class FrameRow(NamedTuple):
     events: str
 
 
-if TYPE_CHECKING:
-    _AnyEvent: TypeAlias = Event
-else:
-    # A union made at run time, so that a new event class is known here by being defined.
-    _AnyEvent = functools.reduce(operator.or_, EVENT_TYPES)
-
-
 class _RawFrame(msgspec.Struct):
     """A frame whose events stay the bytes they are."""
 
@@ -71,36 +76,72 @@ class _RawFrame(msgspec.Struct):
     texts: dict[str, str] = {}
 
 
-class _KnownEnvelope(msgspec.Struct):
-    """An envelope whose event is of a type this version knows."""
-
-    seq: int
-    at: float
-    event: _AnyEvent
-
-
-class _RawEnvelope(msgspec.Struct):
-    """An envelope whose event may be of any type."""
+class RawEnvelope(msgspec.Struct, frozen=True):
+    """An envelope whose event stays the bytes it is."""
 
     seq: int
     at: float
     event: msgspec.Raw
 
 
-class _Typed(msgspec.Struct):
-    """What every event has, whatever else."""
+class EventHead(msgspec.Struct, frozen=True):
+    """What can be said of an event of any type: its name, whose it is, and which cache key it is about.
+
+    `""` if it does not say; a type we do not know may put anything there.
+    """
 
     type: str
+    client: Any = ""
+    key: Any = ""
+
+
+class EventDecoder:
+    """Reads the events of a row, as the given event types after the given steps."""
+
+    def __init__(self, types: Sequence[type[Event]], upcasters: Mapping[str, Upcaster]) -> None:
+        # A union made at run time, so that a new event class is known here by being defined.
+        event: Any = functools.reduce(operator.or_, types)
+        envelope = msgspec.defstruct("KnownEnvelope", [("seq", int), ("at", float), ("event", event)])
+        self._decode_known = msgspec.json.Decoder(list[envelope]).decode  # type: ignore[valid-type]
+        self._decode_event = msgspec.json.Decoder(event).decode
+        self._upcasters = upcasters
+
+    def decode(self, events: str) -> tuple[Envelope, ...]:
+        """The envelopes of a row's JSON, oldest first. Raises msgspec.MsgspecError."""
+        try:
+            known: list[Any] = self._decode_known(events)
+        except msgspec.ValidationError:
+            # Rare, and several times slower: some event is of another version, or of one we have given up.
+            return tuple(Envelope(raw.seq, raw.at, self._event(raw.event)) for raw in decode_raw(events))
+        return tuple(Envelope(envelope.seq, envelope.at, envelope.event) for envelope in known)
+
+    def _event(self, raw: msgspec.Raw) -> Event | UnknownEvent:
+        type_name = decode_head(raw).type
+        event: Event
+        try:
+            if type_name in self._upcasters:
+                fields = upcast(msgspec.json.decode(raw), self._upcasters)
+                event = self._decode_event(msgspec.json.encode(fields))  # ten times faster than to convert
+            else:
+                event = self._decode_event(raw)
+        except (msgspec.ValidationError, LookupError, TypeError, ValueError):
+            return UnknownEvent(type_name)
+        return event
 
 
 _decode_frame = msgspec.json.Decoder(_RawFrame).decode
-_decode_known = msgspec.json.Decoder(list[_KnownEnvelope]).decode
-_decode_raw = msgspec.json.Decoder(list[_RawEnvelope]).decode
-_decode_event = msgspec.json.Decoder(_AnyEvent).decode
-_decode_type = msgspec.json.Decoder(_Typed).decode
+
+decode_raw = msgspec.json.Decoder(list[RawEnvelope]).decode
+"""The envelopes of a row's JSON with their events as they were written. Raises msgspec.MsgspecError."""
+
+decode_head = msgspec.json.Decoder(EventHead).decode
+"""The head of an event's JSON. Raises msgspec.MsgspecError."""
+
+decode_events = EventDecoder(EVENT_TYPES, UPCASTERS).decode
+"""The envelopes of a row's JSON in their present version, oldest first. Raises msgspec.MsgspecError."""
 
 
-def frame_row(payload: bytes) -> tuple[FrameRow, dict[str, str]]:
+def frame_row(payload: bytes) -> tuple[FrameRow, list[QueryText]]:
     """The row of a frame's JSON, and the texts that go to a table of their own. Raises UnreadableFrame."""
     try:
         frame = _decode_frame(payload)
@@ -108,25 +149,8 @@ def frame_row(payload: bytes) -> tuple[FrameRow, dict[str, str]]:
         last = last_word(decode_events(events))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableFrame("A record of the journal is no frame.") from error
-    return _row(frame, events, last), frame.texts
-
-
-def decode_events(events: str) -> tuple[Envelope, ...]:
-    """The envelopes of a row's JSON, oldest first. Raises msgspec.MsgspecError."""
-    try:
-        known = _decode_known(events)
-    except msgspec.ValidationError:
-        # Rare, and five times slower: some event is of a later version, or of one we have given up.
-        return tuple(Envelope(raw.seq, raw.at, _event(raw.event)) for raw in _decode_raw(events))
-    return tuple(Envelope(envelope.seq, envelope.at, envelope.event) for envelope in known)
-
-
-def _event(raw: msgspec.Raw) -> Event | UnknownEvent:
-    try:
-        event: Event = _decode_event(raw)
-    except msgspec.ValidationError:
-        return UnknownEvent(_decode_type(raw).type)
-    return event
+    whose = (frame.recorded_at, frame.instance, frame.instance_seq)
+    return _row(frame, events, last), [QueryText(key, text, *whose) for key, text in frame.texts.items()]
 
 
 def _row(frame: _RawFrame, events: str, last: RequestCompleted | RequestFailed | None) -> FrameRow:

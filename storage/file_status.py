@@ -9,6 +9,23 @@ import msgspec
 STATUS_NAME = "recorder.json"
 
 
+class TracesStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How the export of traces is doing, which the recorder's process does beside recording.
+
+    `exported` counts the spans a collector took since the start, `dropped` the calls of which none went out:
+    too old when the collector was there again, or refused by it. `fault` is what is wrong now and what to do,
+    `""` if nothing is; `last_fault` the last that was. `since` is when it got that way. `is_elsewhere`: the
+    recorder of another machine exports for all.
+    """
+
+    exported: int = 0
+    dropped: int = 0
+    fault: str = ""
+    last_fault: str = ""
+    since: float
+    is_elsewhere: bool = False
+
+
 class RecorderStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What the recorder last said of itself, at the moment `at` (epoch seconds).
 
@@ -16,8 +33,8 @@ class RecorderStatus(msgspec.Struct, frozen=True, kw_only=True):
     in reports yet. `fault` says what keeps it from working, `""` if nothing does. `frames` counts what it
     stored since it started, `damaged` how many segments it had to set aside, `parked` how many frames hold
     something that no report can count, `unknown` how many events are of types of a later version; they all
-    stay in the log. `since` is when its fault began, or when it
-    last had none: at its start or at the end of one.
+    stay in the log. `since` is when its fault began, or when it last had none: at its start or at the end of
+    one. `traces` is `None` if it exports none.
     """
 
     pid: int
@@ -30,6 +47,7 @@ class RecorderStatus(msgspec.Struct, frozen=True, kw_only=True):
     unknown: int = 0
     fault: str = ""
     since: float = 0.0
+    traces: TracesStatus | None = None
 
     def lag_s(self, now: float) -> float:
         """How old the reports may be, in seconds; it grows when the recorder is stuck or dead as well."""

@@ -17,6 +17,7 @@ import asyncio
 import fcntl
 import logging
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -25,10 +26,10 @@ from typing import Self
 from orchestrator.clock import SystemClock
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.ports import Clock
-from storage.codec import FrameRow, UnreadableFrame, frame_row
+from storage.codec import FrameRow, QueryText, UnreadableFrame, frame_row
 from storage.file_reader import Batch, JournalReader
 from storage.file_segments import instance_of, remove_unfinished
-from storage.file_status import RecorderStatus, write_status
+from storage.file_status import RecorderStatus, TracesStatus, write_status
 from storage.folders import make_private
 from storage.sql_engine import open_engine
 from storage.sql_event_log import SqlEventLog
@@ -61,10 +62,18 @@ class RecorderBusy(RuntimeError):
 class RecorderLoop:
     """The owner of a data directory's record: enter it with `async with`, then `run` or `drain`.
 
-    Entering raises RecorderBusy if another process is the owner. Use it from one event loop.
+    Entering raises RecorderBusy if another process is the owner. Use it from one event loop. `traces` tells
+    for the status how their export is doing, `None` if there is none.
     """
 
-    def __init__(self, data_dir: Path, database_url: str, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        database_url: str,
+        *,
+        clock: Clock | None = None,
+        traces: Callable[[], TracesStatus] | None = None,
+    ) -> None:
         self._data_dir = data_dir
         self._database_url = database_url
         self._clock = clock or SystemClock()
@@ -88,6 +97,7 @@ class RecorderLoop:
         self._status_at = -STATUS_S
         self._fault = ""
         self._since = self._clock.now()
+        self._traces = traces
 
     async def __aenter__(self) -> Self:
         """Take the directory. Raises RecorderBusy, OSError."""
@@ -200,7 +210,7 @@ class RecorderLoop:
 
     async def _store(self, batch: Batch) -> None:
         rows: list[FrameRow] = []
-        texts: dict[str, str] = {}
+        texts: list[QueryText] = []
         for path, payload in batch.records:
             try:
                 row, of_frame = frame_row(payload)
@@ -208,7 +218,7 @@ class RecorderLoop:
                 batch.damaged.add(path)
                 continue
             rows.append(row)
-            texts.update(of_frame)
+            texts += of_frame
         await self._log.append(_in_order(rows), texts)
         # From here on the frames are safe twice; only now may the journal forget them.
         await asyncio.to_thread(self._reader.commit, batch)
@@ -237,6 +247,7 @@ class RecorderLoop:
             unknown=self._unknown,
             fault=fault,
             since=self._since,
+            traces=self._traces() if self._traces else None,
         )
         try:
             write_status(self._data_dir, status)

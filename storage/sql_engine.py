@@ -6,8 +6,8 @@ are the two answers, and nothing else in the program asks which of them it has.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -72,6 +72,12 @@ class Dialect(Protocol):
     async def lock_rollups(self, connection: AsyncConnection) -> bool:
         """Try to be the only one who projects until the end of the transaction; tells whether it is."""
 
+    async def lock_traces(self, connection: AsyncConnection) -> bool:
+        """Try to be the only one who exports traces while the connection lasts; tells whether it is."""
+
+    async def overwrite_deleted(self, connection: AsyncConnection) -> None:
+        """See to it that what the transaction deletes is not left on the disk, as far as that can be done."""
+
     async def lock_schema(self, connection: AsyncConnection) -> None:
         """Let nobody else migrate until the end of the transaction. Raises EventLogUnavailable."""
 
@@ -117,12 +123,19 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
     Raises EventLogUnavailable for any fault of the database, NoEventLog if nothing was ever recorded there.
     """
-    dialect = dialect_of(engine)
-    if dialect.is_missing(engine):
+    if dialect_of(engine).is_missing(engine):
         raise NoEventLog("There is no event log yet.")
-    try:
+    with explained(engine):
         async with engine.begin() as connection:
             yield connection
+
+
+@contextmanager
+def explained(engine: AsyncEngine) -> Iterator[None]:
+    """Whatever fails there in the database comes out as EventLogUnavailable, in our own words."""
+    dialect = dialect_of(engine)
+    try:
+        yield
     except (SQLAlchemyError, OSError) as error:
         if dialect.has_no_table(error):
             raise NoEventLog("There is no event log yet.") from error

@@ -7,17 +7,19 @@ between them mean nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Row, Select, Table, func, select
+from sqlalchemy import BigInteger, Row, Select, Table, Text, bindparam, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.events import Frame
-from storage.codec import FrameRow, row_frame
+from storage.codec import FrameRow, QueryText, row_frame
 from storage.sql_engine import dialect_of, transaction
+from storage.sql_raw_events import Page, Selection, raw_events
 from storage.sql_tables import frames, queries
 
 _COLUMNS = (frames.c.instance, frames.c.instance_seq, frames.c.stream, frames.c.recorded_at, frames.c.events)
@@ -38,11 +40,12 @@ class SqlEventLog:
         # Core builds the text once; handing rows to the driver directly costs half of handing them to Core.
         self._dialect = dialect_of(engine)
         self._append = self._insert(frames, FrameRow._fields, "instance", "instance_seq")
-        self._remember = self._insert(queries, ("key_hash", "text", "first_seen_at"), "key_hash")
+        self._remember = self._insert_texts()
 
-    async def append(self, rows: Sequence[FrameRow], texts: Mapping[str, str] | None = None) -> None:
+    async def append(self, rows: Sequence[FrameRow], texts: Sequence[QueryText] = ()) -> None:
         """Add the frames that are not there yet, in this order, and the texts of queries not seen before.
 
+        A frame that is there brings no text again: it may have been erased since.
         Raises EventLogUnavailable; then nothing of the batch is stored, as far as anybody can tell.
         """
         if not rows:
@@ -50,11 +53,9 @@ class SqlEventLog:
         storable = self._dialect.storable
         async with transaction(self._engine) as connection:
             await self._dialect.lock_log(connection)
+            if texts:  # first, because they ask whether their frame is there
+                await connection.exec_driver_sql(self._remember, [storable(text) for text in texts])
             await connection.exec_driver_sql(self._append, [storable(row) for row in rows])
-            if texts:
-                seen_at = rows[0].recorded_at
-                kept = [storable((key, text, seen_at)) for key, text in texts.items()]
-                await connection.exec_driver_sql(self._remember, kept)
 
     async def read(self, after: int, limit: int) -> list[StoredFrame]:
         """At most `limit` frames behind the position `after`, oldest first. Raises EventLogUnavailable."""
@@ -63,9 +64,13 @@ class SqlEventLog:
 
     async def read_stream(self, stream: str) -> list[Frame]:
         """All frames of a stream, oldest first; empty if there are none. Raises EventLogUnavailable."""
-        query = _frames().where(frames.c.stream == self._dialect.storable((stream,))[0])
+        query = frames_in_order().where(frames.c.stream == self._dialect.storable((stream,))[0])
         async with transaction(self._engine) as connection:
             return [stored.frame for stored in _stored(await connection.execute(query))]
+
+    def raw_events(self, selection: Selection) -> AsyncIterator[Page]:
+        """The selected events as they were written, page by page. Raises EventLogUnavailable."""
+        return raw_events(self._engine, selection)
 
     async def last_position(self) -> int:
         """The position of the newest frame, 0 in an empty log. Raises EventLogUnavailable."""
@@ -78,6 +83,18 @@ class SqlEventLog:
         dialect = self._engine.dialect
         return str(statement.on_conflict_do_nothing(index_elements=list(key)).compile(dialect=dialect))
 
+    def _insert_texts(self) -> str:
+        """The text of an INSERT of texts whose frame is not there, leaving alone the texts that are."""
+        of_frame = (
+            frames.c.instance == bindparam("instance", type_=Text()),
+            frames.c.instance_seq == bindparam("instance_seq", type_=BigInteger()),
+        )
+        values = [bindparam(column.name, type_=column.type) for column in queries.c]
+        new = select(*values).where(~exists().where(*of_frame))
+        statement = self._dialect.insert(queries).from_select(list(queries.c), new)
+        dialect = self._engine.dialect
+        return str(statement.on_conflict_do_nothing(index_elements=["key_hash"]).compile(dialect=dialect))
+
 
 async def read_rows(
     connection: AsyncConnection, after: int, limit: int, *, upto: int | None = None
@@ -86,7 +103,7 @@ async def read_rows(
 
     No row is behind the position `upto`.
     """
-    query = _frames().where(frames.c.position > after).limit(limit)
+    query = frames_in_order().where(frames.c.position > after).limit(limit)
     if upto is not None:
         query = query.where(frames.c.position <= upto)
     rows: Sequence[Row[Any]] = (await connection.execute(query)).all()
@@ -98,7 +115,17 @@ def stored_frame(row: Row[Any]) -> StoredFrame:
     return StoredFrame(row.position, row_frame(*tuple(row)[1:]))
 
 
-def _frames() -> Select[Any]:
+def readable_frames(rows: Iterable[Row[Any]]) -> list[StoredFrame]:
+    """The frames of those rows that are frames."""
+    found: list[StoredFrame] = []
+    for row in rows:
+        with suppress(msgspec.MsgspecError, RecursionError):
+            found.append(stored_frame(row))
+    return found
+
+
+def frames_in_order() -> Select[Any]:
+    """A SELECT of frames, oldest first, whose rows `stored_frame` decodes."""
     return select(frames.c.position, *_COLUMNS).order_by(frames.c.position)
 
 

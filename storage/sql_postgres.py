@@ -44,7 +44,7 @@ READER_CONNECTIONS_MAX = 5
 WRITER_CONNECTIONS_MAX = 2
 """chosen: a recorder does one thing at a time; the second is for a look beside it."""
 
-LOG_LOCK, ROLLUPS_LOCK, SCHEMA_LOCK = 0x414D4F53_01, 0x414D4F53_02, 0x414D4F53_03
+LOG_LOCK, ROLLUPS_LOCK, SCHEMA_LOCK, TRACES_LOCK = (0x414D4F53_00 + number for number in (1, 2, 3, 4))
 """chosen: keys of advisory locks, `AMOS` in ASCII and a number, so that other programs have others."""
 
 REASONS = {
@@ -165,6 +165,16 @@ class Postgres:
         """Whoever does not get it leaves the work to who has it."""
         return bool((await connection.execute(_TRY_LOCK, {"key": ROLLUPS_LOCK})).scalar())
 
+    async def lock_traces(self, connection: AsyncConnection) -> bool:
+        """A lock of the session: an export takes seconds, and no transaction may pause for so long."""
+        connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        has_lock = bool((await connection.execute(_TRY_SESSION_LOCK, {"key": TRACES_LOCK})).scalar())
+        await connection.commit()  # of nothing: else the next call could not set its options
+        return has_lock
+
+    async def overwrite_deleted(self, connection: AsyncConnection) -> None:
+        """Nothing that a transaction could do: VACUUM, by itself or by hand, gives the place away."""
+
     async def lock_schema(self, connection: AsyncConnection) -> None:
         """The second of two instances waits and finds the work done."""
         if (await connection.execute(text("SHOW server_encoding"))).scalar() != "UTF8":
@@ -173,6 +183,7 @@ class Postgres:
 
 
 _LOCK = text("SELECT pg_advisory_xact_lock(CAST(:key AS bigint))")
+_TRY_SESSION_LOCK = text("SELECT pg_try_advisory_lock(CAST(:key AS bigint))")
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(CAST(:key AS bigint))")
 
 

@@ -93,6 +93,14 @@ class Sqlite:
         """BEGIN IMMEDIATE has done it."""
         return True
 
+    async def lock_traces(self, connection: AsyncConnection) -> bool:
+        """The recorder of the data folder has the file to itself."""
+        return True
+
+    async def overwrite_deleted(self, connection: AsyncConnection) -> None:
+        """With zeros; many builds of SQLite leave what was deleted in the file until its place is needed."""
+        await connection.exec_driver_sql("PRAGMA secure_delete = ON")
+
     async def lock_schema(self, connection: AsyncConnection) -> None:
         """BEGIN IMMEDIATE has done it."""
 

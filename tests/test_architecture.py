@@ -29,7 +29,7 @@ MAY_IMPORT_ROOM = {
     "api": {"orchestrator", "storage", "api", "amos_sdk"},
 }
 
-VALUES = {"model", "quota", "events", "errors", "history", "limits"}
+VALUES = {"model", "quota", "events", "errors", "history", "limits", "trace_context"}
 FILTER = VALUES | {"ports", "service", "outcome"}
 PROVIDER = VALUES | {"ports", "providers.billing", "providers.upstream", "providers.upstream_faults"}
 JINA = {"countries"} | {f"providers.jina_{part}" for part in ("faults", "reader", "search")}
@@ -37,7 +37,7 @@ LOCAL = {
     f"providers.local_{part}"
     for part in ("database", "documents", "files", "html", "index", "query", "scan", "thread")
 }
-PROJECTION = {"model", "events", "history", "limits", "projections.fold"}
+PROJECTION = {"model", "events", "history", "limits", "trace_context", "projections.fold"}
 REPORT = {"errors", "events", "history", "projections", "reports"}
 ANYTHING = {"*"}
 
@@ -75,6 +75,7 @@ CORE: dict[str, set[str]] = {
     "providers/*.py": PROVIDER,
     "projections/executions.py": PROJECTION | {"projections.sentences"},
     "projections/latency.py": PROJECTION | {"projections.buckets"},
+    "projections/spans.py": PROJECTION | {"projections.span_attributes"},
     "projections/*.py": PROJECTION,
     "reports/*.py": REPORT,
 }
@@ -98,6 +99,7 @@ LIBRARY_HOMES = {
     "alembic": ("storage/sql_*.py", "storage/migrat*.py", "alembic/*"),
     "redis": ("storage/redis_*.py",),
     "pydantic_settings": ("api/settings.py",),
+    "opentelemetry": ("api/telemetry.py",),
 }
 
 READS_ENVIRONMENT = {"api/settings.py", "api/supervisor.py"}  # the second builds the environment of a child
@@ -271,6 +273,7 @@ BAD = [
     (away_from_home, "storage/memory_cache.py", "import redis.asyncio"),
     (away_from_home, "api/cli/db.py", "from alembic import command"),
     (away_from_home, "api/app.py", "from pydantic_settings import BaseSettings"),
+    (away_from_home, "api/recorder.py", "from opentelemetry.sdk.trace import ReadableSpan"),
     (impure, "orchestrator/projections/health.py", "import time"),
     (impure, "orchestrator/projections/health.py", "from os import path"),
     (impure, "orchestrator/projections/health.py", "async def evolve(state, event): ..."),

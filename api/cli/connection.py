@@ -29,7 +29,7 @@ class Connection(Protocol):
         """The JSON answer to an extract given as a Tavily request body."""
 
     async def report(self, name: str, parameters: dict[str, str]) -> bytes:
-        """The JSON report `name` with the parameters `since`, `until`, `by`; absent ones have defaults."""
+        """The JSON report `name` with parameters as over HTTP; absent ones have defaults."""
 
     async def execution(self, execution_id: str) -> bytes:
         """The JSON account of one execution. Raises NotFound."""

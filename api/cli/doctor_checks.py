@@ -157,6 +157,13 @@ def check_reports(status: RecorderStatus | None, *, is_running: bool, behind: in
             detail=f"{status.parked} frames hold something that cannot be counted and are parked",
             next_step="`amos events verify` names them.",
         )
+    if status and status.unknown:
+        return Finding(
+            name="reports",
+            status=WARNING,
+            detail=f"{status.unknown} events are of types this version does not know and were passed over",
+            next_step="A newer AMOS recorded them: bring this one up to date, then `amos events replay`.",
+        )
     return Finding(name="reports", status=OK, detail="all that is in the database is counted")
 
 

@@ -1,4 +1,4 @@
-"""`amos events`: what was recorded, as it comes in or for one execution."""
+"""`amos events`: what was recorded, as it comes in, for one execution, or all of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import msgspec
 import typer
 
-from api.cli import output
+from api.cli import events_erase, events_export, output
 from api.cli.options import JsonOption, KeyFileOption, UrlOption
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from storage.sql_event_log import SqlEventLog, StoredFrame
 
 app = typer.Typer(help="Look at recorded events.")
+app.command()(events_export.export)
+app.command()(events_erase.erase)
 
 POLL_S = 0.5
 """chosen: how long after its commit an event may appear with --follow; a look costs a millisecond."""

@@ -150,7 +150,7 @@ async def open_record(settings: Settings) -> AsyncIterator[Record]:
     from storage.sql_event_log import SqlEventLog  # noqa: PLC0415
     from storage.sql_reports import SqlReports  # noqa: PLC0415
 
-    await _bring_in(settings)
+    await bring_in(settings)
     engine = open_engine(settings.database_url)
     try:
         yield Record(SqlReports(engine), SqlEventLog(engine))
@@ -158,8 +158,11 @@ async def open_record(settings: Settings) -> AsyncIterator[Record]:
         await engine.dispose()
 
 
-async def _bring_in(settings: Settings) -> None:
-    """Bring what is in the journal into the database, unless a recorder is there to do it."""
+async def bring_in(settings: Settings) -> None:
+    """Bring what is in the journal into the database, unless a recorder is there to do it.
+
+    Raises EventLogUnavailable.
+    """
     from storage.recorder_process import drain  # noqa: PLC0415
 
     await drain(settings.data_dir, settings.database_url)
@@ -168,7 +171,7 @@ async def _bring_in(settings: Settings) -> None:
 async def _bring_in_or_say_so(settings: Settings) -> None:
     """The same after an answer, which a database out of reach does not spoil: the journal keeps the facts."""
     try:
-        await _bring_in(settings)
+        await bring_in(settings)
     except EventLogUnavailable as error:
         output.message(f"{error.message} The journal keeps what was recorded; `amos doctor` shows more.")
 

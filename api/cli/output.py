@@ -77,6 +77,14 @@ def data_json(value: bytes | object) -> None:
         sys.stdout.buffer.flush()
 
 
+def data_bytes(chunk: bytes) -> None:
+    """Print bulk data for programs as it is; it is theirs to end its lines."""
+    _require_stdout()
+    with _writing():
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+
+
 def flush() -> None:
     """Write what is still buffered. Raises ReaderGone, CommandError."""
     if sys.stdout is not None:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 ABSENT = "-"
 
 
-def shown(name: str, value: Any) -> str:
-    """The value of the quantity `name`; `None` is shown as a dash, a list as its items."""
+def shown(name: str, value: Any, zone: tzinfo | None = None) -> str:
+    """The value of the quantity `name`; `None` is shown as a dash, a list as its items.
+
+    Moments are those of the zone, of this machine's without one.
+    """
     if value is None or (isinstance(value, str | Mapping | list | tuple) and not value):
         return ABSENT
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
-        return _format_of(name)(value)
+        form = _format_of(name)
+        return moment(value, zone)[: _TIME_LENGTHS.get(name)] if form is moment else form(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{label(str(key))} {shown(str(key), item)}" for key, item in value.items())
+        return ", ".join(f"{label(str(key))} {shown(str(key), item, zone)}" for key, item in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(shown(name, item) for item in value)
+        return ", ".join(shown(name, item, zone) for item in value)
     return str(value)
 
 
@@ -65,9 +69,9 @@ def ratio(value: float) -> str:
     return f"{value * 100:.1f} %"
 
 
-def moment(value: float) -> str:
-    """A moment in local time, to the second."""
-    return datetime.fromtimestamp(value, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+def moment(value: float, zone: tzinfo | None = None) -> str:
+    """A moment in the zone, or in local time, to the second: `2026-11-28 09:02:30`."""
+    return datetime.fromtimestamp(value, UTC).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def dollars(micros: float) -> str:
@@ -103,6 +107,15 @@ _NAMED: dict[str, Callable[[float], str]] = {
     "day": moment,
 }
 """Quantities whose name needs no unit to be understood."""
+
+
+def is_amount(name: str) -> bool:
+    """Whether the quantity is a count or money: numbers that add up, to be compared at a glance."""
+    return _format_of(name) in {number, dollars}
+
+
+_TIME_LENGTHS = {"minute": 16, "hour": 16, "day": 10}
+"""Groups of time are shown as far as their beginnings differ: of a day the date is enough."""
 
 
 def _suffix_of(name: str) -> str:

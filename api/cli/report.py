@@ -1,15 +1,23 @@
-"""`amos report`: health, hit rate and latency, computed from the recorded events."""
+"""`amos report`: what the recorded events add up to."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from api.cli.options import JsonOption, KeyFileOption, UrlOption
 
-Name = Literal["health", "hit-rate", "latency", "cost"]
+Name = Literal["health", "hit-rate", "latency", "queries", "cost", "clients", "providers"]
+
+LOCAL_ZONE = Path("/etc/localtime")
+"""A link to a file of the zone's name, on Linux (localtime(5), systemd) and macOS alike."""
 
 
 def report(  # noqa: PLR0917 - each is an option of the command line
@@ -19,20 +27,71 @@ def report(  # noqa: PLR0917 - each is an option of the command line
     ] = None,
     until: Annotated[str | None, typer.Option(help="End, in the same forms. [default: now]")] = None,
     by: Annotated[str | None, typer.Option(help="Group by this, such as provider or hour.")] = None,
+    limit: Annotated[str | None, typer.Option(help="Rows of a ranking. [default: 20]")] = None,
+    tz: Annotated[
+        str | None,
+        typer.Option(
+            help="Time zone, such as Europe/Berlin. [default: on a terminal that of this machine, else UTC]"
+        ),
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for spreadsheets.")] = False,
     url: UrlOption = None,
     key_file: KeyFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show health, hit rate or latency.
+    """Show what the recorded events add up to: one of seven reports.
 
-    The figures are computed from the recorded events.
+    `--by` takes minute, hour, day and what the report has: docs/reports.md says what each figure means.
     """
+    if as_csv and as_json:
+        raise typer.BadParameter("give either --csv or --json.")
+    is_for_people = not (as_csv or as_json) and sys.stdout is not None and sys.stdout.isatty()
+    given = {"since": since, "until": until, "by": by, "limit": limit, "tz": tz}
+    parameters = {key: value for key, value in given.items() if value is not None}
+    if tz is None and is_for_people:
+        parameters["tz"] = local_zone()
+    show = (
+        _show_csv(name, parameters, url, key_file)
+        if as_csv
+        else _show(name, parameters, url, key_file, as_json=as_json)
+    )
+    raise typer.Exit(asyncio.run(show))
+
+
+def local_zone() -> str:
+    """The name of this machine's time zone; UTC if it cannot be told or is not in force (TZ)."""
+    from orchestrator.errors import InvalidRequest  # noqa: PLC0415
+    from orchestrator.reports.windows import zone_of  # noqa: PLC0415
+
+    now = datetime.now(UTC)
+    try:
+        name = str(LOCAL_ZONE.readlink()).partition("zoneinfo/")[2]
+        is_in_force = now.astimezone(zone_of(name)).utcoffset() == now.astimezone().utcoffset()
+    except (OSError, InvalidRequest):
+        return "UTC"
+    return name if is_in_force else "UTC"
+
+
+async def _show(
+    name: str, parameters: dict[str, str], url: str | None, key_file: Path | None, *, as_json: bool
+) -> int:
     from api.cli.batch import Question, ask_all  # noqa: PLC0415
+    from api.cli.charts import chart_of_stdout  # noqa: PLC0415
     from api.cli.report_view import report_view  # noqa: PLC0415
 
-    given = {"since": since, "until": until, "by": by}
-    parameters = {key: value for key, value in given.items() if value is not None}
+    view = partial(report_view, chart=chart_of_stdout())
     question = Question(f"{name} report", lambda gateway: gateway.report(name, parameters))
-    raise typer.Exit(
-        asyncio.run(ask_all([question], report_view, url=url, key_file=key_file, as_json=as_json))
-    )
+    return await ask_all([question], view, url=url, key_file=key_file, as_json=as_json)
+
+
+async def _show_csv(name: str, parameters: dict[str, str], url: str | None, key_file: Path | None) -> int:
+    from api.cli import output  # noqa: PLC0415
+    from api.cli.connection import connect  # noqa: PLC0415
+    from api.cli.terminal_text import many_lines  # noqa: PLC0415
+    from api.spreadsheet import report_csv  # noqa: PLC0415
+
+    async with connect(url, key_file) as gateway:
+        with output.waiting(f"{name} report"):
+            table = report_csv(json.loads(await gateway.report(name, parameters)))
+    output.data_bytes(many_lines(table.decode()).encode() if sys.stdout.isatty() else table)
+    return 0

@@ -1,43 +1,70 @@
 """Shows any report to a person: single figures first, then a table for each list.
 
 It knows no report by name: the unit of a figure is the end of its name, so a report that gains a figure shows
-it.
+it. Moments are those of the report's time zone, `tz`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Group
+from rich.measure import Measurement
 from rich.text import Text
 
 from api.cli import output
-from api.cli.quantities import label, shown
+from api.cli.charts import NO_CHART, Chart
+from api.cli.quantities import is_amount, label, shown
 from api.cli.terminal_text import one_line
+from orchestrator.reports.report import TIMES
+from orchestrator.reports.windows import zone_of
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from collections.abc import Iterator
+    from datetime import tzinfo
+
+    from rich.console import Console, ConsoleOptions, RenderableType
 
 STATUS_STYLES = {"ok": "green", "degraded": "yellow", "unconfigured": "dim", "down": "bold red"}
 
+ON_THEIR_SIDE_MAX = 6
+"""chosen: so many rows of a table that is too wide stand side by side as columns."""
 
-def report_view(body: Mapping[str, Any]) -> RenderableType:
+Row = Mapping[str, Any]
+
+
+class Look(NamedTuple):
+    """How a report is shown: moments in which zone, and what bars are drawn with."""
+
+    zone: tzinfo | None
+    chart: Chart
+
+    def cell(self, name: str, value: Any) -> Text:
+        """One figure."""
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        text = one_line(shown(name, value, self.zone))
+        style = STATUS_STYLES.get(text, "") if name == "status" else ""
+        return Text(text, style=style, justify="right" if is_number else "left", no_wrap=is_number)
+
+
+def report_view(body: Mapping[str, Any], chart: Chart = NO_CHART) -> RenderableType:
     """All of a report."""
-    return Group(*_section("", body))
+    zone = zone_of(body["tz"]) if "tz" in body else None
+    return Group(*_section("", body, Look(zone, chart)))
 
 
-def _section(title: str, body: Mapping[str, Any]) -> list[RenderableType]:
+def _section(title: str, body: Mapping[str, Any], look: Look) -> list[RenderableType]:
     """The figures of an object, then its lists and the objects within, each under its name."""
     figures = {name: value for name, value in body.items() if not _is_section(value)}
     parts: list[RenderableType] = [Text(f"\n{label(title)}", style="bold")] if title else []
     if figures:
-        parts.append(_figures(figures))
+        parts.append(_figures(figures, look))
     for name, value in body.items():
         if isinstance(value, Mapping) and _is_section(value):
-            parts += _section(name, value)
-        elif _is_section(value):
-            parts += _table(name, value)
+            parts += _section(name, value, look)
+        elif _is_section(value) and (value or name != "rows" or body.get("by")):
+            parts += _table(name, value, look)
     return parts
 
 
@@ -52,26 +79,80 @@ def _is_section(value: Any) -> bool:
     )
 
 
-def _figures(figures: Mapping[str, Any]) -> RenderableType:
+def _figures(figures: Mapping[str, Any], look: Look) -> RenderableType:
     width = max(len(label(name)) for name in figures)
     lines = [
-        Text.assemble((f"{one_line(label(name)):<{width}}  ", "dim"), _cell(name, value))
+        Text.assemble((f"{one_line(label(name)):<{width}}  ", "dim"), look.cell(name, value))
         for name, value in figures.items()
     ]
     return Group(*lines)
 
 
-def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+def _table(name: str, rows: Sequence[Row], look: Look) -> list[RenderableType]:
     title = Text(f"\n{label(name)}", style="bold")
     if not rows:
         return [Text.assemble(title, ("  none", "dim"))]
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    cells = [[_cell(column, row.get(column)) for column in columns] for row in rows]
-    return [title, output.table([label(column) for column in columns], cells)]
+    times = [column for column in columns if column in TIMES and "time" in columns]
+    line = look.chart.line(rows, times[0], _measured(columns, rows)) if times else ""
+    shown_columns = [column for column in columns if column != "time"]
+    return [title, *([Text(line)] if line else []), _Fitting(shown_columns, rows, look)]
 
 
-def _cell(name: str, value: Any) -> Text:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    text = one_line(shown(name, value))
-    style = STATUS_STYLES.get(text, "") if name == "status" else ""
-    return Text(text, style=style, justify="right" if is_number else "left", no_wrap=is_number)
+def _measured(columns: Sequence[str], rows: Sequence[Row]) -> str:
+    """The column that bars show: the first with amounts, which are above zero somewhere; `""` if none is."""
+    for column in columns:
+        values = [row.get(column) for row in rows]
+        if is_amount(column) and all(type(value) is int and value >= 0 for value in values) and any(values):
+            return column
+    return ""
+
+
+class _Fitting:
+    """A table that fits: if need be without what is nothing everywhere, then with its rows as columns."""
+
+    def __init__(self, columns: Sequence[str], rows: Sequence[Row], look: Look) -> None:
+        self._columns, self._rows, self._look = columns, rows, look
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        telling = [column for column in self._columns if any(row.get(column) for row in self._rows)]
+        for table in (self._upright(self._columns), self._upright(telling)):
+            if Measurement.get(console, options.update(width=10_000), table).maximum <= options.max_width:
+                break
+        else:
+            if len(self._rows) <= ON_THEIR_SIDE_MAX:
+                table = self._on_its_side(telling)
+        yield table
+
+    def _upright(self, columns: Sequence[str]) -> RenderableType:
+        measured = _measured(columns, self._rows) if len(self._rows) > 1 else ""
+        most = max((row[measured] for row in self._rows), default=0) if measured else 0
+        has_bars = bool(self._look.chart.bar(1, 1)) and bool(measured)
+        headings = [
+            heading for column in columns for heading in _heading(column, measured if has_bars else "")
+        ]
+        cells = []
+        for row in self._rows:
+            line: list[Text] = []
+            for column in columns:
+                line.append(self._look.cell(column, row.get(column)))
+                if has_bars and column == measured:
+                    line.append(Text(self._look.chart.bar(row[column], most), style="cyan", no_wrap=True))
+            cells.append(line)
+        return output.table(headings, cells)
+
+    def _on_its_side(self, columns: Sequence[str]) -> RenderableType:
+        first, *others = columns
+        headings = ["", *(self._look.cell(first, row.get(first)).plain for row in self._rows)]
+        cells = [
+            [
+                Text(one_line(label(column)), style="dim"),
+                *(self._look.cell(column, row.get(column)) for row in self._rows),
+            ]
+            for column in others
+        ]
+        return output.table(headings, cells)
+
+
+def _heading(column: str, measured: str) -> list[str]:
+    return [label(column), ""] if column == measured else [label(column)]

@@ -9,6 +9,7 @@ from api.rest.exchange import JSON_TYPE, Header
 from api.rest.limit_headers import limit_headers
 from orchestrator.events import CacheHit, CacheMissed, RequestCompleted, ResultCached
 from orchestrator.model import Call, Response, Trail
+from orchestrator.trace_context import span_id_of, traceparent
 
 NO_STORE = (b"cache-control", b"no-store")
 REVALIDATE = (b"cache-control", b"private, no-cache")
@@ -46,13 +47,10 @@ def answer_headers(
 
 
 def correlation(trail: Trail, request_id: bytes) -> list[Header]:
-    """The ids by which to find this call again: the client's or ours, and the trace.
-
-    The span of the call itself is named by the last 16 digits of its execution id, which are random.
-    """
+    """The ids by which to find this call again: the client's or ours, and its span in the trace."""
     execution_id = trail.execution_id
-    traceparent = f"00-{trail.trace_id}-{execution_id[-17:].replace('-', '')}-01"
-    return [(b"x-request-id", request_id or execution_id.encode()), (b"traceparent", traceparent.encode())]
+    parent = traceparent(trail.trace_id, span_id_of(execution_id))
+    return [(b"x-request-id", request_id or execution_id.encode()), (b"traceparent", parent.encode())]
 
 
 def cache_status(trail: Trail, response: Response) -> bytes:

@@ -65,6 +65,12 @@ STATUSES: dict[type[GatewayError], int] = {
 }
 """Every error class and its status; a class without a row fails a test."""
 
+STATUS_OF_CODE: dict[str, int] = {error.code: status for error, status in STATUSES.items()}
+"""The same by the code that events keep."""
+
+CANCELLED_STATUS = 499
+"""What nginx writes for a client that closed the connection; no such answer is ever sent."""
+
 RETRY_AFTER_S = 1.0
 """chosen: what a 429 or 503 says when nobody knows better."""
 
@@ -111,6 +117,11 @@ class Problem(Exception):
         self.attempts = tuple(attempts)
         self.kind = kind
         self.violated = tuple(violated)
+
+
+def status_of(code: str) -> int:
+    """The status of a failed execution by the `error` of its last word; an unknown one is our own fault."""
+    return CANCELLED_STATUS if code == "cancelled" else STATUS_OF_CODE.get(code, 500)
 
 
 def internal_error() -> Problem:

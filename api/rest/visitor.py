@@ -39,7 +39,9 @@ class Visitor(msgspec.Struct, frozen=True):
         given = self.headers.get(b"x-request-id", b"")
         return given if _REQUEST_ID.fullmatch(given) else b""
 
-    def caller(self, *, dialect: str = "", credential: str | None = None) -> Caller:
+    def caller(
+        self, *, method: str = "", route: str = "", dialect: str = "", credential: str | None = None
+    ) -> Caller:
         """The caller for the pipeline. A key in a header wins over `credential`, one from the body."""
         headers = self.headers
         authorization, api_key = headers.get(b"authorization"), headers.get(b"x-api-key")
@@ -52,6 +54,8 @@ class Visitor(msgspec.Struct, frozen=True):
         wishes = headers.get(b"cache-control")
         return Caller(
             door="http",
+            method=method,
+            target=route,
             dialect=dialect,
             is_local_operator=not self.refusal,
             refusal=self.refusal,

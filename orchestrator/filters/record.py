@@ -143,6 +143,8 @@ def _received(call: Call[RequestT]) -> RequestReceived:
         return RequestReceived(
             operation="search",
             door=caller.door,
+            method=caller.method,
+            target=caller.target,
             dialect=caller.dialect,
             topic=_known(request.category, TOPICS),
             depth=_known(request.depth, DEPTHS),
@@ -154,6 +156,8 @@ def _received(call: Call[RequestT]) -> RequestReceived:
     return RequestReceived(
         operation="extract",
         door=caller.door,
+        method=caller.method,
+        target=caller.target,
         dialect=caller.dialect,
         depth=_known(request.depth, DEPTHS),
         url_count=len(request.urls),

@@ -87,7 +87,7 @@ class SharedFlightFilter(Generic[RequestT]):
         """
         if call.caller.cache_control.no_store:
             return await service(call)
-        holder = f"{call.trail.execution_id}:{secrets.token_hex(8)}"
+        holder = f"{call.trail.execution_id}:{call.trail.trace_id}:{secrets.token_hex(8)}"
         has_flown_on = False
         while True:
             try:
@@ -113,7 +113,9 @@ class SharedFlightFilter(Generic[RequestT]):
 
     async def _follow(self, call: Call[RequestT], leader: str) -> Landing | None:
         """Wait until the flight of the leader has ended; `None` if it left no word."""
-        call.trail.record(FlightJoined(key=call.cache_key, leader=leader.partition(":")[0]))
+        execution_id, *rest = leader.split(":")
+        trace_id = rest[0] if len(rest) > 1 else ""  # a leader of an earlier version does not tell it
+        call.trail.record(FlightJoined(key=call.cache_key, leader=execution_id, leader_trace_id=trace_id))
         begun = self._clock.monotonic()
         while True:
             waited_s = self._clock.monotonic() - begun

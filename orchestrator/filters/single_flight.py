@@ -105,7 +105,9 @@ async def _ride(call: Call[RequestT], flight: _Flight[RequestT]) -> Response:
         return await asyncio.shield(flight.task)
     if call.deadline > flight.patient.deadline:
         flight.patient = call
-    call.trail.record(FlightJoined(key=call.cache_key, leader=flight.leader.trail.execution_id))
+    leader = flight.leader.trail
+    joined = FlightJoined(key=call.cache_key, leader=leader.execution_id, leader_trace_id=leader.trace_id)
+    call.trail.record(joined)
     response = await asyncio.shield(flight.task)
     return msgspec.structs.replace(response, cache="collapsed", cost=FREE)
 

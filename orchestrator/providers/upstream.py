@@ -27,6 +27,7 @@ from orchestrator.events import AttemptStarted
 from orchestrator.model import Call
 from orchestrator.ports import Clock
 from orchestrator.providers.upstream_faults import TRANSPORT_ERRORS, retry_after_s, transport_fault
+from orchestrator.trace_context import traceparent
 
 CONNECTIONS_MAX = 256
 """chosen: sockets of one provider in one process; more calls than that wait for one, within their own
@@ -113,14 +114,14 @@ class Upstream:
 
 
 def trace_headers(call: Call[Any], provider: str) -> dict[str, str]:
-    """The `traceparent` (W3C Trace Context, version 00, sampled) of the provider's attempt now under way.
+    """The `traceparent` of the provider's attempt now under way.
 
     The parent is the span of its newest AttemptStarted; without one, as in a direct call, there is no header.
     """
     for envelope in reversed(call.trail.events):
         event = envelope.event
         if isinstance(event, AttemptStarted) and event.provider == provider:
-            return {"traceparent": f"00-{call.trail.trace_id}-{event.span_id}-01"}
+            return {"traceparent": traceparent(call.trail.trace_id, event.span_id)}
     return {}
 
 

@@ -50,7 +50,7 @@ def money(rows: Sequence[Row]) -> dict[str, int]:
 
 
 def _bill(rows: Sequence[Row]) -> dict[str, Any]:
-    return {"calls": total(rows, "calls"), **money(rows), "units": _units(rows)}
+    return {**money(rows), "calls": total(rows, "calls"), "units": _units(rows)}
 
 
 def _units(rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import msgspec
 
 from orchestrator import limits
 from orchestrator.clock import SystemClock
+from orchestrator.events import FlightJoined
 from orchestrator.model import Call, Caller, RequestT
 from orchestrator.ports import Clock
 from orchestrator.recorder import Recorder
@@ -39,3 +40,9 @@ def recorded(call: Call[Any]) -> list[Any]:
 def changed(call: Call[RequestT], **fields: Any) -> Call[RequestT]:
     """The same call with other fields."""
     return msgspec.structs.replace(call, **fields)
+
+
+def joined(leader: Call[Any], key: str = "k1") -> FlightJoined:
+    """What a call records that waits for this one."""
+    trail = leader.trail
+    return FlightJoined(key=key, leader=trail.execution_id, leader_trace_id=trail.trace_id)

@@ -83,7 +83,7 @@ class CommandLine:
                 stderr=subprocess.DEVNULL,
             )
             os.close(theirs)
-            shown = b"".join(_until_hung_up(screen))
+            shown = b"".join(until_hung_up(screen))
             process.wait(TIMEOUT_S)
         return shown.decode()
 
@@ -112,7 +112,8 @@ class CommandLine:
                     raise
 
 
-def _until_hung_up(screen: IO[bytes]) -> Iterator[bytes]:
+def until_hung_up(screen: IO[bytes]) -> Iterator[bytes]:
+    """What appears on a terminal until the last program there has ended."""
     while True:
         try:
             chunk = screen.read(65_536)

@@ -70,11 +70,10 @@ def whose(client: str = "local-operator") -> dict[str, str]:
     return {"operation": "search", "door": "http", "client": client, "topic": "general"}
 
 
-def refused(error: str, duration_s: float = 0.001) -> RequestFailed:
+def refused(error: str, duration_s: float = 0.001, **changes: str) -> RequestFailed:
     """The last word of a call without an answer."""
-    return RequestFailed(
-        operation="search", door="http", client="local-operator", error=error, duration_s=duration_s
-    )
+    fields = {"operation": "search", "door": "http", "client": "local-operator"} | changes
+    return RequestFailed(error=error, duration_s=duration_s, **fields)
 
 
 def hit(client: str = "local-operator", tier: str = "l1") -> tuple[Event, ...]:

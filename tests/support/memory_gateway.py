@@ -83,7 +83,7 @@ class JournalReports:
     async def report(self, name: str, question: Question) -> dict[str, Any]:
         """The question, if the report could answer it."""
         report_for(name, question)
-        return {"since": question.since, "until": question.until, "by": question.by}
+        return {"since": question.since, "until": question.until, "by": question.by, "rows": []}
 
     async def execution(self, execution_id: str) -> list[Frame]:
         """The frames of one execution."""

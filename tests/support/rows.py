@@ -7,20 +7,33 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from orchestrator.events import Event, Frame
-from storage.codec import FrameRow, frame_row
+from storage.codec import FrameRow, QueryText, frame_row
 from tests.support.histories import NOON, numbered
 
 
-def row(number: int, events: Iterable[Event], *, instance: str = "i-1", at: float = NOON) -> FrameRow:
-    """Frame `number` of a writer, of the execution `e-<number>`."""
+def row(
+    number: int,
+    events: Iterable[Event],
+    *,
+    instance: str = "i-1",
+    at: float = NOON,
+    stream: str = "",
+    first: int = 1,
+) -> FrameRow:
+    """Frame `number` of a writer, of the execution `e-<number>` or `stream`, with events from `first` on."""
     frame = Frame(
         instance=instance,
         instance_seq=number,
-        stream=f"e-{number}",
+        stream=stream or f"e-{number}",
         recorded_at=at,
-        events=numbered(events, at),
+        events=numbered(events, at, first),
     )
     return frame_row(msgspec.json.encode(frame))[0]
+
+
+def text_of(number: int, key: str, text: str, *, instance: str = "i-1", at: float = NOON) -> QueryText:
+    """A text that frame `number` of a writer brings."""
+    return QueryText(key, text, at, instance, number)
 
 
 def rows(histories: Sequence[Sequence[Event]], *, apart_s: float = 40.0) -> list[FrameRow]:

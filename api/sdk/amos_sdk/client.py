@@ -18,7 +18,7 @@ import httpx
 from amos_sdk import wire
 from amos_sdk.exchange import RetryPolicy, Send, Wait, exchange
 from amos_sdk.models import ExtractAnswer, SearchAnswer, extract_answer, search_answer
-from amos_sdk.wire import ExtractOptions, SearchOptions
+from amos_sdk.wire import ExtractOptions, ReportOptions, SearchOptions
 
 T = TypeVar("T")
 
@@ -65,14 +65,12 @@ class Client:
         """Read up to 20 pages; a page that cannot be read is in `failures`, not an error."""
         return self._ask(wire.extract(urls, options), extract_answer)
 
-    def report(
-        self, name: str, *, since: str | None = None, until: str | None = None, by: str | None = None
-    ) -> dict[str, Any]:
-        """The report `name`, such as `health`, `hit-rate` or `latency`; needs the scope `reports`.
+    def report(self, name: str, **options: Unpack[ReportOptions]) -> dict[str, Any]:
+        """The report `name`; needs the scope `reports`.
 
-        `since` and `until` are an age (`24h`), `now`, epoch seconds or ISO 8601.
+        There are `health`, `hit-rate`, `latency`, `queries`, `cost`, `clients` and `providers`.
         """
-        return self._ask(wire.report(name, since, until, by), dict)
+        return self._ask(wire.report(name, options), dict)
 
     def execution(self, execution_id: str) -> dict[str, Any]:
         """One call as its events and their explanation. NotFound until about a second after its answer."""
@@ -141,11 +139,9 @@ class AsyncClient:
         """See `Client.extract`."""
         return await self._ask(wire.extract(urls, options), extract_answer)
 
-    async def report(
-        self, name: str, *, since: str | None = None, until: str | None = None, by: str | None = None
-    ) -> dict[str, Any]:
+    async def report(self, name: str, **options: Unpack[ReportOptions]) -> dict[str, Any]:
         """See `Client.report`."""
-        return await self._ask(wire.report(name, since, until, by), dict)
+        return await self._ask(wire.report(name, options), dict)
 
     async def execution(self, execution_id: str) -> dict[str, Any]:
         """See `Client.execution`."""

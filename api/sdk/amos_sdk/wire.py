@@ -73,10 +73,23 @@ def extract(urls: str | Sequence[str], options: ExtractOptions) -> Send:
     return _post("extract", {"urls": [urls] if isinstance(urls, str) else list(urls)}, options)
 
 
-def report(name: str, since: str | None, until: str | None, by: str | None) -> Send:
+class ReportOptions(TypedDict, total=False):
+    """Parameters of a report; those left out, or `None`, have the server's defaults."""
+
+    since: str | None
+    """An age (`24h`), `now`, epoch seconds or ISO 8601; a day ago by default."""
+    until: str | None
+    by: str | None
+    """How to group, such as `provider` or `hour`."""
+    limit: int | None
+    """Rows of a ranking; 20 by default."""
+    tz: str | None
+    """The IANA time zone of days, hours and moments without an offset; UTC by default."""
+
+
+def report(name: str, options: ReportOptions) -> Send:
     """`GET reports/{name}`."""
-    given = {"since": since, "until": until, "by": by}
-    parameters = {key: value for key, value in given.items() if value is not None}
+    parameters = {key: str(value) for key, value in options.items() if value is not None}
     headers = {"Accept": "application/json"}
     return Send("GET", f"reports/{quote(name, safe='')}", {"params": parameters, "headers": headers})
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from storage.sql_engine import sqlite_url
 from tests.support.command_line import CommandLine
+from tests.support.postgres import shared_postgres
 from tests.support.tavily_simulator import TavilySimulator
 
 if TYPE_CHECKING:
@@ -31,6 +33,16 @@ def amos(tmp_path: Path) -> CommandLine:
     for name, text in PAGES.items():
         (pages / name).write_text(text, encoding="utf-8")
     return CommandLine(tmp_path, {"AMOS_DATA_DIR": str(tmp_path / "var"), "AMOS_LOCAL_PATHS": str(pages)})
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(amos: CommandLine, request: pytest.FixtureRequest) -> str:
+    """The address of a database without tables that the command line is configured for; one of each kind."""
+    if request.param == "sqlite":
+        return sqlite_url(amos.folder / "var" / "amos.db")
+    url = shared_postgres().new_database()
+    amos.environment |= {"AMOS_DATABASE_URL": url, "AMOS_KEY_PEPPER": "p" * 32}
+    return url
 
 
 @pytest.fixture

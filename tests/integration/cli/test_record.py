@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import signal
@@ -25,6 +27,32 @@ def test_reports_show_what_was_searched(amos: CommandLine):
         pretty = amos.run("report", name)
         assert (pretty.exit_code, pretty.stderr) == (0, "")
         assert re.search(r"\b2\b", pretty.stdout)
+
+
+def test_a_report_is_a_table_for_spreadsheets(amos: CommandLine):
+    """`--csv` prints a heading and lines; what somebody searched for is no formula there."""
+    amos.run("search", "-", stdin="=1+1 circuit breaker\ntide tables\n")
+
+    done = amos.run("report", "queries", "--csv")
+
+    assert (done.exit_code, done.stderr) == (0, "")
+    lines = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert {(line["list"], line["text"]) for line in lines if line["list"] == "top"} == {
+        ("top", "'=1+1 circuit breaker"),
+        ("top", "tide tables"),
+    }
+
+
+def test_a_report_is_drawn_on_a_terminal(amos: CommandLine):
+    """A terminal gets bars and the time of its machine, a pipe neither; every report can be shown."""
+    amos.run("search", "-", stdin="circuit breaker\ntide tables\n")
+
+    for name in ("health", "hit-rate", "latency", "queries", "cost", "clients", "providers"):
+        assert amos.run("report", name).exit_code == 0
+    assert "█" in amos.run_on_terminal("report", "queries", PYTHONUTF8="1")
+    assert "█" not in amos.run("report", "queries").stdout
+    pretty = amos.run("report", "health", "--by", "hour", "--tz", "Asia/Kathmandu").stdout
+    assert re.search(r"tz +Asia/Kathmandu", pretty)
 
 
 def test_an_execution_explains_itself(amos: CommandLine):

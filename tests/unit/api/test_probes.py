@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from api.probes import RECORDER_LAG_S_MAX, journal_health, keys_health, recorder_health
+from api.probes import RECORDER_LAG_S_MAX, journal_health, keys_health, recorder_health, traces_health
 from orchestrator.errors import EventLogUnavailable, KeysUnavailable
 from storage.file_journal import FileJournal
-from storage.file_status import RecorderStatus, write_status
+from storage.file_status import RecorderStatus, TracesStatus, write_status
 from tests.support.histories import NOON, hit, numbered
 from tests.support.keys import Keys
 
@@ -90,3 +90,24 @@ def test_a_recorder_that_never_ran_is_missing_from_the_start(tmp_path):
     shown = recorder_health(tmp_path, 5_000.0, STARTED_AT)
 
     assert (shown.status, shown.since) == ("degraded", STARTED_AT)
+
+
+@pytest.mark.parametrize(
+    ("traces", "now", "status", "since", "says"),
+    [
+        (None, 5_001.0, "degraded", STARTED_AT, "restart it"),
+        (TracesStatus(exported=7, since=3_000.0), 5_001.0, "ok", 3_000.0, "7 spans exported"),
+        (TracesStatus(since=3_000.0, is_elsewhere=True), 5_001.0, "ok", 3_000.0, "another machine"),
+        (TracesStatus(since=3_000.0, fault="Oh."), 5_001.0, "degraded", 3_000.0, "Oh. 0 calls were given up"),
+        (TracesStatus(since=3_000.0), 6_000.0, "degraded", 5_000.0 + RECORDER_LAG_S_MAX, "is it running?"),
+    ],
+    ids=["none", "at work", "elsewhere", "at fault", "dead"],
+)
+def test_the_export_of_traces_is_as_its_recorder_says(tmp_path, traces, now, status, since, says):
+    """Degraded with what to do, never down: nothing depends on it."""
+    told(tmp_path, traces=traces)
+
+    seen = traces_health(tmp_path, now, STARTED_AT)
+
+    assert (seen.status, seen.since) == (status, since)
+    assert says in seen.detail

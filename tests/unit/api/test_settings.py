@@ -247,3 +247,21 @@ class TestLocalFolders:
         settings = load({"JINA_API_KEY": "k", "AMOS_LOCAL_PATHS": str(tmp_path)})
 
         assert settings.local_folders == (tmp_path,)
+
+
+@pytest.mark.parametrize(
+    ("given", "exports"),
+    [
+        ({}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318"}, True),
+        ({"AMOS_OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://traces.example.org/otlp"}, True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318", "OTEL_SDK_DISABLED": "true"}, False),
+        ({"OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20abc"}, False),
+    ],
+)
+def test_traces_are_exported_where_there_is_a_collector(given, exports):
+    """By OpenTelemetry's own variables or their twins; its switch for everything wins."""
+    settings = load(given)
+
+    assert settings.exports_traces is exports
+    assert "abc" not in str(settings.masked())

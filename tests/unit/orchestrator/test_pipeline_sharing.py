@@ -19,6 +19,7 @@ from orchestrator.model import (
     CacheControl,
     SearchRequest,
 )
+from tests.support.calls import joined
 from tests.support.core import Core
 from tests.support.scripted_provider import CREDIT, ScriptedProvider
 
@@ -40,7 +41,7 @@ async def test_fifty_identical_searches_reach_the_provider_once():
     assert sum((response.cost for response in responses), FREE) == CREDIT
     assert {response.fragment for response in responses} == {responses[0].fragment}
     assert [event for event in core.events(calls[1]) if isinstance(event, FlightJoined)] == [
-        FlightJoined(key=core.events(calls[1])[2].key, leader=calls[0].trail.execution_id)
+        joined(calls[0], core.events(calls[1])[2].key)
     ]
     assert core.events(calls[1])[-1].cost == FREE
 

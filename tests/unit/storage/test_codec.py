@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.events import EVENT_TYPES, Cost, Envelope, Frame, UnknownEvent
-from storage.codec import UnreadableFrame, decode_events, frame_row, row_frame
+from storage.codec import QueryText, UnreadableFrame, decode_events, frame_row, row_frame
 from tests.support.histories import NOON, answered, fallback, hit, numbered, refused
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -58,7 +58,7 @@ def test_a_frame_survives_journal_and_row(events):
     row, texts = frame_row(msgspec.json.encode(frame))
 
     assert row_frame(row.instance, row.instance_seq, row.stream, row.recorded_at, row.events) == frame
-    assert texts == {}
+    assert texts == []
 
 
 def test_an_answered_execution_fills_the_columns():
@@ -88,7 +88,7 @@ def test_texts_are_handed_out_and_not_in_the_row():
     """The text of a query is no part of the event log."""
     row, texts = frame_row(msgspec.json.encode(frame_of(numbered(hit()), {"k1": "the question"})))
 
-    assert texts == {"k1": "the question"}
+    assert texts == [QueryText("k1", "the question", NOON, "i-1", 7)]
     assert "the question" not in repr(row)
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from orchestrator.errors import EventLogUnavailable
-from orchestrator.events import Cost
+from orchestrator.events import Cost, UnknownEvent
 from orchestrator.reports.report import Question
 from storage import recorder_process
 from storage.file_journal import FileJournal
@@ -295,9 +295,9 @@ async def test_a_replaced_database_is_filled_anew(tmp_path, url, journal):
 
 
 async def test_an_absurd_number_stops_nobody(tmp_path, url, journal, caplog):
-    """A frame with a number no table can hold is stored and parked; the others are counted."""
+    """A frame with a number no table can hold is parked, an unknown type counted; so are the others."""
     absurd = answered_event(saved=Cost(amount=1e30, unit="credits", usd_micros=10**30))
-    await journal.append("e-0", NOON, numbered((absurd,)), {})
+    await journal.append("e-0", NOON, numbered((absurd, UnknownEvent("amos.tea.made.v1"))), {})
     await write(journal, 2)
     await journal.aclose()
 
@@ -306,7 +306,7 @@ async def test_an_absurd_number_stops_nobody(tmp_path, url, journal, caplog):
 
     assert await answered(url) == 2
     status = read_status(tmp_path)
-    assert (status.parked, status.fault) == (1, "")
+    assert (status.parked, status.unknown, status.fault) == (1, 1, "")
     assert caplog.text.count("are parked") == 1
     assert list_segments(tmp_path / "journal") == []
 

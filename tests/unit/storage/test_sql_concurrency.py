@@ -15,7 +15,7 @@ from storage.sql_projector import Projected, SqlProjector, frames_behind
 from storage.sql_tables import frames, rollups
 from tests.support.histories import hit, mixture
 from tests.support.reported import rows_by_span
-from tests.support.rows import row
+from tests.support.rows import row, text_of
 from tests.support.seeds import SEEDS
 
 WRITERS = 4
@@ -118,9 +118,8 @@ async def test_who_finds_another_projecting_leaves_it_the_work(engine, database_
 async def test_two_recorders_of_one_batch_store_it_once(database_url):
     """The same frames appended twice at the same moment are there once, and nobody fails."""
     batch = [row(number, hit()) for number in range(1, 200)]
+    texts = [text_of(1, "k", "text")]
     async with engines(database_url, 2) as (one, two):
-        await asyncio.gather(
-            SqlEventLog(one).append(batch, {"k": "text"}), SqlEventLog(two).append(batch, {"k": "text"})
-        )
+        await asyncio.gather(SqlEventLog(one).append(batch, texts), SqlEventLog(two).append(batch, texts))
 
         assert len(await SqlEventLog(one).read(0, 1_000)) == len(batch)

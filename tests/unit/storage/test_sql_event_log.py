@@ -9,7 +9,7 @@ from orchestrator.errors import EventLogUnavailable
 from storage.sql_engine import open_engine, sqlite_url, transaction
 from storage.sql_event_log import SqlEventLog
 from tests.support.histories import NOON, fallback, hit, miss, numbered
-from tests.support.rows import row
+from tests.support.rows import row, text_of
 
 
 @pytest.fixture
@@ -78,12 +78,25 @@ async def test_a_stream_is_read_whole_and_alone(log):
 
 async def test_texts_are_kept_once_and_beside_the_log(log, engine):
     """The first text of a key stays; another spelling of the same question does not replace it."""
-    await log.append([row(1, hit())], {"k1": "what is x", "k2": "y"})
-    await log.append([row(2, hit())], {"k1": "WHAT is x"})
+    await log.append([row(1, hit())], [text_of(1, "k1", "what is x"), text_of(1, "k2", "y")])
+    await log.append([row(2, hit())], [text_of(2, "k1", "WHAT is x")])
 
     async with transaction(engine) as connection:
         found = (await connection.execute(text("SELECT * FROM queries ORDER BY key_hash"))).all()
     assert [tuple(line) for line in found] == [("k1", "what is x", NOON), ("k2", "y", NOON)]
+
+
+async def test_a_repeated_frame_does_not_bring_an_erased_text_back(log, engine):
+    """Whoever appends a frame twice does not undo what was erased in between; a new frame may."""
+    first, second = text_of(1, "k1", "what is x"), text_of(2, "k2", "y")
+    await log.append([row(1, hit())], [first])
+    async with transaction(engine) as connection:
+        await connection.execute(text("DELETE FROM queries"))
+
+    await log.append([row(1, hit()), row(2, hit())], [first, second])
+
+    async with transaction(engine) as connection:
+        assert (await connection.execute(text("SELECT key_hash FROM queries"))).scalars().all() == ["k2"]
 
 
 async def test_the_view_shows_a_row_for_every_event(log, engine):

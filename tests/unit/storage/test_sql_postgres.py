@@ -18,7 +18,7 @@ from storage.sql_reports import SqlReports
 from storage.sql_schema import current, upgrade
 from tests.support.histories import NOON, answered, hit, mixture
 from tests.support.postgres import PASSWORD, shared_postgres
-from tests.support.rows import row, rows
+from tests.support.rows import row, rows, text_of
 
 SECRET = "s3cret"
 
@@ -156,7 +156,7 @@ async def test_what_postgresql_refuses_is_stored_all_the_same(engine):
     far = row(2, hit())
     far = far._replace(recorded_at=4e9, events=far.events.replace('"at":18', '"at":99'))
 
-    await log.append([odd._replace(stream="s\0"), far], {"k\0": "t\0"})
+    await log.append([odd._replace(stream="s\0"), far], [text_of(1, "k\0", "t\0")])
 
     assert await projector.project() == Projected(2, is_done=True)
     assert [frame.instance_seq for frame in await log.read_stream("s\0")] == [1]
@@ -176,7 +176,7 @@ async def test_a_service_user_needs_no_more_than_the_manual_grants(database_url)
     engine = open_engine(url, writer=True)
 
     await upgrade(url)
-    await SqlEventLog(engine).append(rows(mixture()), {"k": "text"})
+    await SqlEventLog(engine).append(rows(mixture()), [text_of(1, "k", "text")])
     await SqlProjector(engine).project()
 
     found = await SqlReports(engine).report("hit-rate", Question(since=NOON, until=NOON + 3_600))

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, text
 
 from orchestrator.errors import EventLogUnavailable
-from orchestrator.events import Cost
+from orchestrator.events import Cost, UnknownEvent
 from storage import sql_projector
 from storage.sql_engine import transaction
 from storage.sql_event_log import SqlEventLog
@@ -145,6 +145,15 @@ async def test_a_row_that_is_no_frame_is_passed_over(engine):
     assert await projector.project() == Projected(is_done=True)
     async with transaction(engine) as connection:
         assert (await connection.execute(select(parked))).all() == [(FIRST, 1, "unreadable", 0)]
+
+
+async def test_an_event_of_an_unknown_type_is_counted_as_such(engine):
+    """What a newer version has recorded is told once, whatever number of rollups pass it over."""
+    log, projector = SqlEventLog(engine), SqlProjector(engine)
+    await log.append([row(1, (*hit(), UnknownEvent("amos.tea.made.v1"))), row(2, hit())])
+
+    assert await projector.project() == Projected(2, unknown=1, is_done=True)
+    assert await projector.project() == Projected(is_done=True)
 
 
 async def test_a_rollup_says_how_far_it_is_behind(engine):

@@ -140,6 +140,7 @@ def recorder_status(**changes):
         (recorder_status(fault="The reports stand still."), True, 0, "failure"),
         (recorder_status(fault="The reports stand still."), False, 0, "ok"),
         (recorder_status(parked=1), True, 0, "warning"),
+        (recorder_status(unknown=1), True, 0, "warning"),
     ],
 )
 def test_reports_that_stand_still_are_noticed(status, is_running, behind, verdict):

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
+
+from api.cli.charts import BLOCKS, PLAIN
 from api.cli.events_view import event_line, execution_view, short_name
 from api.cli.quantities import moment
+from api.cli.report import local_zone
 from api.cli.report_view import report_view
 from tests.support.rendering import rendered
 
@@ -35,6 +41,94 @@ def test_an_object_within_is_a_section():
     lines = [line.split() for line in text.splitlines()]
     assert lines[0] == ["since", *moment(0).split()]
     assert lines[2:] == [["requests"], ["total", "2"], ["errors", "-"]]
+
+
+SERIES = {
+    "tz": "Asia/Kathmandu",
+    "since": 1_800_000_000,
+    "by": "hour",
+    "rows": [
+        {
+            "hour": 1_799_997_300,
+            "time": "2027-01-15T13:00:00+05:45",
+            "hit_ratio": 0.5,
+            "calls": 4,
+            "stale": 0,
+        },
+        {
+            "hour": 1_800_000_900,
+            "time": "2027-01-15T14:00:00+05:45",
+            "hit_ratio": 0.5,
+            "calls": 8,
+            "stale": 0,
+        },
+    ],
+}
+
+
+def test_moments_are_those_of_the_reports_zone():
+    """The zone is named, and moments and groups are what its clocks show; one column of time is enough."""
+    lines = rendered(report_view(SERIES)).splitlines()
+
+    assert [line.split() for line in lines[:2]] == [
+        ["tz", "Asia/Kathmandu"],
+        ["since", "2027-01-15", "13:45:00"],
+    ]
+    assert lines[-1].split() == ["2027-01-15", "14:00", "50.0", "%", "8", "0"]
+    assert "time" not in "".join(lines)
+
+
+def test_a_terminal_gets_bars_and_a_line():
+    """The first amount of a table has bars; a series has a line over it; a pipe has the figures alone."""
+    drawn = rendered(report_view(SERIES, BLOCKS)).splitlines()
+    plain = rendered(report_view(SERIES, PLAIN))
+
+    assert "▄█" in drawn
+    assert [line.split()[-2] for line in drawn[-2:]] == ["██████", "████████████"]
+    assert "############" in plain
+    assert "█" not in rendered(report_view(SERIES))
+
+
+def test_a_table_that_is_too_wide_loses_what_is_nothing():
+    """Columns without anything go first; then a few rows stand side by side; a pipe keeps all."""
+    row = {f"figure_number_{number}": number % 3 for number in range(24)}
+    report = {"rows": [{"name": name, **row} for name in ("a", "b")], "by": "name"}
+
+    narrow = rendered(report_view(report), width=100)
+    wide = rendered(report_view(report), width=2_000)
+
+    assert "figure number 3" not in narrow
+    assert ["figure", "number", "4", "1", "1"] in [line.split() for line in narrow.splitlines()]
+    assert max(map(len, map(str.rstrip, narrow.splitlines()))) <= 100
+    assert "figure number 3" in wide
+
+
+def test_a_report_without_groups_has_no_empty_table():
+    """`rows` is of the groups that nobody asked for."""
+    assert "rows" not in rendered(report_view({"by": "", "calls": 1, "rows": []}))
+    assert "rows  none" in rendered(report_view({"by": "hour", "calls": 1, "rows": []}))
+
+
+@pytest.mark.parametrize(
+    ("link", "zone"),
+    [
+        ("/usr/share/zoneinfo/Etc/UTC", "Etc/UTC"),
+        ("../usr/share/zoneinfo/Europe/Atlantis", "UTC"),
+        ("/usr/share/zoneinfo/Pacific/Kiritimati", "UTC"),
+        ("/somewhere/else", "UTC"),
+        (None, "UTC"),
+    ],
+)
+def test_the_zone_of_this_machine(monkeypatch, tmp_path, link, zone):
+    """It is where the link leads, if its clocks are those in force here; else UTC."""
+    if link:
+        (tmp_path / "localtime").symlink_to(link)
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "UTC")
+        changed.setattr("api.cli.report.LOCAL_ZONE", tmp_path / "localtime")
+        time.tzset()
+        assert local_zone() == zone
+    time.tzset()
 
 
 def test_an_event_is_a_line():

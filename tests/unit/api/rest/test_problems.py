@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from starlette.exceptions import HTTPException
 
-from api.rest.problems import STATUSES, Problem, is_tavily, problem_of, render
+from api.rest.problems import STATUSES, Problem, is_tavily, problem_of, render, status_of
 from orchestrator import errors
 from orchestrator.errors import GatewayError
 from orchestrator.model import Attempt
@@ -26,6 +26,14 @@ def test_every_error_has_a_status():
     ours = {cls for cls in hierarchy(GatewayError) if cls.__module__ == errors.__name__}
 
     assert set(STATUSES) == ours
+
+
+def test_a_code_of_the_record_has_the_status_of_its_error():
+    """Which a caller got; one who left is none of our errors, and what nobody knows is."""
+    assert all(status_of(error.code) == status for error, status in STATUSES.items())
+    assert (status_of("cancelled"), status_of("internal_error"), status_of("of a later version")) == (
+        *(499, 500, 500),
+    )
 
 
 @pytest.mark.parametrize(

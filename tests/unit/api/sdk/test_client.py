@@ -117,12 +117,12 @@ def test_reports_and_executions_are_read(kind):
         paths.append(request.url.raw_path.decode())
         return httpx.Response(200, json={"rows": []})
 
-    ask(kind, handler, lambda amos: amos.report("hit-rate", since="7d", by="provider"))
+    ask(kind, handler, lambda amos: amos.report("hit-rate", since="7d", by="provider", limit=5))
     ask(kind, handler, lambda amos: amos.execution("../health"))
     ask(kind, handler, lambda amos: amos.health())
 
     assert paths == [
-        "/gw/reports/hit-rate?since=7d&by=provider",
+        "/gw/reports/hit-rate?since=7d&by=provider&limit=5",
         "/gw/executions/..%2Fhealth",
         "/gw/health",
     ]

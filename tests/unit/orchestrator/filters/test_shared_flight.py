@@ -20,7 +20,7 @@ from orchestrator.errors import (
 from orchestrator.events import Cost, FlightJoined
 from orchestrator.filters.shared_flight import SharedFlightFilter, _decoded, _error_of, _landing_of
 from orchestrator.model import Attempt, CacheControl, Response, SearchRequest
-from tests.support.calls import changed, make_call, recorded
+from tests.support.calls import changed, joined, make_call, recorded
 from tests.support.clock import LoopClock
 from tests.support.shared_memory import LEASE_S, MemoryFlights
 
@@ -116,8 +116,20 @@ async def test_three_processes_ask_once(processes, service):
     assert service.calls == [calls[0]]
     assert answers[0] is ANSWER
     assert answers[1:] == [changed(ANSWER, cache="collapsed", cost=Cost())] * 2
-    leader = calls[0].trail.execution_id
-    assert [recorded(call) for call in calls] == [[], *[[FlightJoined(key="k1", leader=leader)]] * 2]
+    assert [recorded(call) for call in calls] == [[], *[[joined(calls[0])]] * 2]
+
+
+async def test_a_leader_of_an_earlier_version_does_not_tell_its_trace(flights, processes, service):
+    """Who waits for it records what is known: its execution."""
+    await flights.claim("k1", "e-1:0123456789abcdef")
+    call = call_for()
+
+    waiting = asyncio.create_task(processes[0](call, service))
+    await asyncio.sleep(0.01)
+    await flights.land("k1", "e-1:0123456789abcdef", None)
+    await waiting
+
+    assert recorded(call)[0] == FlightJoined(key="k1", leader="e-1")
 
 
 async def test_waiting_adds_a_tenth_at_most(processes, service):

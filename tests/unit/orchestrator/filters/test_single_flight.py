@@ -14,12 +14,11 @@ from orchestrator.events import (
     AttemptStarted,
     AttemptSucceeded,
     Cost,
-    FlightJoined,
     RequestFailed,
 )
 from orchestrator.filters.single_flight import SingleFlightFilter
 from orchestrator.model import Attempt, CacheControl, Principal, Response, SearchRequest
-from tests.support.calls import changed, make_call, recorded
+from tests.support.calls import changed, joined, make_call, recorded
 from tests.support.clock import LoopClock
 
 CREDIT = Cost(amount=1.0, unit="credits", usd_micros=8_000)
@@ -76,9 +75,8 @@ async def test_fifty_identical_calls_are_one(flight, service):
 
     assert len(service.calls) == 1
     assert [(r.cache, r.cost) for r in responses] == [("miss", CREDIT)] + [("collapsed", Cost())] * 49
-    leader = calls[0].trail.execution_id
     assert recorded(calls[0]) == []
-    assert recorded(calls[7]) == [FlightJoined(key="k1", leader=leader)]
+    assert recorded(calls[7]) == [joined(calls[0])]
 
 
 async def test_different_keys_fly_apart(flight, service):
@@ -238,7 +236,7 @@ async def test_the_patient_fly_once_more_together(flight):
 
     assert service.calls == [calls[0], calls[2]]
     assert [one.cache for one in outcomes[1:]] == ["collapsed", "miss", "collapsed"]
-    assert recorded(calls[3])[-1] == FlightJoined(key="k1", leader=calls[2].trail.execution_id)
+    assert recorded(calls[3])[-1] == joined(calls[2])
 
 
 async def test_a_hasty_newcomer_does_not_hold_up_the_patient(flight):

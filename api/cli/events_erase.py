@@ -1,0 +1,112 @@
+"""`amos events erase`: erases texts of queries, the only words of callers that the record keeps."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli import output
+from api.cli.failure import EXIT_USAGE, CommandError
+from api.cli.options import STDIN, JsonOption, lines_of_stdin
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+    from storage.sql_texts import SqlTexts
+
+SETTLE_S = 10.0
+"""chosen: a recorder at work has taken over what waits within a second; one that has not is in trouble."""
+
+LOOK_S = 0.1
+"""chosen: between two looks at the recorder's status, which it writes once a second."""
+
+
+def erase(
+    query: Annotated[
+        str, typer.Option("--query", metavar="TEXT", help="The text of a query; - reads one from each line.")
+    ] = "",
+    client: Annotated[str, typer.Option("--client", help="Every text this client has searched for.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell how many texts that would be.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase texts of queries for good. Events stay: they hold no text."""
+    if bool(query.strip()) == bool(client):
+        raise CommandError("Name either --query or --client.", exit_code=EXIT_USAGE)
+    if not (yes or dry_run or sys.stdin.isatty()):
+        raise CommandError(
+            "Erasing cannot be undone, and nobody is here to be asked.",
+            "Say so with --yes, or look with --dry-run.",
+            exit_code=EXIT_USAGE,
+        )
+    texts = lines_of_stdin() if query == STDIN else [query] if query else []
+    asyncio.run(_erase(texts, client, is_sure=yes, is_dry=dry_run, as_json=as_json))
+
+
+async def _erase(texts: list[str], client: str, *, is_sure: bool, is_dry: bool, as_json: bool) -> None:
+    from api.settings import load  # noqa: PLC0415
+    from storage.sql_engine import open_engine  # noqa: PLC0415
+    from storage.sql_texts import SqlTexts  # noqa: PLC0415
+
+    settings = load()
+    is_settled = await _settle(settings)
+    engine = open_engine(settings.database_url, writer=True)
+    try:
+        store = SqlTexts(engine)
+        keys = await _found(store, texts, client)
+        if is_dry:
+            _tell("would be erased", len(keys), as_json=as_json, is_dry=True)
+            return
+        if keys and not is_sure and not typer.confirm(f"Erase {_count(len(keys))} for good?", err=True):
+            output.message("Nothing was erased.")
+            return
+        _tell("erased", await store.erase(keys), as_json=as_json)
+    finally:
+        await engine.dispose()
+    if not is_settled:
+        output.message(
+            "The recorder has not taken over what waits in the journal; texts in there are not erased. "
+            "`amos doctor` says why; erase again afterwards."
+        )
+
+
+async def _found(store: SqlTexts, texts: list[str], client: str) -> set[str]:
+    with output.waiting("looking for texts"):
+        if client:
+            return await store.keys_of_client(client)
+        return await store.keys_of(texts)
+
+
+async def _settle(settings: Settings) -> bool:
+    """Bring what waits in the journal into the database; tells whether that is done.
+
+    Otherwise a text that still waits there would come in after it was erased. Raises EventLogUnavailable.
+    """
+    from api.cli.in_process import bring_in  # noqa: PLC0415
+    from storage.file_status import read_status  # noqa: PLC0415
+
+    begun_at = time.time()
+    await bring_in(settings)
+    while True:
+        status = read_status(settings.data_dir)
+        if status is not None and status.drained_at >= begun_at:
+            return True
+        if time.time() > begun_at + SETTLE_S:
+            return False
+        await asyncio.sleep(LOOK_S)
+
+
+def _count(number: int) -> str:
+    return f"{number} text{'' if number == 1 else 's'} of queries"
+
+
+def _tell(what: str, number: int, *, as_json: bool, is_dry: bool = False) -> None:
+    if as_json:
+        output.data_json({"texts": number, "dry_run": is_dry})
+    else:
+        output.line(f"{_count(number)} {what}")
