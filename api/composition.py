@@ -6,15 +6,18 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 
 from api.keys import key_ring, key_store, pepper
+from api.loop_lag import LoopLag
 from api.names import SystemNames
 from api.probes import (
     cache_health,
     journal_health,
     keys_health,
     recorder_health,
+    recorder_lag_s,
     redis_health,
     traces_health,
 )
+from api.process_figures import ProcessFigures
 from api.record import record
 from api.settings import Settings
 from orchestrator.clock import SystemClock
@@ -32,6 +35,7 @@ from orchestrator.providers.local import Local
 from orchestrator.providers.registry import Roster, Unconfigured, enrol
 from orchestrator.providers.tavily import Tavily
 from orchestrator.providers.upstream import Upstream
+from orchestrator.record_watch import RecordWatch
 from orchestrator.recorder import Recorder
 from orchestrator.strangers import Strangers
 from storage.memory_budget import MemoryBudget
@@ -74,8 +78,9 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
             trusts_local_operator=settings.is_loopback,
             strangers=Strangers(clock, settings.anonymous_per_minute),
         )
+        chosen = policies or _policies(settings)
         pipeline = _pipeline(
-            policies or _policies(settings),
+            chosen,
             clock,
             recorder,
             _tiers(l1, redis),
@@ -88,6 +93,10 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         cleanup.push_async_callback(engine.dispose)
         reports = SqlReports(engine)
         await pipeline.begin(reports)
+        watch = RecordWatch(reports, clock, chosen.budget)
+        cleanup.push_async_callback(watch.aclose)
+        loop_lag = LoopLag()
+        await cleanup.enter_async_context(loop_lag.watched())
         yield Gateway(
             pipeline,
             recorder,
@@ -107,6 +116,11 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
                 ),
             ),
             keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
+            watch=watch,
+            figures=ProcessFigures(
+                clock, started_at, settings.data_dir, journal, l1, redis, loop_lag
+            ).measure,
+            recorder_lag_s=lambda: recorder_lag_s(settings.data_dir, clock.now(), started_at),
         )
 
 

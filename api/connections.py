@@ -23,7 +23,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
 import h2.events
 import h2.exceptions
@@ -159,6 +159,7 @@ class Connection(TCPServer):
     """One connection. It is let go of when its client has closed it and its calls are done."""
 
     idle_task: IdleTimer  # type: ignore[assignment]
+    open: ClassVar[int] = 0
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -167,10 +168,13 @@ class Connection(TCPServer):
     @override
     async def run(self) -> None:
         """Serve it to its end. What the protocol trips over ends this connection and nothing else."""
+        Connection.open += 1
         try:
             await super().run()
         except Exception as error:  # noqa: BLE001 - a stranger's bytes; asyncio would log a traceback
             _log.debug("a connection was given up", exc_info=error)
+        finally:
+            Connection.open -= 1
 
     @override
     async def protocol_send(self, event: Event) -> None:
@@ -312,6 +316,11 @@ def _problem(status: int) -> bytes:
     return msgspec.json.encode(
         {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
     )
+
+
+def open_connections() -> int:
+    """How many connections this process serves at the moment."""
+    return Connection.open
 
 
 def use_our_connections() -> None:

@@ -70,6 +70,7 @@ ADVICE: dict[type[GatewayError], str] = {
     errors.KeyNotFound: ELSEWHERE,
     errors.StorageError: LATER,
     errors.EventLogUnavailable: LATER,
+    errors.ReportsBehind: LATER,
     errors.CacheUnavailable: LATER,
     errors.RateLimitStoreUnavailable: LATER,
     errors.KeysUnavailable: LATER,

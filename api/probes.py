@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.gateway import ComponentHealth
+from orchestrator import limits
+from orchestrator.health import ComponentHealth
 from orchestrator.key_ring import KeyRing
 from storage.file_journal import FileJournal
 from storage.file_status import read_status
 from storage.memory_cache import MemoryCache
 from storage.redis_client import RedisClient
-
-RECORDER_LAG_S_MAX = 30.0
-"""chosen: reports that are further behind than this are no picture of the present."""
 
 
 def journal_health(journal: FileJournal) -> ComponentHealth:
@@ -23,6 +21,7 @@ def journal_health(journal: FileJournal) -> ComponentHealth:
         status="down" if seen.fault else "ok",
         since=seen.since,
         detail=seen.fault or f"{seen.backlog_bytes} bytes on disk.",
+        advice=_MAKE_ROOM if seen.fault else "",
     )
 
 
@@ -33,14 +32,25 @@ def recorder_health(data_dir: Path, now: float, started_at: float) -> ComponentH
     """
     status = read_status(data_dir)
     if status is None:
-        return _recorder("degraded", started_at, "No recorder has run on this data directory.")
+        detail = "No recorder has run on this data directory."
+        return _recorder("degraded", started_at, detail, _START_IT)
     if status.fault:
-        return _recorder("degraded", status.since, status.fault)
+        return _recorder("degraded", status.since, status.fault, _MEND_IT)
     lag_s = status.lag_s(now)
-    if lag_s > RECORDER_LAG_S_MAX:
-        since = max(status.drained_at + RECORDER_LAG_S_MAX, status.since)
-        return _recorder("degraded", since, f"Reports are {lag_s:.0f} s behind; is the recorder running?")
+    if lag_s > limits.REPORTS_LAG_S_MAX:
+        since = max(status.drained_at + limits.REPORTS_LAG_S_MAX, status.since)
+        detail = f"Reports are {lag_s:.0f} s behind." if status.drained_at else "It is not done yet."
+        return _recorder("degraded", since, detail, _START_IT)
     return _recorder("ok", status.since)
+
+
+def recorder_lag_s(data_dir: Path, now: float, started_at: float) -> float:
+    """How old the figures from this data directory may be, in seconds.
+
+    Without any recorder they lack all since `started_at`.
+    """
+    status = read_status(data_dir)
+    return max(now - started_at, 0.0) if status is None else status.lag_s(now)
 
 
 def traces_health(data_dir: Path, now: float, started_at: float) -> ComponentHealth:
@@ -48,31 +58,33 @@ def traces_health(data_dir: Path, now: float, started_at: float) -> ComponentHea
     status = read_status(data_dir)
     traces = status.traces if status is not None else None
     if status is None or traces is None:
-        detail = "No recorder that exports traces has run on this data directory; restart it."
-        return ComponentHealth(name="traces", status="degraded", since=started_at, detail=detail)
+        detail = "No recorder that exports traces has run on this data directory."
+        return _traces("degraded", started_at, detail, "Start it again with the settings that are in force.")
     if traces.fault:
         detail = f"{traces.fault} {traces.dropped} calls were given up so far."
-        return ComponentHealth(name="traces", status="degraded", since=traces.since, detail=detail)
-    if now - status.at > RECORDER_LAG_S_MAX:
-        since, detail = status.at + RECORDER_LAG_S_MAX, "The recorder exports them; is it running?"
-        return ComponentHealth(name="traces", status="degraded", since=since, detail=detail)
+        return _traces("degraded", traces.since, detail, _MEND_COLLECTOR)
+    if now - status.at > limits.REPORTS_LAG_S_MAX:
+        since, detail = status.at + limits.REPORTS_LAG_S_MAX, "The recorder, which exports them, is silent."
+        return _traces("degraded", since, detail, _START_IT)
     detail = "The recorder of another machine exports them for all."
     if not traces.is_elsewhere:
         detail = (
             f"{traces.exported} spans exported since the recorder's start, {traces.dropped} calls given up."
         )
-    return ComponentHealth(name="traces", status="ok", since=traces.since, detail=detail)
+    return _traces("ok", traces.since, detail)
 
 
 def keys_health(ring: KeyRing) -> ComponentHealth:
     """The API keys: never seen is down, since nobody can be known; seen once they are checked from memory."""
+    if not ring.fault:
+        return ComponentHealth(name="keys", status="ok", since=ring.since)
+    status, detail = "degraded", "Keys are checked as they were last seen; a revoked one still opens."
     if not ring.is_known:
-        detail = f"The API keys could not be read since the start: {ring.fault}"
-        return ComponentHealth(name="keys", status="down", since=ring.since, detail=detail)
-    if ring.fault:
-        detail = f"Keys are checked as they were last seen; a revoked one still opens. {ring.fault}"
-        return ComponentHealth(name="keys", status="degraded", since=ring.since, detail=detail)
-    return ComponentHealth(name="keys", status="ok", since=ring.since)
+        status, detail = "down", "The API keys could not be read since the start:"
+    advice = "Get the database back: see the component `database`. Keys are read again every few seconds."
+    return ComponentHealth(
+        name="keys", status=status, since=ring.since, detail=f"{detail} {ring.fault}", advice=advice
+    )
 
 
 def cache_health(cache: MemoryCache) -> ComponentHealth:
@@ -89,8 +101,34 @@ def redis_health(name: str, redis: RedisClient) -> ComponentHealth:
         status="degraded" if outage else "ok",
         since=redis.since,
         detail=f"Out of reach: {outage.detail}." if outage else f"{redis.address}",
+        advice=_MEND_REDIS if outage else "",
     )
 
 
-def _recorder(status: str, since: float, detail: str = "") -> ComponentHealth:
-    return ComponentHealth(name="recorder", status=status, since=since, detail=detail)
+_MAKE_ROOM = (
+    "Make room on the disk of AMOS_DATA_DIR. A full journal is one that the recorder cannot empty: see the "
+    "component `recorder`."
+)
+
+_MEND_REDIS = (
+    "Look at Redis and at AMOS_REDIS_URL; `amos doctor` tries it. Until then each worker counts and caches "
+    "for itself."
+)
+
+_START_IT = (
+    "Look whether `amos serve` or `amos recorder` runs, and at its log; what it has to do waits for it."
+)
+
+_MEND_COLLECTOR = (
+    "Look at the collector and at OTEL_EXPORTER_OTLP_ENDPOINT. Calls are served and recorded all the same."
+)
+
+_MEND_IT = "Look at the log of `amos serve` or `amos recorder`; what is recorded waits in the journal."
+
+
+def _recorder(status: str, since: float, detail: str = "", advice: str = "") -> ComponentHealth:
+    return ComponentHealth(name="recorder", status=status, since=since, detail=detail, advice=advice)
+
+
+def _traces(status: str, since: float, detail: str, advice: str = "") -> ComponentHealth:
+    return ComponentHealth(name="traces", status=status, since=since, detail=detail, advice=advice)

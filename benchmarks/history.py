@@ -79,12 +79,9 @@ def _batches(missing: Iterator[Frame]) -> Iterator[list[Frame]]:
 
 
 async def _append(log: SqlEventLog, batch: Sequence[Frame]) -> None:
-    rows, texts = [], {}
-    for frame in batch:
-        row, of_frame = frame_row(msgspec.json.encode(frame))
-        rows.append(row)
-        texts.update(of_frame)
-    await log.append(rows, texts)
+    found = [frame_row(msgspec.json.encode(frame)) for frame in batch]
+    texts = {text.key_hash: text for _, of_frame in found for text in of_frame}
+    await log.append([row for row, _ in found], list(texts.values()))
 
 
 async def _project(engine: AsyncEngine) -> None:

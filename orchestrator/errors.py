@@ -9,7 +9,7 @@
     │                 ResultInvalid · CircuitOpen · ProviderHeldBack
     ├ SearchFailed    AllProvidersFailed → QuotaExhausted · DeadlineExceeded · PageUnreadable ·
     │                 NotInCache · NotFound → KeyNotFound
-    ├ StorageError    EventLogUnavailable · CacheUnavailable · RateLimitStoreUnavailable ·
+    ├ StorageError    EventLogUnavailable → ReportsBehind · CacheUnavailable · RateLimitStoreUnavailable ·
     │                 KeysUnavailable · FlightStoreUnavailable · CircuitBoardUnavailable ·
     │                 BudgetStoreUnavailable
     ├ Overloaded      there is no room for the call right now
@@ -277,6 +277,12 @@ class EventLogUnavailable(StorageError):
     """The facts of a call could not be made durable, so the call is refused."""
 
     code = "event_log_unavailable"
+
+
+class ReportsBehind(EventLogUnavailable):
+    """What was recorded lately is not counted yet, so the figures are no picture of the present."""
+
+    code = "reports_behind"
 
 
 class CacheUnavailable(StorageError):

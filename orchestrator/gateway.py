@@ -6,35 +6,32 @@ Every surface holds one Gateway and nothing else.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import msgspec
-
-from orchestrator.errors import GatewayError, KeysUnavailable, PermissionDenied, Unauthenticated
+from orchestrator import limits
+from orchestrator.errors import (
+    GatewayError,
+    KeysUnavailable,
+    PermissionDenied,
+    ReportsBehind,
+    Unauthenticated,
+)
 from orchestrator.filters.authenticate import require
+from orchestrator.filters.circuit_breaker import STATES
+from orchestrator.health import ComponentHealth, provider_health, record_health
 from orchestrator.key_admin import KeyAdmin
 from orchestrator.model import Call, Caller, ExtractRequest, Principal, RequestT, Response, SearchRequest
 from orchestrator.pipeline import Pipeline
 from orchestrator.ports import Clock, ReportStore
+from orchestrator.record_watch import RecordWatch
 from orchestrator.recorder import Recorder
-
-
-class ComponentHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """One component as it is now. `status` is `ok`, `degraded`, `down` or `unconfigured`.
-
-    `since` is when it got that way, epoch seconds; `detail` a sentence for people, `""` when all is well;
-    `latency_s` how long it took to ask it, `None` if it was not asked.
-    """
-
-    name: str
-    status: str
-    since: float
-    detail: str = ""
-    latency_s: float | None = None
-
+from orchestrator.reports.metrics import GAUGE, NEEDS, Family, families, gauge
 
 Probe = Callable[[], ComponentHealth]
 """Looks at a component without waiting."""
+
+Figures = Callable[[], Iterable[Family]]
+"""Measures the process without waiting."""
 
 
 class Gateway:
@@ -50,6 +47,9 @@ class Gateway:
         unconfigured: Mapping[str, str],
         probes: Sequence[Probe] = (),
         keys: KeyAdmin | None = None,
+        watch: RecordWatch | None = None,
+        figures: Figures = tuple,
+        recorder_lag_s: Callable[[], float] = float,
     ) -> None:
         self._pipeline = pipeline
         self._recorder = recorder
@@ -57,6 +57,9 @@ class Gateway:
         self._probes = tuple(probes)
         self._unconfigured = dict(unconfigured)
         self._started_at = clock.now()
+        self._watch = watch
+        self._recorder_lag_s = recorder_lag_s
+        self._figures = figures
         self.reports = reports
         self.keys = keys
         """What may be done to API keys; `None` in a gateway that has none."""
@@ -106,10 +109,48 @@ class Gateway:
         """Count a call that a surface turned away before it was one; `reason` is one of a few short codes."""
         self._recorder.count_refusal(reason)
 
+    async def metrics(self) -> tuple[Family, ...]:
+        """What the whole log adds up to, for all instances. Raises EventLogUnavailable, ReportsBehind."""
+        totals = await self.reports.totals(NEEDS)
+        now = self._clock.now()
+        lag_s = max(totals.standing.lag_s(now), self._recorder_lag_s())
+        if lag_s > limits.REPORTS_LAG_S_MAX:
+            raise ReportsBehind(
+                f"What was recorded in the last {lag_s:.0f} s is not counted yet, so these would be figures "
+                "of the past. /health says why."
+            )
+        return families(totals.sums, totals.standing, now)
+
+    def figures(self) -> tuple[Family, ...]:
+        """What is measured of this process, now; nothing of it is in the log."""
+        pipeline = self._pipeline
+        states = [
+            ((name, state), int(circuit.state == state))
+            for name, circuit in pipeline.circuits.items()
+            for state in STATES
+        ]
+        return (
+            *self._figures(),
+            gauge("amos_calls_under_way", "Searches and extracts this process works on.", pipeline.calls),
+            gauge("amos_calls_max", "How many of them it takes on at once.", pipeline.calls_max),
+            gauge("amos_flights_under_way", "Different calls that are being fetched.", pipeline.flights),
+            Family(
+                "amos_circuit_state",
+                "1 for the state of a provider's circuit as this process sees it.",
+                GAUGE,
+                ("provider", "state"),
+                tuple(states),
+            ),
+        )
+
     async def health(self) -> tuple[ComponentHealth, ...]:
-        """Every component: stores, providers in the order of the chain, providers without credentials."""
+        """Every component: stores, providers in the order of the chain, providers without credentials.
+
+        Waits for some hundredths of a second at most, whatever state the database is in.
+        """
+        seen = None if self._watch is None else await self._watch.look()
         providers = [
-            _circuit_health(name, circuit.state, circuit.since, circuit.reason, circuit.retry_after_s)
+            provider_health(circuit, None if seen is None else seen.providers.get(name))
             for name, circuit in self._pipeline.circuits.items()
         ]
         missing = [
@@ -118,17 +159,9 @@ class Gateway:
             )
             for name, why in self._unconfigured.items()
         ]
-        return (*(probe() for probe in self._probes), *providers, *missing)
+        record = () if seen is None else record_health(seen, self._clock.now())
+        return (*(probe() for probe in self._probes), *record, *providers, *missing)
 
     def not_ready(self) -> tuple[str, ...]:
         """Why calls should go to another instance for now, as sentences; empty when ready."""
         return tuple(found.detail for probe in self._probes if (found := probe()).status == "down")
-
-
-def _circuit_health(name: str, state: str, since: float, why: str, retry_after_s: float) -> ComponentHealth:
-    if state == "closed":
-        return ComponentHealth(name=f"provider:{name}", status="ok", since=since)
-    detail = f"Circuit {state} after {why}; it may be called again in {retry_after_s:.0f} s."
-    return ComponentHealth(
-        name=f"provider:{name}", status="down" if state == "open" else "degraded", since=since, detail=detail
-    )

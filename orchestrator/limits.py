@@ -151,3 +151,7 @@ than this gives keys to services, not to people."""
 API_KEY_REMEMBERED_S = 7_776_000.0
 """chosen: a key that ended 90 days ago may be forgotten when a new one is made; until then its holder is told
 what became of it, and the list shows it. The facts about it stay in the event log."""
+
+REPORTS_LAG_S_MAX = 30.0
+"""chosen: figures that are further behind than this are no picture of the present: `/metrics` gives none, and
+`/health` says so. A projector at work is less than two seconds behind."""

@@ -13,7 +13,7 @@ Where a stage stands is an argument, not a habit; docs/decisions/0002-stage-orde
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
 
 import msgspec
 
@@ -120,6 +120,7 @@ class Pipeline:
         }
         self._room = ConcurrencyFilter(policies.concurrency)
         self._closers: list[Callable[[], Awaitable[None]]] = []
+        self._flying: list[Sized] = []
         self.search: Service[SearchRequest, Response] = self._search()
         self.extract: Service[ExtractRequest, Response] = self._extract()
         if parts.circuits is not None:
@@ -256,6 +257,7 @@ class Pipeline:
     ) -> list[Filter[RequestT, Response]]:
         """The flight of the process and, inside it, so that one call of each process asks, that of all."""
         self._closers.append(flight.aclose)
+        self._flying.append(flight)
         if self._parts.flights is None:
             return [flight]
         return [flight, SharedFlightFilter(self._parts.flights, self._parts.clock, cache.look_again)]
@@ -278,6 +280,21 @@ class Pipeline:
                 policy=policy,
             )
         ]
+
+    @property
+    def calls(self) -> int:
+        """Calls under way in this process."""
+        return self._room.calls
+
+    @property
+    def calls_max(self) -> int:
+        """How many calls it takes on at once."""
+        return self._room.calls_max
+
+    @property
+    def flights(self) -> int:
+        """Different calls that are being fetched: searches, and pages of extracts."""
+        return sum(len(flights) for flights in self._flying)
 
     async def begin(self, reports: ReportStore) -> None:
         """Before the first call: let budgets know what was spent before. Waits for two seconds at most."""

@@ -23,7 +23,8 @@ from orchestrator.model import (
 )
 from orchestrator.quota import Verdict as Verdict  # noqa: PLC0414 - part of a port, and of a trail
 from orchestrator.quota import Window as Window  # noqa: PLC0414 - likewise
-from orchestrator.reports.report import Question
+from orchestrator.reports.report import Need, Question
+from orchestrator.reports.totals import Standing, Totals
 
 
 class Clock(Protocol):
@@ -87,6 +88,12 @@ class ReportStore(Protocol):
 
         Raises EventLogUnavailable.
         """
+
+    async def totals(self, needs: Sequence[Need]) -> Totals:
+        """Sums over all of history, read at one moment. Raises EventLogUnavailable."""
+
+    async def standing(self) -> Standing:
+        """How much of the log has been counted. Raises EventLogUnavailable."""
 
 
 # --- the cache

@@ -19,14 +19,14 @@ class Backlog:
 
     def __init__(self, directory: Path, bytes_max: int) -> None:
         self._directory = directory
-        self._bytes_max = bytes_max
+        self.bytes_max = bytes_max
         self._looked_at = -LOOK_S
         self.size_bytes = 0
 
     @property
     def is_full(self) -> bool:
         """Whether the bound is reached, as far as is known."""
-        return self.size_bytes >= self._bytes_max
+        return self.size_bytes >= self.bytes_max
 
     def add(self, count: int) -> None:
         """Count what was written since."""

@@ -120,6 +120,11 @@ class FileJournal:
         """The name of this writer's series of frames."""
         return self._instance
 
+    @property
+    def bytes_max(self) -> int:
+        """What all segments of the directory may grow to."""
+        return self._backlog.bytes_max
+
     def look(self) -> JournalLook:
         """See how the journal is.
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from cachetools import LRUCache
+from typing_extensions import override
 
 from orchestrator.ports import CacheEntry
 
@@ -17,13 +18,25 @@ OVERHEAD_BYTES = 512
 cost and its places in cachetools' two dicts."""
 
 
+class _Entries(LRUCache[str, CacheEntry]):
+    """The entries; counts those that go because others come."""
+
+    evictions = 0
+
+    @override
+    def popitem(self) -> tuple[str, CacheEntry]:
+        """Push out the one that was not used for the longest time."""
+        self.evictions += 1
+        return super().popitem()
+
+
 class MemoryCache:
     """Tier `l1`. A `bytes_max` of 0 stores nothing. Never waits and never fails."""
 
     tier = "l1"
 
     def __init__(self, bytes_max: int, now: Callable[[], float] = time.time) -> None:
-        self._entries: LRUCache[str, CacheEntry] = LRUCache(maxsize=bytes_max, getsizeof=_size_bytes)
+        self._entries = _Entries(maxsize=bytes_max, getsizeof=_size_bytes)
         self.since = now()
         self.bytes_max = bytes_max
 
@@ -42,6 +55,11 @@ class MemoryCache:
     def size_bytes(self) -> int:
         """What is stored at the moment, overhead included."""
         return int(self._entries.currsize)
+
+    @property
+    def evictions(self) -> int:
+        """How many entries were pushed out by others."""
+        return self._entries.evictions
 
     def __len__(self) -> int:
         """The number of entries."""

@@ -86,6 +86,16 @@ class RedisClient:
         self._restored_at = 0.0
         self._prober: asyncio.Task[None] | None = None
 
+    @property
+    def pending(self) -> int:
+        """Commands that wait for an exchange."""
+        return len(self._pending)
+
+    @property
+    def exchanges(self) -> int:
+        """Exchanges under way."""
+        return len(self._exchanges)
+
     async def start(self) -> None:
         """Look whether Redis is there, for a second or two at most, and keep looking; it need not be."""
         await self._probe()

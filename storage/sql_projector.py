@@ -118,14 +118,19 @@ async def live_generation(connection: AsyncConnection) -> int:
     return (await connection.execute(select(projection_state.c.generation))).scalar() or FIRST
 
 
+async def counted_position(connection: AsyncConnection, generation: int) -> int:
+    """Up to which position every rollup of a generation has counted."""
+    query = select(checkpoints.c.projection, checkpoints.c.position)
+    rows = await connection.execute(query.where(checkpoints.c.generation == generation))
+    reached = {row.projection: row.position for row in rows}
+    slowest: int = min(reached.get(rollup.name, 0) for rollup, _ in rollups)
+    return slowest
+
+
 async def frames_behind(engine: AsyncEngine) -> int:
     """How many frames the slowest rollup has not counted. Raises EventLogUnavailable."""
     async with transaction(engine) as connection:
-        query = select(checkpoints.c.projection, checkpoints.c.position)
-        live = await live_generation(connection)
-        rows = await connection.execute(query.where(checkpoints.c.generation == live))
-        reached = {row.projection: row.position for row in rows}
-        slowest: int = min(reached.get(rollup.name, 0) for rollup, _ in rollups)
+        slowest = await counted_position(connection, await live_generation(connection))
         behind = select(func.count()).where(frames.c.position > slowest)
         return (await connection.execute(behind)).scalar() or 0
 

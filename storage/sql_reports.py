@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +15,7 @@ from orchestrator.events import Frame
 from orchestrator.projections.fold import EVER
 from orchestrator.reports.catalogue import report_for
 from orchestrator.reports.report import TIMES, Fact, Facts, Need, Question, Sums
+from orchestrator.reports.totals import Standing, Totals
 from orchestrator.reports.windows import Piece, Window, in_its_zone, plan
 from storage.codec import decode_events
 from storage.sql_engine import NoEventLog, transaction
@@ -22,6 +24,7 @@ from storage.sql_projector import live_generation
 from storage.sql_rankings import Ranking
 from storage.sql_sums import merged, read_sums
 from storage.sql_tables import compactions, frames, queries
+from storage.sql_totals import read_standing, read_totals
 
 
 class SqlReports:
@@ -66,6 +69,20 @@ class SqlReports:
             return await self._log.read_stream(execution_id)
         except NoEventLog:
             return []
+
+    async def totals(self, needs: Sequence[Need]) -> Totals:
+        """Sums over all of history; of nothing where there is no log yet. Raises EventLogUnavailable."""
+        try:
+            return await read_totals(self._engine, needs)
+        except NoEventLog:
+            return Totals(sums=[{} for _ in needs], standing=Standing())
+
+    async def standing(self) -> Standing:
+        """How much of the log has been counted. Raises EventLogUnavailable."""
+        try:
+            return await read_standing(self._engine)
+        except NoEventLog:
+            return Standing()
 
 
 def _has_times(need: Need | Facts) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from api.cli.quantities import size
+from orchestrator import limits
 from orchestrator.errors import EventLogUnavailable
 
 if TYPE_CHECKING:
@@ -28,10 +29,6 @@ SQLITE_OLDEST = (3, 35, 0)
 
 DISK_FREE_BYTES_MIN = 100_000_000
 """chosen: with less than this the next busy hour may fill the disk."""
-
-
-STUCK_S = 10.0
-"""chosen: a recorder that has not had everything counted for so long is not busy but stuck."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,7 +140,7 @@ def check_reports(status: RecorderStatus | None, *, is_running: bool, behind: in
     if status and is_running and status.fault:
         step = "Look at the log of the server or of `amos recorder`; the journal keeps what is recorded."
         return Finding(name="reports", status=FAILURE, detail=f"recorder: {status.fault}", next_step=step)
-    if behind and (not is_running or status is None or status.lag_s(now) > STUCK_S):
+    if behind and (not is_running or status is None or status.lag_s(now) > limits.REPORTS_LAG_S_MAX):
         return Finding(
             name="reports",
             status=WARNING,

@@ -66,5 +66,9 @@ def _health(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
 
 def json_response(content: Any, status: int = 200) -> Response:
     """An answer that nobody keeps."""
-    headers = {"Cache-Control": "no-store", **{name.decode(): value.decode() for name, value in CAREFUL}}
-    return Response(_encode(content), status, headers, media_type="application/json")
+    return Response(_encode(content), status, careful_headers(), media_type="application/json")
+
+
+def careful_headers() -> dict[str, str]:
+    """The headers of an answer that nobody keeps."""
+    return {"Cache-Control": "no-store", **{name.decode(): value.decode() for name, value in CAREFUL}}

@@ -54,6 +54,7 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.KeyNotFound: 404,
     errors.StorageError: 503,
     errors.EventLogUnavailable: 503,
+    errors.ReportsBehind: 503,
     errors.CacheUnavailable: 503,
     errors.RateLimitStoreUnavailable: 503,
     errors.Overloaded: 503,

@@ -27,6 +27,9 @@ from orchestrator.outcome import cooldown_s, is_health_failure, reason
 from orchestrator.ports import CircuitReport, Clock, FactSink, SharedCircuit
 from orchestrator.service import ResponseT, Service
 
+STATES = (pybreaker.STATE_CLOSED, pybreaker.STATE_OPEN, pybreaker.STATE_HALF_OPEN)
+"""`closed`, `open`, `half-open`."""
+
 PROBE_AGAIN_S = 0.5
 """chosen: while another process probes, this one looks again after this time, by when it usually knows."""
 

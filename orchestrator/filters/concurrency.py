@@ -34,8 +34,14 @@ class ConcurrencyFilter:
     """Lets a call in while there is room for its client. One for all operations of a process."""
 
     def __init__(self, policy: ConcurrencyPolicy) -> None:
+        self.calls_max = policy.calls_max
         self._free = policy.calls_max
         self._held: dict[str, int] = {}
+
+    @property
+    def calls(self) -> int:
+        """The calls under way."""
+        return self.calls_max - self._free
 
     async def __call__(self, call: Call[RequestT], service: Service[RequestT, Response]) -> Response:
         """Answer as the inner stages do. Raises Overloaded."""

@@ -93,6 +93,10 @@ class SingleFlightFilter(Generic[RequestT]):
         if not task.cancelled():
             task.exception()  # Seen here, so that a flight everybody has left does not warn about it.
 
+    def __len__(self) -> int:
+        """How many flights are in the air."""
+        return len(self._tasks)
+
     async def aclose(self) -> None:
         """Wait until every flight has landed; their deadlines bound the wait."""
         while self._tasks:

@@ -43,6 +43,14 @@ _HIGHEST = math.ceil(math.log2(DURATION_S_MAX) * PER_DOUBLING) - 1
 _BOUNDS = tuple(upper_bound(index) for index in range(_LOWEST, _HIGHEST + 1))
 
 
+def doubling_of(index: int) -> int:
+    """The power of two that begins the doubling in which a bucket lies: it ends at 2**(result + 1) seconds.
+
+    A doubling has `PER_DOUBLING` buckets and none lies in two.
+    """
+    return index >> SCALE
+
+
 @lru_cache(maxsize=2_048)
 def estimate(index: int) -> float:
     """The duration that stands for a bucket: the one with the least relative error at both bounds."""

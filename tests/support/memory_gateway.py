@@ -15,7 +15,8 @@ from orchestrator.clock import SystemClock
 from orchestrator.errors import EventLogUnavailable, ProviderUnavailable
 from orchestrator.events import FREE, Cost, Envelope, Frame
 from orchestrator.filters.authenticate import Doorkeeper
-from orchestrator.gateway import ComponentHealth, Gateway
+from orchestrator.gateway import Gateway
+from orchestrator.health import ComponentHealth
 from orchestrator.model import (
     Call,
     ExtractAnswer,
@@ -31,9 +32,11 @@ from orchestrator.pipeline import Parts, Pipeline, Policies
 from orchestrator.ports import WEB_SCHEMES
 from orchestrator.recorder import Recorder
 from orchestrator.reports.catalogue import report_for
-from orchestrator.reports.report import Question
+from orchestrator.reports.report import Need, Question
+from orchestrator.reports.totals import Standing, Totals
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
+from tests.support.reported import sums_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -88,6 +91,16 @@ class JournalReports:
     async def execution(self, execution_id: str) -> list[Frame]:
         """The frames of one execution."""
         return [frame for frame in self._journal.frames if frame.stream == execution_id]
+
+    async def totals(self, needs: Sequence[Need]) -> Totals:
+        """What the frames in the journal add up to."""
+        events = [envelope for frame in self._journal.frames for envelope in frame.events]
+        return Totals(sums=[sums_of(need, events) for need in needs], standing=await self.standing())
+
+    async def standing(self) -> Standing:
+        """Everything is counted at once."""
+        count = len(self._journal.frames)
+        return Standing(position=count, counted_position=count)
 
 
 class ScriptedProvider:

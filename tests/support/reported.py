@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.events import Envelope
+from orchestrator.projections.buckets import doubling_of
 from orchestrator.projections.fold import Counts, Key, Rollup, by_span
 from orchestrator.reports.report import LIMIT_DEFAULT, TIMES, Buckets, Fact, Facts, Need, Report, Sums
+from orchestrator.reports.totals import DOUBLING
 
 
 def report_of(
@@ -25,17 +27,15 @@ def report_of(
     `texts` are the texts of queries by their keys, `facts` those of streams.
     """
     history = tuple(envelopes)
-    found = [
-        facts if isinstance(need, Facts) else sums_of(need, history, texts or {}) for need in report.needs(by)
-    ]
+    found = [facts if isinstance(need, Facts) else sums_of(need, history, texts) for need in report.needs(by)]
     return report.render(found, by, limit)
 
 
-def sums_of(need: Need, envelopes: Iterable[Envelope], texts: Mapping[str, str]) -> Sums:
+def sums_of(need: Need, envelopes: Iterable[Envelope], texts: Mapping[str, str] | None = None) -> Sums:
     """The sums of a need over a history; of a ranking all of them."""
     if need.dimensions == ("key", "text"):
-        whole = sums_of(Need(need.rollup, ("key",)), envelopes, texts)
-        return {(key, texts.get(str(key), "")): counts for (key,), counts in whole.items()}
+        whole = sums_of(Need(need.rollup, ("key",)), envelopes)
+        return {(key, (texts or {}).get(str(key), "")): counts for (key,), counts in whole.items()}
     names = ("minute", *need.rollup.dimensions)
     parts: list[Callable[[Key], Any]] = [_part(names, name) for name in need.dimensions]
     sums: dict[Key, tuple[int, ...]] = {}
@@ -71,5 +71,8 @@ def rows_by_span(rollup: Rollup, envelopes: Iterable[Envelope]) -> dict[Key, Cou
 def _part(names: tuple[str, ...], name: str) -> Callable[[Key], Any]:
     if name in TIMES:
         return lambda key: int(key[0]) // TIMES[name] * TIMES[name]
+    if name == DOUBLING:
+        bucket = names.index("bucket")
+        return lambda key: doubling_of(int(key[bucket]))
     where = names.index(name)
     return lambda key: key[where]

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from api.probes import RECORDER_LAG_S_MAX, journal_health, keys_health, recorder_health, traces_health
+from api.probes import journal_health, keys_health, recorder_health, recorder_lag_s, traces_health
 from orchestrator.errors import EventLogUnavailable, KeysUnavailable
+from orchestrator.limits import REPORTS_LAG_S_MAX
 from storage.file_journal import FileJournal
 from storage.file_status import RecorderStatus, TracesStatus, write_status
 from tests.support.histories import NOON, hit, numbered
@@ -42,6 +43,7 @@ async def test_keys_are_down_until_seen_and_then_at_worst_old():
     assert [one.status for one in (unseen, seen, old)] == ["down", "ok", "degraded"]
     assert "since the start" in unseen.detail
     assert "a revoked one still opens" in old.detail
+    assert [bool(one.advice) for one in (unseen, seen, old)] == [True, False, True]
 
 
 async def test_a_journal_that_cannot_be_written_is_down(tmp_path):
@@ -61,6 +63,7 @@ async def test_a_journal_that_cannot_be_written_is_down(tmp_path):
     assert before.status == "ok"
     assert after.status == "down"
     assert "Disk quota exceeded" in after.detail
+    assert [before.advice, after.advice[:9]] == ["", "Make room"]
     assert failing_from <= after.since <= failed_by
     assert journal_health(journal).since == after.since
     await journal.aclose()
@@ -71,7 +74,7 @@ async def test_a_journal_that_cannot_be_written_is_down(tmp_path):
     [
         ({}, 5_001.0, "ok", RECORDING_SINCE),
         ({"fault": "The event log is out of reach."}, 5_001.0, "degraded", RECORDING_SINCE),
-        ({}, 6_000.0, "degraded", 5_000.0 + RECORDER_LAG_S_MAX),
+        ({}, 6_000.0, "degraded", 5_000.0 + REPORTS_LAG_S_MAX),
         ({"drained_at": 0.0}, 5_001.0, "degraded", RECORDING_SINCE),
     ],
     ids=["at work", "at fault", "dead", "never done"],
@@ -83,6 +86,22 @@ def test_a_recorder_is_as_it_is_since_it_became_so(tmp_path, said, now, status, 
     shown = recorder_health(tmp_path, now, STARTED_AT)
 
     assert (shown.status, shown.since) == (status, since)
+    assert bool(shown.advice) == (status != "ok")
+
+
+@pytest.mark.parametrize(
+    ("said", "lag_s"), [({}, 1.0), ({"drained_at": 4_901.0}, 100.0), ({"drained_at": 5_002.0}, 0.0)]
+)
+def test_figures_are_as_old_as_the_last_drain(tmp_path, said, lag_s):
+    """What was recorded since may be missing; a clock that went back makes them no younger than now."""
+    told(tmp_path, **said)
+
+    assert recorder_lag_s(tmp_path, 5_001.0, STARTED_AT) == lag_s
+
+
+def test_without_a_recorder_figures_lack_all_since_the_start(tmp_path):
+    """Nothing that this gateway recorded can have been counted."""
+    assert recorder_lag_s(tmp_path, STARTED_AT + 40.0, STARTED_AT) == 40.0
 
 
 def test_a_recorder_that_never_ran_is_missing_from_the_start(tmp_path):
@@ -95,11 +114,11 @@ def test_a_recorder_that_never_ran_is_missing_from_the_start(tmp_path):
 @pytest.mark.parametrize(
     ("traces", "now", "status", "since", "says"),
     [
-        (None, 5_001.0, "degraded", STARTED_AT, "restart it"),
+        (None, 5_001.0, "degraded", STARTED_AT, "has run on this"),
         (TracesStatus(exported=7, since=3_000.0), 5_001.0, "ok", 3_000.0, "7 spans exported"),
         (TracesStatus(since=3_000.0, is_elsewhere=True), 5_001.0, "ok", 3_000.0, "another machine"),
         (TracesStatus(since=3_000.0, fault="Oh."), 5_001.0, "degraded", 3_000.0, "Oh. 0 calls were given up"),
-        (TracesStatus(since=3_000.0), 6_000.0, "degraded", 5_000.0 + RECORDER_LAG_S_MAX, "is it running?"),
+        (TracesStatus(since=3_000.0), 6_000.0, "degraded", 5_000.0 + REPORTS_LAG_S_MAX, "is silent"),
     ],
     ids=["none", "at work", "elsewhere", "at fault", "dead"],
 )
@@ -111,3 +130,4 @@ def test_the_export_of_traces_is_as_its_recorder_says(tmp_path, traces, now, sta
 
     assert (seen.status, seen.since) == (status, since)
     assert says in seen.detail
+    assert bool(seen.advice) == (status != "ok")

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.errors import ProviderThrottled, ProviderUnavailable, Unauthenticated
 from orchestrator.events import CallersRefused
 from orchestrator.filters.authenticate import LOCAL_OPERATOR
-from orchestrator.gateway import ComponentHealth
+from orchestrator.health import ComponentHealth
 from orchestrator.model import Caller, SearchRequest
 from orchestrator.recorder import CALLERS_STREAM
 from tests.support.core import Core

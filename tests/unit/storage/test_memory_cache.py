@@ -27,6 +27,7 @@ async def test_the_least_recently_used_entry_goes_first():
     await cache.put("d", entry(1_000))
 
     assert [key for key in "abcd" if await cache.get(key) is not None] == ["a", "c", "d"]
+    assert cache.evictions == 1
 
 
 async def test_an_entry_weighs_its_bytes_and_its_overhead():

@@ -1,0 +1,55 @@
+"""`/metrics`: all of the log, for all instances. `/metrics/instance`: the process that answers.
+
+The first is the same whichever instance is asked, so it is scraped once, through the balancer. The second is
+scraped at each instance, and answered when the database is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from api.connections import open_connections
+from api.rest.exposition import expose_log, expose_process
+from api.rest.health import careful_headers
+from api.rest.visitor import visitor_of
+from orchestrator.reports.metrics import Family, gauge
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from orchestrator.gateway import Gateway
+
+
+def routes(gateway: Gateway) -> list[Route]:
+    """The routes of this file."""
+    return [Route("/metrics", _log(gateway)), Route("/metrics/instance", _instance(gateway))]
+
+
+def _log(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
+    async def metrics(request: Request) -> Response:
+        await gateway.principal_for(visitor_of(request.scope).caller(), "reports")
+        return _answer(request, expose_log, await gateway.metrics())
+
+    return metrics
+
+
+def _instance(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
+    async def metrics(request: Request) -> Response:
+        await gateway.principal_for(visitor_of(request.scope).caller(), "reports")
+        connections = gauge("amos_connections_open", "Clients connected to this process.", open_connections())
+        return _answer(request, expose_process, (*gateway.figures(), connections))
+
+    return metrics
+
+
+def _answer(
+    request: Request,
+    expose: Callable[[Iterable[Family], str], tuple[str, bytes]],
+    families: Iterable[Family],
+) -> Response:
+    content_type, body = expose(families, request.headers.get("accept", ""))
+    return Response(body, headers={**careful_headers(), "Content-Type": content_type})

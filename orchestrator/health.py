@@ -1,0 +1,119 @@
+"""How each component is, as it is shown to whoever operates AMOS: its state, since when, why, and what to do.
+
+What holds state has a probe beside it (api/probes.py); here are those that are told from the record and from
+the circuits.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from orchestrator import limits
+from orchestrator.filters.budget import MILLION
+from orchestrator.filters.circuit_breaker import Circuit
+from orchestrator.record_watch import Recent, Seen, Spending
+from orchestrator.reports.totals import Standing
+
+
+class ComponentHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """One component as it is now. `status` is `ok`, `degraded`, `down` or `unconfigured`.
+
+    `since` is when it got that way, epoch seconds; `detail` says why in a sentence, and may be `""` when all
+    is well; `advice` what to do, `""` if nothing is to be done. `latency_s` is how long it took to ask it,
+    `None` if it was not asked.
+    """
+
+    name: str
+    status: str
+    since: float
+    detail: str = ""
+    advice: str = ""
+    latency_s: float | None = None
+
+
+def record_health(seen: Seen, now: float) -> tuple[ComponentHealth, ...]:
+    """The database and the reports in it, as the last look saw them at a moment of epoch seconds.
+
+    Neither keeps calls from being answered, so neither is down.
+    """
+    return _database_health(seen), _reports_health(seen, now), *map(_budget_health, seen.spendings)
+
+
+def _database_health(seen: Seen) -> ComponentHealth:
+    if seen.fault:
+        return ComponentHealth(
+            name="database", status="degraded", since=seen.since, detail=seen.fault, advice=_MEND_DATABASE
+        )
+    is_known = seen.standing is not None
+    return ComponentHealth(
+        name="database",
+        status="ok",
+        since=seen.since,
+        detail="" if is_known else "It is being asked for the first time.",
+        latency_s=seen.latency_s,
+    )
+
+
+def _reports_health(seen: Seen, now: float) -> ComponentHealth:
+    standing = seen.standing or Standing()
+    lag_s = standing.lag_s(now)
+    if lag_s > limits.REPORTS_LAG_S_MAX:
+        return ComponentHealth(
+            name="reports",
+            status="degraded",
+            since=now - lag_s + limits.REPORTS_LAG_S_MAX,
+            detail=f"Reports lack what was recorded in the last {lag_s:.0f} s.",
+            advice="Look at the component `recorder` and its log on every instance; `amos report health` "
+            "counts what is there.",
+        )
+    parked = f"{standing.parked} frames hold what no report can count; `amos events verify` names them."
+    return ComponentHealth(
+        name="reports", status="ok", since=seen.since, detail=parked if standing.parked else ""
+    )
+
+
+def provider_health(circuit: Circuit, recent: Recent | None) -> ComponentHealth:
+    """A provider by its circuit, and by how its calls ended lately, `None` if nobody knows."""
+    name = f"provider:{circuit.provider}"
+    lately = ""
+    if recent is not None and recent.success_ratio is not None:
+        lately = f"{recent.success_ratio:.0%} of {recent.calls} calls in the last 15 minutes succeeded."
+    if circuit.state != "closed":
+        when = f"it may be called again in {circuit.retry_after_s:.0f} s"
+        return ComponentHealth(
+            name=name,
+            status="down" if circuit.state == "open" else "degraded",
+            since=circuit.since,
+            detail=f"Circuit {circuit.state} after {circuit.reason}; {when}. {lately}".rstrip(),
+            advice="Calls go to the next provider until it answers again. If it stays, look at the "
+            "provider's status page, plan and key; `amos doctor --online` asks it once.",
+        )
+    if recent is not None and recent.fails_often:
+        return ComponentHealth(
+            name=name,
+            status="degraded",
+            since=recent.since,
+            detail=lately,
+            advice="`amos report health` counts its failures by reason.",
+        )
+    return ComponentHealth(name=name, status="ok", since=circuit.since, detail=lately)
+
+
+def _budget_health(spending: Spending) -> ComponentHealth:
+    spent, limit = spending.spent / MILLION, spending.limit / MILLION
+    return ComponentHealth(
+        name=f"budget:{spending.per}",
+        status="degraded" if spending.is_near else "ok",
+        since=spending.since,
+        detail=f"{spent:.2f} of {limit:.2f} USD of this {spending.per} (UTC) are spent.",
+        advice=f"At the limit no paid provider is called until the {spending.per} is over. `amos report "
+        f"cost` shows where it went; AMOS_BUDGET_USD_PER_{spending.per.upper()} is the limit."
+        if spending.is_near
+        else "",
+    )
+
+
+_MEND_DATABASE = (
+    "Look at the database and its log, and at AMOS_DATABASE_URL; the journal keeps what is recorded "
+    "meanwhile. `amos doctor` tries it."
+)
