@@ -104,7 +104,7 @@ async def test_rows_of_every_span_add_up(engine, report, by):
     history_rows = rows(mixture() * 4, apart_s=9_000)
     await SqlEventLog(engine).append(history_rows)
     await SqlProjector(engine).project()
-    since, until = NOON, NOON + 19 * 9_000 + 60
+    since, until = NOON, NOON + 25 * 9_000 + 60
 
     found = await SqlReports(engine).report(report.name, asked(by, since, until))
 
