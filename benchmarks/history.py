@@ -8,7 +8,6 @@ interrupted goes on. Promise: no report takes longer than 300 ms, in the median 
 from __future__ import annotations
 
 import asyncio
-import copy
 import itertools
 import statistics
 import tempfile
@@ -19,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.traffic import DAY_S, Traffic
 from orchestrator.events import Frame
-from orchestrator.projections.fold import HOUR_S, MINUTE_S, Rollup
+from orchestrator.projections.fold import HOUR_S, MINUTE_S
 from orchestrator.reports.catalogue import REPORTS
 from orchestrator.reports.report import TIMES, Question
 from orchestrator.reports.windows import GROUPS_MAX
@@ -34,7 +33,7 @@ from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import SqlProjector
 from storage.sql_reports import SqlReports
 from storage.sql_schema import upgrade
-from storage.sql_tables import FIRST, compactions, rollups
+from storage.sql_tables import FIRST, compactions
 from tests.support.postgres import PostgresServer
 
 DAYS = 30.0
@@ -87,29 +86,14 @@ async def _append(log: SqlEventLog, batch: Sequence[Frame]) -> None:
 async def _project(engine: AsyncEngine) -> None:
     """Count all frames; minutes only where compaction would have left them."""
     kept_from = int((UNTIL - MINUTES_DAYS * DAY_S) // DAY_S * DAY_S)
-    # Calls overlap: events of these minutes may be in frames a little before.
-    border = await _scalar(
-        engine, f"SELECT COALESCE(MIN(position), 0) FROM frames WHERE recorded_at >= {kept_from - HOUR_S}"
-    )
+    projector = SqlProjector(engine)
     async with transaction(engine) as connection:
         await connection.execute(compactions.delete())
         await connection.execute(compactions.insert().values(span_s=MINUTE_S, kept_from=kept_from))
-    await _fold(engine, [(_without_minutes(rollup), table) for rollup, table in rollups], border)
-    await _fold(engine, rollups, None)
-
-
-async def _fold(engine: AsyncEngine, projections: Sequence[tuple[Rollup, Table]], upto: int | None) -> None:
-    projector = SqlProjector(engine, projections)
     is_done = False
     while not is_done:
         async with transaction(engine) as connection:
-            is_done = (await projector.fold(connection, FIRST, limit=FOLD_FRAMES, upto=upto)).is_done
-
-
-def _without_minutes(rollup: Rollup) -> Rollup:
-    changed = copy.copy(rollup)
-    changed.spans_s = tuple(span_s for span_s in rollup.spans_s if span_s != MINUTE_S)
-    return changed
+            is_done = (await projector.fold(connection, FIRST, limit=FOLD_FRAMES)).is_done
 
 
 async def _settle(engine: AsyncEngine) -> None:

@@ -68,6 +68,11 @@ def list_segments(directory: Path) -> list[Path]:
     return sorted(found, key=lambda path: (instance_of(path), number_of(path)))
 
 
+def list_damaged(directory: Path) -> list[Path]:
+    """The segments that were set aside; empty without a directory."""
+    return sorted(directory.glob(f"*{SUFFIX}{DAMAGED_SUFFIX}"))
+
+
 def directory_bytes(directory: Path) -> int:
     """The size of all segments in a journal directory."""
     total = 0

@@ -31,6 +31,7 @@ from storage.file_reader import Batch, JournalReader
 from storage.file_segments import instance_of, remove_unfinished
 from storage.file_status import RecorderStatus, TracesStatus, write_status
 from storage.folders import make_private
+from storage.sql_compaction import SqlCompaction
 from storage.sql_engine import open_engine
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import Projected, SqlProjector
@@ -51,6 +52,9 @@ FOLD_S_MAX = 10.0
 
 STATUS_S = 1.0
 """chosen: how often the status file is written, so that a reader can tell a slow recorder from a dead one."""
+
+COMPACT_S = 3_600.0
+"""chosen: between two compactions; each moves by whole days, so most find nothing to do."""
 
 _log = logging.getLogger("amos.recorder_process")
 
@@ -81,6 +85,8 @@ class RecorderLoop:
         self._engine = open_engine(database_url, writer=True)
         self._log = SqlEventLog(self._engine)
         self._projector = SqlProjector(self._engine)
+        self._compaction = SqlCompaction(self._engine)
+        self._compact_at = self._clock.monotonic()
         self._turn = asyncio.Lock()
         self._lock_fd: int | None = None
         self._is_migrated = False
@@ -119,6 +125,8 @@ class RecorderLoop:
         while not stop.is_set():
             try:
                 batch = await self._step()
+                if not batch.is_cut:
+                    await self._compact()
             except Exception as error:  # noqa: BLE001 - a recorder that died of a bug would record nothing at all
                 pause_s = min(max(pause_s, BUSY_S) * 2, RETRY_S_MAX)
                 await self._wait_out(error)
@@ -207,6 +215,15 @@ class RecorderLoop:
             )
         self._parked += done.parked
         self._unknown += done.unknown
+
+    async def _compact(self) -> None:
+        """Do some of the hourly compaction, if it is due; the rest with the next steps."""
+        if self._clock.monotonic() < self._compact_at:
+            return
+        # Before it is tried: one that fails is tried again in an hour, and storing does not depend on it.
+        self._compact_at = self._clock.monotonic() + COMPACT_S
+        if not await self._compaction.step(self._clock.now()):
+            self._compact_at = self._clock.monotonic()
 
     async def _store(self, batch: Batch) -> None:
         rows: list[FrameRow] = []

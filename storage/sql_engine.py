@@ -7,7 +7,7 @@ are the two answers, and nothing else in the program asks which of them it has.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -71,6 +71,12 @@ class Dialect(Protocol):
 
     async def lock_rollups(self, connection: AsyncConnection) -> bool:
         """Try to be the only one who projects until the end of the transaction; tells whether it is."""
+
+    def hold_upkeep(self, connection: AsyncConnection) -> AbstractAsyncContextManager[bool]:
+        """Try to be the only one who rebuilds or prunes while the context lasts; gives whether it is.
+
+        It ends with the process or with the connection too, however those end.
+        """
 
     async def lock_traces(self, connection: AsyncConnection) -> bool:
         """Try to be the only one who exports traces while the connection lasts; tells whether it is."""

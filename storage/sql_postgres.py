@@ -8,7 +8,8 @@ locks keep writers apart; they belong to a transaction, so they end with it, how
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import Column, Table, Text, text
@@ -44,7 +45,7 @@ READER_CONNECTIONS_MAX = 5
 WRITER_CONNECTIONS_MAX = 2
 """chosen: a recorder does one thing at a time; the second is for a look beside it."""
 
-LOG_LOCK, ROLLUPS_LOCK, SCHEMA_LOCK, TRACES_LOCK = (0x414D4F53_00 + number for number in (1, 2, 3, 4))
+LOG_LOCK, ROLLUPS_LOCK, SCHEMA_LOCK, TRACES_LOCK, UPKEEP_LOCK = range(0x414D4F53_01, 0x414D4F53_06)
 """chosen: keys of advisory locks, `AMOS` in ASCII and a number, so that other programs have others."""
 
 REASONS = {
@@ -164,6 +165,13 @@ class Postgres:
     async def lock_rollups(self, connection: AsyncConnection) -> bool:
         """Whoever does not get it leaves the work to who has it."""
         return bool((await connection.execute(_TRY_LOCK, {"key": ROLLUPS_LOCK})).scalar())
+
+    @asynccontextmanager
+    async def hold_upkeep(self, connection: AsyncConnection) -> AsyncIterator[bool]:
+        """A lock of the session, which ends with the connection on which the work itself is done."""
+        has_lock = (await connection.execute(_TRY_SESSION_LOCK, {"key": UPKEEP_LOCK})).scalar()
+        await connection.commit()
+        yield bool(has_lock)
 
     async def lock_traces(self, connection: AsyncConnection) -> bool:
         """A lock of the session: an export takes seconds, and no transaction may pause for so long."""

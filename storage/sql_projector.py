@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from orchestrator.projections.fold import Counts, Key, Rollup, Tally, by_span
 from storage.sql_engine import dialect_of, transaction
 from storage.sql_event_log import StoredFrame, read_rows, stored_frame
-from storage.sql_tables import FIRST, checkpoints, frames, parked, projection_state, rollups
+from storage.sql_tables import FIRST, checkpoints, compactions, frames, parked, projection_state, rollups
 
 BATCH_FRAMES = 2_000
 """chosen: large enough for the commit not to matter, small enough to hold the write lock for 0.1 s."""
@@ -68,7 +68,7 @@ class SqlProjector:
         At most `limit` frames, and none beyond the position `upto`. Rollups that are behind the others are
         counted alone until they have caught up.
         """
-        reached = await self._checkpoints(connection, generation)
+        reached = await self.reached(connection, generation)
         behind = min(reached.values())
         ahead = min((position for position in reached.values() if position > behind), default=None)
         stop = min((position for position in (ahead, upto) if position is not None), default=None)
@@ -76,9 +76,8 @@ class SqlProjector:
         is_cut = len(rows) == limit
         due = [one for one in self._projections if reached[one[0].name] == behind]
         tally = Tally([rollup for rollup, _ in due])
-        marks = _count(tally, rows)
-        for rollup, table in due:
-            await self._add(connection, rollup, table, generation, tally.counts[rollup.name])
+        marks = count_rows(tally, rows)
+        await self.add(connection, generation, tally.counts)
         if marks:
             parking = [(generation, *mark) for mark in marks]
             await self._dialect.upsert(connection, parked, parking)
@@ -90,23 +89,29 @@ class SqlProjector:
         is_done = not is_cut and (ahead is None or stop != ahead)
         return Projected(len(rows), len(marks), tally.unknown, is_done=is_done)
 
-    async def _add(
-        self,
-        connection: AsyncConnection,
-        rollup: Rollup,
-        table: Table,
-        generation: int,
-        counts: dict[Key, Counts],
+    async def add(
+        self, connection: AsyncConnection, generation: int, counts: Mapping[str, Mapping[Key, Counts]]
     ) -> None:
-        rows: list[tuple[Any, ...]] = []
-        of_span: Mapping[Key, Counts] = counts
-        for span_s in rollup.spans_s:  # each from the one before, which has fewer rows than the minutes
-            of_span = by_span(of_span, span_s)
-            rows += [(generation, span_s, *key, *value) for key, value in of_span.items()]
-        if rows:
-            await self._dialect.upsert(connection, table, rows, adds=rollup.measures)
+        """Add counts by the minute, of rollups by their names, to a generation, for every span of time.
 
-    async def _checkpoints(self, connection: AsyncConnection, generation: int) -> dict[str, int]:
+        Rows that only longer spans still have are not begun anew.
+        """
+        kept_from = await first_kept(connection)
+        for rollup, table in self._projections:
+            rows: list[tuple[Any, ...]] = []
+            of_span: Mapping[Key, Counts] = counts.get(rollup.name, {})
+            for span_s in rollup.spans_s:  # each from the one before, which has fewer rows than the minutes
+                of_span, first = by_span(of_span, span_s), kept_from.get(span_s, 0)
+                rows += [
+                    (generation, span_s, *key, *value)
+                    for key, value in of_span.items()
+                    if int(key[0]) >= first
+                ]
+            if rows:
+                await self._dialect.upsert(connection, table, rows, adds=rollup.measures)
+
+    async def reached(self, connection: AsyncConnection, generation: int) -> dict[str, int]:
+        """Up to which position each rollup of a generation has counted."""
         query = select(checkpoints.c.projection, checkpoints.c.position)
         rows = await connection.execute(query.where(checkpoints.c.generation == generation))
         known = {row.projection: row.position for row in rows}
@@ -116,6 +121,11 @@ class SqlProjector:
 async def live_generation(connection: AsyncConnection) -> int:
     """Which generation of the rollups reports read."""
     return (await connection.execute(select(projection_state.c.generation))).scalar() or FIRST
+
+
+async def first_kept(connection: AsyncConnection) -> dict[int, int]:
+    """From which moment on the rows of a span are complete; a span that is not named is."""
+    return {row.span_s: row.kept_from for row in await connection.execute(select(compactions))}
 
 
 async def counted_position(connection: AsyncConnection, generation: int) -> int:
@@ -135,7 +145,7 @@ async def frames_behind(engine: AsyncEngine) -> int:
         return (await connection.execute(behind)).scalar() or 0
 
 
-def _count(tally: Tally, rows: Sequence[Row[Any]]) -> list[tuple[int, str, int]]:
+def count_rows(tally: Tally, rows: Sequence[Row[Any]]) -> list[tuple[int, str, int]]:
     """Count the events of the rows; position, reason and number of events of those that cannot be counted."""
     marks: list[tuple[int, str, int]] = []
     for row in rows:

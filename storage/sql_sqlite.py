@@ -7,8 +7,10 @@ here: it keeps appends, projections and migrations apart.
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,15 @@ class Sqlite:
         """BEGIN IMMEDIATE has done it."""
         return True
 
+    @asynccontextmanager
+    async def hold_upkeep(self, connection: AsyncConnection) -> AsyncIterator[bool]:
+        """A file beside the database: SQLite's own locks would last for a transaction only."""
+        fd = os.open(f"{connection.engine.url.database}-upkeep", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            yield _locked(fd)
+        finally:
+            os.close(fd)
+
     async def lock_traces(self, connection: AsyncConnection) -> bool:
         """The recorder of the data folder has the file to itself."""
         return True
@@ -129,6 +140,15 @@ def _configure(engine: Engine, *, writer: bool) -> None:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+
+
+def _locked(fd: int) -> bool:
+    """Whether the file could be locked."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _identity(engine: Engine) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""`amos events`: what was recorded, as it comes in, for one execution, or all of it."""
+"""`amos events`: what was recorded, as it comes in, for one execution, all of it, and whether it is sound."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.events import Envelope
     from storage.sql_event_log import SqlEventLog, StoredFrame
 
-app = typer.Typer(help="Look at recorded events.")
+app = typer.Typer(help="Look at recorded events, check, prune and export them.")
 app.command()(events_export.export)
 app.command()(events_erase.erase)
 
@@ -63,6 +63,53 @@ def tail(
 ) -> None:
     """Print the last events of the database, oldest first."""
     asyncio.run(_tail(follow=follow, lines=lines, type_=type_, as_json=as_json))
+
+
+@app.command()
+def verify(as_json: JsonOption = False) -> None:
+    """Count all frames again, and name every figure that differs and every missing frame.
+
+    Works beside a running server. Exit code 1 if anything is wrong.
+    """
+    from api.cli.events_verify import run_verify  # noqa: PLC0415
+
+    raise typer.Exit(run_verify(as_json=as_json))
+
+
+@app.command()
+def replay(
+    despite_holes: Annotated[
+        bool, typer.Option("--despite-holes", help="Also if frames are missing whose counts are then gone.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Count all frames again and replace the figures of the reports by the result.
+
+    Works beside a running server: reports read the old figures until the new ones are complete.
+    """
+    from api.cli.events_verify import run_replay  # noqa: PLC0415
+
+    raise typer.Exit(run_replay(despite_holes=despite_holes, as_json=as_json))
+
+
+@app.command()
+def prune(
+    before: Annotated[
+        str, typer.Option(metavar="AGE|MOMENT", help="What was recorded before: 90d, or 2026-01-01.")
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete old frames; every figure of every report stays.
+
+    What goes are the details of old executions and their raw events. Works beside a running server.
+    """
+    from api.cli.events_prune import run_prune  # noqa: PLC0415
+
+    run_prune(before, is_dry=dry_run, is_sure=yes, as_json=as_json)
 
 
 class Line(NamedTuple):

@@ -11,7 +11,7 @@ import io
 import os
 import sys
 import traceback
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -40,6 +40,13 @@ class Advance(Protocol):
 
     def __call__(self, done: int, total: int) -> None:
         """`done` of `total` steps are done; `total` may grow."""
+
+
+class AdvancePhase(Protocol):
+    """Tells the same of a piece of work in several phases, one after the other."""
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        """`done` of `total` steps of this phase are done."""
 
 
 def data(*renderables: RenderableType) -> None:
@@ -186,6 +193,22 @@ def progress(text: str) -> Iterator[Advance]:
 
         def advance(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
+
+        yield advance
+
+
+@contextmanager
+def progress_by_phase() -> Iterator[AdvancePhase]:
+    """The same for work that has several phases, each with a bar of its own."""
+    with ExitStack() as bars:
+        current: dict[str, Advance] = {}
+
+        def advance(phase: str, done: int, total: int) -> None:
+            if phase not in current:
+                bars.close()
+                current.clear()
+                current[phase] = bars.enter_context(progress(phase))
+            current[phase](done, total)
 
         yield advance
 

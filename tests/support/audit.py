@@ -20,6 +20,9 @@ from tests.support.reported import rows_by_span
 SHOWN = 5
 """Of each kind of fault so many are shown; one is enough to fail."""
 
+LIVE = "generation = (SELECT generation FROM projection_state)"
+"""Of the generation that reports read."""
+
 
 class _Frame(NamedTuple):
     position: int
@@ -112,7 +115,7 @@ def _wrong_rollups(db: Path | str, frames: list[_Frame]) -> Iterator[str]:
     for rollup, table in rollups:
         columns = ", ".join(("span_s", "start", *rollup.dimensions, *rollup.measures))
         size = 2 + len(rollup.dimensions)
-        rows = _values(db, f"SELECT {columns} FROM {table.name} WHERE generation = 1")
+        rows = _values(db, f"SELECT {columns} FROM {table.name} WHERE {LIVE}")
         counted = {row[:size]: row[size:] for row in rows}
         if counted != rows_by_span(rollup, envelopes):
             yield f"{table.name} differs from a fold over the frames"
@@ -120,8 +123,6 @@ def _wrong_rollups(db: Path | str, frames: list[_Frame]) -> Iterator[str]:
 
 def _unprojected(db: Path | str) -> Iterator[str]:
     ((last,),) = _values(db, "SELECT max(position) FROM frames")
-    for projection, position in _values(
-        db, "SELECT projection, position FROM checkpoints WHERE generation = 1"
-    ):
+    for projection, position in _values(db, f"SELECT projection, position FROM checkpoints WHERE {LIVE}"):
         if position != last:
             yield f"{projection} was projected up to {position} of {last}"

@@ -11,9 +11,12 @@ from sqlalchemy import text
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.reports.report import Question
 from storage import sql_postgres
+from storage.sql_compaction import SqlCompaction
 from storage.sql_engine import NoEventLog, dialect_of, open_engine, transaction
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import Projected, SqlProjector
+from storage.sql_prune import Pruned, prune
+from storage.sql_rebuild import replay, verify
 from storage.sql_reports import SqlReports
 from storage.sql_schema import current, upgrade
 from tests.support.histories import NOON, answered, hit, mixture
@@ -27,6 +30,10 @@ SECRET = "s3cret"
 def kind():
     """Everything here is about PostgreSQL."""
     return "postgresql"
+
+
+def untold(*_: object) -> None:
+    """Nobody listens."""
 
 
 def role(name, *grants, database):
@@ -167,7 +174,7 @@ async def test_what_postgresql_refuses_is_stored_all_the_same(engine):
 
 
 async def test_a_service_user_needs_no_more_than_the_manual_grants(database_url):
-    """With the grants of docs/events.md AMOS records and reports, and cannot change the tables."""
+    """With the grants of docs/events.md AMOS records, reports, recounts and prunes, and changes no table."""
     url = role(
         "amos_service",
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO amos_service",
@@ -181,6 +188,10 @@ async def test_a_service_user_needs_no_more_than_the_manual_grants(database_url)
 
     found = await SqlReports(engine).report("hit-rate", Question(since=NOON, until=NOON + 3_600))
     assert found["answered"] > 0
+    assert (await replay(url, untold)).is_replaced
+    assert await prune(url, NOON + 60, untold) == Pruned(1, 0)
+    assert (await verify(url, untold)).is_sound
+    assert await SqlCompaction(engine).step(NOON)
     with pytest.raises(EventLogUnavailable, match="lacks a privilege"):
         async with transaction(engine) as connection:
             await connection.execute(text("DROP TABLE checkpoints"))

@@ -1,0 +1,147 @@
+"""Prunes the log: deletes old frames and keeps what they had added to the reports.
+
+The counts of pruned frames are added to a generation of their own, in the transaction that deletes them. A
+recount begins with a copy of that generation, so it comes to the same figures before and after.
+
+Only frames that are counted in full are deleted: what is parked, what no rollup has reached and what a later
+version has written stay, because nothing else knows what they would add.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import BigInteger, Double, Row, delete, func, literal, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.projections.fold import DAY_S, Tally
+from storage.sql_engine import dialect_of, transaction
+from storage.sql_event_log import frames_in_order
+from storage.sql_projector import SqlProjector, count_rows, live_generation
+from storage.sql_tables import PRUNED, frames, parked, pruned_series, rollups
+from storage.sql_upkeep import Upkeep, upkeep
+
+AGE_S_MIN = DAY_S
+"""chosen: a frame that is still in a journal would be stored again and counted twice; a recorder that runs
+empties its journal within a minute."""
+
+BATCH_FRAMES = 1_000
+"""chosen: frames deleted in one transaction; SQLite takes 32766 parameters."""
+
+SAMPLE_FRAMES = 1_000
+"""chosen: so many frames are measured; to measure all would be to read them all."""
+
+
+class Prunable(NamedTuple):
+    """What is older than a moment: how many frames, and about how many bytes their events take."""
+
+    frames: int
+    event_bytes: int
+
+
+class Pruned(NamedTuple):
+    """What was done: `frames` are deleted; `kept` are as old and not counted in full, so they stay."""
+
+    frames: int
+    kept: int
+
+
+class _Place(NamedTuple):
+    """How far the log was gone through, in the order of the moments of recording."""
+
+    recorded_at: float
+    position: int
+
+
+async def survey(database_url: str, before: float) -> Prunable:
+    """What a prune would look at. Raises UpkeepBusy, EventLogUnavailable."""
+    async with upkeep(database_url) as work:
+        return await _survey(work, before)
+
+
+async def prune(database_url: str, before: float, tell: Callable[[int, int], None]) -> Pruned:
+    """Delete the frames recorded before a moment, which is at least `AGE_S_MIN` ago, in batches.
+
+    `tell` hears how many of about how many are gone through. Interrupted at any moment, what was deleted is
+    counted and the rest is there. Raises UpkeepBusy, EventLogUnavailable.
+    """
+    async with upkeep(database_url) as work:
+        total = (await _survey(work, before)).frames
+        projector = SqlProjector(work.engine)
+        seen = deleted = 0
+        place: _Place | None = _Place(-sys.float_info.max, 0)
+        while place is not None:
+            async with work.still() as connection:
+                rows = await _older(connection, place, before)
+                whole = await _counted_in_full(connection, projector, rows)
+                await _delete(connection, projector, whole)
+            seen, deleted = seen + len(rows), deleted + len(whole)
+            place = _Place(rows[-1].recorded_at, rows[-1].position) if len(rows) == BATCH_FRAMES else None
+            tell(seen, max(total, seen))
+        return Pruned(deleted, seen - deleted)
+
+
+async def _survey(work: Upkeep, before: float) -> Prunable:
+    old = frames.c.recorded_at < before
+    sample = select(frames.c.events).where(old).order_by(frames.c.recorded_at).limit(SAMPLE_FRAMES).subquery()
+    async with transaction(work.reader) as connection:
+        count = (await connection.execute(select(func.count()).where(old))).scalar() or 0
+        mean = (await connection.execute(select(func.avg(func.length(sample.c.events))))).scalar() or 0
+    return Prunable(count, round(count * float(mean)))
+
+
+async def _older(connection: AsyncConnection, place: _Place, before: float) -> Sequence[Row[Any]]:
+    """The next frames recorded before a moment."""
+    behind = tuple_(frames.c.recorded_at, frames.c.position) > tuple_(
+        literal(place.recorded_at, Double), literal(place.position, BigInteger)
+    )
+    query = (
+        frames_in_order()
+        .where(frames.c.recorded_at < before, behind)
+        .order_by(None)
+        .order_by(frames.c.recorded_at, frames.c.position)
+        .limit(BATCH_FRAMES)
+    )
+    rows: Sequence[Row[Any]] = (await connection.execute(query)).all()
+    return rows
+
+
+async def _counted_in_full(
+    connection: AsyncConnection, projector: SqlProjector, rows: Sequence[Row[Any]]
+) -> list[Row[Any]]:
+    """Those of the rows of which every event is counted in the live generation, or means nothing to it."""
+    live = await live_generation(connection)
+    reached = min((await projector.reached(connection, live)).values())
+    positions = [row.position for row in rows]
+    marked = select(parked.c.position).where(parked.c.generation == live, parked.c.position.in_(positions))
+    uncounted = set((await connection.execute(marked)).scalars())
+    counted = [row for row in rows if row.position <= reached and row.position not in uncounted]
+    return counted if _are_countable(counted) else [row for row in counted if _are_countable([row])]
+
+
+def _are_countable(rows: Sequence[Row[Any]]) -> bool:
+    """Whether this version can count all there is in the rows."""
+    trial = Tally([rollup for rollup, _ in rollups])
+    return not count_rows(trial, rows) and not trial.unknown
+
+
+async def _delete(connection: AsyncConnection, projector: SqlProjector, rows: Sequence[Row[Any]]) -> None:
+    """Delete frames, keep their counts, and note up to which one each series is gone."""
+    if not rows:
+        return
+    tally = Tally([rollup for rollup, _ in rollups])
+    count_rows(tally, rows)
+    await projector.add(connection, PRUNED, tally.counts)
+    last: dict[str, int] = {}
+    for row in rows:
+        last[row.instance] = max(row.instance_seq, last.get(row.instance, 0))
+    known = select(pruned_series.c.instance, pruned_series.c.instance_seq).where(
+        pruned_series.c.instance.in_(list(last))
+    )
+    for instance, number in (await connection.execute(known)).all():
+        last[instance] = max(number, last[instance])
+    dialect = dialect_of(connection.engine)
+    await dialect.upsert(connection, pruned_series, list(last.items()), sets=("instance_seq",))
+    await connection.execute(delete(frames).where(frames.c.position.in_([row.position for row in rows])))
