@@ -21,6 +21,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from api.server import calm_collector
 from benchmarks.traffic import DAY_S, Traffic
 from orchestrator.events import Frame
 from orchestrator.projections.fold import HOUR_S, MINUTE_S
@@ -131,6 +132,7 @@ async def ask(url: str) -> list[Timing]:
     engine = open_engine(url)
     reports = SqlReports(engine)
     timings = []
+    calm_collector()
     for name, question in questions():
         took_ms = []
         for _ in range(RUNS):
