@@ -107,6 +107,7 @@ class Recorder:
         self.clock = clock
         self.keeps_texts = keep_texts
         self._sequences: dict[str, int] = {}
+        self._failed: dict[str, tuple[int, int]] = {}  # the numbers of facts that failed one after another
         self._refusals: dict[str, int] = {}
         self._refusals_due: asyncio.TimerHandle | None = None
         self._writes: set[asyncio.Future[None]] = set()
@@ -144,12 +145,19 @@ class Recorder:
             await asyncio.gather(*self._writes, return_exceptions=True)
 
     async def _number_back(self, write: Awaitable[None], stream: str, sequence: int) -> None:
-        """Await the write of a fact; if it fails, its number is free for the next that has none yet."""
+        """Await the write of a fact; if it fails, its number is free for the next that has none yet.
+
+        Facts of one tick fail together, the first one first: all their numbers are free when the last has
+        failed.
+        """
         try:
             await write
         except EventLogUnavailable:
+            first, last = self._failed.get(stream, (sequence, sequence - 1))
+            first = first if last == sequence - 1 else sequence
+            self._failed[stream] = (first, sequence)
             if self._sequences[stream] == sequence:
-                self._sequences[stream] = sequence - 1
+                self._sequences[stream] = first - 1
             raise
 
     def _write_refusals(self) -> None:

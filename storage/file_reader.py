@@ -33,7 +33,7 @@ class Batch:
 
     `records` are payloads with their segment, in the order in which each writer wrote them. `reached` is the
     offset behind them in each segment, `drained` are dead segments of which nothing is left, `damaged` those
-    of them with unreadable stretches.
+    of them with unreadable stretches. `closed` are segments that cannot be read at all now, and why.
     `is_cut` says that the limit ended the batch: there may be more.
     """
 
@@ -41,6 +41,7 @@ class Batch:
     reached: dict[Path, int] = field(default_factory=dict)
     drained: list[Path] = field(default_factory=list)
     damaged: set[Path] = field(default_factory=set)
+    closed: dict[Path, OSError] = field(default_factory=dict)
     is_cut: bool = False
 
 
@@ -62,6 +63,10 @@ class JournalReader:
                 self._read_one(path, limit - len(batch.records), batch)
             except FileNotFoundError:  # taken away by a person, between the listing and the look
                 self._offsets.pop(path, None)
+            except (
+                OSError
+            ) as error:  # somebody else's file, or the disk's fault: it must not hold up the others
+                batch.closed[path] = error
         return batch
 
     def commit(self, batch: Batch) -> None:

@@ -98,6 +98,8 @@ class RecorderLoop:
         self._parked = 0
         self._unknown = 0
         self._fold_fault = ""
+        self._closed: set[Path] = set()
+        self._journal_fault = ""
         self._told = ""  # the unexpected fault last logged: one that stays is logged once
         self._drained_at = 0.0
         self._status_at = -STATUS_S
@@ -163,13 +165,15 @@ class RecorderLoop:
         Raises EventLogUnavailable, OSError; nothing is lost then, and a later call goes on.
         """
         before = self._frames
-        while (await self._step()).is_cut:
+        while (batch := await self._step()).is_cut:
             pass
         give_up_at = self._clock.monotonic() + FOLD_S_MAX
         while self._is_elsewhere and self._clock.monotonic() < give_up_at:
             await self._clock.sleep(BUSY_S)
             await self._fold()
         self._report(at_once=True)
+        for error in batch.closed.values():
+            raise error
         return self._frames - before
 
     async def _step(self) -> Batch:
@@ -181,11 +185,12 @@ class RecorderLoop:
                 remove_unfinished(self._data_dir / "journal")
             begun_at = self._clock.now()
             batch = await asyncio.to_thread(self._reader.read)
+            self._note_closed(batch)
             await self._store(batch)
             if batch.records:
                 self._is_folded = False
             await self._fold()
-            if not batch.is_cut and self._is_folded:
+            if not (batch.is_cut or batch.closed) and self._is_folded:
                 self._drained_at = begun_at
             return batch
 
@@ -207,6 +212,14 @@ class RecorderLoop:
             self._fold_fault = f"The reports stand still. {self._explain(error)}"
         else:
             self._fold_fault = ""
+
+    def _note_closed(self, batch: Batch) -> None:
+        """Say which segments cannot be read, each once; they are tried again with every batch."""
+        for path, error in batch.closed.items():
+            if path not in self._closed:
+                _log.error("a segment of %s cannot be read: %s", instance_of(path), error.strerror)
+        self._closed = set(batch.closed)
+        self._journal_fault = "A segment of the journal cannot be read." if batch.closed else ""
 
     def _note_parked(self, done: Projected) -> None:
         if done.parked and not self._parked:
@@ -245,7 +258,7 @@ class RecorderLoop:
         self._damaged |= batch.damaged
 
     def _report(self, *, fault: str = "", at_once: bool = False) -> None:
-        fault = fault or self._fold_fault
+        fault = fault or self._journal_fault or self._fold_fault
         if bool(fault) != bool(self._fault):
             self._since = self._clock.now()
         self._fault = fault

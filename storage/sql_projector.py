@@ -75,9 +75,10 @@ class SqlProjector:
         rows = await read_rows(connection, behind, limit, upto=stop)
         is_cut = len(rows) == limit
         due = [one for one in self._projections if reached[one[0].name] == behind]
-        tally = Tally([rollup for rollup, _ in due])
+        # In all of them, also those that are ahead: what one cannot count counts nowhere, whoever is due.
+        tally = Tally([rollup for rollup, _ in self._projections])
         marks = count_rows(tally, rows)
-        await self.add(connection, generation, tally.counts)
+        await self.add(connection, generation, {rollup.name: tally.counts[rollup.name] for rollup, _ in due})
         if marks:
             parking = [(generation, *mark) for mark in marks]
             await self._dialect.upsert(connection, parked, parking)

@@ -16,15 +16,17 @@ from orchestrator.projections.fold import EVER
 from orchestrator.reports.catalogue import report_for
 from orchestrator.reports.report import TIMES, Fact, Facts, Need, Question, Sums
 from orchestrator.reports.totals import Standing, Totals
-from orchestrator.reports.windows import Piece, Window, in_its_zone, plan
+from orchestrator.reports.windows import Window, in_its_zone, plan
 from storage.codec import decode_events
 from storage.sql_engine import NoEventLog, transaction
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import live_generation
 from storage.sql_rankings import Ranking
 from storage.sql_sums import merged, read_sums
-from storage.sql_tables import compactions, frames, queries
+from storage.sql_tables import compactions, frames, queries, rollups
 from storage.sql_totals import read_standing, read_totals
+
+_TABLES = {rollup.name: table for rollup, table in rollups}
 
 
 class SqlReports:
@@ -100,11 +102,14 @@ async def _found(connection: AsyncConnection, need: Need | Facts, window: Window
 
 async def _facts(connection: AsyncConnection, need: Facts, window: Window, limit: int) -> list[Fact]:
     """The newest facts of some streams. A frame of such a stream holds one, recorded as it happened."""
-    forever = [Piece(0, EVER, 0, 1)]
-    named = await read_sums(connection, need.named_by, forever, await live_generation(connection))
+    table = _TABLES[need.rollup.name]
+    seen = select(table.c[need.dimension]).distinct()
+    seen = seen.where(table.c.generation == await live_generation(connection), table.c.span_s == EVER)
+    # By their whole names, which an index finds whatever the collation.
+    streams = [need.stream_prefix + row[0] for row in await connection.execute(seen)]
     query = (
         select(frames.c.stream, frames.c.instance, frames.c.events)
-        .where(frames.c.stream.in_([f"{need.stream_prefix}{name}" for name, *_ in named]))
+        .where(frames.c.stream.in_(streams))
         .where(frames.c.recorded_at >= window.since, frames.c.recorded_at < window.until)
         .order_by(frames.c.recorded_at.desc(), frames.c.position.desc())
         .limit(limit)

@@ -50,7 +50,7 @@ class ProvidersReport:
             Need(ProvidersRollup(), (*group, "subject", "operation", "outcome", "reason")),
             Need(LatencyRollup(), group, has_buckets=True, only=("calls",), among=("stage", ("attempt",))),
             Need(LedgerRollup(), group),
-            Facts("circuit:", Need(ProvidersRollup(), ("provider",), among=("subject", ("circuit",)))),
+            Facts("circuit:", ProvidersRollup(), "provider"),
         )
 
     def render(self, sums: Sequence[Any], by: str, limit: int) -> dict[str, Any]:

@@ -65,14 +65,14 @@ class Need(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """The newest facts of streams, at most the question's `limit`.
+    """The newest facts of some streams, at most the question's `limit`.
 
-    A stream's name is the prefix and a value of the first dimension of `named_by`, over all of history: with
-    whole names an index finds them at once in a log of any size.
+    A stream is the prefix and a value of a dimension that the rollup has ever had.
     """
 
     stream_prefix: str
-    named_by: Need
+    rollup: Rollup
+    dimension: str
 
 
 class Fact(NamedTuple):

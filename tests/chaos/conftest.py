@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,9 @@ collect_ignore_glob = [] if sys.platform == "linux" else ["test_*.py"]
 
 DELAY_MS = 10.0
 """How long a simulated provider takes: long enough to be killed in."""
+
+OUTCOME = "fault, engine, seed"
+"""The property of a test that belongs into the table of faults."""
 
 Install = Callable[..., Installation]
 
@@ -62,3 +66,18 @@ async def installation(install: Install) -> Installation:
     made = install()
     await made.amos.start()
     return made
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what became of each fault of the record, by engine and seed."""
+    table: dict[tuple[str, str], dict[int, str]] = {}
+    for outcome, word in (("passed", "ok"), ("failed", "FAILED")):
+        for report in terminalreporter.getreports(outcome):
+            for fault, engine, seed in (value for name, value in report.user_properties if name == OUTCOME):
+                table.setdefault((fault, engine), {})[seed] = word
+    if not table:
+        return
+    terminalreporter.section("faults of the record")
+    for (fault, engine), outcomes in table.items():
+        seeds = "  ".join(f"seed {seed} {word}" for seed, word in sorted(outcomes.items()))
+        terminalreporter.write_line(f"{fault:<52}{engine:<12}{seeds}")

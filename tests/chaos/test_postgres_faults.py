@@ -41,12 +41,6 @@ def settings(url: str) -> dict[str, str]:
     return {"AMOS_DATABASE_URL": url, "AMOS_KEY_PEPPER": "pepper-of-the-tests-alone-as-long-as-one-should-be"}
 
 
-def crash(server: PostgresServer) -> None:
-    """A crash, and what an operator's service manager does after it."""
-    server.kill()
-    server.start()
-
-
 @pytest.mark.parametrize("seed", SEEDS[:1] + MORE_SEEDS)
 async def test_the_server_comes_back(server: PostgresServer, install: Install, seed: int) -> None:
     """A server that restarts or crashes in the middle costs no answer, loses no frame and doubles none."""
@@ -55,7 +49,7 @@ async def test_the_server_comes_back(server: PostgresServer, install: Install, s
     await installation.amos.start()
     async with Load(installation.amos, seed) as load:
         await load.answer_more(20)
-        for fate in (PostgresServer.restart, crash):
+        for fate in (PostgresServer.restart, PostgresServer.crash):
             await asyncio.sleep(chance.uniform(0.1, 1.0))
             sys.stdout.write(f"seed {seed}: {fate.__name__} after {len(load.answered)} answers\n")
             await asyncio.to_thread(fate, server)

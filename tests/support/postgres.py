@@ -45,6 +45,8 @@ class PostgresServer:
         self,
         options: Mapping[str, str] | None = None,
         binaries: Path | None = None,
+        *,
+        initdb: Sequence[str] = (),
         folder: Path | None = None,
     ) -> None:
         self._is_kept = folder is not None
@@ -58,16 +60,16 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
         if not self._data.exists():
-            self._make()
+            self._make(initdb)
 
-    def _make(self) -> None:
+    def _make(self, initdb: Sequence[str]) -> None:
         self._data.mkdir(mode=0o700)
         password_file = self._folder / "password"
         password_file.write_text(PASSWORD, encoding="utf-8")
         give(self._data)
         self._run(
             "initdb", "-D", str(self._data), "-U", SUPERUSER, "-A", "scram-sha-256", "-E", "UTF8",
-            "--locale=C", "--no-sync", f"--pwfile={password_file}",
+            "--locale=C", "--no-sync", f"--pwfile={password_file}", *initdb,
         )  # fmt: skip
 
     @property
@@ -109,6 +111,11 @@ class PostgresServer:
         """SIGKILL for the server and all its processes, as a crash of the machine would."""
         self._end(lambda process: os.killpg(process.pid, signal.SIGKILL))
 
+    def crash(self) -> None:
+        """Kill, and what an operator's service manager does after it."""
+        self.kill()
+        self.start()
+
     def pause(self) -> None:
         """SIGSTOP: connections stay open and nothing is answered, until `resume`."""
         self._signal_group(signal.SIGSTOP)
@@ -116,6 +123,14 @@ class PostgresServer:
     def resume(self) -> None:
         """SIGCONT."""
         self._signal_group(signal.SIGCONT)
+
+    def limit_files(self, size: int | None) -> None:
+        """No file of the server may grow beyond so many bytes, as on a full disk; `None` ends that."""
+        limit = "unlimited" if size is None else str(size)
+        for pid in self._pids():
+            # By the server's own user: nobody else may without a privilege.
+            command = ["prlimit", f"--fsize={limit}:", "--pid", str(pid)]
+            subprocess.run(command, check=False, cwd="/", stderr=subprocess.DEVNULL, **_identity())
 
     def close(self) -> None:
         """End it and forget everything, unless its folder was given."""
@@ -153,10 +168,13 @@ class PostgresServer:
 
     def _signal_group(self, number: int) -> None:
         # The server's children are leaders of groups of their own, so each is sent the signal.
+        for pid in self._pids():
+            os.kill(pid, number)
+
+    def _pids(self) -> Sequence[int]:
         assert self._process is not None
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        for pid in (self._process.pid, *map(int, children)):
-            os.kill(pid, number)
+        return (self._process.pid, *map(int, children))
 
     def _run(self, program: str, *arguments: str) -> str:
         done = subprocess.run(

@@ -60,7 +60,11 @@ def sums_of(need: Need, envelopes: Iterable[Envelope], texts: Mapping[str, str] 
 
 def rows_by_span(rollup: Rollup, envelopes: Iterable[Envelope]) -> dict[Key, Counts]:
     """What the table of a rollup must hold: the counts of a history by span, its beginning, dimensions."""
-    minutes = rollup.total(envelopes)
+    return spans_of_minutes(rollup, rollup.total(envelopes))
+
+
+def spans_of_minutes(rollup: Rollup, minutes: Mapping[Key, Counts]) -> dict[Key, Counts]:
+    """The same from counts by the minute."""
     return {
         (span_s, *key): counts
         for span_s in rollup.spans_s

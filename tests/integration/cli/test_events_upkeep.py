@@ -98,12 +98,14 @@ def test_a_second_one_says_so(amos: CommandLine):
 def test_ctrl_c_changes_nothing(amos: CommandLine):
     """An interrupted replay ends with 130 and a sentence; the figures are those from before."""
     amos.run("db", "upgrade")
-    asyncio.run(fill(database_of(amos), 2_000))
+    asyncio.run(fill(database_of(amos), 4_000))
     with amos.started("events", "replay") as replay:
         while not query(database_of(amos), "SELECT 1 FROM rollup_health WHERE generation = 2"):
             assert replay.poll() is None
-        replay.send_signal(signal.SIGINT)
-        _, said = replay.communicate(timeout=30)
+        with closing(sqlite3.connect(database_of(amos), isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # it cannot end before it is interrupted
+            replay.send_signal(signal.SIGINT)
+            _, said = replay.communicate(timeout=30)
 
     assert replay.returncode == 130
     assert said.startswith("Interrupted: the figures in use are as they were.")

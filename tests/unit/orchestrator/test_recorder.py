@@ -259,6 +259,17 @@ async def test_a_fact_that_was_not_written_leaves_no_hole(recorder, journal):
     assert [frame.events[0].seq for frame in journal.of("circuit:tavily")] == [1]
 
 
+async def test_facts_that_fail_together_leave_no_hole(recorder, journal):
+    """The numbers of several facts of one moment that could not be written are those of the next ones."""
+    for is_full, count in ((True, 3), (False, 2), (True, 2), (True, 1), (False, 1)):
+        journal.is_full = is_full
+        for _ in range(count):
+            recorder.record_fact("circuit:tavily", CircuitClosed(provider="tavily"))
+        await recorder.aclose()
+
+    assert [frame.events[0].seq for frame in journal.of("circuit:tavily")] == [1, 2, 3]
+
+
 async def test_refusals_of_a_second_are_one_count_each(journal):
     """However many strangers knock within a second, the log gets one fact per reason."""
     recorder = Recorder(journal, LoopClock())

@@ -116,6 +116,21 @@ def test_a_damaged_segment_is_remembered_over_batches(reader, tmp_path):
     assert [left.name for left in tmp_path.iterdir()] == ["a.000001.seg.damaged"]
 
 
+def test_a_segment_that_cannot_be_read_holds_nobody_up(reader, tmp_path):
+    """A file that is not ours to read is told with every batch, and the others are read and let go."""
+    odd = segment_path(tmp_path, "a", 1)
+    odd.mkdir()
+    write(tmp_path, "b", 1, b"one")
+
+    for expected in ([b"one"], []):
+        batch = reader.read()
+        reader.commit(batch)
+        assert (texts(batch), list(batch.closed), batch.is_cut) == (expected, [odd], False)
+
+    odd.rmdir()
+    assert reader.read().closed == {}
+
+
 def test_without_a_journal_there_is_nothing_to_read(tmp_path):
     """A directory that no writer has made yet is an empty journal."""
     reader = JournalReader(tmp_path / "journal")

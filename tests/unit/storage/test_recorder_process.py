@@ -14,7 +14,6 @@ from orchestrator.events import Cost, UnknownEvent
 from orchestrator.reports.report import Question
 from storage import recorder_process
 from storage.file_journal import FileJournal
-from storage.file_reader import JournalReader
 from storage.file_segments import encode_record, list_segments, segment_path
 from storage.file_status import read_status
 from storage.recorder_process import RecorderBusy, RecorderLoop, drain, record_forever
@@ -111,25 +110,6 @@ async def test_a_live_writer_keeps_its_segment(tmp_path, url, journal):
     assert await answered(url) == 3
 
 
-async def test_a_recorder_killed_between_commit_and_deletion_repeats_without_effect(
-    tmp_path, url, journal, monkeypatch
-):
-    """Frames that are in SQL and still in the journal are stored and counted once."""
-    await write(journal, 3)
-    await journal.aclose()
-    with monkeypatch.context() as patch:
-        patch.setattr(JournalReader, "commit", lambda *_: None)
-        async with RecorderLoop(tmp_path, url) as killed:
-            await killed._step()
-
-    assert len(list_segments(tmp_path / "journal")) == 1
-    await drain(tmp_path, url)
-
-    assert await recorded(url) == [("w-1", 1), ("w-1", 2), ("w-1", 3)]
-    assert await answered(url) == 3
-    assert list_segments(tmp_path / "journal") == []
-
-
 async def test_a_data_directory_has_one_recorder(tmp_path, url, journal):
     """A second recorder is refused while the first one is there; a mere drain leaves the work to it."""
     await write(journal)
@@ -170,6 +150,25 @@ async def test_a_record_that_is_no_frame_is_set_aside(tmp_path, url, journal, ca
     assert [left.name for left in (tmp_path / "journal").iterdir()] == ["foreign.000001.seg.damaged"]
     assert "foreign" in caplog.text
     assert read_status(tmp_path).damaged == 1
+
+
+async def test_a_segment_that_cannot_be_read_is_told(tmp_path, url, journal, caplog):
+    """The others are stored and counted, the fault is said until it is gone, and a drain is none with it."""
+    await write(journal)
+    await journal.aclose()
+    odd = segment_path(tmp_path / "journal", "foreign", 1)
+    odd.mkdir()
+    for _ in range(2):
+        with pytest.raises(IsADirectoryError):
+            await drain(tmp_path, url)
+    during = read_status(tmp_path)
+    odd.rmdir()
+    await drain(tmp_path, url)
+
+    assert await answered(url) == 1
+    assert (during.fault, during.drained_at) == ("A segment of the journal cannot be read.", 0.0)
+    assert read_status(tmp_path).fault == ""
+    assert "foreign cannot be read" in caplog.text
 
 
 async def test_texts_go_into_their_own_table(tmp_path, url, journal):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import delete, select, text
 
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.events import Cost, UnknownEvent
@@ -11,7 +11,7 @@ from storage import sql_projector
 from storage.sql_engine import transaction
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import Projected, SqlProjector, frames_behind
-from storage.sql_tables import FIRST, parked, rollups
+from storage.sql_tables import FIRST, checkpoints, parked, rollups
 from tests.support.histories import answered, hit, miss, mixture
 from tests.support.reported import rows_by_span
 from tests.support.rows import row, rows
@@ -96,6 +96,23 @@ async def test_a_new_projection_catches_up_alone(engine):
 
     for rollup, table in rollups:
         assert await counts(engine, rollup, table) == await folded(engine, rollup)
+
+
+async def test_what_one_rollup_cannot_count_counts_nowhere_later_either(engine):
+    """A rollup that catches up alone passes over the same events as when all are counted together."""
+    long = answered(client="odd", duration_s=1e9)  # too long for sums of durations, and still one answer
+    await SqlEventLog(engine).append([row(1, (long,)), row(2, hit())])
+    await project_all(SqlProjector(engine))
+    rollup, table = rollups[0]
+    together = await counts(engine, rollup, table)
+    async with transaction(engine) as connection:
+        await connection.execute(delete(table))
+        await connection.execute(delete(checkpoints).where(checkpoints.c.projection == rollup.name))
+
+    await project_all(SqlProjector(engine))
+
+    assert together
+    assert await counts(engine, rollup, table) == together
 
 
 async def test_two_projectors_count_once(engine):
