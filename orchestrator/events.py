@@ -208,9 +208,9 @@ class ResultRejected(Event, frozen=True, kw_only=True, tag="amos.result.rejected
 class RequestCompleted(Event, frozen=True, kw_only=True, tag="amos.request.completed.v1"):
     """The last word of an execution that was answered.
 
-    `cache` is `l1`, `l2`, `collapsed` (a follower), `miss`, or `mixed` for an extract of both kinds.
-    `duration_s` is the whole stay, `upstream_s` the part spent waiting for providers.
-    `saved` is what its cached parts had cost when they were fetched, `key` the cache key of a search.
+    `cache` is `l1`, `l2`, `collapsed` (a follower), `miss`, or `mixed` for an extract that asked a provider
+    for some of its pages only. `duration_s` is the whole stay, `upstream_s` the part spent waiting for
+    providers. `saved` is what its cached parts had cost when fetched, `key` the cache key of a search.
     """
 
     operation: str

@@ -79,13 +79,13 @@ def _merged(
     """
     members = b",".join(b"{" + page.fragment + b"}" for page in pages)
     fragment = b'"results":[' + members + b'],"failed_results":' + msgspec.json.encode(failures)
-    caches = {page.cache for page in pages} | ({"miss"} if failures else set())
+    caches = [page.cache for page in pages] + ["miss"] * bool(failures)
     joined = (attempt for page in pages for attempt in page.attempts)
     return Response(
         fragment=fragment,
         result_count=len(pages),
         provider="+".join(dict.fromkeys(page.provider for page in pages)),
-        cache=caches.pop() if len(caches) == 1 else "mixed",
+        cache=_cache_of(caches),
         age_s=max((page.age_s for page in pages), default=0.0),
         ttl_s=min((page.ttl_s for page in pages), default=0.0),
         is_fallback=any(page.is_fallback for page in pages),
@@ -93,6 +93,16 @@ def _merged(
         attempts=tuple(dict.fromkeys((*attempts(call.trail.events), *joined))),
         unsupported=tuple(dict.fromkeys(name for page in pages for name in page.unsupported)),
     )
+
+
+def _cache_of(caches: Sequence[str]) -> str:
+    """How the cache served the whole: `mixed` if a provider was asked for some pages only.
+
+    If none was asked, it is how the page was served that had the longest way.
+    """
+    if "miss" in caches:
+        return "miss" if set(caches) == {"miss"} else "mixed"
+    return next(way for way in ("collapsed", "l2", "l1") if way in caches)
 
 
 class PageBatch:

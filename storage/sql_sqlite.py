@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +136,13 @@ def _configure(engine: Engine, *, writer: bool) -> None:
         # there, and what is written is lost.
         if record.info["file"] != _identity(engine):
             raise DisconnectionError("The file was replaced.")
+
+    @event.listens_for(engine, "invalidate")
+    def let_go(connection: Any, _record: Any, _error: Any) -> None:
+        # Of a cancelled transaction some frame may still hold a cursor. SQLite keeps a connection that is
+        # closed with one, and with it the lock, until the cursor is gone.
+        with suppress(Exception):
+            connection.rollback()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

@@ -17,7 +17,8 @@ MILLION = 1_000_000
 class LedgerRollup(Rollup):
     """Sums money and the providers' own units; `calls` counts attempts that have ended.
 
-    Saved is what cached answers had cost when they were fetched, under the provider that had been paid.
+    Saved is what cached answers had cost when they were fetched, under the provider that the answer names; of
+    an extract these may be several names, joined.
     """
 
     name = "ledger"

@@ -20,8 +20,8 @@ class ProvidersRollup(Rollup):
     """Counts facts about providers, of six subjects.
 
     attempt: one call, with its outcome (`success`, `empty` or a judgement of outcome.py) and cause, and in
-    `executions` whether it was the first of its execution at this provider; answer: an execution that it
-    answered, alone or with others, as the `first` or as a `fallback`; skip: it was passed by; retry: it is
+    `executions` whether it was the first of its execution at this provider; answer: a search that it
+    answered, as the `first` or as a `fallback`; skip: it was passed by; retry: it is
     to be asked again; rejection: results of it were dropped (`results` counts them); circuit: `opened`,
     `half_opened`, `closed`. `duration_us` is a sum in whole microseconds.
     """
@@ -55,14 +55,11 @@ def _failed(minute: int, failed: AttemptFailed) -> tuple[Increment, ...]:
 
 
 def _answered(minute: int, done: RequestCompleted) -> tuple[Increment, ...]:
-    if done.cache not in {"miss", "mixed"}:
+    # The pages of an extract may be of several providers and of the cache; nobody has answered it alone.
+    if done.operation != "search" or done.cache != "miss":
         return ()
     place = "fallback" if done.fallback else "first"
-    # The pages of an extract may be of several providers, whose names are joined then.
-    return tuple(
-        ((minute, provider, "answer", done.operation, place, ""), (1, 0, done.results, 0))
-        for provider in done.provider.split("+")
-    )
+    return (((minute, done.provider, "answer", done.operation, place, ""), (1, 0, done.results, 0)),)
 
 
 def _skipped(minute: int, skipped: ProviderSkipped) -> tuple[Increment, ...]:

@@ -13,8 +13,9 @@ SLOW_S = 2.0
 class QueriesRollup(Rollup):
     """Counts ends of searches by cache key; the text behind a key is in the table of texts, or nowhere.
 
-    `fetched` asked a provider; `slow` took longer than `SLOW_S`; `failed` leaves out what only the caller can
-    mend. Kept by the hour and by the day: a row for each query and minute would be a second event log.
+    `fetched` was answered by a provider; `slow` took longer than `SLOW_S`; `failed` leaves out what only the
+    caller can mend. Kept by the hour and by the day: a row for each query and minute would be a second event
+    log.
     """
 
     name = "queries"

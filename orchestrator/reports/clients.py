@@ -63,7 +63,9 @@ class ClientsReport:
                 group: value,
                 **_figures(of_ends.get(value, ()), of_stays.get(value, ()), of_bills.get(value, ())),
             }
-            for value in sorted({*of_ends, *of_stays, *of_bills})
+            for value in sorted(
+                {*of_ends, *(value for value, rows in of_bills.items() if any(money(rows).values()))}
+            )
         ]
         figures = {"by": group, **_figures(ends, all_stays, bills)}
         if group == "client":

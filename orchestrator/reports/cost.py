@@ -36,7 +36,13 @@ class CostReport:
         return {
             "by": by,
             **_bill(rows),
-            "rows": [{by: value, **_bill(found)} for value, found in grouped(rows, by).items()] if by else [],
+            "rows": [
+                {by: value, **_bill(found)}
+                for value, found in grouped(rows, by).items()
+                if is_something(found)
+            ]
+            if by
+            else [],
         }
 
 
@@ -54,13 +60,18 @@ def _bill(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _units(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The amounts of each provider in its own unit; what has none, being free, is left out."""
+    """The amounts of each provider in its own unit; where all are nothing, the line is left out."""
     found = []
     for (provider, unit), of_unit in _by_unit(rows).items():
         amounts = {name: total(of_unit, name) / MILLION for name in ("spent", "assumed", "saved")}
-        if unit:
+        if any(amounts.values()):
             found.append({"provider": provider, "unit": unit, **amounts})
     return found
+
+
+def is_something(rows: Sequence[Row]) -> bool:
+    """Whether any sum is not zero: an intent that is settled leaves a row of zeros in its minute."""
+    return any(total(rows, name) for name in LedgerRollup.measures)
 
 
 def _by_unit(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:

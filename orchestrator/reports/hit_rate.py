@@ -3,7 +3,7 @@
 - *hit_ratio* = (l1 + l2) / answered calls. Calls without an answer do not count.
 - *collapsed* calls waited for an identical one under way: they spent nothing and are shown apart, as no cache
   tier answered them.
-- *mixed* is an extract of which some pages were cached; it is no hit, because it asked a provider.
+- *mixed* is an extract that asked a provider for some of its pages only, and no hit.
 """
 
 from __future__ import annotations

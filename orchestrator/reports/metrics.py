@@ -160,7 +160,7 @@ def _providers(facts: Sequence[Row]) -> tuple[Family, ...]:
         ),
         _counter(
             "amos_provider_answers_total",
-            "Calls of ours that a provider answered, as the first of the chain or as a fallback.",
+            "Searches that a provider answered, as the first of the chain or as a fallback.",
             about("answer"),
             {**of_operation, "place": "outcome"},
             "calls",

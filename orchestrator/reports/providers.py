@@ -4,7 +4,7 @@
   would take (`invalid`) is not held against the provider.
 - *win_ratio* = won / tried: of the searches that asked it, the share that it answered. Of searches only,
   because the pages of an extract may come from several providers.
-- *fallback_ratio* = fallbacks / answers: the share of its answers that it gave for one before it.
+- *fallback_ratio* = fallbacks / won: the share of these that it answered in place of one before it.
 - *p95_s* is of single attempts, however they ended; *mean_s* is exact.
 """
 
@@ -33,6 +33,8 @@ from orchestrator.reports.report import (
 
 NOBODYS_FAULT = frozenset({"ignorable", "invalid"})
 """Outcomes of an attempt that are not held against the provider."""
+
+MONEY = ("spent_usd_micros", "assumed_usd_micros")
 
 CHANGES = {CircuitOpened: "opened", CircuitHalfOpened: "half_opened", CircuitClosed: "closed"}
 
@@ -66,9 +68,9 @@ class ProvidersReport:
             "rows": [
                 {
                     **dict(zip((*times, "provider"), group, strict=True)),
-                    **_figures(rows, stays.get(group, ()), bills.get(group, ())),
+                    **_figures(facts.get(group, ()), stays.get(group, ()), bills.get(group, ())),
                 }
-                for group, rows in facts.items()
+                for group in sorted({*facts, *(group for group, rows in bills.items() if _is_billed(rows))})
             ],
             "circuits": _changes(sums[-1], limit),
         }
@@ -93,9 +95,8 @@ def attempts(rows: Sequence[Row]) -> dict[str, Any]:
 def _figures(facts: Sequence[Row], stays: Sequence[Row], bills: Sequence[Row]) -> dict[str, Any]:
     calls = attempts(facts)
     tried = total(facts, "executions", subject="attempt", operation="search")
-    won = total(facts, "calls", subject="answer", operation="search")
-    answers = by_value(facts, "outcome", subject="answer")
-    fallbacks = answers.get("fallback", 0)
+    won = total(facts, "calls", subject="answer")
+    fallbacks = total(facts, "calls", subject="answer", outcome="fallback")
     buckets = buckets_of(stays)
     waited_us = total(facts, "duration_us", subject="attempt")
     return {
@@ -106,15 +107,18 @@ def _figures(facts: Sequence[Row], stays: Sequence[Row], bills: Sequence[Row]) -
         "tried": tried,
         "won": won,
         "win_ratio": ratio(won, tried),
-        "answers": sum(answers.values()),
         "fallbacks": fallbacks,
-        "fallback_ratio": ratio(fallbacks, sum(answers.values())),
+        "fallback_ratio": ratio(fallbacks, won),
         "mean_s": waited_us / calls["calls"] / 1_000_000 if calls["calls"] else None,
         "p95_s": quantiles(buckets.indexes, buckets.calls, (0.95,))[0],
-        "spent_usd_micros": total(bills, "spent_usd_micros"),
-        "assumed_usd_micros": total(bills, "assumed_usd_micros"),
+        **{name: total(bills, name) for name in MONEY},
         "circuit": by_value(facts, "outcome", subject="circuit"),
     }
+
+
+def _is_billed(rows: Sequence[Row]) -> bool:
+    """Whether it may be owed anything: a call that never ended is no fact but of the ledger."""
+    return any(total(rows, name) for name in MONEY)
 
 
 def _is_failure(row: Row) -> bool:

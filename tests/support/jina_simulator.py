@@ -117,6 +117,7 @@ class JinaSimulator(Simulator):
         content = msgspec.json.decode(answer.body)
         if name == "empty":
             status, kind, message = ERRORS[42206]
+            self.balance += int(answer.headers["X-Usage-Tokens"])  # a refusal is free
             return json_answer(envelope(status, kind, 42206, message, {}), status)
         headers = {key: value for key, value in answer.headers.items() if key != "X-Usage-Tokens"}
         _vary(content, name)

@@ -134,11 +134,13 @@ async def test_a_bug_is_not_a_failed_page():
         (("l1", "l1"), "l1"),
         (("miss", "miss"), "miss"),
         (("l1", "miss"), "mixed"),
-        (("collapsed", "l1"), "mixed"),
+        (("collapsed", "miss"), "mixed"),
+        (("collapsed", "l1"), "collapsed"),
+        (("l1", "l2"), "l2"),
     ],
 )
-async def test_pages_from_different_places_are_mixed(caches, expected):
-    """The call is a hit only if every page was."""
+async def test_pages_from_different_places_are_mixed_if_a_provider_was_asked(caches, expected):
+    """The call is a hit if every page was, and `mixed` only if a provider was asked for some of them."""
     one, other = caches
 
     response = await PerUrl(pages({A: page(A, cache=one), B: page(B, cache=other)}))(call_for(A, B))

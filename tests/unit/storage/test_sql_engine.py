@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+
 import pytest
 from sqlalchemy import text
 
 from orchestrator.errors import EventLogUnavailable, SettingsError
 from storage.sql_engine import NoEventLog, dialect_of, open_engine, sqlite_url, transaction
+from tests.support.seeds import SEEDS
 
 
 @pytest.mark.parametrize(
@@ -118,3 +122,30 @@ async def test_a_file_put_in_place_of_another_is_the_database(database_url, tmp_
     async with transaction(engine) as connection:
         assert (await connection.execute(text("SELECT count(*) FROM checkpoints"))).scalar() == 0
     await engine.dispose()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_a_cancelled_transaction_lets_go_of_its_lock(engine, database_url, seed):
+    """Wherever it is cut off, also while somebody keeps its exception, the next writer gets its turn."""
+    chance = random.Random(seed)
+    kept = []
+
+    async def work():
+        async with transaction(engine) as connection:
+            await dialect_of(engine).lock_log(connection)
+            for number in range(20):
+                await connection.execute(text(f"INSERT INTO checkpoints VALUES ('x', {number}, 1)"))
+                await connection.execute(text("SELECT * FROM checkpoints"))
+
+    other = open_engine(database_url, writer=True)
+    for _ in range(20):
+        task = asyncio.create_task(work())
+        await asyncio.sleep(chance.random() * 0.02)
+        task.cancel()
+        kept += await asyncio.gather(task, return_exceptions=True)
+        async with transaction(other) as connection:
+            await dialect_of(other).lock_log(connection)
+            await connection.execute(text("DELETE FROM checkpoints"))
+    await other.dispose()
+
+    assert any(isinstance(error, asyncio.CancelledError) for error in kept)

@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.events import (
     AttemptFailed,
+    AttemptStarted,
     AttemptSucceeded,
     CircuitClosed,
     CircuitOpened,
@@ -44,7 +45,7 @@ def test_a_provider_wins_the_searches_that_it_answers():
 
     tavily, local = of(found, "tavily"), of(found, "local")
     assert (tavily["tried"], tavily["won"], tavily["win_ratio"]) == (2, 1, 0.5)
-    assert (tavily["answers"], tavily["fallbacks"], tavily["fallback_ratio"]) == (1, 0, 0.0)
+    assert (tavily["fallbacks"], tavily["fallback_ratio"]) == (0, 0.0)
     assert (local["win_ratio"], local["fallback_ratio"]) == (1.0, 1.0)
     assert of(found, "jina")["skipped"] == 1
 
@@ -60,13 +61,21 @@ def test_a_retried_search_is_tried_once():
     assert (tavily["tried"], tavily["win_ratio"]) == (1, 1.0)
 
 
-def test_pages_of_several_providers_are_an_answer_of_each():
-    """An extract that two providers answered is an answer of both, and no search was won."""
-    found = report(answered(operation="extract", provider="tavily+jina", fallback=True))
+def test_nobody_wins_an_extract():
+    """Its pages may be of several providers, or of the cache, and the part of each is not recorded."""
+    found = report(answered(operation="extract", provider="tavily+jina", fallback=True), *miss())
 
-    for name in ("tavily", "jina"):
-        row = of(found, name)
-        assert (row["answers"], row["fallbacks"], row["won"], row["win_ratio"]) == (1, 1, 0, None)
+    assert [row["provider"] for row in found["rows"]] == ["tavily"]
+    assert (of(found, "tavily")["won"], of(found, "tavily")["fallbacks"]) == (1, 0)
+
+
+def test_a_call_that_never_ended_may_cost_something():
+    """A provider, or a minute, of which nothing but an intent is known has a row with what is assumed."""
+    intent = AttemptStarted(provider="tavily", number=1, span_id="a" * 16, estimate=CREDIT, **whose())
+
+    for by in ("", "minute"):
+        (row,) = report(intent, by=by)["rows"]
+        assert (row["provider"], row["calls"], row["assumed_usd_micros"]) == ("tavily", 0, 8_000)
 
 
 @pytest.mark.parametrize("outcome", ["ignorable", "invalid"])
