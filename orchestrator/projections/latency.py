@@ -13,6 +13,9 @@ from orchestrator.history import HITS
 from orchestrator.projections.buckets import bucket_of
 from orchestrator.projections.fold import Counts, Increment, Rollup, microseconds
 
+WHOLE_STAYS = ("hit", "collapsed", "miss", "failed")
+"""The stages that are a whole stay of a call: each call is in one of them."""
+
 WITHIN_S = {"within_20ms": 0.02, "within_9s": 9.0}
 """Durations that are promised, which are no bound of a bucket: 20 ms for what the gateway itself adds, and
 the deadline that agents wait for (settings.py). Counted exactly, beside the buckets."""

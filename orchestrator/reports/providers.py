@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.events import CircuitClosed, CircuitHalfOpened, CircuitOpened
-from orchestrator.projections.buckets import quantile
+from orchestrator.projections.buckets import quantiles
 from orchestrator.projections.latency import LatencyRollup
 from orchestrator.projections.ledger import LedgerRollup
 from orchestrator.projections.providers import ProvidersRollup
@@ -24,8 +24,8 @@ from orchestrator.reports.report import (
     Facts,
     Need,
     Row,
+    buckets_of,
     by_value,
-    grouped,
     ratio,
     rows_of,
     total,
@@ -50,7 +50,7 @@ class ProvidersReport:
         group = (by, "provider") if by in TIMES else ("provider",)
         return (
             Need(ProvidersRollup(), (*group, "subject", "operation", "outcome", "reason")),
-            Need(LatencyRollup(), (*group, "stage", "bucket")),
+            Need(LatencyRollup(), group, has_buckets=True, only=("calls",), among=("stage", ("attempt",))),
             Need(LedgerRollup(), group),
             Facts("circuit:", ProvidersRollup(), "provider"),
         )
@@ -97,9 +97,7 @@ def _figures(facts: Sequence[Row], stays: Sequence[Row], bills: Sequence[Row]) -
     tried = total(facts, "executions", subject="attempt", operation="search")
     won = total(facts, "calls", subject="answer")
     fallbacks = total(facts, "calls", subject="answer", outcome="fallback")
-    buckets = {
-        bucket: total(rows, "calls", stage="attempt") for bucket, rows in grouped(stays, "bucket").items()
-    }
+    buckets = buckets_of(stays)
     waited_us = total(facts, "duration_us", subject="attempt")
     return {
         **calls,
@@ -112,7 +110,7 @@ def _figures(facts: Sequence[Row], stays: Sequence[Row], bills: Sequence[Row]) -
         "fallbacks": fallbacks,
         "fallback_ratio": ratio(fallbacks, won),
         "mean_s": waited_us / calls["calls"] / 1_000_000 if calls["calls"] else None,
-        "p95_s": quantile(buckets, 0.95),
+        "p95_s": quantiles(buckets.indexes, buckets.calls, (0.95,))[0],
         **{name: total(bills, name) for name in MONEY},
         "circuit": by_value(facts, "outcome", subject="circuit"),
     }
