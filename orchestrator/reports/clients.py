@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.projections.buckets import quantiles
 from orchestrator.projections.clients import ClientsRollup
-from orchestrator.projections.latency import WHOLE_STAYS, ClientLatencyRollup, LatencyRollup
+from orchestrator.projections.latency import WHOLE_STAYS, ClientLatencyRollup, StageLatencyRollup
 from orchestrator.projections.ledger import LedgerRollup
 from orchestrator.reports.cost import money
 from orchestrator.reports.report import (
@@ -42,13 +42,13 @@ class ClientsReport:
         """Ends of calls, durations and money, each by client or time."""
         group = by or "client"
         # Of all clients together the same durations are counted in fewer rows.
-        durations = LatencyRollup() if by in TIMES else ClientLatencyRollup()
+        durations = StageLatencyRollup() if by in TIMES else ClientLatencyRollup()
         stays = ("stage", WHOLE_STAYS)
         return (
             Need(ClientsRollup(), (group, "door", "outcome", "error")),
             Need(durations, (group,), has_buckets=True, only=("calls",), among=stays),
             Need(LedgerRollup(), (group,)),
-            Need(LatencyRollup(), ("stage",), has_buckets=True, only=("calls",), among=stays),
+            Need(StageLatencyRollup(), ("stage",), has_buckets=True, only=("calls",), among=stays),
         )
 
     def render(self, sums: Sequence[Sums], by: str, limit: int) -> dict[str, Any]:

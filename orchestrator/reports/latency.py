@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.projections.buckets import longest, quantiles
-from orchestrator.projections.latency import ClientLatencyRollup, LatencyRollup
+from orchestrator.projections.fold import Rollup
+from orchestrator.projections.latency import ClientLatencyRollup, LatencyRollup, StageLatencyRollup
 from orchestrator.reports.report import TIMES, Need, Row, Sums, rows_of
 
 QUANTILES = {"p50_s": 0.50, "p90_s": 0.90, "p95_s": 0.95, "p99_s": 0.99}
@@ -23,11 +24,13 @@ class LatencyReport:
     by = ("operation", "provider", "client", *TIMES)
 
     def needs(self, by: str) -> tuple[Need, ...]:
-        """Durations by stage and bucket; by client they are counted apart."""
-        whole = Need(LatencyRollup(), ("stage",), has_buckets=True, only=("total_us",))
+        """Durations by stage and bucket, from the rollup with the fewest rows that knows them by `by`."""
+        whole = Need(StageLatencyRollup(), ("stage",), has_buckets=True, only=("total_us",))
         if not by:
             return (whole,)
-        rollup = ClientLatencyRollup() if by == "client" else LatencyRollup()
+        rollup: Rollup = StageLatencyRollup() if by in TIMES else LatencyRollup()
+        if by == "client":
+            rollup = ClientLatencyRollup()
         return whole, Need(rollup, (by, "stage"), has_buckets=True, only=("total_us",))
 
     def render(self, sums: Sequence[Sums], by: str, limit: int) -> dict[str, Any]:
