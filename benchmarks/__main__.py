@@ -1,11 +1,12 @@
-"""`./amos bench [NAME …] [--seconds N]`: measure, print, exit 1 if a promise is not kept."""
+"""`./amos bench [NAME …] [options]`: measure, print, exit 1 if a promise is not kept."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from benchmarks import flood, footprint, hit, l2, limits, mcp_hit, promise, store
+from benchmarks import flood, footprint, history, hit, l2, lag, limits, mcp_hit, promise, store
 
 BENCHMARKS = {
     "hit": hit,
@@ -16,6 +17,8 @@ BENCHMARKS = {
     "promise": promise,
     "footprint": footprint,
     "store": store,
+    "lag": lag,
+    "history": history,
 }
 
 
@@ -24,13 +27,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="amos bench", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"any of {', '.join(BENCHMARKS)}; all when none is named")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of each measurement (default 60)")
+    parser.add_argument("--frames", type=int, default=1_000_000, help="of history: how many to record")
+    parser.add_argument("--folder", type=Path, help="of history: where to keep them, to go on or ask again")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(BENCHMARKS):
         parser.error(f"unknown benchmark: {', '.join(sorted(unknown))}")
     kept = True
     for name in arguments.names or BENCHMARKS:
         print(f"== {name}: {(BENCHMARKS[name].__doc__ or '').splitlines()[0]}")
-        is_kept = BENCHMARKS[name].run(arguments.seconds)
+        more = {"count": arguments.frames, "folder": arguments.folder} if name == "history" else {}
+        is_kept = BENCHMARKS[name].run(arguments.seconds, **more)
         print("  kept" if is_kept else "  NOT KEPT")
         kept = kept and is_kept
     return 0 if kept else 1

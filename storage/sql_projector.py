@@ -99,12 +99,15 @@ class SqlProjector:
         """
         kept_from = await first_kept(connection)
         for rollup, table in self._projections:
-            rows = [
-                (generation, span_s, *key, *value)
-                for span_s in rollup.spans_s
-                for key, value in by_span(counts.get(rollup.name, {}), span_s).items()
-                if int(key[0]) >= kept_from.get(span_s, 0)
-            ]
+            rows: list[tuple[Any, ...]] = []
+            of_span: Mapping[Key, Counts] = counts.get(rollup.name, {})
+            for span_s in rollup.spans_s:  # each from the one before, which has fewer rows than the minutes
+                of_span, first = by_span(of_span, span_s), kept_from.get(span_s, 0)
+                rows += [
+                    (generation, span_s, *key, *value)
+                    for key, value in of_span.items()
+                    if int(key[0]) >= first
+                ]
             if rows:
                 await self._dialect.upsert(connection, table, rows, adds=rollup.measures)
 

@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Integer, cast, column, func, select, values
+from msgspec import structs
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.events import Frame
@@ -15,12 +16,13 @@ from orchestrator.projections.fold import EVER
 from orchestrator.reports.catalogue import report_for
 from orchestrator.reports.report import TIMES, Fact, Facts, Need, Question, Sums
 from orchestrator.reports.totals import Standing, Totals
-from orchestrator.reports.windows import Piece, Window, in_its_zone, plan
+from orchestrator.reports.windows import Window, in_its_zone, plan
 from storage.codec import decode_events
 from storage.sql_engine import NoEventLog, transaction
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import live_generation
 from storage.sql_rankings import Ranking
+from storage.sql_sums import merged, read_sums
 from storage.sql_tables import compactions, frames, queries, rollups
 from storage.sql_totals import read_standing, read_totals
 
@@ -51,7 +53,12 @@ class SqlReports:
                     row.span_s: row.kept_from for row in await connection.execute(select(compactions))
                 }
                 window = plan(question, kept_from, spans_s)
-                found = [await _found(connection, need, window, question.limit) for need in needs]
+                # What is not grouped by time is read in the fewest rows: days, where groups need hours.
+                whole = plan(structs.replace(question, by=""), kept_from, spans_s)
+                found = [
+                    await _found(connection, need, window if _has_times(need) else whole, question.limit)
+                    for need in needs
+                ]
         except NoEventLog:
             window = plan(question, {}, spans_s)
             found = [{} for _ in needs]
@@ -80,13 +87,17 @@ class SqlReports:
             return Standing()
 
 
+def _has_times(need: Need | Facts) -> bool:
+    return isinstance(need, Need) and need.dimensions[0] in TIMES
+
+
 async def _found(connection: AsyncConnection, need: Need | Facts, window: Window, limit: int) -> Any:
     """What a report needs of a window."""
     if isinstance(need, Facts):
         return await _facts(connection, need, window, limit)
     if need.ranked_by:
         return await _ranked(connection, need, window, limit)
-    return await _sums(connection, need, window)
+    return await read_sums(connection, need, window.pieces, await live_generation(connection))
 
 
 async def _facts(connection: AsyncConnection, need: Facts, window: Window, limit: int) -> list[Fact]:
@@ -116,61 +127,8 @@ async def _facts(connection: AsyncConnection, need: Facts, window: Window, limit
 async def _ranked(connection: AsyncConnection, need: Need, window: Window, limit: int) -> Sums:
     """The largest sums, with the text of each key."""
     ranking = Ranking(need.rollup, need.ranked_by, limit, await live_generation(connection))
-    totals = await ranking.totals(connection, _merged(window.pieces))
+    totals = await ranking.totals(connection, merged(window.pieces))
     query = select(queries.c.key_hash, queries.c.text)
     known = await connection.execute(query.where(queries.c.key_hash.in_([key for key, _ in totals])))
     texts = {row.key_hash: row.text for row in known}
     return {(key, texts.get(key, "")): counts for key, counts in totals}
-
-
-async def _sums(connection: AsyncConnection, need: Need, window: Window) -> Sums:
-    """The sums of a need over the pieces of a window."""
-    if not window.pieces:
-        return {}
-    table = _TABLES[need.rollup.name]
-    has_groups = need.dimensions[0] in TIMES
-    pieces = _pieces(window.pieces if has_groups else tuple(_merged(window.pieces)))
-    names = [table.c[name] for name in need.dimensions if name not in TIMES]
-    keys = [pieces.c.grp, *names] if has_groups else names
-    measures = [cast(func.sum(table.c[name]), BigInteger) for name in need.rollup.measures]
-    query = (
-        select(*keys, *measures)
-        .select_from(pieces)
-        .join(
-            table,
-            (table.c.generation == await live_generation(connection))
-            & (table.c.span_s == pieces.c.span_s)
-            & (table.c.start >= pieces.c.low)
-            & (table.c.start < pieces.c.high),
-        )
-        .group_by(*keys)
-    )
-    size = len(keys)
-    return {tuple(row[:size]): tuple(row[size:]) for row in await connection.execute(query)}
-
-
-def _pieces(pieces: Sequence[Piece]) -> Any:
-    """The pieces as a table of constants."""
-    names = (
-        column("grp", BigInteger),
-        column("span_s", Integer),
-        column("low", BigInteger),
-        column("high", BigInteger),
-    )
-    return (
-        values(*names, name="piece", literal_binds=True)
-        .data([tuple(piece) for piece in pieces])
-        .cte("pieces")
-    )
-
-
-def _merged(pieces: Sequence[Piece]) -> list[Piece]:
-    """The same rows without their groups, neighbours as one."""
-    merged: list[Piece] = []
-    for piece in pieces:
-        last = merged[-1] if merged else None
-        if last is not None and (last.span_s, last.high) == (piece.span_s, piece.low):
-            merged[-1] = last._replace(high=piece.high)
-        else:
-            merged.append(piece._replace(group=0))
-    return merged

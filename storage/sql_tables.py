@@ -25,7 +25,7 @@ from orchestrator.projections.clients import ClientsRollup
 from orchestrator.projections.fold import DAY_S, Rollup
 from orchestrator.projections.health import HealthRollup
 from orchestrator.projections.hit_rate import HitRateRollup
-from orchestrator.projections.latency import ClientLatencyRollup, LatencyRollup
+from orchestrator.projections.latency import ClientLatencyRollup, LatencyRollup, StageLatencyRollup
 from orchestrator.projections.ledger import LedgerRollup
 from orchestrator.projections.providers import ProvidersRollup
 from orchestrator.projections.queries import QueriesRollup
@@ -188,6 +188,7 @@ rollups: tuple[tuple[Rollup, Table], ...] = tuple(
         HealthRollup(),
         HitRateRollup(),
         LatencyRollup(),
+        StageLatencyRollup(),
         ClientLatencyRollup(),
         QueriesRollup(),
         LedgerRollup(),

@@ -26,6 +26,7 @@ ROLLUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("stage", "operation", "provider", "bucket"),
         ("calls", "total_us", "within_20ms", "within_9s"),
     ),
+    "rollup_stage_latency": (("stage", "bucket"), ("calls", "total_us", "within_20ms", "within_9s")),
     "rollup_client_latency": (
         ("client", "stage", "bucket"),
         ("calls", "total_us", "within_20ms", "within_9s"),

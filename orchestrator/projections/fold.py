@@ -37,6 +37,8 @@ EVER = 0
 SPANS_S = (MINUTE_S, HOUR_S, DAY_S, EVER)
 """The stretches of time for which counts are kept, in seconds; they begin at whole multiples, in UTC."""
 
+_MOST = limits.COUNT_MAX
+
 
 class Projection(Protocol[StateT]):
     """Turns a history into a state. Total: an event it does not know leaves the state as it was."""
@@ -116,12 +118,14 @@ class Tally:
             return True
         try:
             minute = minute_of(envelope.at)
-            found = [(state, increment) for state, adds in adding for increment in adds(minute, event)]
-            for _, (key, counts) in found:
-                _require_countable(key, counts)
+            found = [(state, *increment) for state, adds in adding for increment in adds(minute, event)]
+            for _, key, counts in found:
+                # Beyond these no table and no sum could hold them.
+                if max(counts) > _MOST or min(counts) < -_MOST or not 0 <= key[0] <= _MOST:  # type: ignore[operator]
+                    return False
         except Exception:  # noqa: BLE001 - whatever is wrong with this event, the next one may be sound
             return False
-        for state, (key, counts) in found:
+        for state, key, counts in found:
             known = state.get(key)
             state[key] = counts if known is None else tuple(map(plus, known, counts))
         return True
@@ -137,7 +141,7 @@ def add(left: Mapping[Key, Counts], right: Mapping[Key, Counts]) -> dict[Key, Co
 
 
 def by_span(counts: Mapping[Key, Counts], span_s: int) -> Mapping[Key, Counts]:
-    """Counts by the minute as counts by a longer span; nothing is lost but the minute."""
+    """Counts by the minute, or by any span up to this one, as counts by this one."""
     if span_s == MINUTE_S:
         return counts
     state: dict[Key, Counts] = {}
@@ -161,13 +165,3 @@ def minute_of(at: float) -> int:
 def microseconds(duration_s: float) -> int:
     """A duration as a whole number, so that sums are exact."""
     return round(duration_s * 1_000_000)
-
-
-def _require_countable(key: Key, counts: Counts) -> None:
-    """Raises ValueError for numbers beyond what tables and sums can hold."""
-    if (
-        max(counts) > limits.COUNT_MAX
-        or min(counts) < -limits.COUNT_MAX
-        or not 0 <= int(key[0]) <= limits.COUNT_MAX
-    ):
-        raise ValueError("an event adds more than any real one can")

@@ -10,12 +10,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.projections.buckets import quantile
+from orchestrator.projections.buckets import quantiles
 from orchestrator.projections.clients import ClientsRollup
-from orchestrator.projections.latency import ClientLatencyRollup
+from orchestrator.projections.latency import WHOLE_STAYS, ClientLatencyRollup, StageLatencyRollup
 from orchestrator.projections.ledger import LedgerRollup
 from orchestrator.reports.cost import money
-from orchestrator.reports.report import TIMES, Need, Row, Sums, by_value, grouped, ratio, rows_of, total
+from orchestrator.reports.report import (
+    TIMES,
+    Need,
+    Row,
+    Sums,
+    buckets_of,
+    by_value,
+    grouped,
+    ratio,
+    rows_of,
+    total,
+)
 
 
 class ClientsReport:
@@ -30,16 +41,22 @@ class ClientsReport:
     def needs(self, by: str) -> tuple[Need, ...]:
         """Ends of calls, durations and money, each by client or time."""
         group = by or "client"
+        # Of all clients together the same durations are counted in fewer rows.
+        durations = StageLatencyRollup() if by in TIMES else ClientLatencyRollup()
+        stays = ("stage", WHOLE_STAYS)
         return (
             Need(ClientsRollup(), (group, "door", "outcome", "error")),
-            Need(ClientLatencyRollup(), (group, "bucket")),
+            Need(durations, (group,), has_buckets=True, only=("calls",), among=stays),
             Need(LedgerRollup(), (group,)),
+            Need(StageLatencyRollup(), ("stage",), has_buckets=True, only=("calls",), among=stays),
         )
 
     def render(self, sums: Sequence[Sums], by: str, limit: int) -> dict[str, Any]:
         """What the counts say."""
         group = by or "client"
-        ends, stays, bills = (rows_of(need, found) for need, found in zip(self.needs(by), sums, strict=True))
+        ends, stays, bills, all_stays = (
+            rows_of(need, found) for need, found in zip(self.needs(by), sums, strict=True)
+        )
         of_ends, of_stays, of_bills = (grouped(rows, group) for rows in (ends, stays, bills))
         rows = [
             {
@@ -50,7 +67,7 @@ class ClientsReport:
                 {*of_ends, *(value for value, rows in of_bills.items() if any(money(rows).values()))}
             )
         ]
-        figures = {"by": group, **_figures(ends, stays, bills)}
+        figures = {"by": group, **_figures(ends, all_stays, bills)}
         if group == "client":
             figures["clients"] = len(rows)
             rows = sorted(rows, key=lambda row: -row["requests"])[:limit]
@@ -61,7 +78,8 @@ def _figures(ends: Sequence[Row], stays: Sequence[Row], bills: Sequence[Row]) ->
     requests = total(ends, "requests")
     answered = total(ends, "requests", outcome="answered")
     hits, collapsed = total(ends, "hits"), total(ends, "collapsed")
-    buckets = {bucket: total(rows, "calls") for bucket, rows in grouped(stays, "bucket").items()}
+    buckets = buckets_of(stays)
+    p50_s, p95_s = quantiles(buckets.indexes, buckets.calls, (0.50, 0.95))
     return {
         "requests": requests,
         "answered": answered,
@@ -75,8 +93,8 @@ def _figures(ends: Sequence[Row], stays: Sequence[Row], bills: Sequence[Row]) ->
         "stale": total(ends, "stale"),
         "results": total(ends, "results"),
         "mean_s": total(ends, "duration_us") / requests / 1_000_000 if requests else None,
-        "p50_s": quantile(buckets, 0.50),
-        "p95_s": quantile(buckets, 0.95),
+        "p50_s": p50_s,
+        "p95_s": p95_s,
         **money(bills),
         "doors": by_value(ends, "door", "requests"),
     }

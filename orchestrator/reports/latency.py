@@ -5,12 +5,13 @@ The stages are those of projections/latency.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.projections.buckets import longest, quantile
-from orchestrator.projections.latency import ClientLatencyRollup, LatencyRollup
-from orchestrator.reports.report import TIMES, Need, Row, Sums, grouped, rows_of
+from orchestrator.projections.buckets import longest, quantiles
+from orchestrator.projections.fold import Rollup
+from orchestrator.projections.latency import ClientLatencyRollup, LatencyRollup, StageLatencyRollup
+from orchestrator.reports.report import TIMES, Need, Row, Sums, rows_of
 
 QUANTILES = {"p50_s": 0.50, "p90_s": 0.90, "p95_s": 0.95, "p99_s": 0.99}
 """Columns of the report, and the share of calls that were not slower."""
@@ -23,12 +24,14 @@ class LatencyReport:
     by = ("operation", "provider", "client", *TIMES)
 
     def needs(self, by: str) -> tuple[Need, ...]:
-        """Durations by stage and bucket; by client they are counted apart."""
-        whole = Need(LatencyRollup(), ("stage", "bucket"))
+        """Durations by stage and bucket, from the rollup with the fewest rows that knows them by `by`."""
+        whole = Need(StageLatencyRollup(), ("stage",), has_buckets=True, only=("total_us",))
         if not by:
             return (whole,)
-        rollup = ClientLatencyRollup() if by == "client" else LatencyRollup()
-        return whole, Need(rollup, (by, "stage", "bucket"))
+        rollup: Rollup = StageLatencyRollup() if by in TIMES else LatencyRollup()
+        if by == "client":
+            rollup = ClientLatencyRollup()
+        return whole, Need(rollup, (by, "stage"), has_buckets=True, only=("total_us",))
 
     def render(self, sums: Sequence[Sums], by: str, limit: int) -> dict[str, Any]:
         """What the counts say."""
@@ -36,29 +39,22 @@ class LatencyReport:
         found = [rows_of(need, of_need) for need, of_need in zip(self.needs(by), sums, strict=True)]
         return {
             "by": by,
-            "stages": [
-                {"stage": stage, **_summary(rows)} for stage, rows in grouped(found[0], "stage").items()
-            ],
+            "stages": [{"stage": row["stage"], **_summary(row)} for row in found[0]],
             "rows": [
-                {by: value, "stage": stage, **_summary(rows)}
-                for stage, of_stage in grouped(found[1], "stage").items()
-                for value, rows in grouped(of_stage, by).items()
+                {by: row[by], "stage": row["stage"], **_summary(row)}
+                for row in sorted(found[1], key=lambda row: row["stage"])
             ]
             if by
             else [],
         }
 
 
-def _summary(rows: Iterable[Row]) -> dict[str, Any]:
-    buckets: dict[int, int] = {}
-    total_us = 0
-    for row in rows:
-        buckets[row["bucket"]] = buckets.get(row["bucket"], 0) + row["calls"]
-        total_us += row["total_us"]
-    calls = sum(buckets.values())
+def _summary(row: Row) -> dict[str, Any]:
+    buckets = row["buckets"]
+    calls = sum(buckets.calls)
     return {
         "calls": calls,
-        "mean_s": total_us / calls / 1_000_000 if calls else None,
-        **{name: quantile(buckets, share) for name, share in QUANTILES.items()},
-        "max_s": longest(buckets),
+        "mean_s": row["total_us"] / calls / 1_000_000 if calls else None,
+        **dict(zip(QUANTILES, quantiles(buckets.indexes, buckets.calls, QUANTILES.values()), strict=True)),
+        "max_s": longest(buckets.indexes),
     }

@@ -5,7 +5,8 @@
 - *win_ratio* = won / tried: of the searches that asked it, the share that it answered. Of searches only,
   because the pages of an extract may come from several providers.
 - *fallback_ratio* = fallbacks / won: the share of these that it answered in place of one before it.
-- *p95_s* is of single attempts, however they ended; *mean_s* is exact.
+- *mean_s* is of single attempts, however they ended, and exact; so is *p95_s*, which is for the whole window
+  only: by time the latency report has quantiles.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.events import CircuitClosed, CircuitHalfOpened, CircuitOpened
-from orchestrator.projections.buckets import quantile
+from orchestrator.projections.buckets import quantiles
 from orchestrator.projections.latency import LatencyRollup
 from orchestrator.projections.ledger import LedgerRollup
 from orchestrator.projections.providers import ProvidersRollup
@@ -24,8 +25,8 @@ from orchestrator.reports.report import (
     Facts,
     Need,
     Row,
+    buckets_of,
     by_value,
-    grouped,
     ratio,
     rows_of,
     total,
@@ -33,6 +34,8 @@ from orchestrator.reports.report import (
 
 NOBODYS_FAULT = frozenset({"ignorable", "invalid"})
 """Outcomes of an attempt that are not held against the provider."""
+
+ATTEMPTS = ("stage", ("attempt",))
 
 MONEY = ("spent_usd_micros", "assumed_usd_micros")
 
@@ -50,8 +53,8 @@ class ProvidersReport:
         group = (by, "provider") if by in TIMES else ("provider",)
         return (
             Need(ProvidersRollup(), (*group, "subject", "operation", "outcome", "reason")),
-            Need(LatencyRollup(), (*group, "stage", "bucket")),
             Need(LedgerRollup(), group),
+            Need(LatencyRollup(), ("provider",), has_buckets=True, only=("calls",), among=ATTEMPTS),
             Facts("circuit:", ProvidersRollup(), "provider"),
         )
 
@@ -59,16 +62,17 @@ class ProvidersReport:
         """What the counts say."""
         times = (by,) if by in TIMES else ()
         needs = [need for need in self.needs(by) if isinstance(need, Need)]
-        facts, stays, bills = (
-            _groups(rows_of(need, found), *times, "provider")
-            for need, found in zip(needs, sums, strict=False)
+        facts, bills, stays = (
+            _groups(rows_of(need, found), *names, "provider")
+            for need, found, names in zip(needs, sums, (times, times, ()), strict=False)
         )
         return {
             "by": by or "provider",
             "rows": [
                 {
                     **dict(zip((*times, "provider"), group, strict=True)),
-                    **_figures(facts.get(group, ()), stays.get(group, ()), bills.get(group, ())),
+                    **_figures(facts.get(group, ()), bills.get(group, ())),
+                    **({} if times else {"p95_s": _p95_s(stays.get(group, ()))}),
                 }
                 for group in sorted({*facts, *(group for group, rows in bills.items() if _is_billed(rows))})
             ],
@@ -92,14 +96,11 @@ def attempts(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _figures(facts: Sequence[Row], stays: Sequence[Row], bills: Sequence[Row]) -> dict[str, Any]:
+def _figures(facts: Sequence[Row], bills: Sequence[Row]) -> dict[str, Any]:
     calls = attempts(facts)
     tried = total(facts, "executions", subject="attempt", operation="search")
     won = total(facts, "calls", subject="answer")
     fallbacks = total(facts, "calls", subject="answer", outcome="fallback")
-    buckets = {
-        bucket: total(rows, "calls", stage="attempt") for bucket, rows in grouped(stays, "bucket").items()
-    }
     waited_us = total(facts, "duration_us", subject="attempt")
     return {
         **calls,
@@ -112,10 +113,14 @@ def _figures(facts: Sequence[Row], stays: Sequence[Row], bills: Sequence[Row]) -
         "fallbacks": fallbacks,
         "fallback_ratio": ratio(fallbacks, won),
         "mean_s": waited_us / calls["calls"] / 1_000_000 if calls["calls"] else None,
-        "p95_s": quantile(buckets, 0.95),
         **{name: total(bills, name) for name in MONEY},
         "circuit": by_value(facts, "outcome", subject="circuit"),
     }
+
+
+def _p95_s(stays: Sequence[Row]) -> float | None:
+    buckets = buckets_of(stays)
+    return quantiles(buckets.indexes, buckets.calls, (0.95,))[0]
 
 
 def _is_billed(rows: Sequence[Row]) -> bool:

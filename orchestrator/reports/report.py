@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import msgspec
 
 from orchestrator.events import Event, UnknownEvent
-from orchestrator.projections.fold import DAY_S, HOUR_S, MINUTE_S, Counts, Key, Rollup
+from orchestrator.projections.fold import DAY_S, HOUR_S, MINUTE_S, Key, Rollup
 
 TIMES = {"minute": MINUTE_S, "hour": HOUR_S, "day": DAY_S}
 """By which stretches of time a report can be grouped, in seconds."""
@@ -42,14 +42,26 @@ class Need(NamedTuple):
     """Sums of one rollup, by some of its dimensions.
 
     The first of the dimensions may be one of `TIMES`: its values are then beginnings of the groups, in epoch
-    seconds. With `ranked_by`, a measure, only the largest sums of it are needed, at most the question's
-    `limit` and none of zero; of equals those whose key sorts first. `text` after the dimension `key` is the
-    text of that query, `""` where none is kept.
+    seconds. With `has_buckets` the `Buckets` of the durations follow the measures: a need of a rollup that
+    has this dimension. `only` names the measures that are needed, if not all are; `among` a dimension
+    and the values of it that count, if not all do.
+
+    With `ranked_by`, a measure, only the largest sums of it are needed, at most the question's `limit` and
+    none of zero; of equals those whose key sorts first. `text` after the dimension `key` is the text of that
+    query, `""` where none is kept.
     """
 
     rollup: Rollup
     dimensions: tuple[str, ...]
     ranked_by: str = ""
+    has_buckets: bool = False
+    only: tuple[str, ...] = ()
+    among: tuple[str, tuple[str, ...]] | None = None
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The measures that are added up: those of `only`, or all."""
+        return self.only or self.rollup.measures
 
 
 class Facts(NamedTuple):
@@ -72,8 +84,32 @@ class Fact(NamedTuple):
     event: Event | UnknownEvent
 
 
-Sums: TypeAlias = Mapping[Key, Counts]
-"""The sums of a need: the values of its dimensions, and all measures of its rollup."""
+class Buckets(NamedTuple):
+    """Buckets of durations and the calls in each, in any order, a bucket perhaps several times.
+
+    Two lists of integers, because a report may have half a million of them.
+    """
+
+    indexes: list[int]
+    calls: list[int]
+
+    def plus(self, more: Buckets) -> Buckets:
+        """Both together."""
+        return Buckets(self.indexes + more.indexes, self.calls + more.calls)
+
+
+def buckets_of(rows: Iterable[Row]) -> Buckets:
+    """The buckets of all the rows together."""
+    found = [row["buckets"] for row in rows]
+    return Buckets(
+        [index for buckets in found for index in buckets.indexes],
+        [calls for buckets in found for calls in buckets.calls],
+    )
+
+
+Sums: TypeAlias = Mapping[Key, tuple[Any, ...]]
+"""The sums of a need: the values of its dimensions, and its measures, integers; and the buckets,
+if it has them."""
 
 Row: TypeAlias = Mapping[str, Any]
 """One key and its counts, by the names of the columns."""
@@ -94,22 +130,28 @@ class Report(Protocol):
 
 def rows_of(need: Need, sums: Sums) -> list[Row]:
     """The sums of a need as rows, in the order of their keys."""
-    names = need.dimensions + need.rollup.measures
-    return [dict(zip(names, key + value, strict=True)) for key, value in sorted(sums.items())]
+    names = (*need.dimensions, *need.measures, *(("buckets",) if need.has_buckets else ()))
+    return [dict(zip(names, key + sums[key], strict=True)) for key in sorted(sums)]
 
 
 def total(rows: Iterable[Row], measure: str, **where: str) -> int:
     """The sum of a measure over the rows that have these values."""
-    return sum(row[measure] for row in rows if all(row[name] == value for name, value in where.items()))
+    return sum([row[measure] for row in _matching(rows, where)])
 
 
 def by_value(rows: Iterable[Row], column: str, measure: str = "calls", **where: str) -> dict[str, int]:
     """The sums of a measure by the values of a column, in their order, over rows that have these values."""
     sums: dict[str, int] = {}
-    for row in rows:
-        if all(row[name] == value for name, value in where.items()):
-            sums[row[column]] = sums.get(row[column], 0) + row[measure]
+    for row in _matching(rows, where):
+        sums[row[column]] = sums.get(row[column], 0) + row[measure]
     return dict(sorted(sums.items()))
+
+
+def _matching(rows: Iterable[Row], where: Mapping[str, str]) -> Iterable[Row]:
+    # One column after the other: a report of some hundred groups asks this some thousand times.
+    for name, value in where.items():
+        rows = [row for row in rows if row[name] == value]
+    return rows
 
 
 def grouped(rows: Iterable[Row], column: str) -> dict[Any, list[Row]]:

@@ -86,10 +86,11 @@ def in_its_zone(figures: Mapping[str, Any], question: Question) -> dict[str, Any
     told = {"since": since, "until": until, "tz": question.time_zone, **figures}
     if by in TIMES:
         zone = zone_of(question.time_zone)
-        told["rows"] = [
-            {by: row[by], "time": datetime.fromtimestamp(row[by], zone).isoformat(), **row}
-            for row in figures["rows"]
-        ]
+        times = {
+            begin: datetime.fromtimestamp(begin, zone).isoformat()
+            for begin in {row[by] for row in figures["rows"]}
+        }
+        told["rows"] = [{by: row[by], "time": times[row[by]], **row} for row in figures["rows"]]
     return told
 
 

@@ -81,6 +81,7 @@ async def test_there_is_some_of_everything(facts: list[Fact]):
     assert {fact["client"] for fact in ends} >= {"local", "acme", "auditor", "hasty", "lavish", "narrow"}
     assert {fact["cache"] for fact in of(ends, "request.completed")} == {"l1", "collapsed", "mixed", "miss"}
     assert {fact["error"] for fact in of(ends, "request.failed")} == {*STATUSES, "cancelled"}
+    assert any(micros(fact, "cost") for fact in of(facts, "attempt.failed"))
     unended = [own for own in streams(facts).values() if not of(own, "request.completed", "request.failed")]
     assert [own[-1]["kind"] for own in unended] == ["attempt.started"]
 
@@ -244,6 +245,19 @@ async def test_the_callers_saw_what_is_recorded(lived: Lived, facts: list[Fact])
 
 def _seen(end: Fact) -> str:
     return str(STATUSES[end["error"]]) if "error" in end else str(end["cache"])
+
+
+async def test_counting_again_changes_nothing(lived: Lived, facts: list[Fact], window: dict[str, str]):
+    """Verified the figures are equal and nothing is missing; replayed they are still the fold."""
+    verified = await asyncio.to_thread(lived.command.run, "events", "verify")
+    replayed = await asyncio.to_thread(lived.command.run, "events", "replay")
+
+    assert verified.exit_code == 0, verified.stderr + verified.stdout
+    assert replayed.exit_code == 0, replayed.stderr + replayed.stdout
+    for name in naive_check.REPORTS:
+        naive_check.check(name, await report(lived, name, window), facts, Question(zone=ZONE))
+    metrics = await lived.amos.client.get("/metrics", headers=lived.reader)
+    assert naive_metrics.shown(metrics.text) == naive_metrics.counted(facts)
 
 
 async def report(lived: Lived, name: str, parameters: dict[str, str]) -> dict[str, Any]:

@@ -186,6 +186,8 @@ async def _faults(lived: Lived) -> None:
     tavily, jina = lived.tavily, lived.jina
     tavily.script(Fault.variant("off_list_hosts"))
     await lived.search("elsewhere", include_domains=["wiki.example"], include_domains_mode="restrict")
+    tavily.script(Fault.variant("unusable_urls"))
+    await lived.search("nothing to follow, and billed")
     tavily.script(Fault.variant("missing_fields"))
     await lived.search("without addresses")
     tavily.script(Fault.empty())

@@ -139,7 +139,12 @@ def providers(facts: Sequence[Fact], asked: Question) -> Figures:
     return {
         "by": asked.by or "provider",
         "rows": [
-            {**({asked.by: time} if asked.by in TIMES else {}), "provider": name, **_provider(own)}
+            {
+                **({asked.by: time} if asked.by in TIMES else {}),
+                "provider": name,
+                **_provider(own),
+                **({} if asked.by in TIMES else {"p95_s": _p95_s(own)}),
+            }
             for time, found in times.items()
             for name, own in by_provider(found).items()
         ],
@@ -190,7 +195,10 @@ def _provider(own: Sequence[Fact]) -> Figures:
         "fallbacks": marked(won, "fallback"),
         "fallback_ratio": share(marked(won, "fallback"), len(won)),
         "mean_s": mean_s(attempts),
-        "p95_s": quantile(attempts, 0.95),
         **money(of(own, "bill"), "spent", "assumed"),
         "circuit": circuit(own),
     }
+
+
+def _p95_s(own: Sequence[Fact]) -> float | None:
+    return quantile([one for one in durations(own) if one["stage"] == "attempt"], 0.95)

@@ -36,7 +36,10 @@ READY_S = 30.0
 
 
 class PostgresServer:
-    """One server. `start`, `stop`, `restart` and `kill` as an operator or a crash would; blocking calls."""
+    """One server. `start`, `stop`, `restart` and `kill` as an operator or a crash would; blocking calls.
+
+    With a `folder` its data stay there when it is closed, and one that is begun on them again has them.
+    """
 
     def __init__(
         self,
@@ -44,8 +47,11 @@ class PostgresServer:
         binaries: Path | None = None,
         *,
         initdb: Sequence[str] = (),
+        folder: Path | None = None,
     ) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="amos-postgres-"))
+        self._is_kept = folder is not None
+        self._folder = folder or Path(tempfile.mkdtemp(prefix="amos-postgres-"))
+        self._folder.mkdir(exist_ok=True)
         self._folder.chmod(0o755)
         self._bin = binaries or _binaries(self._folder)
         self._data = self._folder / "data"
@@ -53,6 +59,10 @@ class PostgresServer:
         self._numbers = itertools.count()
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
+        if not self._data.exists():
+            self._make(initdb)
+
+    def _make(self, initdb: Sequence[str]) -> None:
         self._data.mkdir(mode=0o700)
         password_file = self._folder / "password"
         password_file.write_text(PASSWORD, encoding="utf-8")
@@ -123,7 +133,10 @@ class PostgresServer:
             subprocess.run(command, check=False, cwd="/", stderr=subprocess.DEVNULL, **_identity())
 
     def close(self) -> None:
-        """End it and forget everything."""
+        """End it and forget everything, unless its folder was given."""
+        if self._is_kept:
+            self.stop()
+            return
         self.kill()
         # In the background: a process of pytest-xdist is given little time for its end.
         subprocess.run(["sh", "-c", 'rm -rf "$0" &', self._folder], check=False, start_new_session=True)

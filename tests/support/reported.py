@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.events import Envelope
 from orchestrator.projections.buckets import doubling_of
 from orchestrator.projections.fold import Counts, Key, Rollup, by_span
-from orchestrator.reports.report import LIMIT_DEFAULT, TIMES, Fact, Facts, Need, Report, Sums
+from orchestrator.reports.report import LIMIT_DEFAULT, TIMES, Buckets, Fact, Facts, Need, Report, Sums
 from orchestrator.reports.totals import DOUBLING
 
 
@@ -38,11 +39,23 @@ def sums_of(need: Need, envelopes: Iterable[Envelope], texts: Mapping[str, str] 
     names = ("minute", *need.rollup.dimensions)
     parts: list[Callable[[Key], Any]] = [_part(names, name) for name in need.dimensions]
     sums: dict[Key, tuple[int, ...]] = {}
+    buckets: dict[Key, Counter[Any]] = {}
     for key, counts in need.rollup.total(envelopes).items():
+        if need.among and key[names.index(need.among[0])] not in need.among[1]:
+            continue
         shorter = tuple(part(key) for part in parts)
-        known = sums.get(shorter, (0,) * len(counts))
-        sums[shorter] = tuple(a + b for a, b in zip(known, counts, strict=True))
-    return sums
+        wanted = [counts[need.rollup.measures.index(name)] for name in need.measures]
+        known = sums.get(shorter, (0,) * len(wanted))
+        sums[shorter] = tuple(a + b for a, b in zip(known, wanted, strict=True))
+        if need.has_buckets:
+            calls = counts[need.rollup.measures.index("calls")]
+            buckets.setdefault(shorter, Counter())[key[names.index("bucket")]] += calls
+    if not need.has_buckets:
+        return sums
+    return {
+        key: (*counts, Buckets(list(buckets[key]), list(buckets[key].values())))
+        for key, counts in sums.items()
+    }
 
 
 def rows_by_span(rollup: Rollup, envelopes: Iterable[Envelope]) -> dict[Key, Counts]:

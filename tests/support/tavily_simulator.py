@@ -54,6 +54,7 @@ class TavilySimulator(Simulator):
         {
             *("empty", "string_response_time", "images_null", "images_strings", "images_objects"),
             *("unknown_fields", "missing_fields", "no_usage", "null_results", "off_list_hosts", "too_many"),
+            "unusable_urls",
         }
     )
 
@@ -296,6 +297,7 @@ def _vary(content: dict[str, Any], name: str) -> None:
             "results": [{"url": r["url"]} for r in content["results"]] + [{"title": "No URL"}]
         },
         "off_list_hosts": {"results": [r | {"url": "https://stray.example/x"} for r in content["results"]]},
+        "unusable_urls": {"results": [r | {"url": "javascript:alert(1)"} for r in content["results"]]},
         "too_many": {"results": content["results"] * 5},
     }
     content.update(changes.get(name, {}))

@@ -132,7 +132,7 @@ async def test_sums_are_exact_whatever_happens(engine, database_url, short, seed
         found = await reports.report(report.name, Question(since=since, until=now + 60))
         since, until = found["since"], found["until"]
         inside = [envelope for envelope in envelopes if since <= envelope.at < until]
-        assert found == {"since": since, "until": until} | report_of(report, inside)
+        assert found == {"since": since, "until": until, "tz": "UTC"} | report_of(report, inside)
 
 
 async def test_old_minutes_and_hours_go(engine, short):

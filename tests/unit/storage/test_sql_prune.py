@@ -46,7 +46,7 @@ async def figures(engine):
     return {
         (report.name, by): await reports.report(report.name, Question(by=by, **question))
         for report in REPORTS.values()
-        for by in ("", report.by[0])
+        for by in ("", *report.by[:1])
     }
 
 

@@ -97,6 +97,23 @@ async def test_history_of_circuits_is_the_newest(reports):
     assert before["circuits"] == []
 
 
+@pytest.mark.parametrize("report", [REPORTS["latency"], REPORTS["clients"], REPORTS["hit-rate"]])
+@pytest.mark.parametrize("by", ["", "client", "hour", "day"])
+async def test_rows_of_every_span_add_up(engine, report, by):
+    """A window of days, hours and minutes says the same as folding its frames by hand."""
+    history_rows = rows(mixture() * 4, apart_s=9_000)
+    await SqlEventLog(engine).append(history_rows)
+    await SqlProjector(engine).project()
+    since, until = NOON, NOON + 25 * 9_000 + 60
+
+    found = await SqlReports(engine).report(report.name, asked(by, since, until))
+
+    by_hand = report_of(report, await history(engine, since, until), by)
+    strip = {"time"} if by in TIMES else set()
+    found["rows"] = [{name: row[name] for name in row if name not in strip} for row in found["rows"]]
+    assert found == {"since": since, "until": until, "tz": "UTC"} | by_hand
+
+
 async def test_a_window_is_widened_to_whole_minutes(reports, engine):
     """A report says which whole minutes it covers, and covers them exactly."""
     found = await reports.report("hit-rate", asked(since=NOON + 90.5, until=NOON + 119.0))

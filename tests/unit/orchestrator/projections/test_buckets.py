@@ -15,10 +15,24 @@ from orchestrator.projections.buckets import (
     estimate,
     longest,
     quantile,
+    quantiles,
     upper_bound,
 )
 
 DURATIONS = st.floats(min_value=DURATION_S_MIN, max_value=DURATION_S_MAX)
+
+
+@given(st.lists(st.tuples(st.integers(-50, 50), st.integers(1, 9)), max_size=30))
+def test_a_bucket_may_come_several_times(pairs):
+    """The quantiles of counts in pieces are those of their sums."""
+    sums = {}
+    for index, calls in pairs:
+        sums[index] = sums.get(index, 0) + calls
+    indexes, calls = [index for index, _ in pairs], [count for _, count in pairs]
+
+    found = quantiles(indexes, calls, (0.5, 0.95, 1.0))
+
+    assert found == [quantile(sums, share) for share in (0.5, 0.95, 1.0)]
 
 
 def counted(durations):
