@@ -46,7 +46,7 @@ def border_of(before: str, now: float) -> float:
     border = read_moment("--before", before, now)
     if border > now - AGE_S_MIN:
         raise CommandError(
-            "--before: frames younger than a day stay, because a journal may still hold them.",
+            "--before: frames younger than a day stay, because traces may still be made of them.",
             "Give an age such as 90d, or a moment such as 2026-01-01.",
             exit_code=EXIT_USAGE,
         )
