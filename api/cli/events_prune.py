@@ -75,7 +75,8 @@ async def _prune(settings: Settings, border: float) -> Pruned:
 def _is_agreed(border: float, found: Prunable) -> bool:
     output.message(
         f"{_amount(found)} recorded before {moment(border)} would be deleted for good.\n"
-        "Lost: the details of those executions (`amos events show`, `/executions`), and their raw events.\n"
+        "Lost: the details of those executions (`amos events show`, `/executions`), their raw events, and "
+        "whose the texts of their queries were (`amos events erase --client`).\n"
         "Kept: every figure of every report."
     )
     if not sys.stdin.isatty():
