@@ -194,7 +194,13 @@ class RecorderLoop:
             await self._store(batch)
             if batch.records or self._clock.monotonic() - self._looked_at >= LOOK_S:
                 self._is_folded = False
-            await self._fold()
+            try:
+                await self._fold()
+            except EventLogUnavailable as error:
+                if not batch.is_cut:
+                    raise
+                # What waits is stored first; if that is refused as well the next step will tell.
+                self._fold_fault = f"The reports stand still. {error}"
             if not (batch.is_cut or batch.closed) and self._is_folded:
                 self._drained_at = begun_at
             return batch
