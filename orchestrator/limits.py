@@ -77,6 +77,13 @@ BILLED_TOKENS_MAX = 100_000_000.0
 """chosen: Jina's source ends one page at 2,000,000 tokens, and a call asks for 20 pages at most; for the same
 reason."""
 
+NAME_CHARS_MAX = 100
+"""chosen: of a name that a figure stands under. Ours and those of clients have 64 at most. Six of them must
+fit the 2,704 bytes of an index row of PostgreSQL (nbtree.h) at four bytes a character."""
+
+FRAME_NAME_CHARS_MAX = 256
+"""chosen: of the names that frames and texts are found by, each in an index of its own; ours have 64."""
+
 COUNT_MAX = 1_000_000_000_000
 """chosen: the most that one event may add to a figure of a report: a million dollars, eleven days. Nothing
 real comes near, and nine million such events fit the 64-bit integers of SQL."""

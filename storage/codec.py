@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -24,6 +24,7 @@ from orchestrator.events import (
     UnknownEvent,
 )
 from orchestrator.history import last_word
+from orchestrator.limits import FRAME_NAME_CHARS_MAX
 from storage.upcasting import UPCASTERS, Upcaster, upcast
 
 
@@ -65,15 +66,18 @@ class FrameRow(NamedTuple):
     events: str
 
 
+_Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=FRAME_NAME_CHARS_MAX)]
+
+
 class _RawFrame(msgspec.Struct):
     """A frame whose events stay the bytes they are."""
 
-    instance: str
+    instance: _Name
     instance_seq: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]  # as large as an integer of SQL
-    stream: str
+    stream: _Name
     recorded_at: float
     events: msgspec.Raw
-    texts: dict[str, str] = {}
+    texts: dict[_Name, str] = {}
 
 
 class RawEnvelope(msgspec.Struct, frozen=True):

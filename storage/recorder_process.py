@@ -50,6 +50,10 @@ RETRY_S_MAX = 5.0
 FOLD_S_MAX = 10.0
 """chosen: so long a drain waits while another recorder projects; what is stored is safe in any case."""
 
+LOOK_S = 5.0
+"""chosen: how long frames wait to be counted whose recorder has died after it had stored them. A look at
+nothing is a transaction of a millisecond."""
+
 STATUS_S = 1.0
 """chosen: how often the status file is written, so that a reader can tell a slow recorder from a dead one."""
 
@@ -91,6 +95,7 @@ class RecorderLoop:
         self._lock_fd: int | None = None
         self._is_migrated = False
         self._is_folded = False  # what an earlier recorder stored may not be
+        self._looked_at = self._clock.monotonic()
         self._is_elsewhere = False  # another recorder of the same database is projecting
 
         self._frames = 0
@@ -187,9 +192,15 @@ class RecorderLoop:
             batch = await asyncio.to_thread(self._reader.read)
             self._note_closed(batch)
             await self._store(batch)
-            if batch.records:
+            if batch.records or self._clock.monotonic() - self._looked_at >= LOOK_S:
                 self._is_folded = False
-            await self._fold()
+            try:
+                await self._fold()
+            except EventLogUnavailable as error:
+                if not batch.is_cut:
+                    raise
+                # What waits is stored first; if that is refused as well the next step will tell.
+                self._fold_fault = f"The reports stand still. {error}"
             if not (batch.is_cut or batch.closed) and self._is_folded:
                 self._drained_at = begun_at
             return batch
@@ -205,6 +216,7 @@ class RecorderLoop:
                 done = await self._projector.project()
                 self._is_elsewhere = done.is_elsewhere
                 self._is_folded = done.is_done
+                self._looked_at = self._clock.monotonic()
                 self._note_parked(done)
         except EventLogUnavailable:
             raise

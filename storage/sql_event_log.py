@@ -20,6 +20,7 @@ from orchestrator.events import Frame
 from storage.codec import FrameRow, QueryText, row_frame
 from storage.sql_engine import dialect_of, transaction
 from storage.sql_raw_events import Page, Selection, raw_events
+from storage.sql_series import find_pruned
 from storage.sql_tables import frames, queries
 
 _COLUMNS = (frames.c.instance, frames.c.instance_seq, frames.c.stream, frames.c.recorded_at, frames.c.events)
@@ -45,17 +46,23 @@ class SqlEventLog:
     async def append(self, rows: Sequence[FrameRow], texts: Sequence[QueryText] = ()) -> None:
         """Add the frames that are not there yet, in this order, and the texts of queries not seen before.
 
-        A frame that is there brings no text again: it may have been erased since.
+        A frame that was pruned has been there: its counts are. A frame that is or was there brings no text
+        again: it may have been erased since.
         Raises EventLogUnavailable; then nothing of the batch is stored, as far as anybody can tell.
         """
         if not rows:
             return
         storable = self._dialect.storable
+        new, brought = [storable(row) for row in rows], [storable(text) for text in texts]
         async with transaction(self._engine) as connection:
             await self._dialect.lock_log(connection)
-            if texts:  # first, because they ask whether their frame is there
-                await connection.exec_driver_sql(self._remember, [storable(text) for text in texts])
-            await connection.exec_driver_sql(self._append, [storable(row) for row in rows])
+            if pruned := await find_pruned(connection, {instance for instance, *_ in new}):
+                new = [row for row in new if not pruned.has(*row[:2])]
+                brought = [text for text in brought if not pruned.has(*text[3:])]
+            if brought:  # first, because they ask whether their frame is there
+                await connection.exec_driver_sql(self._remember, brought)
+            if new:
+                await connection.exec_driver_sql(self._append, new)
 
     async def read(self, after: int, limit: int) -> list[StoredFrame]:
         """At most `limit` frames behind the position `after`, oldest first. Raises EventLogUnavailable."""

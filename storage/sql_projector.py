@@ -25,6 +25,9 @@ from storage.sql_tables import FIRST, checkpoints, compactions, frames, parked, 
 BATCH_FRAMES = 2_000
 """chosen: large enough for the commit not to matter, small enough to hold the write lock for 0.1 s."""
 
+UNREADABLE = "unreadable"
+"""Why a frame is parked whose row is none, or none any more."""
+
 
 class Projected(NamedTuple):
     """What was done: `frames` were read; `is_done` says that none is left.
@@ -153,7 +156,7 @@ def count_rows(tally: Tally, rows: Sequence[Row[Any]]) -> list[tuple[int, str, i
         try:
             stored: StoredFrame = stored_frame(row)
         except (msgspec.MsgspecError, RecursionError):
-            marks.append((row.position, "unreadable", 0))
+            marks.append((row.position, UNREADABLE, 0))
             continue
         uncounted = sum(not tally.add(envelope) for envelope in stored.frame.events)
         if uncounted:

@@ -20,12 +20,12 @@ from orchestrator.projections.fold import DAY_S, Tally
 from storage.sql_engine import dialect_of, transaction
 from storage.sql_event_log import frames_in_order
 from storage.sql_projector import SqlProjector, count_rows, live_generation
-from storage.sql_tables import PRUNED, frames, parked, pruned_series, rollups
+from storage.sql_series import note_pruned
+from storage.sql_tables import PRUNED, frames, parked, rollups
 from storage.sql_upkeep import Upkeep, upkeep
 
 AGE_S_MIN = DAY_S
-"""chosen: a frame that is still in a journal would be stored again and counted twice; a recorder that runs
-empties its journal within a minute."""
+"""chosen: traces are made of frames, and a collector may be away for hours. No figure depends on it."""
 
 BATCH_FRAMES = 1_000
 """chosen: frames deleted in one transaction; SQLite takes 32766 parameters."""
@@ -128,20 +128,13 @@ def _are_countable(rows: Sequence[Row[Any]]) -> bool:
 
 
 async def _delete(connection: AsyncConnection, projector: SqlProjector, rows: Sequence[Row[Any]]) -> None:
-    """Delete frames, keep their counts, and note up to which one each series is gone."""
+    """Delete frames, keep their counts, and note which ones of each series are gone."""
     if not rows:
         return
+    # An append sees a frame here, or it sees the note: it comes before this transaction or behind it.
+    await dialect_of(connection.engine).lock_log(connection)
     tally = Tally([rollup for rollup, _ in rollups])
     count_rows(tally, rows)
     await projector.add(connection, PRUNED, tally.counts)
-    last: dict[str, int] = {}
-    for row in rows:
-        last[row.instance] = max(row.instance_seq, last.get(row.instance, 0))
-    known = select(pruned_series.c.instance, pruned_series.c.instance_seq).where(
-        pruned_series.c.instance.in_(list(last))
-    )
-    for instance, number in (await connection.execute(known)).all():
-        last[instance] = max(number, last[instance])
-    dialect = dialect_of(connection.engine)
-    await dialect.upsert(connection, pruned_series, list(last.items()), sets=("instance_seq",))
+    await note_pruned(connection, [(row.instance, row.instance_seq) for row in rows])
     await connection.execute(delete(frames).where(frames.c.position.in_([row.position for row in rows])))

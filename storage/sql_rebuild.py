@@ -28,7 +28,7 @@ from storage.sql_generations import (
     next_range,
     of_range,
 )
-from storage.sql_projector import SqlProjector, first_kept, live_generation
+from storage.sql_projector import UNREADABLE, SqlProjector, first_kept, live_generation
 from storage.sql_series import Hole, find_doubled, find_holes
 from storage.sql_tables import checkpoints, frames, parked, projection_state, rollups
 from storage.sql_upkeep import Upkeep, upkeep
@@ -52,7 +52,8 @@ class Verdict(msgspec.Struct, kw_only=True):
     """What a recount found. Of each kind at most `LISTED_MAX` are listed; the numbers are exact.
 
     `frames` were counted, up to `position`, and `rows` compared. `differences` is how many rows differ.
-    `missing_frames` is how many frames are missing in `holes`. `parked` and `unknown_events` are in the log
+    `missing_frames` is how many frames are missing in `holes`, `spoiled_frames` how many were counted once
+    and cannot be read any more. `parked` and `unknown_events` are in the log
     and in no figure, neither live nor recounted. `doubled` are executions that ended twice.
     """
 
@@ -63,6 +64,7 @@ class Verdict(msgspec.Struct, kw_only=True):
     differing: list[Difference] = msgspec.field(default_factory=list)
     missing_frames: int = 0
     holes: list[Hole] = msgspec.field(default_factory=list)
+    spoiled_frames: int = 0
     doubled: list[str] = msgspec.field(default_factory=list)
     parked_frames: int = 0
     parked: list[Parked] = msgspec.field(default_factory=list)
@@ -90,8 +92,8 @@ async def verify(database_url: str, tell: Tell) -> Verdict:
 async def replay(database_url: str, tell: Tell, *, despite_holes: bool = False) -> Verdict:
     """Count again, compare, and let reports read the new figures. Raises UpkeepBusy, EventLogUnavailable.
 
-    If frames are missing and rows differ nothing is replaced unless told so: the figures in use may be all
-    that is left of those frames.
+    If frames are missing or spoiled and rows differ nothing is replaced unless told so: the figures in use
+    may be all that is left of those frames.
     """
     return await _recount(database_url, tell, is_replacing=True, despite_holes=despite_holes)
 
@@ -106,7 +108,7 @@ async def _recount(
         recount = _Recount(work, await begin_generation(work), verdict, tell)
         await recount.count()
         await recount.compare()
-        is_loss = bool(verdict.missing_frames and verdict.differences)
+        is_loss = bool((verdict.missing_frames or verdict.spoiled_frames) and verdict.differences)
         is_replacing = is_replacing and (despite_holes or not is_loss)
         obsolete = await recount.swap() if is_replacing else recount.generation
         await delete_generation(work, obsolete)
@@ -224,6 +226,9 @@ class _Recount:
         async with transaction(self._work.reader) as connection:
             query = select(func.count()).where(ours)
             self._verdict.parked_frames = (await connection.execute(query)).scalar() or 0
+            known = select(parked.c.position).where(parked.c.generation == await live_generation(connection))
+            spoiled = query.where(parked.c.reason == UNREADABLE, parked.c.position.not_in(known))
+            self._verdict.spoiled_frames = (await connection.execute(spoiled)).scalar() or 0
             listed = select(parked.c.position, parked.c.reason, parked.c.events).where(ours)
             rows = await connection.execute(listed.order_by(parked.c.position).limit(LISTED_MAX))
             self._verdict.parked = [Parked(*row) for row in rows]

@@ -1,13 +1,15 @@
-"""What the log says about itself: frames that are missing in a series, executions that ended twice."""
+"""What the log says about itself: which frames are missing or pruned, which executions have ended twice."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage.sql_engine import dialect_of
 from storage.sql_tables import frames, pruned_series
 
 
@@ -17,6 +19,43 @@ class Hole(msgspec.Struct, frozen=True):
     instance: str
     first: int
     last: int
+
+
+class PrunedSeries(dict[str, list[tuple[int, int]]]):
+    """Which frames of some writers were pruned, as first and last numbers.
+
+    They may come again: a journal may still hold them.
+    """
+
+    def has(self, instance: str, number: int) -> bool:
+        """Whether this frame was pruned."""
+        return any(first <= number <= last for first, last in self.get(instance, ()))
+
+
+async def find_pruned(connection: AsyncConnection, instances: Iterable[str]) -> PrunedSeries:
+    """What was pruned of these writers."""
+    found = PrunedSeries()
+    query = select(pruned_series).where(pruned_series.c.instance.in_(list(instances)))
+    for instance, first, last in await connection.execute(query):
+        found.setdefault(instance, []).append((first, last))
+    return found
+
+
+async def note_pruned(connection: AsyncConnection, numbers: Iterable[tuple[str, int]]) -> None:
+    """Note frames, by writer and number, as pruned; neighbours become one row."""
+    added: dict[str, list[tuple[int, int]]] = {}
+    for instance, number in numbers:
+        added.setdefault(instance, []).append((number, number))
+    known = await find_pruned(connection, added)
+    rows: list[tuple[str, int, int]] = []
+    for instance, ranges in added.items():
+        for first, last in sorted([*ranges, *known.get(instance, ())]):
+            if rows and rows[-1][0] == instance and first <= rows[-1][2] + 1:
+                rows[-1] = (*rows[-1][:2], max(last, rows[-1][2]))
+            else:
+                rows.append((instance, first, last))
+    await connection.execute(delete(pruned_series).where(pruned_series.c.instance.in_(list(added))))
+    await dialect_of(connection.engine).upsert(connection, pruned_series, rows)
 
 
 class Holes(NamedTuple):
@@ -31,11 +70,16 @@ async def find_holes(connection: AsyncConnection, limit: int) -> Holes:
 
     That a writer's last frames are missing no number can tell.
     """
-    pruned = func.coalesce(pruned_series.c.instance_seq, 0)
+    borders = (
+        select(pruned_series.c.instance, func.max(pruned_series.c.last_seq).label("border"))
+        .group_by(pruned_series.c.instance)
+        .subquery()
+    )
+    pruned = func.coalesce(borders.c.border, 0)
     last, there = func.max(frames.c.instance_seq), func.count()
     query = (
         select(frames.c.instance, func.max(pruned).label("pruned"), last, there)
-        .select_from(frames.outerjoin(pruned_series, frames.c.instance == pruned_series.c.instance))
+        .select_from(frames.outerjoin(borders, frames.c.instance == borders.c.instance))
         .where(frames.c.instance_seq > pruned)
         .group_by(frames.c.instance)
         .having(last - func.max(pruned) != there)

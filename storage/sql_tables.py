@@ -102,9 +102,10 @@ compactions = Table(
 pruned_series = Table(
     "pruned_series",
     metadata,
-    # Up to which of its frames a writer's series was pruned on purpose: those are no holes.
+    # Which frames of a writer were pruned on purpose: they are no holes, and are not stored a second time.
     Column("instance", Text, primary_key=True),
-    Column("instance_seq", BigInteger, nullable=False),
+    Column("first_seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("last_seq", BigInteger, nullable=False),
 )
 
 parked = Table(

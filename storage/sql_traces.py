@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import BigInteger, ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.events import Envelope
@@ -96,9 +96,10 @@ class SqlTraces:
             marks = []
             for name, since in ((ENDED, ended_since), (NEVER_ENDED, never_since)):
                 begun = frames.c.recorded_at >= (since if name in known else first_since)
-                # By its moment, and not the least position: that would be sought from the log's beginning.
-                query = select(frames.c.position).where(begun).order_by(frames.c.recorded_at).limit(1)
-                first = (await connection.execute(query)).scalar()
+                # Machines differ in clocks and delays: it need not be the one recorded first. Plus nothing,
+                # because the least of a bare column would be sought from the log's beginning.
+                least = func.min(frames.c.position + 0, type_=BigInteger)
+                first = (await connection.execute(select(least).where(begun))).scalar()
                 fresh = last if first is None else first - 1
                 marks.append(min(max(known.get(name, 0), fresh), last))
         await self.move(Marks(*marks))

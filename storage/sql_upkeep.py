@@ -13,7 +13,9 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from orchestrator.errors import EventLogUnavailable
 from storage.sql_engine import NoEventLog, dialect_of, explained, open_engine
+from storage.sql_schema import current, head
 
 UPKEEP_TIMEOUT_S = 600.0
 """chosen: for one statement; a look at every frame of a year takes a minute."""
@@ -64,7 +66,12 @@ class Upkeep:
 
 @asynccontextmanager
 async def upkeep(database_url: str) -> AsyncIterator[Upkeep]:
-    """Be the one who does long work on a database with our tables. Raises UpkeepBusy, EventLogUnavailable."""
+    """Be the one who does long work on a database with our tables. Raises UpkeepBusy, EventLogUnavailable.
+
+    Not on a schema of another version: it may have rollups that a replay or a prune of this one would lose.
+    """
+    if await current(database_url) not in (head(), None):
+        raise EventLogUnavailable("The database has the schema of another version of AMOS.")
     engine = open_engine(database_url, writer=True, timeout_s=UPKEEP_TIMEOUT_S)
     reader = open_engine(database_url, timeout_s=UPKEEP_TIMEOUT_S)
     try:

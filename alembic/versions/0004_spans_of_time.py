@@ -110,8 +110,9 @@ def upgrade() -> None:
     op.create_table(
         "pruned_series",
         sa.Column("instance", sa.Text(), nullable=False),
-        sa.Column("instance_seq", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("instance", name="pk_pruned_series"),
+        sa.Column("first_seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("last_seq", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("instance", "first_seq", name="pk_pruned_series"),
     )
     op.create_table(
         "parked",

@@ -50,6 +50,7 @@ def erase(
 
 async def _erase(texts: list[str], client: str, *, is_sure: bool, is_dry: bool, as_json: bool) -> None:
     from api.settings import load  # noqa: PLC0415
+    from storage.file_segments import list_damaged  # noqa: PLC0415
     from storage.sql_engine import open_engine  # noqa: PLC0415
     from storage.sql_texts import SqlTexts  # noqa: PLC0415
 
@@ -72,6 +73,11 @@ async def _erase(texts: list[str], client: str, *, is_sure: bool, is_dry: bool, 
         output.message(
             "The recorder has not taken over what waits in the journal; texts in there are not erased. "
             "`amos doctor` says why; erase again afterwards."
+        )
+    if list_damaged(settings.data_dir / "journal"):
+        output.message(
+            "Segments that were set aside as damaged may hold texts: delete *.seg.damaged in "
+            f"{settings.data_dir / 'journal'} when you have looked at them."
         )
 
 

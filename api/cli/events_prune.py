@@ -46,7 +46,7 @@ def border_of(before: str, now: float) -> float:
     border = read_moment("--before", before, now)
     if border > now - AGE_S_MIN:
         raise CommandError(
-            "--before: frames younger than a day stay, because a journal may still hold them.",
+            "--before: frames younger than a day stay, because traces may still be made of them.",
             "Give an age such as 90d, or a moment such as 2026-01-01.",
             exit_code=EXIT_USAGE,
         )
@@ -75,7 +75,8 @@ async def _prune(settings: Settings, border: float) -> Pruned:
 def _is_agreed(border: float, found: Prunable) -> bool:
     output.message(
         f"{_amount(found)} recorded before {moment(border)} would be deleted for good.\n"
-        "Lost: the details of those executions (`amos events show`, `/executions`), and their raw events.\n"
+        "Lost: the details of those executions (`amos events show`, `/executions`), their raw events, and "
+        "whose the texts of their queries were (`amos events erase --client`).\n"
         "Kept: every figure of every report."
     )
     if not sys.stdin.isatty():

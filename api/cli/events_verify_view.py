@@ -50,6 +50,8 @@ def _figures(verdict: Verdict) -> list[RenderableType]:
         parts.append(Text("The counted rows are in use now."))
     elif verdict.missing_frames:
         parts.append(Text("Frames are missing, so the rows in use may know more than the log."))
+    elif verdict.spoiled_frames:
+        parts.append(Text("Frames cannot be read any more, so the rows in use may know more than the log."))
     else:
         parts.append(Text("`amos events replay` puts the counted rows in their place."))
     return parts

@@ -127,6 +127,9 @@ class Tally:
             return False
         for state, key, counts in found:
             known = state.get(key)
+            if known is None:  # once for each key, not for each event
+                key = _storable(key)  # noqa: PLW2901 - from here on it is the key
+                known = state.get(key)
             state[key] = counts if known is None else tuple(map(plus, known, counts))
         return True
 
@@ -138,6 +141,18 @@ def add(left: Mapping[Key, Counts], right: Mapping[Key, Counts]) -> dict[Key, Co
         known = state.get(key)
         state[key] = counts if known is None else tuple(map(plus, known, counts))
     return state
+
+
+def _storable(key: Key) -> Key:
+    """The key with its names as every table takes them, so that no two keys become one there."""
+    for part in key:
+        if isinstance(part, str) and (len(part) > limits.NAME_CHARS_MAX or "\0" in part):
+            return tuple(_storable_name(name) if isinstance(name, str) else name for name in key)
+    return key
+
+
+def _storable_name(name: str) -> str:
+    return name[: limits.NAME_CHARS_MAX].replace("\0", "\ufffd")
 
 
 def by_span(counts: Mapping[Key, Counts], span_s: int) -> Mapping[Key, Counts]:

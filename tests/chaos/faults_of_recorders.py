@@ -6,13 +6,13 @@ import asyncio
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, insert, text
 
 from storage.codec import frame_row
 from storage.file_reader import JournalReader
 from storage.sql_engine import open_engine, prepare, transaction
-from storage.sql_event_log import SqlEventLog
 from storage.sql_schema import ALEMBIC_DIRECTORY, current, head
+from storage.sql_tables import frames
 from tests.support.processes import until
 from tests.support.recording import Recording, ended, kill, stop, was_killed
 from tests.support.recording_process import BUSY_STATUS, Fate
@@ -187,8 +187,9 @@ async def record_as_before(record: Recording) -> None:
         await connection.run_sync(migrate_to, BEFORE)
     reader = JournalReader(record.journal())
     batch = await asyncio.to_thread(reader.read)
-    await SqlEventLog(engine).append([frame_row(payload)[0] for _, payload in batch.records])
+    rows = [frame_row(payload)[0]._asdict() for _, payload in batch.records]
     async with transaction(engine) as connection:
+        await connection.execute(insert(frames), rows)
         await connection.execute(
             text("INSERT INTO checkpoints (projection, position) SELECT 'health', max(position) FROM frames")
         )

@@ -53,6 +53,19 @@ async def test_another_exporter_goes_on_where_the_last_one_stopped(log, receiver
     assert len(receiver.taken) == 2
 
 
+async def test_a_restart_finds_what_another_machine_recorded_earlier_and_stored_later(log, receiver):
+    """After a quiet time two machines bring what waited, each its own in order: all of it goes out."""
+    async with exporting(log.settings, receiver, log.clock) as traces:
+        await log.write(hit())
+        await traces.export()
+    log.clock.advance(POLICY.age_s_max + POLICY.certain_s + 60.0)
+    waited = [await log.write(hit(), age_s=age_s) for age_s in (2.0, 1.0, 30.0, 29.0)]
+    async with exporting(log.settings, receiver, log.clock) as traces:
+        await traces.export()
+
+    assert [names(receiver, one) for one in waited] == [["search"]] * 4
+
+
 async def test_a_crash_after_the_export_repeats_the_same_ids(log, receiver, monkeypatch):
     """The checkpoint did not move: the batch goes out again, and is the same to the nanosecond."""
     async with exporting(log.settings, receiver, log.clock) as traces:

@@ -92,6 +92,18 @@ def test_what_waits_in_the_journal_does_not_come_back(amos: CommandLine, databas
     assert texts(database) == []
 
 
+def test_damaged_segments_are_told(amos: CommandLine, database: str):
+    """What was set aside is not searched; whoever erases learns that texts may be in there."""
+    amos.run("search", "tide tables")
+    (amos.folder / "var" / "journal" / "w-1.000001.seg.damaged").write_bytes(b"")
+
+    done = amos.run("events", "erase", "--query", "tide tables", "--yes")
+
+    assert done.stdout == "1 text of queries erased\n"
+    assert "*.seg.damaged" in done.stderr
+    assert texts(database) == []
+
+
 def test_a_look_changes_nothing(amos: CommandLine, database: str):
     """With --dry-run it only tells the number, and needs nobody to be asked."""
     amos.run("search", "-", stdin=ASKED)

@@ -108,8 +108,19 @@ def test_an_event_of_a_later_version_is_kept_and_named():
     assert msgspec.json.decode(row.events)[0]["event"] == later
 
 
+def frame_named(**names):
+    """The JSON of an empty frame with other names."""
+    frame = {"instance": "i", "instance_seq": 1, "stream": "e", "recorded_at": NOON, "events": []}
+    return msgspec.json.encode({**frame, **names})
+
+
 @pytest.mark.parametrize(
-    "payload", [b"", b"null", b"{}", b'{"instance":1}', b"\xff\xfe", b'{"instance":"i","instance_seq":1,']
+    "payload",
+    [
+        *(b"", b"null", b"{}", b'{"instance":1}', b"\xff\xfe", b'{"instance":"i","instance_seq":1,'),
+        frame_named(stream="s" * 257),
+        frame_named(texts={"k" * 257: "more than an index of PostgreSQL takes"}),
+    ],
 )
 def test_what_is_no_frame_is_said_to_be_none(payload):
     """Bytes with a right checksum and no frame in them are refused, without being shown."""

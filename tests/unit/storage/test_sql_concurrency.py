@@ -9,10 +9,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from sqlalchemy import select
 
+from storage.recorder_process import LOOK_S, RecorderLoop
 from storage.sql_engine import dialect_of, open_engine, transaction
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import Projected, SqlProjector, frames_behind
 from storage.sql_tables import frames, rollups
+from tests.support.clock import FakeClock
 from tests.support.histories import hit, mixture
 from tests.support.reported import rows_by_span
 from tests.support.rows import row, text_of
@@ -123,3 +125,16 @@ async def test_two_recorders_of_one_batch_store_it_once(database_url):
         await asyncio.gather(SqlEventLog(one).append(batch, texts), SqlEventLog(two).append(batch, texts))
 
         assert len(await SqlEventLog(one).read(0, 1_000)) == len(batch)
+
+
+async def test_what_another_recorder_left_uncounted_is_counted(tmp_path, engine, database_url):
+    """A recorder that died between storing and counting need not come back, and nothing new need come in."""
+    clock = FakeClock()
+    async with RecorderLoop(tmp_path, database_url, clock=clock) as recorder:
+        await recorder.drain()
+        await SqlEventLog(engine).append([row(1, hit())])
+        clock.advance(LOOK_S)
+
+        await recorder.drain()
+
+    assert await frames_behind(engine) == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import string
 import time
 
 import pytest
@@ -171,6 +173,20 @@ async def test_what_postgresql_refuses_is_stored_all_the_same(engine):
         assert (await connection.execute(text("SELECT text FROM queries"))).scalar() == "t\ufffd"
         assert (await connection.execute(text("SELECT max(start) FROM rollup_hit_rate"))).scalar() > 2**32
         assert (await connection.execute(text("SELECT count(*) FROM events"))).scalar() == 1 + len(hit())
+
+
+async def test_names_that_postgresql_would_refuse_stop_no_counting(engine):
+    """Two clients whose names are one to PostgreSQL are one; one too long for an index is cut."""
+    long = "".join(random.Random(1).choices(string.ascii_letters, k=10_000))
+    clients = ("a\0b", "a\ufffdb", long)
+    await SqlEventLog(engine).append(
+        [row(number, (answered(client=client),)) for number, client in enumerate(clients, 1)]
+    )
+
+    assert await SqlProjector(engine).project() == Projected(3, is_done=True)
+
+    found = await SqlReports(engine).report("clients", Question(since=NOON, until=NOON + 3_600))
+    assert {line["client"]: line["requests"] for line in found["rows"]} == {"a\ufffdb": 2, long[:100]: 1}
 
 
 async def test_a_service_user_needs_no_more_than_the_manual_grants(database_url):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 import pytest
@@ -16,9 +17,9 @@ from storage.sql_projector import SqlProjector
 from storage.sql_prune import Pruned, prune, survey
 from storage.sql_rebuild import replay, verify
 from storage.sql_reports import SqlReports
-from storage.sql_tables import frames
+from storage.sql_tables import frames, queries
 from tests.support.histories import NOON, answered, hit, mixture
-from tests.support.rows import row
+from tests.support.rows import row, text_of
 from tests.support.seeds import SEEDS
 
 DAY_S = 86_400.0
@@ -104,6 +105,47 @@ async def test_what_is_not_counted_stays(engine, database_url):
     assert (await verify(database_url, untold)).is_sound
     await SqlProjector(engine).project()
     assert await prune(database_url, NOON + DAY_S, untold) == Pruned(1, 3)
+
+
+async def test_a_pruned_frame_that_comes_again_is_not_counted_again(engine, database_url):
+    """A machine that was off since it stored them still has them; its late frames between them are new."""
+    batch = [row(number, hit(), at=NOON + number) for number in range(1, 11)]
+    late = batch.pop(2)
+    await SqlEventLog(engine).append(batch, [text_of(1, "k", "erased meanwhile")])
+    await SqlProjector(engine).project()
+    await prune(database_url, NOON + 5.5, untold)
+    async with transaction(engine) as connection:
+        await connection.execute(queries.delete())
+
+    await SqlEventLog(engine).append([*batch[:2], late, *batch[2:]], [text_of(1, "k", "erased meanwhile")])
+
+    assert (await SqlProjector(engine).project()).frames == 1
+    assert await left(engine) == 6
+    async with transaction(engine) as connection:
+        assert (await connection.execute(select(func.count()).select_from(queries))).scalar() == 0
+    assert (await verify(database_url, untold)).is_sound
+
+
+async def test_an_append_waits_for_the_prune_of_its_frames(engine, database_url, monkeypatch):
+    """A recorder that stores a batch again at that moment sees its frames, or that they were pruned."""
+    batch = [row(number, hit(), at=NOON + number) for number in range(1, 11)]
+    await SqlEventLog(engine).append(batch)
+    await SqlProjector(engine).project()
+    appends: list[asyncio.Task[None]] = []
+
+    delete = sql_prune._delete
+
+    async def append_before_the_commit(*arguments):
+        await delete(*arguments)
+        appends.append(asyncio.create_task(SqlEventLog(engine).append(batch)))
+        await asyncio.sleep(0.3)
+
+    monkeypatch.setattr(sql_prune, "_delete", append_before_the_commit)
+    await prune(database_url, NOON + 5.5, untold)
+    await asyncio.gather(*appends)
+
+    assert len(appends) == 1
+    assert await left(engine) == 5
 
 
 async def test_an_execution_on_the_border_keeps_its_later_frames(engine, database_url):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select, text, update
 
+from orchestrator.errors import EventLogUnavailable
 from storage import sql_generations, sql_rebuild
 from storage.sql_comparison import Difference
 from storage.sql_engine import transaction
@@ -139,6 +140,19 @@ async def test_what_is_left_of_a_missing_frame_is_not_replaced(recorded, databas
     assert await live_rows(recorded) != before
 
 
+async def test_what_is_left_of_a_frame_that_was_spoiled_is_not_replaced(recorded, database_url):
+    """A row that was counted and cannot be read any more is as good as missing."""
+    await run(recorded, update(frames).where(frames.c.position == 3).values(events="[{"))
+    before = await live_rows(recorded)
+
+    refused = await replay(database_url, untold)
+
+    assert (refused.spoiled_frames, refused.is_sound, refused.is_replaced) == (1, False, False)
+    assert await live_rows(recorded) == before
+    assert (await replay(database_url, untold, despite_holes=True)).is_replaced
+    assert (await verify(database_url, untold)).is_sound
+
+
 async def test_what_cannot_be_counted_is_no_difference(recorded, database_url):
     """A parked frame is in no figure, neither a live one nor a recounted: it is shown, and all is equal."""
     await SqlEventLog(recorded).append([row(7, (answered(results=2**63),)), row(8, hit())])
@@ -186,6 +200,14 @@ async def test_two_at_once_are_refused(recorded, database_url):
             await verify(database_url, untold)
 
     assert (await verify(database_url, untold)).is_sound
+
+
+async def test_the_schema_of_another_version_is_left_alone(recorded, database_url):
+    """A later version may have rollups that a replay or a prune of this one would take away."""
+    await run(recorded, text("UPDATE alembic_version SET version_num = '9999'"))
+
+    with pytest.raises(EventLogUnavailable, match="schema of another version"):
+        await replay(database_url, untold)
 
 
 async def test_other_checkpoints_go_along(recorded, database_url):

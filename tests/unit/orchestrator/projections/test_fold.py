@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.events import UnknownEvent
+from orchestrator.projections.clients import ClientsRollup
 from orchestrator.projections.fold import DAY_S, EVER, HOUR_S, Tally, add, by_span, fold, minute_of
 from storage.sql_tables import rollups
 from tests.support.histories import NOON, answered, mixture, numbered
@@ -86,6 +87,16 @@ def test_an_event_that_cannot_be_counted_counts_in_no_rollup():
     assert not tally.add(numbered([answered(duration_s=1e300)])[0])
     assert tally.add(numbered([answered()])[0])
     assert sum(value[0] for value in tally.counts["health"].values()) == 1
+
+
+def test_names_are_counted_as_every_table_takes_them():
+    """A name with U+0000 is one with U+FFFD, and one that is too long is cut: all are counted, none twice."""
+    names = ("a\0", "a\ufffd", "c" * 101, "c" * 100)
+    done = [answered(client=name) for name in names]
+
+    counts = ClientsRollup().total(numbered(done))
+
+    assert {key[1]: value[0] for key, value in counts.items()} == {"a\ufffd": 2, "c" * 100: 2}
 
 
 def test_types_of_a_later_version_are_told():
