@@ -121,7 +121,7 @@ def _read(rows: Sequence[Row[Any]], selection: Selection, share: float) -> Page:
             continue
         try:
             found = _events(row)
-        except (msgspec.MsgspecError, RecursionError):
+        except msgspec.MsgspecError:
             unreadable.append(row.position)
             continue
         if not selection.client or any(event.head.client == selection.client for event in found):
@@ -130,6 +130,7 @@ def _read(rows: Sequence[Row[Any]], selection: Selection, share: float) -> Page:
 
 
 def _events(row: Row[Any]) -> list[RawEvent]:
+    # Formatted, so that each is on one line, also where a person has written it.
     return [
         RawEvent(
             row.position,
@@ -137,9 +138,7 @@ def _events(row: Row[Any]) -> list[RawEvent]:
             raw.seq,
             raw.at,
             decode_head(raw.event),
-            msgspec.json.format(
-                bytes(raw.event), indent=-1
-            ),  # on one line, also where a person has written it
+            msgspec.json.format(bytes(raw.event), indent=-1),
         )
         for raw in decode_raw(row.events)
     ]

@@ -156,10 +156,20 @@ def _matching(rows: Iterable[Row], where: Mapping[str, str]) -> Iterable[Row]:
 
 def grouped(rows: Iterable[Row], column: str) -> dict[Any, list[Row]]:
     """The rows by the values of a column, in order of the values."""
-    groups: dict[Any, list[Row]] = {}
+    return {value: found for (value,), found in grouped_by(rows, column).items()}
+
+
+def grouped_by(rows: Iterable[Row], *columns: str) -> dict[tuple[Any, ...], list[Row]]:
+    """The rows by the values of several columns, in order of the values."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault(row[column], []).append(row)
+        groups.setdefault(tuple(row[column] for column in columns), []).append(row)
     return dict(sorted(groups.items()))
+
+
+def mean_s(total_us: int, calls: int) -> float | None:
+    """The mean of durations in seconds, from their sum in microseconds; `None` of none."""
+    return total_us / calls / 1_000_000 if calls else None
 
 
 def ratio(part: int, whole: int) -> float | None:
