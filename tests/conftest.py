@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tests.support.valkey import Valkey
 from tests.support.valkey_groups import Cluster, Sentinels
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell has started the tests behind it (`&`). The commands they start would inherit that, and no Ctrl-C
+    # would reach them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

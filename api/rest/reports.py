@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from api.moments import moment
 from api.rest.accept import quality
-from api.rest.health import CAREFUL, json_response
+from api.rest.health import careful_headers, json_response
 from api.rest.visitor import visitor_of
 from api.spreadsheet import MEDIA_TYPE, report_csv
 from orchestrator.errors import InvalidRequest
@@ -62,8 +62,7 @@ def preferred(accept: Iterable[str]) -> str:
 
 
 def _csv_response(content: bytes) -> Response:
-    headers = {"Cache-Control": "no-store", "Vary": "Accept"}
-    headers |= {name.decode(): value.decode() for name, value in CAREFUL}
+    headers = {**careful_headers(), "Vary": "Accept"}
     return Response(content, headers=headers, media_type=f"{MEDIA_TYPE}; charset=utf-8; header=present")
 
 
