@@ -119,7 +119,15 @@ class CommandLine:
 
 
 class InThisProcess(CommandLine):
-    """Runs to the end in this process: one of its own costs a second each. Everything else is as above."""
+    """Runs to the end in this process: one of its own costs a second each. Everything else is as above.
+
+    Not within a running event loop, and not to serve, which sets up the log of its process.
+    """
+
+    @property
+    def apart(self) -> CommandLine:
+        """The same in a process of its own."""
+        return CommandLine(self.folder, self.environment)
 
     @override
     def run(self, *arguments: str, stdin: str = "", **environment: str) -> Result:

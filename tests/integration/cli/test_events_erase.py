@@ -12,19 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.command_line import InThisProcess
 from tests.support.database import query
 
 if TYPE_CHECKING:
     from tests.support.command_line import CommandLine
 
 ASKED = "circuit breaker\ntide tables\nCircuit   BREAKER\nharbour museum\n"
-
-
-@pytest.fixture
-def amos(amos: CommandLine) -> CommandLine:
-    """The command line in this process, wherever a test does not need one of its own."""
-    return InThisProcess(amos.folder, amos.environment)
 
 
 def texts(database: str) -> list[str]:

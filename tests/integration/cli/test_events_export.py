@@ -21,7 +21,7 @@ from sqlalchemy import text
 
 from storage.sql_engine import open_engine, transaction
 from storage.sql_event_log import SqlEventLog
-from tests.support.command_line import InThisProcess, until_hung_up
+from tests.support.command_line import until_hung_up
 from tests.support.histories import NOON, fallback, mixture
 from tests.support.rows import row, rows
 
@@ -30,12 +30,6 @@ if TYPE_CHECKING:
 
     from storage.codec import FrameRow
     from tests.support.command_line import CommandLine
-
-
-@pytest.fixture
-def amos(amos: CommandLine) -> CommandLine:
-    """The command line in this process, wherever a test does not need one of its own."""
-    return InThisProcess(amos.folder, amos.environment)
 
 
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)

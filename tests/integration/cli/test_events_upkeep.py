@@ -10,12 +10,9 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-import pytest
-
 from storage.sql_engine import open_engine, sqlite_url
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import SqlProjector
-from tests.support.command_line import InThisProcess
 from tests.support.database import query
 from tests.support.histories import NOON, hit
 from tests.support.rows import row
@@ -27,12 +24,6 @@ if TYPE_CHECKING:
 
 CHANGE = "UPDATE rollup_health SET calls = calls + 1 WHERE span_s = 86400"
 AGE = "UPDATE frames SET recorded_at = recorded_at - 100 * 86400"
-
-
-@pytest.fixture
-def amos(amos: CommandLine) -> CommandLine:
-    """The command line in this process, wherever a test does not need one of its own."""
-    return InThisProcess(amos.folder, amos.environment)
 
 
 def database_of(amos: CommandLine) -> Path:
