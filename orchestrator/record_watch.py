@@ -122,7 +122,7 @@ class RecordWatch:
             standing = await self._reports.standing()
             latency_s = self._clock.monotonic() - self._begun_at
             providers = await self._recent()
-            spendings = tuple([await self._spent(account) for account in self._accounts])
+            spendings = [await self._spent(account) for account in self._accounts]
         except GatewayError as error:
             self._note(error.message)
         except Exception as error:  # noqa: BLE001 - health tells of a bug in a report, and goes on

@@ -159,6 +159,7 @@ class Recorder:
             if self._sequences[stream] == sequence:
                 self._sequences[stream] = first - 1
             raise
+        self._failed.pop(stream, None)  # a number that is in the record is never free again
 
     def _write_refusals(self) -> None:
         refusals, self._refusals, self._refusals_due = self._refusals, {}, None

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -26,6 +26,9 @@ from orchestrator.events import (
 from orchestrator.history import last_word
 from orchestrator.limits import FRAME_NAME_CHARS_MAX
 from storage.upcasting import UPCASTERS, Upcaster, upcast
+
+SourceT = TypeVar("SourceT")
+ResultT = TypeVar("ResultT")
 
 
 class UnreadableFrame(ValueError):
@@ -133,15 +136,27 @@ class EventDecoder:
         return event
 
 
-_decode_frame = msgspec.json.Decoder(_RawFrame).decode
+def _of_any_depth(decode: Callable[[SourceT], ResultT]) -> Callable[[SourceT], ResultT]:
+    """The same, for which JSON nested more deeply than it can follow is as broken as any other."""
 
-decode_raw = msgspec.json.Decoder(list[RawEnvelope]).decode
+    def decoded(source: SourceT) -> ResultT:
+        try:
+            return decode(source)
+        except RecursionError as error:
+            raise msgspec.DecodeError("JSON is nested too deeply") from error
+
+    return decoded
+
+
+_decode_frame = _of_any_depth(msgspec.json.Decoder(_RawFrame).decode)
+
+decode_raw = _of_any_depth(msgspec.json.Decoder(list[RawEnvelope]).decode)
 """The envelopes of a row's JSON with their events as they were written. Raises msgspec.MsgspecError."""
 
-decode_head = msgspec.json.Decoder(EventHead).decode
+decode_head = _of_any_depth(msgspec.json.Decoder(EventHead).decode)
 """The head of an event's JSON. Raises msgspec.MsgspecError."""
 
-decode_events = EventDecoder(EVENT_TYPES, UPCASTERS).decode
+decode_events = _of_any_depth(EventDecoder(EVENT_TYPES, UPCASTERS).decode)
 """The envelopes of a row's JSON in their present version, oldest first. Raises msgspec.MsgspecError."""
 
 
@@ -151,7 +166,7 @@ def frame_row(payload: bytes) -> tuple[FrameRow, list[QueryText]]:
         frame = _decode_frame(payload)
         events = str(frame.events, "utf-8")
         last = last_word(decode_events(events))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UnreadableFrame("A record of the journal is no frame.") from error
     whose = (frame.recorded_at, frame.instance, frame.instance_seq)
     return _row(frame, events, last), [QueryText(key, text, *whose) for key, text in frame.texts.items()]

@@ -63,9 +63,8 @@ class JournalReader:
                 self._read_one(path, limit - len(batch.records), batch)
             except FileNotFoundError:  # taken away by a person, between the listing and the look
                 self._offsets.pop(path, None)
-            except (
-                OSError
-            ) as error:  # somebody else's file, or the disk's fault: it must not hold up the others
+            except OSError as error:
+                # Somebody else's file, or the disk's fault: it must not hold up the others.
                 batch.closed[path] = error
         return batch
 

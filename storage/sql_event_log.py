@@ -82,7 +82,7 @@ class SqlEventLog:
     async def last_position(self) -> int:
         """The position of the newest frame, 0 in an empty log. Raises EventLogUnavailable."""
         async with transaction(self._engine) as connection:
-            return (await connection.execute(select(func.max(frames.c.position)))).scalar() or 0
+            return await newest_position(connection)
 
     def _insert(self, table: Table, columns: Sequence[str], *key: str) -> str:
         """The text of an INSERT of these columns that leaves alone what is there."""
@@ -101,6 +101,11 @@ class SqlEventLog:
         statement = self._dialect.insert(queries).from_select(list(queries.c), new)
         dialect = self._engine.dialect
         return str(statement.on_conflict_do_nothing(index_elements=["key_hash"]).compile(dialect=dialect))
+
+
+async def newest_position(connection: AsyncConnection) -> int:
+    """The position of the newest frame, 0 in an empty log."""
+    return (await connection.execute(select(func.max(frames.c.position)))).scalar() or 0
 
 
 async def read_rows(
@@ -126,7 +131,7 @@ def readable_frames(rows: Iterable[Row[Any]]) -> list[StoredFrame]:
     """The frames of those rows that are frames."""
     found: list[StoredFrame] = []
     for row in rows:
-        with suppress(msgspec.MsgspecError, RecursionError):
+        with suppress(msgspec.MsgspecError):
             found.append(stored_frame(row))
     return found
 

@@ -116,9 +116,7 @@ class SqlProjector:
 
     async def reached(self, connection: AsyncConnection, generation: int) -> dict[str, int]:
         """Up to which position each rollup of a generation has counted."""
-        query = select(checkpoints.c.projection, checkpoints.c.position)
-        rows = await connection.execute(query.where(checkpoints.c.generation == generation))
-        known = {row.projection: row.position for row in rows}
+        known = await read_checkpoints(connection, generation)
         return {rollup.name: known.get(rollup.name, 0) for rollup, _ in self._projections}
 
 
@@ -132,11 +130,16 @@ async def first_kept(connection: AsyncConnection) -> dict[int, int]:
     return {row.span_s: row.kept_from for row in await connection.execute(select(compactions))}
 
 
-async def counted_position(connection: AsyncConnection, generation: int) -> int:
-    """Up to which position every rollup of a generation has counted."""
+async def read_checkpoints(connection: AsyncConnection, generation: int) -> dict[str, int]:
+    """The checkpoints of a generation, by the names of what has got there."""
     query = select(checkpoints.c.projection, checkpoints.c.position)
     rows = await connection.execute(query.where(checkpoints.c.generation == generation))
-    reached = {row.projection: row.position for row in rows}
+    return {row.projection: row.position for row in rows}
+
+
+async def counted_position(connection: AsyncConnection, generation: int) -> int:
+    """Up to which position every rollup of a generation has counted."""
+    reached = await read_checkpoints(connection, generation)
     slowest: int = min(reached.get(rollup.name, 0) for rollup, _ in rollups)
     return slowest
 
@@ -155,7 +158,7 @@ def count_rows(tally: Tally, rows: Sequence[Row[Any]]) -> list[tuple[int, str, i
     for row in rows:
         try:
             stored: StoredFrame = stored_frame(row)
-        except (msgspec.MsgspecError, RecursionError):
+        except msgspec.MsgspecError:
             marks.append((row.position, UNREADABLE, 0))
             continue
         uncounted = sum(not tally.add(envelope) for envelope in stored.frame.events)

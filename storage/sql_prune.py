@@ -13,13 +13,14 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Double, Row, delete, func, literal, select, tuple_
+from sqlalchemy import Row, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.projections.fold import DAY_S, Tally
 from storage.sql_engine import dialect_of, transaction
 from storage.sql_event_log import frames_in_order
 from storage.sql_projector import SqlProjector, count_rows, live_generation
+from storage.sql_raw_events import Place, behind
 from storage.sql_series import note_pruned
 from storage.sql_tables import PRUNED, frames, parked, rollups
 from storage.sql_upkeep import Upkeep, upkeep
@@ -48,13 +49,6 @@ class Pruned(NamedTuple):
     kept: int
 
 
-class _Place(NamedTuple):
-    """How far the log was gone through, in the order of the moments of recording."""
-
-    recorded_at: float
-    position: int
-
-
 async def survey(database_url: str, before: float) -> Prunable:
     """What a prune would look at. Raises UpkeepBusy, EventLogUnavailable."""
     async with upkeep(database_url) as work:
@@ -71,14 +65,14 @@ async def prune(database_url: str, before: float, tell: Callable[[int, int], Non
         total = (await _survey(work, before)).frames
         projector = SqlProjector(work.engine)
         seen = deleted = 0
-        place: _Place | None = _Place(-sys.float_info.max, 0)
+        place: Place | None = Place(-sys.float_info.max, 0)
         while place is not None:
             async with work.still() as connection:
                 rows = await _older(connection, place, before)
                 whole = await _counted_in_full(connection, projector, rows)
                 await _delete(connection, projector, whole)
             seen, deleted = seen + len(rows), deleted + len(whole)
-            place = _Place(rows[-1].recorded_at, rows[-1].position) if len(rows) == BATCH_FRAMES else None
+            place = Place(rows[-1].recorded_at, rows[-1].position) if len(rows) == BATCH_FRAMES else None
             tell(seen, max(total, seen))
         return Pruned(deleted, seen - deleted)
 
@@ -92,14 +86,11 @@ async def _survey(work: Upkeep, before: float) -> Prunable:
     return Prunable(count, round(count * float(mean)))
 
 
-async def _older(connection: AsyncConnection, place: _Place, before: float) -> Sequence[Row[Any]]:
+async def _older(connection: AsyncConnection, place: Place, before: float) -> Sequence[Row[Any]]:
     """The next frames recorded before a moment."""
-    behind = tuple_(frames.c.recorded_at, frames.c.position) > tuple_(
-        literal(place.recorded_at, Double), literal(place.position, BigInteger)
-    )
     query = (
         frames_in_order()
-        .where(frames.c.recorded_at < before, behind)
+        .where(frames.c.recorded_at < before, behind(place))
         .order_by(None)
         .order_by(frames.c.recorded_at, frames.c.position)
         .limit(BATCH_FRAMES)

@@ -36,7 +36,7 @@ LEADERS_MORE = 200
 KEYS_AT_ONCE = 10_000
 """chosen: well below the 32,766 variables of a statement of SQLite (limits.html), each key being two."""
 
-Totals: TypeAlias = list[tuple[str, Counts]]
+Ranked: TypeAlias = list[tuple[str, Counts]]
 """Keys and the sums of all measures, the largest first."""
 
 
@@ -49,7 +49,7 @@ class Ranking:
         self._measures = rollup.measures
         self._measure, self._limit, self._generation = measure, limit, generation
 
-    async def totals(self, connection: AsyncConnection, pieces: Sequence[Piece]) -> Totals:
+    async def totals(self, connection: AsyncConnection, pieces: Sequence[Piece]) -> Ranked:
         """The first `limit` keys that have more than zero; of equals the one that sorts first."""
         starts = {span_s: await self._starts(connection, pieces, span_s) for span_s in (DAY_S, HOUR_S)}
         leaders = await self._rows_of(connection, self._leaders(starts[DAY_S])) if starts[DAY_S] else []
@@ -90,7 +90,7 @@ class Ranking:
         rows = await connection.execute(self._totals(starts), {"keys": keys})
         return {row[0]: tuple(row[1:]) for row in rows}
 
-    def _ranked(self, totals: Mapping[str, Counts]) -> Totals:
+    def _ranked(self, totals: Mapping[str, Counts]) -> Ranked:
         """The first `limit` of some totals, without zeros."""
         place = self._measures.index(self._measure)
         ranked = sorted(totals.items(), key=lambda total: (-total[1][place], total[0]))

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, case, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Double, Row, Select, case, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.codec import EventHead, decode_head, decode_raw
@@ -55,16 +55,23 @@ class Selection(NamedTuple):
     client: str = ""
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """A frame in the order in which they are read: by the moment of recording, then by position."""
 
     recorded_at: float
     position: int
 
 
+def behind(place: Place) -> ColumnElement[bool]:
+    """The condition for the frames behind a place; an index on the moment finds them on either engine."""
+    return tuple_(frames.c.recorded_at, frames.c.position) > tuple_(
+        literal(place.recorded_at, Double), literal(place.position, BigInteger)
+    )
+
+
 async def raw_events(engine: AsyncEngine, selection: Selection) -> AsyncIterator[Page]:
     """The selected events that were in the log at the start. Raises EventLogUnavailable."""
-    reached = _Place(selection.since, 0)
+    reached = Place(selection.since, 0)
     async with transaction(engine) as connection:
         newest = (await connection.execute(select(func.max(frames.c.position)))).scalar() or 0
         first, last = await _ends(connection, selection)
@@ -73,7 +80,7 @@ async def raw_events(engine: AsyncEngine, selection: Selection) -> AsyncIterator
             rows = await _page(connection, engine, selection, reached, newest)
         if not rows:
             return
-        reached = _Place(rows[-1].recorded_at, rows[-1].position)
+        reached = Place(rows[-1].recorded_at, rows[-1].position)
         share = (reached.recorded_at - first) / (last - first) if last > first else 1.0
         yield _read(rows, selection, share)
 
@@ -89,7 +96,7 @@ async def _ends(connection: AsyncConnection, selection: Selection) -> tuple[floa
 
 
 async def _page(
-    connection: AsyncConnection, engine: AsyncEngine, selection: Selection, reached: _Place, newest: int
+    connection: AsyncConnection, engine: AsyncEngine, selection: Selection, reached: Place, newest: int
 ) -> Sequence[Row[Any]]:
     wanted: ColumnElement[Any] = frames.c.events
     if selection.client:
@@ -99,9 +106,8 @@ async def _page(
     query: Select[Any] = (
         select(frames.c.position, frames.c.stream, frames.c.recorded_at, wanted.label("events"))
         .where(
-            frames.c.recorded_at >= reached.recorded_at,
+            behind(reached),
             frames.c.recorded_at < selection.until,
-            or_(frames.c.recorded_at > reached.recorded_at, frames.c.position > reached.position),
             frames.c.position <= newest,
         )
         .order_by(frames.c.recorded_at, frames.c.position)
@@ -121,7 +127,7 @@ def _read(rows: Sequence[Row[Any]], selection: Selection, share: float) -> Page:
             continue
         try:
             found = _events(row)
-        except (msgspec.MsgspecError, RecursionError):
+        except msgspec.MsgspecError:
             unreadable.append(row.position)
             continue
         if not selection.client or any(event.head.client == selection.client for event in found):
@@ -130,6 +136,7 @@ def _read(rows: Sequence[Row[Any]], selection: Selection, share: float) -> Page:
 
 
 def _events(row: Row[Any]) -> list[RawEvent]:
+    # Formatted, so that each is on one line, also where a person has written it.
     return [
         RawEvent(
             row.position,
@@ -137,9 +144,7 @@ def _events(row: Row[Any]) -> list[RawEvent]:
             raw.seq,
             raw.at,
             decode_head(raw.event),
-            msgspec.json.format(
-                bytes(raw.event), indent=-1
-            ),  # on one line, also where a person has written it
+            msgspec.json.format(bytes(raw.event), indent=-1),
         )
         for raw in decode_raw(row.events)
     ]

@@ -20,10 +20,10 @@ from orchestrator.reports.windows import Window, in_its_zone, plan
 from storage.codec import decode_events
 from storage.sql_engine import NoEventLog, transaction
 from storage.sql_event_log import SqlEventLog
-from storage.sql_projector import live_generation
+from storage.sql_projector import first_kept, live_generation
 from storage.sql_rankings import Ranking
 from storage.sql_sums import merged, read_sums
-from storage.sql_tables import compactions, frames, queries, rollups
+from storage.sql_tables import frames, queries, rollups
 from storage.sql_totals import read_standing, read_totals
 
 _TABLES = {rollup.name: table for rollup, table in rollups}
@@ -49,9 +49,7 @@ class SqlReports:
         spans_s = min((need.rollup.spans_s for need in needs if isinstance(need, Need)), key=len)
         try:
             async with transaction(self._engine) as connection:
-                kept_from = {
-                    row.span_s: row.kept_from for row in await connection.execute(select(compactions))
-                }
+                kept_from = await first_kept(connection)
                 window = plan(question, kept_from, spans_s)
                 # What is not grouped by time is read in the fewest rows: days, where groups need hours.
                 whole = plan(structs.replace(question, by=""), kept_from, spans_s)

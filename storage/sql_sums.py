@@ -24,12 +24,15 @@ from sqlalchemy import (
     bindparam,
     cast,
     func,
+    literal_column,
     select,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.projections.buckets import SCALE
 from orchestrator.projections.fold import Key
 from orchestrator.reports.report import TIMES, Buckets, Need, Sums
+from orchestrator.reports.totals import DOUBLING
 from orchestrator.reports.windows import Piece
 from storage.sql_tables import rollups
 
@@ -78,7 +81,7 @@ def _query(table: Table, keys: Sequence[str], need: Need) -> Select[Any]:
         of_bucket = [table.c[name] for name in (*keys, "bucket")]
         sums = [func.sum(table.c[name]).label(name) for name in dict.fromkeys((*need.measures, "calls"))]
         rows, where = select(*of_bucket, *sums).where(*where).group_by(*of_bucket).subquery(), ()
-    names = [rows.c[name] for name in keys]
+    names = [_key(rows, name) for name in keys]
     measures = [cast(func.sum(rows.c[name]), BigInteger) for name in need.measures]
     # Both lists are made of the same rows in one go, so they are in the same order, whichever it is.
     lists = [
@@ -86,6 +89,12 @@ def _query(table: Table, keys: Sequence[str], need: Need) -> Select[Any]:
         for name in (("bucket", "calls") if need.has_buckets else ())
     ]
     return select(*names, *measures, *lists).where(*where).group_by(*names)
+
+
+def _key(rows: FromClause, name: str) -> ColumnElement[Any]:
+    # As buckets.doubling_of: both engines shift negative numbers as Python does.
+    # A parameter would not do: PostgreSQL takes the one selected and the one grouped by for two.
+    return rows.c.bucket.op(">>")(literal_column(str(SCALE))) if name == DOUBLING else rows.c[name]
 
 
 def merged(pieces: Sequence[Piece]) -> list[Piece]:

@@ -19,7 +19,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.events import Envelope
 from orchestrator.projections.spans import is_execution
 from storage.sql_engine import dialect_of, explained, open_engine, transaction
-from storage.sql_event_log import StoredFrame, frames_in_order, read_rows, readable_frames
+from storage.sql_event_log import (
+    StoredFrame,
+    frames_in_order,
+    newest_position,
+    read_rows,
+    readable_frames,
+)
+from storage.sql_projector import read_checkpoints
 from storage.sql_tables import checkpoints, frames
 
 ENDED, NEVER_ENDED = "traces", "traces:never_ended"
@@ -89,10 +96,8 @@ class SqlTraces:
         Without checkpoints it is the first time: begin with what was recorded since `first_since`.
         """
         async with transaction(self._reader) as connection:
-            query = select(checkpoints.c.projection, checkpoints.c.position)
-            rows = await connection.execute(query.where(checkpoints.c.generation == NO_GENERATION))
-            known = {row.projection: row.position for row in rows}
-            last = (await connection.execute(select(func.max(frames.c.position)))).scalar() or 0
+            known = await read_checkpoints(connection, NO_GENERATION)
+            last = await newest_position(connection)
             marks = []
             for name, since in ((ENDED, ended_since), (NEVER_ENDED, never_since)):
                 begun = frames.c.recorded_at >= (since if name in known else first_since)
@@ -113,8 +118,7 @@ class SqlTraces:
         async with transaction(self._reader) as connection:
             rows = await read_rows(connection, after, limit)
             if not rows:
-                last = (await connection.execute(select(func.max(frames.c.position)))).scalar() or 0
-                return [], min(after, last)
+                return [], min(after, await newest_position(connection))
         return readable_frames(rows), rows[-1].position
 
     async def histories(self, new: Sequence[StoredFrame], until: int) -> list[History]:

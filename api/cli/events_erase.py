@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from api.cli import output
+from api.cli.consent import YES_OR_LOOK, is_agreed, require_person
 from api.cli.failure import EXIT_USAGE, CommandError
 from api.cli.options import STDIN, JsonOption, lines_of_stdin
 
@@ -38,12 +38,8 @@ def erase(
     """Erase texts of queries for good. Events stay: they hold no text."""
     if bool(query.strip()) == bool(client):
         raise CommandError("Name either --query or --client.", exit_code=EXIT_USAGE)
-    if not (yes or dry_run or sys.stdin.isatty()):
-        raise CommandError(
-            "Erasing cannot be undone, and nobody is here to be asked.",
-            "Say so with --yes, or look with --dry-run.",
-            exit_code=EXIT_USAGE,
-        )
+    if not (yes or dry_run):
+        require_person("Erasing", YES_OR_LOOK)
     texts = lines_of_stdin() if query == STDIN else [query] if query else []
     asyncio.run(_erase(texts, client, is_sure=yes, is_dry=dry_run, as_json=as_json))
 
@@ -63,8 +59,7 @@ async def _erase(texts: list[str], client: str, *, is_sure: bool, is_dry: bool, 
         if is_dry:
             _tell("would be erased", len(keys), as_json=as_json, is_dry=True)
             return
-        if keys and not is_sure and not typer.confirm(f"Erase {_count(len(keys))} for good?", err=True):
-            output.message("Nothing was erased.")
+        if keys and not is_sure and not is_agreed(f"Erase {_count(len(keys))} for good?"):
             return
         _tell("erased", await store.erase(keys), as_json=as_json)
     finally:

@@ -61,7 +61,7 @@ def export(  # noqa: PLR0917 - each is an option of the command line
 
 def _window(since: str, until: str, now: float) -> tuple[float, float]:
     """The moments in epoch seconds; without any all of the log. Raises InvalidRequest."""
-    from api.rest.reports import moment  # noqa: PLC0415
+    from api.moments import moment  # noqa: PLC0415
     from orchestrator.errors import InvalidRequest  # noqa: PLC0415
 
     begin = moment("since", since, now) if since else 0.0

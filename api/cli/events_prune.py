@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from typing import TYPE_CHECKING
 
-import typer
-
 from api.cli import output
+from api.cli.consent import YES_OR_LOOK, is_agreed, require_person
 from api.cli.events_verify import at_work
 from api.cli.failure import EXIT_USAGE, CommandError
 from api.cli.quantities import moment, number, size
@@ -31,7 +29,6 @@ def run_prune(before: str, *, is_dry: bool, is_sure: bool, as_json: bool) -> Non
             _show(border, found, None, as_json=as_json)
             return
         if not is_sure and not _is_agreed(border, found):
-            output.message("Nothing was changed.")
             return
         pruned = asyncio.run(_prune(settings, border))
     _show(border, found, pruned, as_json=as_json)
@@ -40,7 +37,7 @@ def run_prune(before: str, *, is_dry: bool, is_sure: bool, as_json: bool) -> Non
 
 def border_of(before: str, now: float) -> float:
     """The moment before which frames go, in epoch seconds. Raises InvalidRequest, CommandError."""
-    from api.rest.reports import moment as read_moment  # noqa: PLC0415
+    from api.moments import moment as read_moment  # noqa: PLC0415
     from storage.sql_prune import AGE_S_MIN  # noqa: PLC0415
 
     border = read_moment("--before", before, now)
@@ -79,13 +76,8 @@ def _is_agreed(border: float, found: Prunable) -> bool:
         "whose the texts of their queries were (`amos events erase --client`).\n"
         "Kept: every figure of every report."
     )
-    if not sys.stdin.isatty():
-        raise CommandError(
-            "Pruning cannot be undone, and nobody is here to be asked.",
-            "Say so with --yes, or look with --dry-run.",
-            exit_code=EXIT_USAGE,
-        )
-    return typer.confirm("Delete them?", err=True)
+    require_person("Pruning", YES_OR_LOOK)
+    return is_agreed("Delete them?")
 
 
 def _show(border: float, found: Prunable, pruned: Pruned | None, *, as_json: bool) -> None:

@@ -10,6 +10,8 @@ from rich.text import Text
 
 from api.cli.quantities import number
 from api.cli.terminal_text import one_line
+from orchestrator.projections.fold import EVER
+from orchestrator.reports.report import TIMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from storage.sql_comparison import Difference
     from storage.sql_rebuild import Verdict
 
-SPANS = {60: "minute", 3_600: "hour", 86_400: "day", 0: "ever"}
+SPANS = {**{span_s: name for name, span_s in TIMES.items()}, EVER: "ever"}
 
 SHOWN_MAX = 20
 """chosen: of each kind of fault so many are shown, which is a screen; --json lists more."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from api.cli import output
+from api.cli.consent import is_agreed, require_person
 from api.cli.failure import EXIT_USAGE, CommandError
 from api.cli.options import JsonOption, KeyFileOption, UrlOption
+from api.moments import duration_s
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Make, list, rotate and revoke API keys.")
 
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The id of the key; `amos keys list` shows it.")]
-
-_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_DURATION = re.compile(r"(?P<count>[0-9]{1,9})(?P<unit>[smhdw])")
 
 
 @app.command()
@@ -60,7 +57,7 @@ def create(  # noqa: PLR0917 - each is an option of the command line
     body: dict[str, Any] = {
         "client": client,
         "scopes": list(SCOPES if admin else scope or SCOPES_DEFAULT),
-        "expires_in_s": None if expires is None else duration_s("--expires", expires),
+        "expires_in_s": None if expires is None else _duration_s("--expires", expires),
         "limits": own or None,
     }
     _run("making a key", lambda gateway: gateway.create_key(body), _new_key, url, key_file, as_json=as_json)
@@ -84,7 +81,7 @@ def rotate(
 
     For a while both open.
     """
-    body = {"overlap_s": duration_s("--overlap", overlap)}
+    body = {"overlap_s": _duration_s("--overlap", overlap)}
     ask = _rotation(key_id, body)
     _run("rotating the key", ask, _new_key, url, key_file, as_json=as_json)
 
@@ -99,14 +96,8 @@ def revoke(
 ) -> None:
     """End a key for good: within 5 seconds it opens nowhere."""
     if not yes:
-        if not sys.stdin.isatty():
-            raise CommandError(
-                "Revoking a key cannot be undone, and nobody is here to be asked.",
-                "Say so with --yes.",
-                exit_code=EXIT_USAGE,
-            )
-        if not typer.confirm(f"Revoke the key {key_id} for good?", err=True):
-            output.message("Nothing was changed.")
+        require_person("Revoking a key", "Say so with --yes.")
+        if not is_agreed(f"Revoke the key {key_id} for good?"):
             return
     _run(
         "revoking the key",
@@ -133,12 +124,12 @@ def generate() -> None:
     )
 
 
-def duration_s(option: str, text: str) -> float:
+def _duration_s(option: str, text: str) -> float:
     """Seconds of a duration such as 90d, 24h, 30m. Raises CommandError."""
-    found = _DURATION.fullmatch(text)
-    if found is None:
+    found_s = duration_s(text)
+    if found_s is None:
         raise CommandError(f"{option}: expected a duration such as 90d, 24h or 30m.", exit_code=EXIT_USAGE)
-    return float(int(found["count"]) * _UNITS_S[found["unit"]])
+    return float(found_s)
 
 
 def _rotation(key_id: str, body: dict[str, Any]) -> Callable[[Connection], Awaitable[bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -43,10 +44,11 @@ def lines_of_stdin() -> list[str]:
 
     All are read before the first is used: once the event loop runs, Ctrl-C would not end a wait for a line.
     """
-    if sys.stdin.isatty():
+    stdin = sys.stdin or io.TextIOWrapper(io.BytesIO())  # started without one (`<&-`) it is empty
+    if stdin.isatty():
         output.message("Reading lines from the terminal; Ctrl-D ends them.")
     lines: list[str] = []
-    for line in sys.stdin.buffer:
+    for line in stdin.buffer:
         if text := line.decode("utf-8", errors="replace").strip():
             lines.append(text)
         if len(lines) > STDIN_LINES_MAX:

@@ -16,7 +16,7 @@ def mcp() -> None:
     For desktop clients, which start this command themselves. It asks the providers in this process, as the
     local operator; a server may run beside it, or none. The log goes to standard error.
     """
-    if sys.stdin.isatty():
+    if sys.stdin is None or sys.stdin.isatty():
         raise CommandError(
             "`amos mcp` speaks a protocol on standard input and is started by an MCP client.",
             "docs/mcp.md shows how to configure one. To search from here: amos search ...",

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 from typing_extensions import override
 
+from api.rest.accept import quality
 from orchestrator.reports.metrics import COUNTER, Family, Histogram
 
 UNITS = ("seconds", "bytes", "usd")
@@ -80,20 +81,7 @@ def _bound(bound_s: float) -> str:
 
 def _expose(metrics: Iterable[Metric], accept: str) -> tuple[str, bytes]:
     given = _Given(metrics)
-    if _quality(accept, _OPEN) >= max(_quality(accept, _PLAIN), 0.001):
+    if quality(accept, _OPEN) >= max(quality(accept, _PLAIN), 0.001):
         body: bytes = openmetrics.generate_latest(given)  # type: ignore[no-untyped-call]
         return openmetrics.CONTENT_TYPE_LATEST, body
     return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(given)
-
-
-def _quality(accept: str, media_type: str) -> float:
-    """How much the header wants a type (RFC 9110, 12.5.1), 0 if it does not name it."""
-    for each in accept.lower().split(","):
-        name, *parameters = (part.strip() for part in each.split(";"))
-        if name == media_type:
-            weight = next((part[2:] for part in parameters if part.startswith("q=")), "1")
-            try:
-                return float(weight)
-            except ValueError:
-                return 0.0
-    return 0.0

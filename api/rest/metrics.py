@@ -51,5 +51,5 @@ def _answer(
     expose: Callable[[Iterable[Family], str], tuple[str, bytes]],
     families: Iterable[Family],
 ) -> Response:
-    content_type, body = expose(families, request.headers.get("accept", ""))
+    content_type, body = expose(families, ", ".join(request.headers.getlist("accept")))
     return Response(body, headers={**careful_headers(), "Content-Type": content_type})

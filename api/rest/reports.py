@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 from starlette.routing import Route
 
-from api.rest.health import CAREFUL, json_response
+from api.moments import moment
+from api.rest.accept import quality
+from api.rest.health import careful_headers, json_response
 from api.rest.visitor import visitor_of
 from api.spreadsheet import MEDIA_TYPE, report_csv
 from orchestrator.errors import InvalidRequest
@@ -32,10 +33,7 @@ SINCE_DEFAULT = "24h"
 
 ZONE_DEFAULT = "UTC"
 
-_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_AGE = re.compile(r"(?P<count>[0-9]{1,9})(?P<unit>[smhdw])")
 _NUMBER = re.compile(r"[0-9]{1,9}")
-_EPOCH = re.compile(r"[0-9]{9,11}(\.[0-9]{1,6})?")  # shorter is more likely an age without its unit
 
 
 def routes(gateway: Gateway) -> list[Route]:
@@ -57,21 +55,14 @@ def _report(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
 def preferred(accept: Iterable[str]) -> str:
     """The format that these `Accept` fields ask for: CSV if its quality is above that of JSON, else JSON.
 
-    Nobody is refused: who accepts neither is given JSON (RFC 9110, 12.5.1).
+    Nobody is refused: who accepts neither is given JSON.
     """
-    qualities = {"csv": -1.0, "json": 0.0}
-    for part in ",".join(accept).lower().split(","):
-        media_type, *parameters = (piece.strip() for piece in part.split(";"))
-        quality = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
-        form = {MEDIA_TYPE: "csv", "application/json": "json"}.get(media_type)
-        if form and re.fullmatch(r"[01](\.[0-9]{0,3})?", quality):
-            qualities[form] = float(quality)
-    return "csv" if qualities["csv"] > qualities["json"] else "json"
+    header = ", ".join(accept)
+    return "csv" if quality(header, MEDIA_TYPE) > quality(header, "application/json") else "json"
 
 
 def _csv_response(content: bytes) -> Response:
-    headers = {"Cache-Control": "no-store", "Vary": "Accept"}
-    headers |= {name.decode(): value.decode() for name, value in CAREFUL}
+    headers = {**careful_headers(), "Vary": "Accept"}
     return Response(content, headers=headers, media_type=f"{MEDIA_TYPE}; charset=utf-8; header=present")
 
 
@@ -113,25 +104,3 @@ def question(parameters: Iterable[tuple[str, str]], now: float) -> Question:
         limit=int(limit),
         time_zone=time_zone,
     )
-
-
-def moment(field: str, text: str, now: float, zone: tzinfo = UTC) -> float:
-    """A moment in epoch seconds: `now`, an age (`90m`, `24h`, `7d`, `2w`), epoch seconds or ISO 8601.
-
-    ISO text without an offset is in the zone; what lies before 1970 is 1970. Raises InvalidRequest.
-    """
-    if text == "now":
-        return now
-    if age := _AGE.fullmatch(text):
-        return max(0.0, now - int(age["count"]) * _UNITS_S[age["unit"]])
-    if _EPOCH.fullmatch(text):
-        return float(text)
-    try:
-        # A plus sign of an offset arrives as a blank from clients that do not encode it.
-        parsed = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
-        return max(0.0, (parsed if parsed.tzinfo else parsed.replace(tzinfo=zone)).timestamp())
-    except (ValueError, OverflowError) as error:
-        raise InvalidRequest(
-            f"{field}: expected an age such as 24h or 7d, a moment such as 2026-11-22T10:00:00Z, or now.",
-            field=field,
-        ) from error

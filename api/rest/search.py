@@ -47,7 +47,7 @@ class SearchEndpoint:
             await _send_options(send, method, _SEARCH_METHODS)
             return
         visitor = visitor_of(scope)
-        caller = visitor.caller(method=method, route="/search", dialect=DIALECT, credential=asked.credential)
+        caller = visitor.caller(method=method, target="/search", dialect=DIALECT, credential=asked.credential)
         call = self._gateway.open(asked.request, caller)
         try:
             response = await self._gateway.search(call)
@@ -89,7 +89,9 @@ class ExtractEndpoint:
             return
         asked = tavily.parse_extract(await read_body(receive))
         visitor = visitor_of(scope)
-        caller = visitor.caller(method="POST", route="/extract", dialect=DIALECT, credential=asked.credential)
+        caller = visitor.caller(
+            method="POST", target="/extract", dialect=DIALECT, credential=asked.credential
+        )
         call = self._gateway.open(asked.request, caller)
         try:
             response = await self._gateway.extract(call)

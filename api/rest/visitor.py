@@ -40,9 +40,12 @@ class Visitor(msgspec.Struct, frozen=True):
         return given if _REQUEST_ID.fullmatch(given) else b""
 
     def caller(
-        self, *, method: str = "", route: str = "", dialect: str = "", credential: str | None = None
+        self, *, method: str = "", target: str = "", dialect: str = "", credential: str | None = None
     ) -> Caller:
-        """The caller for the pipeline. A key in a header wins over `credential`, one from the body."""
+        """The caller for the pipeline, who asks with `method` for the route `target`.
+
+        A key in a header wins over `credential`, one from the body.
+        """
         headers = self.headers
         authorization, api_key = headers.get(b"authorization"), headers.get(b"x-api-key")
         if authorization is not None:
@@ -55,7 +58,7 @@ class Visitor(msgspec.Struct, frozen=True):
         return Caller(
             door="http",
             method=method,
-            target=route,
+            target=target,
             dialect=dialect,
             is_local_operator=not self.refusal,
             refusal=self.refusal,

@@ -23,6 +23,8 @@ WITHIN_S = {"within_20ms": 0.02, "within_9s": 9.0}
 """Durations that are promised, which are no bound of a bucket: 20 ms for what the gateway itself adds, and
 the deadline that agents wait for (settings.py). Counted exactly, beside the buckets."""
 
+_SOON_S, _IN_TIME_S = WITHIN_S.values()
+
 
 class LatencyRollup(Rollup):
     """Counts durations by stage and bucket; `total_us` keeps their sum, in whole microseconds."""
@@ -121,4 +123,4 @@ def _timed(minute: int, stage: str, operation: str, provider: str, duration_s: f
 
 
 def _counts(duration_s: float) -> Counts:
-    return 1, microseconds(duration_s), int(duration_s <= 0.02), int(duration_s <= 9.0)
+    return 1, microseconds(duration_s), int(duration_s <= _SOON_S), int(duration_s <= _IN_TIME_S)

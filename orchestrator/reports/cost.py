@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.projections.ledger import MILLION, LedgerRollup
-from orchestrator.reports.report import TIMES, Need, Row, Sums, grouped, rows_of, total
+from orchestrator.reports.report import TIMES, Need, Row, Sums, grouped, grouped_by, rows_of, total
 
 
 class CostReport:
@@ -39,7 +39,7 @@ class CostReport:
             "rows": [
                 {by: value, **_bill(found)}
                 for value, found in grouped(rows, by).items()
-                if is_something(found)
+                if _is_something(found)
             ]
             if by
             else [],
@@ -62,20 +62,13 @@ def _bill(rows: Sequence[Row]) -> dict[str, Any]:
 def _units(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The amounts of each provider in its own unit; where all are nothing, the line is left out."""
     found = []
-    for (provider, unit), of_unit in _by_unit(rows).items():
+    for (provider, unit), of_unit in grouped_by(rows, "provider", "unit").items():
         amounts = {name: total(of_unit, name) / MILLION for name in ("spent", "assumed", "saved")}
         if any(amounts.values()):
             found.append({"provider": provider, "unit": unit, **amounts})
     return found
 
 
-def is_something(rows: Sequence[Row]) -> bool:
+def _is_something(rows: Sequence[Row]) -> bool:
     """Whether any sum is not zero: an intent that is settled leaves a row of zeros in its minute."""
     return any(total(rows, name) for name in LedgerRollup.measures)
-
-
-def _by_unit(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row["provider"], row["unit"]), []).append(row)
-    return dict(sorted(groups.items()))

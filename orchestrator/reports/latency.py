@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.projections.buckets import longest, quantiles
 from orchestrator.projections.fold import Rollup
 from orchestrator.projections.latency import ClientLatencyRollup, LatencyRollup, StageLatencyRollup
-from orchestrator.reports.report import TIMES, Need, Row, Sums, rows_of
+from orchestrator.reports.report import TIMES, Need, Row, Sums, mean_s, rows_of
 
 QUANTILES = {"p50_s": 0.50, "p90_s": 0.90, "p95_s": 0.95, "p99_s": 0.99}
 """Columns of the report, and the share of calls that were not slower."""
@@ -54,7 +54,7 @@ def _summary(row: Row) -> dict[str, Any]:
     calls = sum(buckets.calls)
     return {
         "calls": calls,
-        "mean_s": row["total_us"] / calls / 1_000_000 if calls else None,
+        "mean_s": mean_s(row["total_us"], calls),
         **dict(zip(QUANTILES, quantiles(buckets.indexes, buckets.calls, QUANTILES.values()), strict=True)),
         "max_s": longest(buckets.indexes),
     }

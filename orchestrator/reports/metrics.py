@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from orchestrator.projections.health import HealthRollup
 from orchestrator.projections.hit_rate import HitRateRollup
-from orchestrator.projections.latency import WITHIN_S, LatencyRollup
+from orchestrator.projections.latency import WHOLE_STAYS, WITHIN_S, LatencyRollup
 from orchestrator.projections.ledger import MILLION, LedgerRollup
 from orchestrator.projections.providers import ProvidersRollup
 from orchestrator.reports.report import Need, Row, Sums, rows_of
@@ -35,9 +35,6 @@ NEEDS = (
 EXPONENTS = range(-12, 6)
 """chosen: bounds of histograms are 2**-12 (0.2 ms, what a cached answer takes) to 2**5 seconds (32 s, longer
 than any call lives). The latency rollup tells all of them exactly."""
-
-STAYS = ("hit", "collapsed", "miss", "failed")
-"""Stages of the latency rollup that are the whole stay of a call: each call has one of them."""
 
 PARTS = ("upstream", "added")
 """Stages that are parts of a stay."""
@@ -221,7 +218,7 @@ def _durations(rows: Sequence[Row]) -> tuple[Family, ...]:
         _histogram(
             "amos_request_duration_seconds",
             "Whole stay of a call: hit, collapsed (it waited for another), miss or failed.",
-            [row for row in rows if row["stage"] in STAYS],
+            [row for row in rows if row["stage"] in WHOLE_STAYS],
             {"operation": "operation", "stage": "stage"},
         ),
         _histogram(

@@ -27,6 +27,8 @@ from orchestrator.reports.report import (
     Row,
     buckets_of,
     by_value,
+    grouped_by,
+    mean_s,
     ratio,
     rows_of,
     total,
@@ -63,7 +65,7 @@ class ProvidersReport:
         times = (by,) if by in TIMES else ()
         needs = [need for need in self.needs(by) if isinstance(need, Need)]
         facts, bills, stays = (
-            _groups(rows_of(need, found), *names, "provider")
+            grouped_by(rows_of(need, found), *names, "provider")
             for need, found, names in zip(needs, sums, (times, times, ()), strict=False)
         )
         return {
@@ -112,7 +114,7 @@ def _figures(facts: Sequence[Row], bills: Sequence[Row]) -> dict[str, Any]:
         "win_ratio": ratio(won, tried),
         "fallbacks": fallbacks,
         "fallback_ratio": ratio(fallbacks, won),
-        "mean_s": waited_us / calls["calls"] / 1_000_000 if calls["calls"] else None,
+        "mean_s": mean_s(waited_us, calls["calls"]),
         **{name: total(bills, name) for name in MONEY},
         "circuit": by_value(facts, "outcome", subject="circuit"),
     }
@@ -130,14 +132,6 @@ def _is_billed(rows: Sequence[Row]) -> bool:
 
 def _is_failure(row: Row) -> bool:
     return row["subject"] == "attempt" and row["outcome"] not in {"success", "empty"}
-
-
-def _groups(rows: Sequence[Row], *names: str) -> dict[tuple[Any, ...], list[Row]]:
-    """The rows by the values of some columns, in order of the values."""
-    groups: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[name] for name in names), []).append(row)
-    return dict(sorted(groups.items()))
 
 
 def _changes(facts: Sequence[Fact], limit: int) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.projections.queries import QueriesRollup
-from orchestrator.reports.report import Need, Row, Sums, rows_of
+from orchestrator.reports.report import Need, Row, Sums, mean_s, rows_of
 
 RANKINGS = {"top": "calls", "failing": "failed", "slow": "slow", "empty": "empty", "repeated": "fetched"}
 """The rankings, and the measure by which each is ordered."""
@@ -49,7 +49,7 @@ def _search(row: Row, ranking: str) -> dict[str, Any]:
         "text": row["text"] or None,
         "key": row["key"],
         **{name: row[name] for name in sorted(counts, key=lambda name: name != ranked_by)},
-        "mean_s": row["duration_us"] / row["calls"] / 1_000_000,
+        "mean_s": mean_s(row["duration_us"], row["calls"]),
         "cost_usd_micros": row["cost_usd_micros"],
     }
     if ranking == "repeated":

@@ -6,7 +6,8 @@ mean. The same function makes a report from a fold by hand, so a report can be c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
@@ -156,10 +157,24 @@ def _matching(rows: Iterable[Row], where: Mapping[str, str]) -> Iterable[Row]:
 
 def grouped(rows: Iterable[Row], column: str) -> dict[Any, list[Row]]:
     """The rows by the values of a column, in order of the values."""
+    return _grouped(rows, itemgetter(column))
+
+
+def grouped_by(rows: Iterable[Row], *columns: str) -> dict[tuple[Any, ...], list[Row]]:
+    """The rows by the values of several columns, in order of the values."""
+    return _grouped(rows, lambda row: tuple([row[column] for column in columns]))
+
+
+def _grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[Row]]:
     groups: dict[Any, list[Row]] = {}
     for row in rows:
-        groups.setdefault(row[column], []).append(row)
+        groups.setdefault(key(row), []).append(row)
     return dict(sorted(groups.items()))
+
+
+def mean_s(total_us: int, calls: int) -> float | None:
+    """The mean of durations in seconds, from their sum in microseconds; `None` of none."""
+    return total_us / calls / 1_000_000 if calls else None
 
 
 def ratio(part: int, whole: int) -> float | None:

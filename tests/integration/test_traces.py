@@ -15,14 +15,13 @@ from orchestrator.trace_context import span_id_of
 from tests.support.database import query
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.otlp_receiver import OtlpReceiver, TakenSpan, spans_of
-from tests.support.postgres import shared_postgres
 from tests.support.processes import until
 from tests.support.simulator import Fault
 from tests.support.tavily_simulator import TavilySimulator
 from tests.support.traces import Traces, exporting
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from tests.support.jina_simulator import JinaSimulator
@@ -31,13 +30,12 @@ TRACE_ID, PARENT_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE_ID}-{PARENT_ID}-01"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def fields(request: pytest.FixtureRequest) -> dict[str, str]:
+@pytest.fixture
+def fields(kind: str, new_database: Callable[[str, Path], str], tmp_path: Path) -> dict[str, str]:
     """The settings of each database."""
-    if request.param == "sqlite":
+    if kind == "sqlite":
         return {}
-    template = request.getfixturevalue("migrated")
-    return {"database_url": shared_postgres().new_database(template), "key_pepper": "p" * 32}
+    return {"database_url": new_database(kind, tmp_path), "key_pepper": "p" * 32}
 
 
 @pytest.fixture

@@ -1,16 +1,22 @@
-"""The real command in a process of its own, on a data folder of its own: what a user at a shell has."""
+"""The real command on a data folder of its own, in a process of its own or, for less, in that of the test."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from typing_extensions import override
+
+from api.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,6 +116,39 @@ class CommandLine:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     raise
+
+
+class InThisProcess(CommandLine):
+    """Runs to the end in this process: one of its own costs a second each. Everything else is as above.
+
+    Not within a running event loop, and not to serve, which sets up the log of its process.
+    """
+
+    @property
+    def apart(self) -> CommandLine:
+        """The same in a process of its own."""
+        return CommandLine(self.folder, self.environment)
+
+    @override
+    def run(self, *arguments: str, stdin: str = "", **environment: str) -> Result:
+        """Run to the end, with files in place of pipes."""
+        given = io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8")
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+        with (
+            patch.dict(os.environ, {**self.whole_environment, **environment}, clear=True),
+            patch.object(sys, "stdin", given),
+            chdir(self.folder),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            exit_code = main(arguments)
+        return Result(exit_code, *(_written(stream) for stream in (out, err)))
+
+
+def _written(stream: io.TextIOWrapper) -> str:
+    """What is in it, as a pipe in text mode would give it."""
+    stream.seek(0)
+    return stream.read()
 
 
 def until_hung_up(screen: IO[bytes]) -> Iterator[bytes]:

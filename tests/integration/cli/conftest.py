@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from storage.sql_engine import sqlite_url
-from tests.support.command_line import CommandLine
+from tests.support.command_line import InThisProcess
 from tests.support.postgres import shared_postgres
 from tests.support.tavily_simulator import TavilySimulator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
+
+    from tests.support.command_line import CommandLine
 
 HOSTILE_TITLE = "Owned \x1b]0;pwned\x07\x1b[2J\u202egnp.exe"
 
@@ -26,13 +28,16 @@ PAGES = {
 
 
 @pytest.fixture
-def amos(tmp_path: Path) -> CommandLine:
-    """A command line whose local provider searches `PAGES`, and whose data folder is still empty."""
+def amos(tmp_path: Path) -> InThisProcess:
+    """A command line whose local provider searches `PAGES`, and whose data folder is still empty.
+
+    It is that of this process, wherever a test does not need one of its own.
+    """
     pages = tmp_path / "pages"
     pages.mkdir()
     for name, text in PAGES.items():
         (pages / name).write_text(text, encoding="utf-8")
-    return CommandLine(tmp_path, {"AMOS_DATA_DIR": str(tmp_path / "var"), "AMOS_LOCAL_PATHS": str(pages)})
+    return InThisProcess(tmp_path, {"AMOS_DATA_DIR": str(tmp_path / "var"), "AMOS_LOCAL_PATHS": str(pages)})
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from tests.support.command_line import CommandLine
 
 
+on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""For what becomes of the bytes, whichever database they came from."""
+
+
 def fill(database: str, frames: list[FrameRow], *statements: str) -> None:
     """Put frames into the database, behind what is there, and do to it what the statements say."""
 
@@ -116,6 +120,7 @@ def test_a_part_of_the_record_can_be_chosen(amos: CommandLine):
     assert chosen("--client", "nobody") == chosen("--type", "tea") == chosen("--stream", "e-99") == []
 
 
+@on_sqlite
 @pytest.mark.usefixtures("filled")
 def test_parquet_goes_through_a_pipe_too(amos: CommandLine):
     """What is on standard output is the file."""
@@ -175,6 +180,7 @@ def test_a_wrong_choice_is_exit_code_2(amos: CommandLine, arguments: tuple[str, 
     assert not list(amos.folder.glob("*events*"))
 
 
+@on_sqlite
 @pytest.mark.usefixtures("filled")
 @pytest.mark.parametrize(
     ("path", "words"),
@@ -189,6 +195,7 @@ def test_a_file_that_cannot_be_written_is_one_sentence(amos: CommandLine, path: 
     assert "Traceback" not in done.stderr
 
 
+@on_sqlite
 @pytest.mark.usefixtures("large")
 def test_a_full_disk_leaves_no_half_file(amos: CommandLine):
     """When the file cannot grow any more the old one stays, and nothing is left beside it."""
@@ -215,6 +222,7 @@ def test_a_full_disk_leaves_no_half_file(amos: CommandLine):
         assert {path.name for path in amos.folder.iterdir()} <= {"events", "pages", "var"}
 
 
+@on_sqlite
 @pytest.mark.usefixtures("large")
 def test_ctrl_c_in_the_middle_leaves_no_half_file(amos: CommandLine):
     """Interrupted while it writes, it ends with 130, quietly, and takes its unfinished file with it."""
@@ -241,6 +249,7 @@ def _part(folder: Path) -> Path:
     raise TimeoutError("no file was begun")
 
 
+@on_sqlite
 @pytest.mark.usefixtures("large")
 def test_a_reader_that_has_enough_is_no_failure(amos: CommandLine):
     """`| head` ends an export quietly, in every format."""
@@ -257,6 +266,7 @@ def test_a_reader_that_has_enough_is_no_failure(amos: CommandLine):
         assert (len(done.stdout), done.stderr) == (9, b"0\n")
 
 
+@on_sqlite
 @pytest.mark.usefixtures("filled")
 def test_a_terminal_shows_no_parquet(amos: CommandLine):
     """Bytes that are no text are refused there; a damaged name cannot command the terminal."""
@@ -264,6 +274,7 @@ def test_a_terminal_shows_no_parquet(amos: CommandLine):
     assert "amos.request.received.v1" in amos.run_on_terminal("events", "export", "--format", "csv")
 
 
+@on_sqlite
 @pytest.mark.usefixtures("filled")
 @pytest.mark.parametrize(("output", "is_shown"), [(("-o", "events.csv"), True), ((), False)])
 def test_a_terminal_shows_how_far_it_is(amos: CommandLine, output: tuple[str, ...], is_shown: bool):
@@ -285,6 +296,7 @@ def test_a_terminal_shows_how_far_it_is(amos: CommandLine, output: tuple[str, ..
     assert ("exporting, per cent" in shown) == ("100/100" in shown) == is_shown
 
 
+@on_sqlite
 def test_nothing_of_an_event_commands_a_terminal(amos: CommandLine, filled: str):
     """Control characters in what was recorded are shown as escapes."""
     frame = row(99, mixture()[0])

@@ -17,7 +17,7 @@ from orchestrator.api_keys import PATTERN
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.command_line import CommandLine
+    from tests.support.command_line import CommandLine, InThisProcess
 
 WRONG = "amos_live_000000000000_" + "0" * 36
 
@@ -52,9 +52,9 @@ def test_a_server_is_administered_with_an_admin_key(amos: CommandLine, server: s
     assert (gone.exit_code, "revoked" in gone.stderr) == (1, True)
 
 
-def test_serving_others_needs_keys_and_a_closed_way(amos: CommandLine):
+def test_serving_others_needs_keys_and_a_closed_way(amos: InThisProcess):
     """`amos serve` on an address that others reach says all that is missing, once, and ends with 1."""
-    done = amos.run("serve", "--host", "0.0.0.0", "--port", "0")
+    done = amos.apart.run("serve", "--host", "0.0.0.0", "--port", "0")
 
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.count("refuses to listen") == 1

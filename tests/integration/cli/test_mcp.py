@@ -18,10 +18,16 @@ from mcp.client.stdio import stdio_client
 from tests.support.simulator import Fault
 
 if TYPE_CHECKING:
-    from tests.support.command_line import CommandLine
+    from tests.support.command_line import CommandLine, InThisProcess
     from tests.support.tavily_simulator import TavilySimulator
 
 END_S = 20.0
+
+
+@pytest.fixture
+def amos(amos: InThisProcess) -> CommandLine:
+    """The command line with a process for each command."""
+    return amos.apart
 
 
 def client_of(amos: CommandLine, mode: str) -> Client:

@@ -13,7 +13,7 @@ import pytest
 from tests.support.valkey import Valkey, free_port
 
 if TYPE_CHECKING:
-    from tests.support.command_line import CommandLine
+    from tests.support.command_line import CommandLine, InThisProcess
 
 
 def test_index_counts_documents(amos: CommandLine):
@@ -206,9 +206,9 @@ def test_help_needs_no_setup(amos: CommandLine, arguments: tuple[str, ...]):
     assert done.stderr == ""
 
 
-def test_help_starts_fast(amos: CommandLine):
+def test_help_starts_fast(amos: InThisProcess):
     """`amos --help` imports neither the gateway nor a database, nor even rich."""
-    done = amos.run("--help", PYTHONPROFILEIMPORTTIME="1")
+    done = amos.apart.run("--help", PYTHONPROFILEIMPORTTIME="1")
 
     heavy = {"sqlalchemy", "pydantic", "httpx", "rich", "hypercorn", "alembic", "selectolax"}
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}

@@ -270,6 +270,16 @@ async def test_facts_that_fail_together_leave_no_hole(recorder, journal):
     assert [frame.events[0].seq for frame in journal.of("circuit:tavily")] == [1, 2, 3]
 
 
+async def test_a_number_in_the_record_is_not_given_again(recorder, journal):
+    """A fact that was written between two that were not keeps its number to itself."""
+    for is_full in (True, False, True, False):
+        journal.is_full = is_full
+        recorder.record_fact("circuit:tavily", CircuitClosed(provider="tavily"))
+        await recorder.aclose()
+
+    assert [frame.events[0].seq for frame in journal.of("circuit:tavily")] == [1, 2]
+
+
 async def test_refusals_of_a_second_are_one_count_each(journal):
     """However many strangers knock within a second, the log gets one fact per reason."""
     recorder = Recorder(journal, LoopClock())

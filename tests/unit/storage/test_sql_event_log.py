@@ -136,11 +136,12 @@ async def test_a_database_that_is_not_there_is_an_unavailable_log(tmp_path):
     await engine.dispose()
 
 
-async def test_a_row_somebody_broke_is_an_unavailable_log(log, engine):
-    """Events that are no JSON any more are reported as a fault of the log."""
+@pytest.mark.parametrize("broken", ["[", '[{"seq":1,"at":1.0,"event":{"type":"x","a":' + "[" * 100_000])
+async def test_a_row_somebody_broke_is_an_unavailable_log(log, engine, broken):
+    """Events that are no JSON any more, or nested beyond reading, are reported as a fault of the log."""
     await log.append([row(1, hit())])
     async with transaction(engine) as connection:
-        await connection.execute(text("UPDATE frames SET events = '['"))
+        await connection.execute(text("UPDATE frames SET events = :broken"), {"broken": broken})
 
     with pytest.raises(EventLogUnavailable, match="cannot be read"):
         await log.read(0, 1)

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from api.cli import main
 from api.cli.extract import grouped
 from api.cli.failure import CommandError
 from api.cli.options import STDIN_LINES_MAX, from_arguments
@@ -45,6 +46,25 @@ def test_urls_of_arguments_and_stdin_mix(stdin):
     stdin(b"https://b.example\n")
 
     assert from_arguments(["https://a.example", "-"]) == ["https://a.example", "https://b.example"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("search", "-"), "Standard input is empty."),
+        (("events", "erase", "--query", "tea"), "nobody is here to be asked"),
+        (("keys", "revoke", "k1"), "nobody is here to be asked"),
+        (("mcp",), "is started by an MCP client"),
+    ],
+)
+def test_without_a_standard_input_nobody_is_there(
+    monkeypatch, capsys, arguments: tuple[str, ...], words: str
+):
+    """A command started with `<&-` says what it lacks, as with an empty one."""
+    monkeypatch.setattr(sys, "stdin", None)
+
+    assert main(arguments) != 0
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"x\n" * (STDIN_LINES_MAX + 1)])
