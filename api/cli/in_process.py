@@ -142,10 +142,11 @@ class Record(NamedTuple):
 
 @asynccontextmanager
 async def open_record(settings: Settings) -> AsyncIterator[Record]:
-    """Open the database, made if there is none.
+    """Open the database, made if there is none; whoever saw an empty one is told which it is.
 
     What was recorded and waits for a recorder is brought there first. Raises EventLogUnavailable.
     """
+    from storage.sql_address import read_address  # noqa: PLC0415
     from storage.sql_engine import open_engine  # noqa: PLC0415
     from storage.sql_event_log import SqlEventLog  # noqa: PLC0415
     from storage.sql_reports import SqlReports  # noqa: PLC0415
@@ -153,7 +154,13 @@ async def open_record(settings: Settings) -> AsyncIterator[Record]:
     await bring_in(settings)
     engine = open_engine(settings.database_url)
     try:
-        yield Record(SqlReports(engine), SqlEventLog(engine))
+        log = SqlEventLog(engine)
+        yield Record(SqlReports(engine), log)
+        if not await log.last_position():
+            place = read_address(settings.database_url).shown
+            output.message(
+                f"There are no events in {place}; AMOS_DATA_DIR or AMOS_DATABASE_URL names another."
+            )
     finally:
         await engine.dispose()
 
