@@ -137,11 +137,13 @@ def matches(type_name: str, wanted: str) -> bool:
 
 
 async def _tail(*, follow: bool, lines: int, type_: str, as_json: bool) -> None:
-    from api.cli.in_process import open_record  # noqa: PLC0415
+    from api.cli.in_process import open_record, say_if_empty  # noqa: PLC0415
     from api.settings import load  # noqa: PLC0415
 
-    async with open_record(load()) as record:
+    settings = load()
+    async with open_record(settings) as record:
         log = record.log
+        await say_if_empty(settings, log)
         newest = await log.last_position()
         for line in await _last(log, newest, lines, type_):
             _print(line, as_json=as_json)
