@@ -298,6 +298,11 @@ def load(env: Mapping[str, str] | None = None, env_file: Path | None = None) -> 
     )
 
 
+def time_zone() -> str:
+    """The time zone that the environment names (TZ, tzset(3)), `""` if none; times are shown in it."""
+    return os.environ.get("TZ", "").removeprefix(":")
+
+
 def _read_env_file(path: Path | None) -> dict[str, str]:
     """The variables of a `.env` file, none if there is no such file."""
     if path is None or not path.is_file():

@@ -32,9 +32,12 @@ def csv_lines(rows: Iterable[Iterable[Any]]) -> bytes:
 
 
 def report_csv(report: Mapping[str, Any]) -> bytes:
-    """A report as a heading and lines; what is unknown is an empty cell, an object or list within is JSON."""
+    """A report as a heading and lines; what is unknown is an empty cell, an object or list within is JSON.
+
+    Without lines the heading is what they would begin with, because many readers refuse a table without one.
+    """
     rows = report_rows(report)
-    columns = list(dict.fromkeys(column for row in rows for column in row))
+    columns = list(dict.fromkeys(column for row in rows for column in row)) or [report.get("by") or "list"]
     return csv_lines([columns, *([_cell(row.get(column)) for column in columns] for row in rows)])
 
 

@@ -94,9 +94,15 @@ def run(arguments: Sequence[str] | None) -> int:
 def _usage_error(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     step = f"`{context.command_path} --help` shows how to use it." if context else "See `amos --help`."
+    if context and getattr(error, "option_name", "") == "--url":
+        step = (
+            f"`{context.command_path}` works on the data folder and database of the settings: run it there."
+        )
     format_message = getattr(error, "format_message", lambda: str(error))
-    # pydantic, which checks the values for typer, puts the kind of its error before the sentence.
-    output.failure(Failure(format_message().replace("Value error, ", ""), step))
+    # pydantic, which checks the values for typer, puts the kind of its error before the sentence; typer puts
+    # each choice of an argument that is missing on a line of its own.
+    sentence = " ".join(format_message().replace("Value error, ", "").split())
+    output.failure(Failure(sentence, step))
     return EXIT_USAGE
 
 

@@ -77,6 +77,11 @@ async def _look(settings: Settings, *, is_online: bool) -> list[Finding]:
         *reports,
         *await check_start(settings),
         *await check_redis(settings),
+        *(
+            [machine.check_traces(settings.data_dir, is_running=is_running)]
+            if settings.exports_traces
+            else []
+        ),
         *providers,
     ]
     if is_online:

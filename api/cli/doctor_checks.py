@@ -6,11 +6,13 @@ import fcntl
 import os
 import shutil
 import sqlite3
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from api.cli.quantities import size
+from api.probes import traces_health
 from orchestrator import limits
 from orchestrator.errors import EventLogUnavailable
 
@@ -128,6 +130,16 @@ def check_recorder(*, is_running: bool, backlog_bytes: int, backlog_bytes_max: i
             next_step="`amos recorder` or `amos serve` brings it into the database.",
         )
     return Finding(name="recorder", status=OK, detail="not running, nothing waits in the journal")
+
+
+def check_traces(data_dir: Path, *, is_running: bool) -> Finding:
+    """What `/health` says of the export of traces. Nothing depends on it, so it is never a failure."""
+    if not is_running:
+        return Finding(name="traces", status=OK, detail="exported when a recorder runs")
+    now = time.time()
+    health = traces_health(data_dir, now, now)
+    status = OK if health.status == "ok" else WARNING
+    return Finding(name="traces", status=status, detail=health.detail, next_step=health.advice)
 
 
 def check_reports(status: RecorderStatus | None, *, is_running: bool, behind: int, now: float) -> Finding:

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.events import Envelope
     from storage.sql_event_log import SqlEventLog, StoredFrame
 
-app = typer.Typer(help="Look at recorded events, check, prune and export them.")
-app.command()(events_export.export)
-app.command()(events_erase.erase)
+app = typer.Typer(help="Look at recorded events; check, count again, prune, export and erase.")
 
 POLL_S = 0.5
 """chosen: how long after its commit an event may appear with --follow; a look costs a millisecond."""
@@ -30,6 +28,22 @@ BATCH_FRAMES = 500
 TailLines = Annotated[
     int, typer.Option("-n", "--lines", min=0, help="Begin with this many of the last events.")
 ]
+
+
+@app.command()
+def tail(
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", help="Go on with new events until Ctrl-C.")
+    ] = False,
+    lines: TailLines = 20,
+    type_: Annotated[
+        str,
+        typer.Option("--type", metavar="TYPE", help="Only this type, or part of one: attempt, cache.hit."),
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Print the last events of the database, oldest first."""
+    asyncio.run(_tail(follow=follow, lines=lines, type_=type_, as_json=as_json))
 
 
 @app.command()
@@ -50,24 +64,8 @@ def show(
 
 
 @app.command()
-def tail(
-    follow: Annotated[
-        bool, typer.Option("-f", "--follow", help="Go on with new events until Ctrl-C.")
-    ] = False,
-    lines: TailLines = 20,
-    type_: Annotated[
-        str,
-        typer.Option("--type", metavar="TYPE", help="Only this type, or part of one: attempt, cache.hit."),
-    ] = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Print the last events of the database, oldest first."""
-    asyncio.run(_tail(follow=follow, lines=lines, type_=type_, as_json=as_json))
-
-
-@app.command()
 def verify(as_json: JsonOption = False) -> None:
-    """Count all frames again, and name every figure that differs and every missing frame.
+    """Count all frames again and name what differs or is missing.
 
     Works beside a running server. Exit code 1 if anything is wrong.
     """
@@ -83,7 +81,7 @@ def replay(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Count all frames again and replace the figures of the reports by the result.
+    """Count all frames again and let reports read the result.
 
     Works beside a running server: reports read the old figures until the new ones are complete.
     """
@@ -112,6 +110,10 @@ def prune(
     run_prune(before, is_dry=dry_run, is_sure=yes, as_json=as_json)
 
 
+app.command()(events_export.export)
+app.command()(events_erase.erase)
+
+
 class Line(NamedTuple):
     """One event as tail shows it, with the place and stream of its frame."""
 
@@ -135,11 +137,13 @@ def matches(type_name: str, wanted: str) -> bool:
 
 
 async def _tail(*, follow: bool, lines: int, type_: str, as_json: bool) -> None:
-    from api.cli.in_process import open_record  # noqa: PLC0415
+    from api.cli.in_process import open_record, say_if_empty  # noqa: PLC0415
     from api.settings import load  # noqa: PLC0415
 
-    async with open_record(load()) as record:
+    settings = load()
+    async with open_record(settings) as record:
         log = record.log
+        await say_if_empty(settings, log)
         newest = await log.last_position()
         for line in await _last(log, newest, lines, type_):
             _print(line, as_json=as_json)

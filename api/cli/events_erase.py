@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,8 @@ from api.cli.failure import EXIT_USAGE, CommandError
 from api.cli.options import STDIN, JsonOption, lines_of_stdin
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from api.settings import Settings
     from storage.sql_texts import SqlTexts
 
@@ -36,34 +39,23 @@ def erase(
     as_json: JsonOption = False,
 ) -> None:
     """Erase texts of queries for good. Events stay: they hold no text."""
+    from api.settings import load  # noqa: PLC0415
+    from storage.file_segments import list_damaged  # noqa: PLC0415
+
     if bool(query.strip()) == bool(client):
         raise CommandError("Name either --query or --client.", exit_code=EXIT_USAGE)
     if not (yes or dry_run):
         require_person("Erasing", YES_OR_LOOK)
     texts = lines_of_stdin() if query == STDIN else [query] if query else []
-    asyncio.run(_erase(texts, client, is_sure=yes, is_dry=dry_run, as_json=as_json))
-
-
-async def _erase(texts: list[str], client: str, *, is_sure: bool, is_dry: bool, as_json: bool) -> None:
-    from api.settings import load  # noqa: PLC0415
-    from storage.file_segments import list_damaged  # noqa: PLC0415
-    from storage.sql_engine import open_engine  # noqa: PLC0415
-    from storage.sql_texts import SqlTexts  # noqa: PLC0415
-
     settings = load()
-    is_settled = await _settle(settings)
-    engine = open_engine(settings.database_url, writer=True)
-    try:
-        store = SqlTexts(engine)
-        keys = await _found(store, texts, client)
-        if is_dry:
-            _tell("would be erased", len(keys), as_json=as_json, is_dry=True)
-            return
-        if keys and not is_sure and not is_agreed(f"Erase {_count(len(keys))} for good?"):
-            return
-        _tell("erased", await store.erase(keys), as_json=as_json)
-    finally:
-        await engine.dispose()
+    is_settled, keys = asyncio.run(_survey(settings, texts, client))
+    if dry_run:
+        _tell("would be erased", len(keys), as_json=as_json, is_dry=True)
+        return
+    # Asked between two event loops: while one runs, the first Ctrl-C would not end the wait for the answer.
+    if keys and not yes and not is_agreed(f"Erase {_count(len(keys))} for good?"):
+        return
+    _tell("erased", asyncio.run(_erase(settings, keys)), as_json=as_json)
     if not is_settled:
         output.message(
             "The recorder has not taken over what waits in the journal; texts in there are not erased. "
@@ -74,6 +66,30 @@ async def _erase(texts: list[str], client: str, *, is_sure: bool, is_dry: bool, 
             "Segments that were set aside as damaged may hold texts: delete *.seg.damaged in "
             f"{settings.data_dir / 'journal'} when you have looked at them."
         )
+
+
+async def _survey(settings: Settings, texts: list[str], client: str) -> tuple[bool, set[str]]:
+    """Whether everything is in the database, and the keys of the texts that are meant."""
+    is_settled = await _settle(settings)
+    async with _texts(settings) as store:
+        return is_settled, await _found(store, texts, client)
+
+
+async def _erase(settings: Settings, keys: set[str]) -> int:
+    async with _texts(settings) as store:
+        return await store.erase(keys)
+
+
+@asynccontextmanager
+async def _texts(settings: Settings) -> AsyncIterator[SqlTexts]:
+    from storage.sql_engine import open_engine  # noqa: PLC0415
+    from storage.sql_texts import SqlTexts  # noqa: PLC0415
+
+    engine = open_engine(settings.database_url, writer=True)
+    try:
+        yield SqlTexts(engine)
+    finally:
+        await engine.dispose()
 
 
 async def _found(store: SqlTexts, texts: list[str], client: str) -> set[str]:

@@ -85,6 +85,9 @@ def _show(border: float, found: Prunable, pruned: Pruned | None, *, as_json: boo
         done = {"pruned_frames": pruned.frames, "kept_frames": pruned.kept} if pruned else {}
         output.data_json({"before": border, **found._asdict(), **done})
         return
+    if not found.frames:
+        output.line(f"Nothing that can be pruned was recorded before {moment(border)}.")
+        return
     if pruned is None:
         output.line(f"{_amount(found)} recorded before {moment(border)} could be deleted.")
         return

@@ -65,15 +65,17 @@ class InProcess:
         """A report over the database here, as `GET /reports/{name}` gives it."""
         from api.rest import reports  # noqa: PLC0415
 
-        store = await self._reports()
-        return msgspec.json.encode(await reports.answer(store, name, parameters.items(), time.time()))
+        record = await self._record()
+        found = await reports.answer(record.reports, name, parameters.items(), time.time())
+        self._cleanup.push_async_callback(say_if_empty, self._settings, record.log)
+        return msgspec.json.encode(found)
 
     async def execution(self, execution_id: str) -> bytes:
         """An execution from the database here, as `GET /executions/{id}` gives it."""
         from api.rest import executions  # noqa: PLC0415
 
-        store = await self._reports()
-        return msgspec.json.encode(await executions.answer(store, execution_id))
+        record = await self._record()
+        return msgspec.json.encode(await executions.answer(record.reports, execution_id))
 
     async def keys(self) -> bytes:
         """The keys in the database here, as `GET /keys` gives them."""
@@ -105,8 +107,8 @@ class InProcess:
         self._cleanup.push_async_callback(_bring_in_or_say_so, self._settings)
         return await self._cleanup.enter_async_context(key_admin(self._settings))
 
-    async def _reports(self) -> ReportStore:
-        return (await self._cleanup.enter_async_context(open_record(self._settings))).reports
+    async def _record(self) -> Record:
+        return await self._cleanup.enter_async_context(open_record(self._settings))
 
     async def _gateway(self) -> Gateway:
         if self._opened is None:
@@ -156,6 +158,15 @@ async def open_record(settings: Settings) -> AsyncIterator[Record]:
         yield Record(SqlReports(engine), SqlEventLog(engine))
     finally:
         await engine.dispose()
+
+
+async def say_if_empty(settings: Settings, log: SqlEventLog) -> None:
+    """Tell whoever looks into an empty record which it is: a relative folder is another one elsewhere."""
+    from storage.sql_address import read_address  # noqa: PLC0415
+
+    if not await log.last_position():
+        place = read_address(settings.database_url).shown
+        output.message(f"There are no events in {place}; AMOS_DATA_DIR or AMOS_DATABASE_URL names another.")
 
 
 async def bring_in(settings: Settings) -> None:

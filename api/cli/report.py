@@ -59,17 +59,26 @@ def report(  # noqa: PLR0917 - each is an option of the command line
 
 
 def local_zone() -> str:
-    """The name of this machine's time zone; UTC if it cannot be told or is not in force (TZ)."""
+    """The name of the time zone in force: of TZ, or of this machine; UTC if neither tells one."""
+    from api.settings import time_zone  # noqa: PLC0415
     from orchestrator.errors import InvalidRequest  # noqa: PLC0415
     from orchestrator.reports.windows import zone_of  # noqa: PLC0415
 
     now = datetime.now(UTC)
+    for name in (time_zone(), _zone_of_machine()):
+        try:
+            if now.astimezone(zone_of(name)).utcoffset() == now.astimezone().utcoffset():
+                return name
+        except InvalidRequest:
+            continue
+    return "UTC"
+
+
+def _zone_of_machine() -> str:
     try:
-        name = str(LOCAL_ZONE.readlink()).partition("zoneinfo/")[2]
-        is_in_force = now.astimezone(zone_of(name)).utcoffset() == now.astimezone().utcoffset()
-    except (OSError, InvalidRequest):
-        return "UTC"
-    return name if is_in_force else "UTC"
+        return str(LOCAL_ZONE.readlink()).partition("zoneinfo/")[2]
+    except OSError:
+        return ""
 
 
 async def _show(

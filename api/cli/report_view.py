@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Group
 from rich.measure import Measurement
+from rich.padding import Padding
 from rich.text import Text
 
 from api.cli import output
@@ -30,6 +31,12 @@ STATUS_STYLES = {"ok": "green", "degraded": "yellow", "unconfigured": "dim", "do
 
 ON_THEIR_SIDE_MAX = 6
 """chosen: so many rows of a table that is too wide stand side by side as columns."""
+
+TEXT_WIDTH = 24
+"""chosen: where room is short, so much of a text tells it from others, and eight figures fit beside it."""
+
+KEY_WIDTH = 9
+"""chosen: eight of a key's hexadecimal digits and the sign that more follow, as Git shortens its own."""
 
 Row = Mapping[str, Any]
 
@@ -109,25 +116,37 @@ def _measured(columns: Sequence[str], rows: Sequence[Row]) -> str:
 
 
 class _Fitting:
-    """A table that fits: if need be without what is nothing everywhere, then with its rows as columns."""
+    """A table that fits, if need be without what is nothing everywhere, or in another form.
+
+    First long texts are cut, then bars go, then rows become columns, and at last each row stands for
+    itself. No figure is ever cut.
+    """
 
     def __init__(self, columns: Sequence[str], rows: Sequence[Row], look: Look) -> None:
         self._columns, self._rows, self._look = columns, rows, look
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        telling = [column for column in self._columns if any(row.get(column) for row in self._rows)]
-        for table in (self._upright(self._columns), self._upright(telling)):
+        for table in self._from_wide_to_narrow():
             if Measurement.get(console, options.update(width=10_000), table).maximum <= options.max_width:
-                break
-        else:
-            if len(self._rows) <= ON_THEIR_SIDE_MAX:
-                table = self._on_its_side(telling)
-        yield table
+                yield table
+                return
+        yield self._row_by_row()
 
-    def _upright(self, columns: Sequence[str]) -> RenderableType:
+    def _from_wide_to_narrow(self) -> Iterator[RenderableType]:
+        telling = [column for column in self._columns if any(row.get(column) for row in self._rows)]
+        yield self._upright(self._columns)
+        yield self._upright(telling)
+        yield self._upright(telling, is_cut=True)
+        yield self._upright(telling, is_cut=True, has_bars=False)
+        if len(self._rows) <= ON_THEIR_SIDE_MAX:
+            yield self._on_its_side(telling)
+
+    def _upright(
+        self, columns: Sequence[str], *, is_cut: bool = False, has_bars: bool = True
+    ) -> RenderableType:
         measured = _measured(columns, self._rows) if len(self._rows) > 1 else ""
         most = max((row[measured] for row in self._rows), default=0) if measured else 0
-        has_bars = bool(self._look.chart.bar(1, 1)) and bool(measured)
+        has_bars = has_bars and bool(self._look.chart.bar(1, 1)) and bool(measured)
         headings = [
             heading for column in columns for heading in _heading(column, measured if has_bars else "")
         ]
@@ -135,11 +154,29 @@ class _Fitting:
         for row in self._rows:
             line: list[Text] = []
             for column in columns:
-                line.append(self._look.cell(column, row.get(column)))
+                cell = self._look.cell(column, row.get(column))
+                if is_cut and isinstance(row.get(column), str):
+                    cell.truncate(KEY_WIDTH if column == "key" else TEXT_WIDTH, overflow="ellipsis")
+                line.append(cell)
                 if has_bars and column == measured:
                     line.append(Text(self._look.chart.bar(row[column], most), style="cyan", no_wrap=True))
             cells.append(line)
         return output.table(headings, cells)
+
+    def _row_by_row(self) -> RenderableType:
+        first, *others = self._columns
+        parts: list[RenderableType] = []
+        for row in self._rows:
+            figures = (
+                f"{one_line(label(column))} {self._look.cell(column, row[column]).plain}"
+                for column in others
+                if row.get(column)
+            )
+            parts += [
+                self._look.cell(first, row.get(first)),
+                Padding(Text(" · ".join(figures)), (0, 0, 0, 2)),
+            ]
+        return Group(*parts)
 
     def _on_its_side(self, columns: Sequence[str]) -> RenderableType:
         first, *others = columns

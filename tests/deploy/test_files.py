@@ -184,6 +184,24 @@ def test_a_gateway_starts_from_its_environment_and_secrets(tmp_path: Path):
     assert id_of(settings.bootstrap_admin_key_file.read_text(encoding="utf-8"))
 
 
+def test_traces_of_containers_go_where_the_env_file_says(monkeypatch: pytest.MonkeyPatch):
+    """Compose hands the collector on to the gateway; nobody named means that no traces are exported."""
+
+    def settings_of_traces() -> Settings:
+        done = tool("docker-compose", "-f", str(COMPOSE), "config", "--format", "json")
+        given = json.loads(done.stdout)["services"]["gateway-1"]["environment"]
+        return load({name: value for name, value in given.items() if "OTEL" in name or "TRACES" in name})
+
+    assert not settings_of_traces().exports_traces
+
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.example:4318")
+    monkeypatch.setenv("AMOS_TRACES_SAMPLE_RATIO", "0.5")
+    traced = settings_of_traces()
+
+    assert traced.otlp_endpoint == "http://collector.example:4318"
+    assert traced.traces_sample_ratio == 0.5
+
+
 def test_a_container_may_take_the_time_that_stopping_takes():
     """Compose kills later than the supervisor does, the supervisor later than a call may take."""
     for name, service in services().items():

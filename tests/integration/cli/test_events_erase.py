@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,6 +129,34 @@ def test_a_person_is_asked_first(amos: CommandLine, answer: bytes, exit_code: in
     assert "Erase 1 text of queries for good? [y/N]" in stderr
     assert ("erased" in stdout) == (left == 0)
     assert len(texts(f"sqlite:///{amos.folder}/var/amos.db")) == left
+
+
+def test_an_interrupt_answers_the_question(amos: CommandLine):
+    """One Ctrl-C at the question ends the command, and nothing is erased."""
+    amos.run("search", "tide tables")
+    ours, theirs = pty.openpty()
+
+    with closing(os.fdopen(ours, "r+b", buffering=0)), closing(os.fdopen(theirs, "rb")) as stdin:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "api.cli", "events", "erase", "--query", "tide tables"],
+            cwd=amos.folder,
+            env=amos.whole_environment,
+            stdin=stdin,
+            stderr=subprocess.PIPE,
+        )
+        with process:
+            try:
+                assert process.stderr is not None
+                question = process.stderr.read(len("Erase 1 text of queries for good?"))
+                time.sleep(0.2)  # a person needs longer; now the command waits for the answer
+                process.send_signal(signal.SIGINT)
+                exit_code = process.wait(10)
+            finally:
+                process.kill()
+
+    assert question == b"Erase 1 text of queries for good?"
+    assert exit_code == 130
+    assert texts(f"sqlite:///{amos.folder}/var/amos.db") == ["tide tables"]
 
 
 @pytest.mark.parametrize(

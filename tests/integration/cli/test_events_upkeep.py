@@ -123,6 +123,16 @@ async def fill(database: Path, count: int) -> None:
     await engine.dispose()
 
 
+def test_prune_says_that_there_is_nothing(amos: CommandLine):
+    """Where nothing is that old nobody is asked, and nothing is called deletable."""
+    amos.run("search", "circuit breaker")
+
+    done = amos.run("events", "prune", "--before", "2026-01-01T00:00:00Z", TZ="UTC")
+
+    told = "Nothing that can be pruned was recorded before 2026-01-01 00:00:00.\n"
+    assert (done.exit_code, done.stdout, done.stderr) == (0, told, "")
+
+
 def test_prune_keeps_the_reports(amos: CommandLine):
     """A dry run changes nothing, nobody to ask is a refusal, and with --yes only the figures stay."""
     execution = amos.run("search", "circuit breaker", "--json").json["amos"]["execution_id"]

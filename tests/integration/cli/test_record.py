@@ -9,6 +9,8 @@ import re
 import signal
 from typing import TYPE_CHECKING
 
+from tests.support.command_line import Result
+
 if TYPE_CHECKING:
     from tests.support.command_line import CommandLine
 
@@ -27,6 +29,17 @@ def test_reports_show_what_was_searched(amos: CommandLine):
         pretty = amos.run("report", name)
         assert (pretty.exit_code, pretty.stderr) == (0, "")
         assert re.search(r"\b2\b", pretty.stdout)
+
+
+def test_an_empty_record_says_which_it_is(amos: CommandLine):
+    """Whoever stands in the wrong folder learns where was looked, and standard output stays data."""
+    place = f"{amos.folder}/var/amos.db"
+    said = f"There are no events in {place}; AMOS_DATA_DIR or AMOS_DATABASE_URL names another.\n"
+
+    assert amos.run("events", "tail") == Result(0, "", said)
+    report = amos.run("report", "health", "--json")
+
+    assert (report.json["requests"]["total"], report.stderr) == (0, said)
 
 
 def test_a_report_is_a_table_for_spreadsheets(amos: CommandLine):

@@ -29,6 +29,12 @@ def test_groups_are_rows():
     assert table == b"client,calls,hit_ratio\r\na,2,\r\nb,1,0.25\r\n"
 
 
+@pytest.mark.parametrize(("by", "heading"), [("client", b"client\r\n"), ("", b"list\r\n")])
+def test_a_table_without_lines_has_a_heading(by, heading):
+    """A quiet hour is a table as well: no line stands below its heading."""
+    assert report_csv(ASKED | {"by": by, "rows": [], "top": [], "slow": []}) == heading
+
+
 def test_totals_are_one_row():
     """Without groups the window and the totals are a row; counts by name are JSON."""
     report = ASKED | {"by": "", "calls": 3, "requests": {"total": 3, "errors": {"not_found": 1}}, "rows": []}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import time
 
 import pytest
 
@@ -13,11 +14,12 @@ from api.cli.doctor_checks import (
     check_recorder,
     check_reports,
     check_sqlite,
+    check_traces,
     is_locked,
     nearest_existing,
 )
 from orchestrator.errors import EventLogUnavailable
-from storage.file_status import RecorderStatus
+from storage.file_status import RecorderStatus, TracesStatus, write_status
 from storage.sql_address import SQLITE, Address, read_address
 
 
@@ -109,6 +111,28 @@ async def test_an_unreadable_database_is_a_failure(tmp_path):
     assert finding.status == "failure"
     assert "out of reach" in finding.detail
     assert "journal" in finding.next_step
+
+
+@pytest.mark.parametrize(
+    ("is_running", "traces", "status", "says"),
+    [
+        (False, None, "ok", "exported when a recorder runs"),
+        (True, None, "warning", "No recorder that exports traces"),
+        (True, TracesStatus(since=1.0, exported=7), "ok", "7 spans exported"),
+        (True, TracesStatus(since=1.0, fault="The collector is away."), "warning", "The collector is away."),
+    ],
+)
+def test_traces_are_told_as_health_tells_them(tmp_path, is_running, traces, status, says):
+    """Trouble with a collector is a warning with a next step: nothing but the traces depends on it."""
+    now = time.time()
+    told = RecorderStatus(pid=1, at=now, drained_at=now, backlog_bytes=0, frames=0, damaged=0, traces=traces)
+    write_status(tmp_path, told)
+
+    finding = check_traces(tmp_path, is_running=is_running)
+
+    assert (finding.name, finding.status) == ("traces", status)
+    assert says in finding.detail
+    assert bool(finding.next_step) == (status != "ok")
 
 
 def test_only_a_held_lock_means_somebody_lives(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from api.cli.app import run
 from api.cli.failure import CommandError, explain
 from orchestrator import errors
 
@@ -63,3 +64,49 @@ def test_a_fault_of_the_program_is_admitted():
     assert failure.sentence == "Unexpected error, ValueError: bad."
     assert "AMOS_LOG_LEVEL=debug" in failure.next_step
     assert failure.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("command_line", "sentence", "step"),
+    [
+        (
+            "report",
+            (
+                "Missing argument 'name'. "
+                "Choose from: health, hit-rate, latency, queries, cost, clients, providers"
+            ),
+            "`amos report --help` shows how to use it.",
+        ),
+        (
+            "events tail --url localhost:8000",
+            "No such option: --url",
+            "`amos events tail` works on the data folder and database of the settings: run it there.",
+        ),
+        (
+            "report health --key-fil x",
+            "No such option: --key-fil (Possible options: --key-file)",
+            "`amos report --help` shows how to use it.",
+        ),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_a_next_step(capfd, command_line, sentence, step):
+    """The choices stand behind the sentence, and a command that asks no server says where to run it."""
+    assert run(command_line.split()) == 2
+    assert capfd.readouterr().err == f"Error: {sentence}\n{step}\n"
+
+
+def test_the_commands_of_events_are_told_whole(capfd):
+    """Looking comes first, then checking, then taking away; no sentence of the list is cut."""
+    run(["events", "--help"])
+
+    listed = capfd.readouterr().out.partition("Commands:\n")[2]
+    assert [line.split()[0] for line in listed.splitlines()] == [
+        "tail",
+        "show",
+        "verify",
+        "replay",
+        "prune",
+        "export",
+        "erase",
+    ]
+    assert "..." not in listed

@@ -103,10 +103,60 @@ def test_a_table_that_is_too_wide_loses_what_is_nothing():
     assert "figure number 3" in wide
 
 
+RANKING = {
+    "top": [
+        {
+            "text": f"how deep is the harbour of city number {number} at low tide",
+            "key": f"{number:032x}",
+            "calls": 12_345 - number,
+            "hits": 1_000,
+            "mean_s": 0.0302,
+        }
+        for number in range(4)
+    ]
+}
+
+
+@pytest.mark.parametrize(("width", "has_bars"), [(200, True), (100, True), (65, False)])
+def test_a_ranking_of_long_texts_stays_a_ranking(width, has_bars):
+    """Where room is short texts and keys are cut, then bars go; a row stays a line, no figure is cut."""
+    lines = [line.rstrip() for line in rendered(report_view(RANKING, BLOCKS), width=width).splitlines()]
+
+    rows = [line for line in lines if "how deep is the harbour" in line]
+    assert [line.replace("█", "").split()[-4:] for line in rows] == [
+        [f"{12_345 - number:,}", "1,000", "30.2", "ms"] for number in range(4)
+    ]
+    assert ("█" in rows[0]) == has_bars
+    assert max(map(len, lines)) <= width
+
+
+def test_a_table_with_no_room_is_told_row_by_row():
+    """What fits in no way beside each other is one below the other, whole."""
+    lines = rendered(report_view(RANKING, BLOCKS), width=40).splitlines()
+
+    text = " ".join(" ".join(lines).split())
+    assert f"city number 3 at low tide key {3:032x} · calls 12,342 · hits 1,000 · mean 30.2 ms" in text
+    assert max(map(len, lines)) <= 40
+
+
 def test_a_report_without_groups_has_no_empty_table():
     """`rows` is of the groups that nobody asked for."""
     assert "rows" not in rendered(report_view({"by": "", "calls": 1, "rows": []}))
     assert "rows  none" in rendered(report_view({"by": "hour", "calls": 1, "rows": []}))
+
+
+@pytest.mark.parametrize(
+    ("named", "zone"), [("Asia/Kathmandu", "Asia/Kathmandu"), (":Asia/Tokyo", "Asia/Tokyo")]
+)
+def test_the_zone_of_this_person(monkeypatch, tmp_path, named, zone):
+    """A zone that is named in TZ comes before the machine's own."""
+    (tmp_path / "localtime").symlink_to("/usr/share/zoneinfo/Europe/Berlin")
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", named)
+        changed.setattr("api.cli.report.LOCAL_ZONE", tmp_path / "localtime")
+        time.tzset()
+        assert local_zone() == zone
+    time.tzset()
 
 
 @pytest.mark.parametrize(
@@ -124,7 +174,7 @@ def test_the_zone_of_this_machine(monkeypatch, tmp_path, link, zone):
     if link:
         (tmp_path / "localtime").symlink_to(link)
     with monkeypatch.context() as changed:
-        changed.setenv("TZ", "UTC")
+        changed.setenv("TZ", "UTC0")
         changed.setattr("api.cli.report.LOCAL_ZONE", tmp_path / "localtime")
         time.tzset()
         assert local_zone() == zone
