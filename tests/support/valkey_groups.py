@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Self
 
-from tests.support.valkey import Valkey, free_port
+from tests.support.valkey import Valkey, free_ports
 
 MASTER = "main"
 """The name by which the Sentinels know the master."""
@@ -78,11 +78,11 @@ class Cluster:
 
     def launch(self) -> Self:
         """Start all; returns when each says that the Cluster is whole."""
-        buses: list[int] = []
-        for _ in range(3):
-            # The default, the port + 10,000, may be beyond the last port there is.
-            buses.append(free_port())
-            self.nodes.append(Valkey(cluster_enabled="yes", cluster_port=buses[-1]))
+        # The default port of a bus, the node's + 10,000, may be beyond the last port there is.
+        ports = free_ports(6)
+        buses = ports[3:]
+        for port, bus in zip(ports, buses, strict=False):
+            self.nodes.append(Valkey(port=port, cluster_enabled="yes", cluster_port=bus))
             self.nodes[-1].launch()
         for number, node in enumerate(self.nodes):
             begin, end = SLOTS_COUNT * number // 3, SLOTS_COUNT * (number + 1) // 3 - 1
