@@ -33,6 +33,9 @@ LEADING_DAYS = 31
 LEADERS_MORE = 200
 """chosen: so many keys of a day lead beside the `limit`, because those at its top may all be alike."""
 
+FEW = 3
+"""chosen: where so much in a day is enough, nearly every row is a candidate, and adding them all up is cheaper."""
+
 KEYS_AT_ONCE = 10_000
 """chosen: well below the 32,766 variables of a statement of SQLite (limits.html), each key being two."""
 
@@ -118,6 +121,8 @@ class Ranking:
         """The keys that may have the floor or more, and how much at most; those with most come first."""
         length_s = sum(span_s * len(found) for span_s, found in starts.items())
         least = {span_s: -(-floor * span_s // max(length_s, 1)) for span_s in starts}
+        if max(least.values()) <= FEW:
+            least = dict.fromkeys(starts, 1)
         parts = " UNION ALL ".join(
             f"SELECT {self._key}, {self._measure} - {least[span_s] - 1} AS part FROM"
             f" {self._rows(span_s, found)} AND {self._measure} >= {least[span_s]} AND {self._measure} > 0"

@@ -22,8 +22,8 @@ from typing_extensions import override
 
 from tests.support.postgres import PostgresServer
 from tests.support.processes import AmosProcesses, UpstreamProcess, until
-from tests.support.proxies import DEPLOY, Nginx, Proxy, free_port, rendered
-from tests.support.valkey import Valkey
+from tests.support.proxies import DEPLOY, Nginx, Proxy, rendered
+from tests.support.valkey import Valkey, free_ports
 
 INSTANCES = 3
 """As many as deploy/nginx and deploy/haproxy know."""
@@ -131,7 +131,7 @@ class Cluster:
         self.stores = Stores()
         self.admin_key = _secret("bootstrap_admin_key", folder / "secrets")
         self.instances: list[AmosProcesses] = []
-        self._ports = [free_port() for _ in range(INSTANCES)]
+        self._ports = free_ports(INSTANCES)
         self.proxy = proxy([f"127.0.0.1:{port}" for port in self._ports])
         self._delay_ms = delay_ms
         self._say = say
