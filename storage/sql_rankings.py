@@ -34,7 +34,7 @@ LEADERS_MORE = 200
 """chosen: so many keys of a day lead beside the `limit`, because those at its top may all be alike."""
 
 FEW = 3
-"""chosen: where so much in a day is enough, nearly every row is a candidate, and adding them all up is cheaper."""
+"""chosen: where so much in a day is enough nearly every row is a candidate, and adding all up is cheaper."""
 
 KEYS_AT_ONCE = 10_000
 """chosen: well below the 32,766 variables of a statement of SQLite (limits.html), each key being two."""
