@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from api.keys import key_ring, key_store, pepper
 from api.loop_lag import LoopLag
 from api.names import SystemNames
+from api.policies import policies_of
 from api.probes import (
     cache_health,
     journal_health,
@@ -22,13 +23,10 @@ from api.record import record
 from api.settings import Settings
 from orchestrator.clock import SystemClock
 from orchestrator.filters.authenticate import Doorkeeper
-from orchestrator.filters.budget import MILLION, BudgetPolicy
-from orchestrator.filters.cache import CachePolicy
-from orchestrator.filters.concurrency import ConcurrencyPolicy
-from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.gateway import Gateway
 from orchestrator.key_admin import KeyAdmin
-from orchestrator.pipeline import Parts, Pipeline, Policies
+from orchestrator.parts import Parts, Policies
+from orchestrator.pipeline import Pipeline
 from orchestrator.ports import WEB_SCHEMES, Cache, Clock, FactSink, Provider, RateLimitStore
 from orchestrator.providers.jina import Jina
 from orchestrator.providers.local import Local
@@ -78,7 +76,7 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
             trusts_local_operator=settings.is_loopback,
             strangers=Strangers(clock, settings.anonymous_per_minute),
         )
-        chosen = policies or _policies(settings)
+        chosen = policies or policies_of(settings)
         pipeline = _pipeline(
             chosen,
             clock,
@@ -210,26 +208,3 @@ def _pipeline(
 def _rate_limits(redis: RedisClient | None, clock: Clock, recorder: Recorder) -> RateLimitStore:
     alone = MemoryRateLimit(clock)
     return alone if redis is None else SharedRateLimit(RedisRateLimit(redis), alone, clock, recorder)
-
-
-def _policies(settings: Settings) -> Policies:
-    cache = CachePolicy() if settings.cache_ttl_s is None else CachePolicy(ttl_s=settings.cache_ttl_s)
-    return Policies(
-        deadline_s=settings.deadline_s,
-        cache=cache,
-        concurrency=ConcurrencyPolicy(calls_max=settings.concurrency_max),
-        rate_limit=RateLimitPolicy(
-            burst=settings.rate_burst, per_minute=settings.rate_per_minute, per_hour=settings.rate_per_hour
-        ),
-        budget=_budget(settings),
-    )
-
-
-def _budget(settings: Settings) -> BudgetPolicy:
-    per_minute = {"tavily": settings.tavily_per_minute, "jina": settings.jina_per_minute}
-    day, month = settings.budget_usd_per_day, settings.budget_usd_per_month
-    return BudgetPolicy(
-        usd_micros_per_day=None if day is None else round(day * MILLION),
-        usd_micros_per_month=None if month is None else round(month * MILLION),
-        calls_per_minute={name: calls for name, calls in per_minute.items() if calls is not None},
-    )

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from api import __version__
 from api.settings import Settings
-from orchestrator.events import InstanceStarted, InstanceStopped
+from orchestrator.facts import InstanceStarted, InstanceStopped
 from orchestrator.ports import Clock
 from orchestrator.recorder import Recorder
 from storage.file_journal import FileJournal

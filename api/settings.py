@@ -34,24 +34,23 @@ from pydantic_settings import (
 )
 from typing_extensions import override
 
+from api.settings_cache import CacheSettings
+from api.settings_chain import ChainSettings
+from api.settings_money import MoneySettings
 from api.settings_values import (
     PREFIX,
-    PROVIDERS,
     ApiKey,
     OptionalWebAddress,
     Pepper,
     RedisUrl,
-    WebAddress,
     absolute,
     absolute_or_none,
     conventional,
     database_address,
     default_database_url,
     exact_origins,
-    folders,
     host_patterns,
     is_loopback_address,
-    known_providers,
     listening_address,
     lower,
     networks,
@@ -63,7 +62,6 @@ from orchestrator import limits
 from orchestrator.errors import SettingsError
 from orchestrator.filters.concurrency import ConcurrencyPolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
-from orchestrator.providers import jina_reader, jina_search, tavily_wire
 
 SECRETS_DIR = "AMOS_SECRETS_DIR"
 """Names the folder of secret files. Not a setting itself: it says where settings are."""
@@ -84,7 +82,7 @@ _RATES = RateLimitPolicy()
 """A default lives once, beside its mechanism; settings only override it."""
 
 
-class Settings(BaseSettings):
+class Settings(CacheSettings, ChainSettings, MoneySettings, BaseSettings):
     """Everything that can be configured, checked and frozen. Durations are seconds, sizes bytes.
 
     Made by `load`; `Settings(...)` itself reads nothing and takes fields by name, for tests and embedding.
@@ -155,28 +153,7 @@ class Settings(BaseSettings):
     key: ApiKey = None
     """The key that the command line shows to a server."""
 
-    # --- providers
-    providers: Annotated[
-        tuple[str, ...], NoDecode, BeforeValidator(split(",")), AfterValidator(known_providers)
-    ] = PROVIDERS
-    """The order in which providers are asked. One without its key is passed by."""
-    tavily_api_key: ApiKey = Field(default=None, validation_alias=conventional("TAVILY_API_KEY"))
-    tavily_base_url: WebAddress = tavily_wire.BASE_URL
-    jina_api_key: ApiKey = Field(default=None, validation_alias=conventional("JINA_API_KEY"))
-    jina_search_url: WebAddress = jina_search.SEARCH_URL
-    jina_reader_url: WebAddress = jina_reader.READER_URL
-    jina_usd_per_million_tokens: float = Field(default=jina_search.USD_PER_MILLION_TOKENS, ge=0, le=10_000)
-    """What Jina's tokens cost under the plan of the key; 0.05 for keys of September 2026."""
-    local_paths: Annotated[
-        tuple[Path, ...], NoDecode, BeforeValidator(split(os.pathsep)), AfterValidator(folders)
-    ] = ()
-    """Folders of Markdown, text and HTML that `local` searches; see `local_folders`."""
-
-    # --- cache and limits
-    cache_ttl_s: float | None = Field(default=None, gt=0)
-    """How long an answer is fresh; `None` leaves it to the policy, which goes by topic."""
-    l1_max_bytes: int = Field(default=limits.L1_BYTES_MAX, ge=0)
-    """Size of the cache in memory; 0 switches it off."""
+    # --- limits
     rate_burst: int = Field(default=_RATES.burst, ge=1)
     rate_per_minute: int = Field(default=_RATES.per_minute, ge=1)
     rate_per_hour: int = Field(default=_RATES.per_hour, ge=1)
@@ -184,14 +161,6 @@ class Settings(BaseSettings):
     """How much each address may ask without a key; 0 serves nobody without one."""
     concurrency_max: int = Field(default=ConcurrencyPolicy().calls_max, ge=1)
     """Calls a worker has under way at once; who comes beyond is told to come back."""
-
-    # --- money
-    budget_usd_per_day: float | None = Field(default=None, gt=0, le=1_000_000)
-    """What all providers together may cost in a UTC day; `None` is no limit."""
-    budget_usd_per_month: float | None = Field(default=None, gt=0, le=1_000_000)
-    tavily_per_minute: int | None = Field(default=None, ge=1)
-    """How often Tavily may be called in a minute; `None` leaves it to Tavily."""
-    jina_per_minute: int | None = Field(default=None, ge=1)
 
     # --- telling
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = "info"

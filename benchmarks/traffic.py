@@ -26,10 +26,6 @@ from orchestrator.events import (
     CacheHit,
     CacheMissed,
     CallerAuthenticated,
-    CallersRefused,
-    CircuitClosed,
-    CircuitHalfOpened,
-    CircuitOpened,
     Cost,
     Envelope,
     Event,
@@ -41,6 +37,12 @@ from orchestrator.events import (
     RequestReceived,
     RequestThrottled,
     ResultCached,
+)
+from orchestrator.facts import (
+    CallersRefused,
+    CircuitClosed,
+    CircuitHalfOpened,
+    CircuitOpened,
 )
 
 DAY_S = 86_400

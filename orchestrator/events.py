@@ -5,6 +5,8 @@ and no URL of a caller. An envelope adds its number within the stream and when i
 written at once: all envelopes an execution has recorded since its last frame. Reports, health, traces and
 bills are folds over envelopes.
 
+Here are the events of one execution; facts.py has those that belong to none.
+
 Units: `_s` seconds, `_bytes` bytes, `at` and `recorded_at` seconds since 1970-01-01 UTC, `usd_micros`
 millionths of a US dollar. A string field that does not apply is `""`.
 """
@@ -120,6 +122,33 @@ class ResultCached(Event, frozen=True, kw_only=True, tag="amos.cache.stored.v1")
     size_bytes: int
 
 
+class StaleServed(Event, frozen=True, kw_only=True, tag="amos.cache.stale.v1"):
+    """A tier had an answer under `key` past its freshness, `age_s` old, and the caller was given that.
+
+    `cause`: `revalidating` (a fresh one is being fetched behind the caller's back), or why no fresh one could
+    be had: `error`, `quota`, `budget` or `deadline`. `saved` and `misses` as of a hit.
+    """
+
+    key: str
+    tier: str
+    age_s: float
+    cause: str
+    saved: Cost = FREE
+    misses: dict[str, str] = {}
+
+
+class RefreshStarted(Event, frozen=True, kw_only=True, tag="amos.cache.refresh_started.v1"):
+    """An answer is fetched although nobody waits for it.
+
+    `cause`: `stale` (the caller of this execution was given the old one, `age_s` old) or `warming`; then it
+    is the first event of an execution without a caller.
+    """
+
+    key: str
+    cause: str
+    age_s: float = 0.0
+
+
 class FlightJoined(Event, frozen=True, kw_only=True, tag="amos.flight.joined.v1"):
     """An identical call was under way; this one waited for the answer of the execution `leader`."""
 
@@ -179,6 +208,16 @@ class AttemptFailed(AttemptEvent, frozen=True, kw_only=True, tag="amos.attempt.f
     assumed: Cost = FREE
 
 
+class AttemptHedged(Event, frozen=True, kw_only=True, tag="amos.attempt.hedged.v1"):
+    """The provider had not answered after `after_s`, longer than usual; the next one was asked too.
+
+    The first useful answer counts. The other attempt is cancelled, and its intent settles as spent.
+    """
+
+    provider: str
+    after_s: float
+
+
 class RetryScheduled(Event, frozen=True, kw_only=True, tag="amos.retry.scheduled.v1"):
     """A further attempt at the same provider follows after `backoff_s`."""
 
@@ -190,7 +229,8 @@ class RetryScheduled(Event, frozen=True, kw_only=True, tag="amos.retry.scheduled
 class ProviderSkipped(Event, frozen=True, kw_only=True, tag="amos.provider.skipped.v1"):
     """The chain passed a provider by without calling it.
 
-    `reason`: `circuit_open`, `deadline`, `budget` or `calls_per_minute`.
+    `reason`: `circuit_open`, `deadline`, `budget`, `calls_per_minute` or `busy` (as many calls to
+    it are under way as may be).
     """
 
     provider: str
@@ -246,132 +286,13 @@ class RequestFailed(Event, frozen=True, kw_only=True, tag="amos.request.failed.v
     upstream_s: float = 0.0
 
 
-# --- facts that belong to no execution
-
-
-class CallersRefused(Event, frozen=True, kw_only=True, tag="amos.caller.refused.v1"):
-    """Calls of one second that were turned away at the door, counted, so that they cannot fill the disk."""
-
-    reason: str
-    count: int
-
-
-class CircuitOpened(Event, frozen=True, kw_only=True, tag="amos.circuit.opened.v1"):
-    """The provider is not called for `cooldown_s`."""
-
-    provider: str
-    reason: str
-    cooldown_s: float
-
-
-class CircuitHalfOpened(Event, frozen=True, kw_only=True, tag="amos.circuit.half_opened.v1"):
-    """The cooldown is over; one probe may pass."""
-
-    provider: str
-
-
-class CircuitClosed(Event, frozen=True, kw_only=True, tag="amos.circuit.closed.v1"):
-    """A probe succeeded; the provider is called again."""
-
-    provider: str
-
-
-class BudgetWarned(Event, frozen=True, kw_only=True, tag="amos.budget.warned.v1"):
-    """So many `percent` of an account's limit are reserved or spent; once per period and mark.
-
-    `account` is `all`, `client:<client>` or `provider:<provider>`, `period` the UTC day or month,
-    `2026-11-25` or `2026-11`. `spent` and `limit` are millionths of a US dollar, for `provider:` of the
-    provider's own unit.
-    """
-
-    account: str
-    period: str
-    percent: int
-    spent: int
-    limit: int
-
-
-class BudgetStopped(Event, frozen=True, kw_only=True, tag="amos.budget.stopped.v1"):
-    """A call did not fit into what is left of an account's limit, for the first time in this period."""
-
-    account: str
-    period: str
-    spent: int
-    limit: int
-
-
-class KeyCreated(Event, frozen=True, kw_only=True, tag="amos.key.created.v1"):
-    """An API key came into being for `client`, made by the client `by`; `expires_at` 0 is never."""
-
-    key_id: str
-    client: str
-    scopes: tuple[str, ...]
-    expires_at: float = 0.0
-    by: str
-
-
-class KeyRotated(Event, frozen=True, kw_only=True, tag="amos.key.rotated.v1"):
-    """The key `key_id` took the place of `replaces`, which ends at `replaced_ends_at` at the latest."""
-
-    key_id: str
-    replaces: str
-    replaced_ends_at: float
-    client: str
-    scopes: tuple[str, ...]
-    expires_at: float = 0.0
-    by: str
-
-
-class KeyRevoked(Event, frozen=True, kw_only=True, tag="amos.key.revoked.v1"):
-    """An API key was ended for good."""
-
-    key_id: str
-    client: str
-    by: str
-
-
-class StoreLost(Event, frozen=True, kw_only=True, tag="amos.store.lost.v1"):
-    """A store that instances share is out of reach; each goes on by itself."""
-
-    store: str
-    reason: str
-
-
-class StoreRestored(Event, frozen=True, kw_only=True, tag="amos.store.restored.v1"):
-    """The store answers again, after `outage_s`."""
-
-    store: str
-    outage_s: float
-
-
-class InstanceStarted(Event, frozen=True, kw_only=True, tag="amos.instance.started.v1"):
-    """A writer began its numbered series of frames."""
-
-    version: str
-    pid: int
-
-
-class InstanceStopped(Event, frozen=True, kw_only=True, tag="amos.instance.stopped.v1"):
-    """A writer ended its series on purpose; a series without this event ended in a crash."""
-
-    pid: int
+# --- how events are kept
 
 
 class UnknownEvent(msgspec.Struct, frozen=True):
     """An event of a type this version does not know: kept in the log, passed over by every fold."""
 
     type: str
-
-
-_structs = (value for value in tuple(globals().values()) if isinstance(value, type(Event)))
-
-EVENT_TYPES: tuple[type[Event], ...] = tuple(
-    sorted(
-        (cls for cls in _structs if issubclass(cls, Event) and cls not in {Event, AttemptEvent}),
-        key=lambda cls: str(cls.__struct_config__.tag),
-    )
-)
-"""Every event class but the bases, by type name. The codec decodes exactly these."""
 
 
 class Envelope(msgspec.Struct, frozen=True):

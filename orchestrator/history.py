@@ -17,6 +17,7 @@ from orchestrator.events import (
     Envelope,
     RequestCompleted,
     RequestFailed,
+    StaleServed,
 )
 
 CALLERS_OWN = frozenset(
@@ -80,4 +81,11 @@ def assumed(envelopes: Sequence[Envelope]) -> Cost:
 
 def saved(envelopes: Iterable[Envelope]) -> Cost:
     """What the cached answers of one execution had cost when they were fetched."""
-    return sum((envelope.event.saved for envelope in envelopes if isinstance(envelope.event, CacheHit)), FREE)
+    return sum(
+        (
+            envelope.event.saved
+            for envelope in envelopes
+            if isinstance(envelope.event, CacheHit | StaleServed)
+        ),
+        FREE,
+    )

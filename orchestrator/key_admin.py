@@ -12,7 +12,11 @@ import msgspec
 from orchestrator import api_keys
 from orchestrator.api_keys import SCOPES_DEFAULT, ApiKey
 from orchestrator.errors import InvalidRequest, KeyNotFound, KeysUnavailable, SettingsError
-from orchestrator.events import KeyCreated, KeyRevoked, KeyRotated
+from orchestrator.facts import (
+    KeyCreated,
+    KeyRevoked,
+    KeyRotated,
+)
 from orchestrator.key_ring import KeyRing
 from orchestrator.model import OwnLimits
 from orchestrator.ports import ApiKeyStore, Clock, FactSink

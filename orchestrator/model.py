@@ -13,7 +13,12 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from orchestrator import limits
-from orchestrator.events import FREE, Cost, Envelope, Event
+from orchestrator.events import (
+    FREE,
+    Cost,
+    Envelope,
+    Event,
+)
 from orchestrator.quota import Verdict
 
 # --- what is asked
@@ -98,12 +103,17 @@ class ExtractRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class CacheControl(msgspec.Struct, frozen=True, kw_only=True):
-    """What the caller wants of the cache (RFC 9111 request directives). `max_age_s` `None` means any age."""
+    """What the caller wants of the cache (RFC 9111 request directives). `max_age_s` `None` means any age.
+
+    `stale_if_error_s` (RFC 5861) is how far past its freshness an answer may be if no fresh one can be had;
+    `None` leaves it to the policy, 0 wants none.
+    """
 
     no_cache: bool = False
     no_store: bool = False
     only_if_cached: bool = False
     max_age_s: float | None = None
+    stale_if_error_s: float | None = None
 
     def accepts(self, age_s: float) -> bool:
         """Whether an answer of this age will do that another call was given; 0 is one just fetched."""

@@ -5,7 +5,7 @@
     callers   record · deadline · authenticate · concurrency · rate_limit
     pages     for each page: cache · flights · fill · batch
     flights   single_flight in the process, shared_flight between processes if there are several
-    fallback  for each provider:
+    fallback  for each provider (chain.py):
               retry · circuit_breaker · budget · attempt · timeout · validate_result · provider
 
 Where a stage stands is an argument, not a habit; docs/decisions/0002-stage-order.md has the longer ones.
@@ -13,35 +13,27 @@ Where a stage stands is an argument, not a habit; docs/decisions/0002-stage-orde
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
+from collections.abc import Awaitable, Callable, Mapping, Sized
 
 import msgspec
 
-from orchestrator import limits
 from orchestrator.budget_seed import seed_budgets
 from orchestrator.canonical import page_key, search_key
+from orchestrator.chain import Chain
 from orchestrator.circuit_sharing import CircuitSharing
-from orchestrator.events import Cost
-from orchestrator.fallback import Fallback, Step
-from orchestrator.filters.attempt import AttemptFilter
-from orchestrator.filters.authenticate import AuthenticateFilter, Doorkeeper
-from orchestrator.filters.budget import BudgetFilter, BudgetPolicy
-from orchestrator.filters.cache import CacheFillStage, CacheFilter, CachePolicy
-from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter, CircuitPolicy
-from orchestrator.filters.concurrency import ConcurrencyFilter, ConcurrencyPolicy
+from orchestrator.filters.authenticate import AuthenticateFilter
+from orchestrator.filters.cache import CacheFillStage, CacheFilter
+from orchestrator.filters.circuit_breaker import Circuit
+from orchestrator.filters.concurrency import ConcurrencyFilter
 from orchestrator.filters.deadline import EXTRACT_POLICY_S, DeadlineFilter, extract_total_s
 from orchestrator.filters.public_address import PublicAddressFilter
-from orchestrator.filters.rate_limit import RateLimitFilter, RateLimitPolicy
+from orchestrator.filters.rate_limit import RateLimitFilter
 from orchestrator.filters.record import RecordFilter
-from orchestrator.filters.retry import RetryFilter, RetryPolicy
 from orchestrator.filters.shared_flight import SharedFlightFilter
 from orchestrator.filters.single_flight import SingleFlightFilter
-from orchestrator.filters.timeout import TimeoutFilter
 from orchestrator.filters.validate import ValidateFilter, check_extract, check_search
-from orchestrator.filters.validate_result import ValidateResultFilter
 from orchestrator.history import spent
 from orchestrator.model import (
-    AnswerT,
     Call,
     ExtractAnswer,
     ExtractRequest,
@@ -51,73 +43,24 @@ from orchestrator.model import (
     SearchAnswer,
     SearchRequest,
 )
+from orchestrator.parts import Parts, Policies
 from orchestrator.per_url import PageBatch, PerUrl
-from orchestrator.ports import (
-    BudgetStore,
-    Cache,
-    CircuitBoard,
-    Clock,
-    FactSink,
-    FlightStore,
-    NameResolver,
-    Provider,
-    ProviderTiming,
-    RateLimitStore,
-    ReportStore,
-)
+from orchestrator.ports import ReportStore
 from orchestrator.service import Filter, Service, stack
 
 
-class Policies(msgspec.Struct, frozen=True, kw_only=True):
-    """Every choice an operator may make about the pipeline; the defaults live with their mechanisms.
-
-    `timing` is for providers that bring none of their own.
-    """
-
-    deadline_s: float = limits.DEADLINE_S
-    cache: CachePolicy = CachePolicy()
-    concurrency: ConcurrencyPolicy = ConcurrencyPolicy()
-    rate_limit: RateLimitPolicy = RateLimitPolicy()
-    retry: RetryPolicy = RetryPolicy()
-    circuit: CircuitPolicy = CircuitPolicy()
-    budget: BudgetPolicy = BudgetPolicy()
-    timing: ProviderTiming = ProviderTiming()
-
-
-class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the pipeline is made of: implementations of ports. `providers` is the chain, in order.
-
-    `floor` names the provider that only stands in for the others, `""` if none does. `doorkeeper` knows the
-    callers; the default has no keys and knows the local operator alone. `flights` and
-    `circuits` are what this process shares with others, `None` if there are none. Of `budgets` a later one
-    counts while those before it are out of reach. Without `names` the hosts of pages are judged by their
-    spelling alone.
-    """
-
-    clock: Clock
-    facts: FactSink
-    caches: Sequence[Cache]
-    rate_limits: RateLimitStore
-    providers: Sequence[Provider]
-    floor: str = ""
-    flights: FlightStore | None = None
-    circuits: CircuitBoard | None = None
-    budgets: Sequence[BudgetStore] = ()
-    doorkeeper: Doorkeeper = Doorkeeper()
-    names: NameResolver | None = None
-
-
 class Pipeline:
-    """The two services of the gateway, built once, and what must be waited for when they end."""
+    """The two services of the gateway, built once, and what must be waited for when they end.
+
+    `refresh` is the inner part of a search, for a checked request whose call has its `cache_key`: it fetches
+    and keeps the answer, whatever the cache has.
+    """
 
     def __init__(self, parts: Parts, policies: Policies) -> None:
         self._parts = parts
         self._policies = policies
         self.doorkeeper = parts.doorkeeper
-        self.circuits: Mapping[str, Circuit] = {
-            provider.name: Circuit(provider.name, parts.clock, parts.facts, policies.circuit)
-            for provider in parts.providers
-        }
+        self._chain = Chain(parts, policies)
         self._room = ConcurrencyFilter(policies.concurrency)
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._flying: list[Sized] = []
@@ -125,7 +68,7 @@ class Pipeline:
         self.extract: Service[ExtractRequest, Response] = self._extract()
         if parts.circuits is not None:
             # Last: what is under way may still have something to tell.
-            self._closers.append(CircuitSharing(parts.circuits, self.circuits).aclose)
+            self._closers.append(CircuitSharing(parts.circuits, self._chain.circuits).aclose)
 
     def _search(self) -> Service[SearchRequest, Response]:
         clock, policies = self._parts.clock, self._policies
@@ -133,7 +76,13 @@ class Pipeline:
             self._parts.caches, clock, search_key, lambda request: request.query
         )
         fill = CacheFillStage[SearchRequest](self._parts.caches, clock, policies.cache)
-        chain = self._search_chain()
+        chain = self._chain.search
+        # Around the work: one flight per key, detached from whoever began it. Inside it the answer is kept
+        # even if everybody has left, and encoded once for all.
+        self.refresh: Service[SearchRequest, Response] = stack(
+            *self._flights(SingleFlightFilter[SearchRequest](), cache),
+            service=lambda call: fill(call, lambda inner: _best(chain, inner)),
+        )
         return stack(
             # Outermost, so that it sees every end: refusals, timeouts, cancellations.
             RecordFilter(clock, self._parts.facts),
@@ -151,11 +100,7 @@ class Pipeline:
             ValidateFilter[SearchRequest](check_search),
             # Outside single-flight: a hit never queues.
             cache,
-            # Around the work: one flight per key, detached from whoever began it.
-            *self._flights(SingleFlightFilter[SearchRequest](), cache),
-            # Inside the flights, so that the answer is kept even if everybody has left; it encodes once for
-            # all.
-            service=lambda call: fill(call, lambda inner: _best(chain, inner)),
+            service=self.refresh,
         )
 
     def _extract(self) -> Service[ExtractRequest, Response]:
@@ -164,7 +109,7 @@ class Pipeline:
             self._parts.caches, clock, page_key, lambda request: request.urls[0]
         )
         fill = CacheFillStage[ExtractRequest](self._parts.caches, clock, policies.cache)
-        chain: Service[ExtractRequest, tuple[Found[ExtractAnswer], ...]] = self._extract_chain()
+        chain: Service[ExtractRequest, tuple[Found[ExtractAnswer], ...]] = self._chain.extract
         if self._parts.names is not None:
             # Inside the cache and around the batch: only what is fetched is looked up, all of it at once.
             chain = stack(PublicAddressFilter(self._parts.names), service=chain)
@@ -185,73 +130,6 @@ class Pipeline:
             service=PerUrl(page),
         )
 
-    def _search_chain(self) -> Fallback[SearchRequest, SearchAnswer]:
-        steps = [
-            Step[SearchRequest, SearchAnswer](
-                provider=provider.name,
-                service=self._guarded(
-                    provider, provider.search_estimate, provider.search, self._search_limit(provider)
-                ),
-                reserve_s=self._timing(provider).search_reserve_s,
-                is_floor=provider.name == self._parts.floor,
-            )
-            for provider in self._parts.providers
-            if "search" in provider.operations
-        ]
-        return Fallback(steps, self._parts.clock, _search_again_if_empty, remainders_max=1)
-
-    def _extract_chain(self) -> Fallback[ExtractRequest, ExtractAnswer]:
-        steps = [
-            Step[ExtractRequest, ExtractAnswer](
-                provider=provider.name,
-                service=self._guarded(
-                    provider, provider.extract_estimate, provider.extract, self._extract_limit(provider)
-                ),
-                reserve_s=self._timing(provider).extract_reserve_s,
-            )
-            for provider in self._parts.providers
-            if "extract" in provider.operations
-        ]
-        return Fallback(steps, self._parts.clock, _extract_what_failed, remainders_max=len(steps))
-
-    def _guarded(
-        self,
-        provider: Provider,
-        estimate: Callable[[RequestT], Cost],
-        service: Service[RequestT, Found[AnswerT]],
-        limit_s: Callable[[RequestT], float],
-    ) -> Service[RequestT, Found[AnswerT]]:
-        """One provider behind its own stages."""
-        name, clock = provider.name, self._parts.clock
-        return stack(
-            # Outermost: each retry passes the breaker anew, and an open circuit is final, so the chain moves
-            # on.
-            RetryFilter[RequestT, Found[AnswerT]](name, clock, self._policies.retry),
-            # Around the attempt: it sees every one; a call it does not let through is no attempt.
-            CircuitBreakerFilter[RequestT, Found[AnswerT]](self.circuits[name]),
-            # Around the attempt: a call that may not be paid is none. Inside the breaker: what that refuses
-            # is free.
-            *self._budget(name, estimate),
-            # Around the timeout and the judgement, so that slow and useless answers are failed attempts.
-            AttemptFilter[RequestT, AnswerT](name, clock, estimate),
-            # Around the judgement too: an answer is not there until it is looked at.
-            TimeoutFilter[RequestT, Found[AnswerT]](name, clock, limit_s),
-            # Next to the provider: what it makes of an answer is what everybody outside sees.
-            ValidateResultFilter[RequestT, AnswerT](provider.schemes),
-            service=service,
-        )
-
-    def _timing(self, provider: Provider) -> ProviderTiming:
-        return provider.timing or self._policies.timing
-
-    def _search_limit(self, provider: Provider) -> Callable[[SearchRequest], float]:
-        timing = self._timing(provider)
-        return lambda request: timing.search_advanced_s if request.depth == "advanced" else timing.search_s
-
-    def _extract_limit(self, provider: Provider) -> Callable[[ExtractRequest], float]:
-        timing = self._timing(provider)
-        return lambda _request: timing.extract_s
-
     def _flights(
         self, flight: SingleFlightFilter[RequestT], cache: CacheFilter[RequestT]
     ) -> list[Filter[RequestT, Response]]:
@@ -262,24 +140,10 @@ class Pipeline:
             return [flight]
         return [flight, SharedFlightFilter(self._parts.flights, self._parts.clock, cache.look_again)]
 
-    def _budget(
-        self, provider: str, estimate: Callable[[RequestT], Cost]
-    ) -> list[Filter[RequestT, Found[AnswerT]]]:
-        """The budget of a provider that has one; others spend no time on it."""
-        policy, parts = self._policies.budget, self._parts
-        if not policy.accounts(provider) and policy.window(provider) is None:
-            return []
-        return [
-            BudgetFilter[RequestT, AnswerT](
-                provider,
-                parts.clock,
-                parts.facts,
-                estimate,
-                stores=parts.budgets,
-                rate_limits=parts.rate_limits,
-                policy=policy,
-            )
-        ]
+    @property
+    def circuits(self) -> Mapping[str, Circuit]:
+        """The circuit of each provider, in the order of the chain."""
+        return self._chain.circuits
 
     @property
     def calls(self) -> int:
@@ -313,12 +177,3 @@ async def _best(
     found = await chain(call)
     best = next((one for one in found if one.answer.results), found[0])
     return msgspec.structs.replace(best, cost=spent(call.trail.events))
-
-
-def _search_again_if_empty(request: SearchRequest, answer: SearchAnswer) -> SearchRequest | None:
-    return None if answer.results or not request.limit else request
-
-
-def _extract_what_failed(request: ExtractRequest, answer: ExtractAnswer) -> ExtractRequest | None:
-    urls = tuple(failure.url for failure in answer.failures)
-    return msgspec.structs.replace(request, urls=urls) if urls else None

@@ -12,7 +12,13 @@ from typing import Any, Protocol
 import msgspec
 
 from orchestrator.api_keys import ApiKey
-from orchestrator.events import FREE, Cost, Envelope, Event, Frame
+from orchestrator.events import (
+    FREE,
+    Cost,
+    Envelope,
+    Event,
+    Frame,
+)
 from orchestrator.model import (
     Call,
     ExtractAnswer,

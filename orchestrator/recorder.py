@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Sequence
 import uuid_utils
 
 from orchestrator.errors import EventLogUnavailable
-from orchestrator.events import CallersRefused, Envelope, Event
+from orchestrator.events import Envelope, Event
+from orchestrator.facts import CallersRefused
 from orchestrator.ports import Clock, Journal
 from orchestrator.quota import Verdict
 

@@ -14,8 +14,8 @@ from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
+from orchestrator.event_types import EVENT_TYPES
 from orchestrator.events import (
-    EVENT_TYPES,
     Envelope,
     Event,
     Frame,

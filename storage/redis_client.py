@@ -22,7 +22,8 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from orchestrator import limits
 from orchestrator.errors import StorageError
-from orchestrator.events import Event, StoreLost, StoreRestored
+from orchestrator.events import Event
+from orchestrator.facts import StoreLost, StoreRestored
 from orchestrator.ports import FactSink
 from storage.redis_deadline import RedisDeadline
 from storage.redis_line import COMMANDS_MAX, EXCHANGES_MAX, OUT_OF_SERVICE, Command, Line, open_line

@@ -13,7 +13,7 @@ from hashlib import blake2b
 
 from orchestrator import limits
 from orchestrator.errors import RateLimitStoreUnavailable
-from orchestrator.events import StoreLost, StoreRestored
+from orchestrator.facts import StoreLost, StoreRestored
 from orchestrator.ports import Clock, FactSink, RateLimitStore
 from orchestrator.quota import Verdict, Window, verdict_on
 from storage.redis_client import RedisClient, Script

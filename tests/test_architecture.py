@@ -1,6 +1,7 @@
 """The rules of the architecture: who may import whom, what a name resolves to, who may read the environment.
 
-The arrows point inward, api -> storage -> orchestrator; what each file of the core may know stands in `CORE`.
+The arrows point inward, api -> storage -> orchestrator; what each file of the core may know stands in
+`CORE` (support/rooms.py).
 Each rule is a function from a file's text to its violations, so that each is shown to fail on a bad snippet.
 """
 
@@ -17,97 +18,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.rooms import (
+    ANYTHING,
+    CONCRETE,
+    CORE,
+    CORE_FOREIGN,
+    LIBRARY_HOMES,
+    MAY_IMPORT_ROOM,
+    NAMES_BOTH_SIDES,
+    READS_ENVIRONMENT,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("orchestrator", "storage", "api")
-
-MAY_IMPORT_ROOM = {
-    "orchestrator": {"orchestrator"},
-    "storage": {"orchestrator", "storage"},
-    "api": {"orchestrator", "storage", "api", "amos_sdk"},
-}
-
-VALUES = {"model", "quota", "events", "errors", "history", "limits", "trace_context"}
-FILTER = VALUES | {"ports", "service", "outcome"}
-PROVIDER = VALUES | {"ports", "providers.billing", "providers.upstream", "providers.upstream_faults"}
-JINA = {"countries"} | {f"providers.jina_{part}" for part in ("faults", "reader", "search")}
-LOCAL = {
-    f"providers.local_{part}"
-    for part in ("database", "documents", "files", "html", "index", "query", "scan", "thread")
-}
-PROJECTION = {"model", "events", "history", "limits", "trace_context", "projections.fold"}
-REPORT = {"errors", "events", "history", "projections", "reports"}
-ANYTHING = {"*"}
-
-# What a file of the core may import from the core; the first pattern that fits a file decides.
-CORE: dict[str, set[str]] = {
-    "__init__.py": set(),
-    "*/__init__.py": set(),
-    **dict.fromkeys((f"{name}.py" for name in (*sorted(VALUES), "api_keys")), VALUES),
-    "ports.py": VALUES | {"api_keys", "reports.report", "reports.totals"},
-    "record_watch.py": VALUES | {"ports", "filters.budget", "reports.report", "reports.totals"},
-    "health.py": VALUES | {"filters.budget", "filters.circuit_breaker", "record_watch", "reports.totals"},
-    "key_ring.py": VALUES | {"api_keys", "ports"},
-    "key_admin.py": VALUES | {"api_keys", "ports", "key_ring"},
-    "service.py": {"model"},
-    "outcome.py": {"model", "events", "errors"},
-    "canonical.py": {"model"},
-    **{f"{name}.py": set() for name in ("addresses", "countries", "patience", "quota", "sanitise")},
-    "clock.py": {"ports"},
-    **dict.fromkeys(("recorder.py", "strangers.py"), VALUES | {"ports"}),
-    "fallback.py": VALUES | {"ports", "service", "outcome", "projections.executions"},
-    "per_url.py": VALUES | {"service", "projections.executions"},
-    "circuit_sharing.py": VALUES | {"ports", "filters.circuit_breaker"},
-    "budget_seed.py": VALUES | {"ports", "filters.budget", "reports.report"},
-    "pipeline.py": ANYTHING,
-    "gateway.py": VALUES
-    | {"ports", "service", "pipeline", "recorder", "key_admin", "health", "record_watch", "reports.metrics"}
-    | {"filters.authenticate", "filters.circuit_breaker"},
-    "filters/authenticate.py": FILTER | {"key_ring", "strangers"},
-    "filters/deadline.py": FILTER | {"patience"},
-    "filters/validate.py": FILTER | {"addresses", "countries", "sanitise"},
-    "filters/public_address.py": FILTER | {"addresses"},
-    "filters/validate_result.py": FILTER | {"sanitise"},
-    "filters/*.py": FILTER,
-    "providers/tavily*.py": PROVIDER | {"providers.tavily_wire"},
-    "providers/jina*.py": PROVIDER | JINA,
-    "providers/local*.py": PROVIDER | LOCAL,
-    "providers/*.py": PROVIDER,
-    "projections/executions.py": PROJECTION | {"projections.sentences"},
-    "projections/latency.py": PROJECTION | {"projections.buckets"},
-    "projections/spans.py": PROJECTION | {"projections.span_attributes"},
-    "projections/*.py": PROJECTION,
-    "reports/*.py": REPORT,
-}
-
-# What a file of the core may import from other people; every pattern that fits a file counts.
-CORE_FOREIGN: dict[str, set[str]] = {
-    "*": {"msgspec", "uuid_utils"},
-    "filters/circuit_breaker.py": {"pybreaker"},
-    "sanitise.py": {"nh3"},
-    "providers/*.py": {"httpx"},
-    "providers/upstream*.py": {"httpx_aiohttp", "aiohttp"},
-    "providers/local_html.py": {"selectolax"},
-}
-
-# Where a library may be imported at all, within the rooms and alembic/.
-LIBRARY_HOMES = {
-    "nh3": ("orchestrator/sanitise.py",),
-    "starlette": ("api/*",),
-    "hypercorn": ("api/*",),
-    "prometheus_client": ("api/rest/exposition.py",),
-    "sqlalchemy": ("storage/sql_*.py", "storage/migrat*.py", "alembic/*"),
-    "alembic": ("storage/sql_*.py", "storage/migrat*.py", "alembic/*"),
-    "redis": ("storage/redis_*.py",),
-    "pydantic_settings": ("api/settings.py",),
-    "opentelemetry": ("api/telemetry.py",),
-}
-
-READS_ENVIRONMENT = {"api/settings.py", "api/supervisor.py"}  # the second builds the environment of a child
-NAMES_BOTH_SIDES = {"api/composition.py", "api/settings.py"}  # the second takes defaults from all policies
-CONCRETE = ("orchestrator.filters.", "orchestrator.providers.", "orchestrator.pipeline")
 
 IMPURE = {
     "asyncio", "concurrent", "http", "httpx", "io", "logging", "multiprocessing", "os", "pathlib", "random",

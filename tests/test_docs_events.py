@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from orchestrator.events import EVENT_TYPES
+from orchestrator.event_types import EVENT_TYPES
 from orchestrator.history import CALLERS_OWN
 from orchestrator.reports.catalogue import REPORTS as EVERY_REPORT
 from orchestrator.reports.hit_rate import WAYS

@@ -7,7 +7,12 @@ from typing import Any
 
 from api.rest.exchange import JSON_TYPE, Header
 from api.rest.limit_headers import limit_headers
-from orchestrator.events import CacheHit, CacheMissed, RequestCompleted, ResultCached
+from orchestrator.events import (
+    CacheHit,
+    CacheMissed,
+    RequestCompleted,
+    ResultCached,
+)
 from orchestrator.model import Call, Response, Trail
 from orchestrator.trace_context import span_id_of, traceparent
 

@@ -10,7 +10,13 @@ import secrets
 from collections.abc import Callable
 from typing import Any, Generic
 
-from orchestrator.events import FREE, AttemptFailed, AttemptStarted, AttemptSucceeded, Cost
+from orchestrator.events import (
+    FREE,
+    AttemptFailed,
+    AttemptStarted,
+    AttemptSucceeded,
+    Cost,
+)
 from orchestrator.model import (
     AnswerT,
     Call,

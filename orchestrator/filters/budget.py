@@ -22,7 +22,8 @@ from orchestrator.errors import (
     RateLimitStoreUnavailable,
     StorageError,
 )
-from orchestrator.events import FREE, BudgetStopped, BudgetWarned, Cost
+from orchestrator.events import FREE, Cost
+from orchestrator.facts import BudgetStopped, BudgetWarned
 from orchestrator.model import AnswerT, Call, Found, RequestT
 from orchestrator.outcome import bill
 from orchestrator.ports import Balance, BudgetStore, Charge, Clock, FactSink, RateLimitStore, Window

@@ -16,7 +16,12 @@ from typing import Generic
 import msgspec
 
 from orchestrator.errors import CacheUnavailable, NotInCache
-from orchestrator.events import FREE, CacheHit, CacheMissed, ResultCached
+from orchestrator.events import (
+    FREE,
+    CacheHit,
+    CacheMissed,
+    ResultCached,
+)
 from orchestrator.model import (
     Call,
     Found,

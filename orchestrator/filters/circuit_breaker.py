@@ -21,7 +21,11 @@ import msgspec
 import pybreaker
 
 from orchestrator.errors import CircuitOpen, ProviderQuotaExceeded
-from orchestrator.events import CircuitClosed, CircuitHalfOpened, CircuitOpened
+from orchestrator.facts import (
+    CircuitClosed,
+    CircuitHalfOpened,
+    CircuitOpened,
+)
 from orchestrator.model import Call, RequestT
 from orchestrator.outcome import cooldown_s, is_health_failure, reason
 from orchestrator.ports import CircuitReport, Clock, FactSink, SharedCircuit

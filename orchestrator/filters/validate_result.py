@@ -17,7 +17,11 @@ import msgspec
 
 from orchestrator import limits
 from orchestrator.errors import ResultInvalid
-from orchestrator.events import FREE, Cost, ResultRejected
+from orchestrator.events import (
+    FREE,
+    Cost,
+    ResultRejected,
+)
 from orchestrator.model import (
     AnswerT,
     Call,

@@ -23,9 +23,11 @@ from orchestrator.events import (
     Envelope,
     FlightJoined,
     ProviderSkipped,
+    RefreshStarted,
     RequestCompleted,
     RequestFailed,
     RequestReceived,
+    StaleServed,
 )
 from orchestrator.history import assumed, saved, spent
 from orchestrator.model import Attempt
@@ -139,7 +141,9 @@ def _changes(state: Explanation, envelope: Envelope) -> dict[str, Any]:
             changes = _begin(envelope.at, received)
         case CallerAuthenticated() as known:
             changes = {"client": known.client}
-        case CacheHit(key=key) | CacheMissed(key=key) if key not in state.keys:
+        case CacheHit(key=key) | CacheMissed(key=key) | StaleServed(key=key) | RefreshStarted(key=key) if (
+            key not in state.keys
+        ):
             changes = {"keys": (*state.keys, key)}
         case FlightJoined() as joined:
             changes = {"leader": joined.leader}

@@ -16,7 +16,11 @@ from operator import add as plus
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from orchestrator import limits
-from orchestrator.events import Envelope, Event, UnknownEvent
+from orchestrator.events import (
+    Envelope,
+    Event,
+    UnknownEvent,
+)
 
 StateT = TypeVar("StateT")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from orchestrator.events import CallersRefused, RequestCompleted, RequestFailed
+from orchestrator.events import RequestCompleted, RequestFailed
+from orchestrator.facts import CallersRefused
 from orchestrator.projections.fold import Increment, Rollup
 
 

@@ -11,7 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from orchestrator.events import AttemptFailed, AttemptSucceeded, RequestCompleted, RequestFailed
+from orchestrator.events import (
+    AttemptFailed,
+    AttemptSucceeded,
+    RequestCompleted,
+    RequestFailed,
+)
 from orchestrator.history import HITS
 from orchestrator.projections.buckets import bucket_of
 from orchestrator.projections.fold import Counts, Increment, Rollup, microseconds

@@ -7,7 +7,14 @@ sum over any window is then right at any moment, in whichever order events are c
 
 from __future__ import annotations
 
-from orchestrator.events import FREE, AttemptFailed, AttemptStarted, AttemptSucceeded, Cost, RequestCompleted
+from orchestrator.events import (
+    FREE,
+    AttemptFailed,
+    AttemptStarted,
+    AttemptSucceeded,
+    Cost,
+    RequestCompleted,
+)
 from orchestrator.projections.fold import Counts, Increment, Key, Rollup, minute_of
 
 MILLION = 1_000_000

@@ -5,13 +5,15 @@ from __future__ import annotations
 from orchestrator.events import (
     AttemptFailed,
     AttemptSucceeded,
-    CircuitClosed,
-    CircuitHalfOpened,
-    CircuitOpened,
     ProviderSkipped,
     RequestCompleted,
     ResultRejected,
     RetryScheduled,
+)
+from orchestrator.facts import (
+    CircuitClosed,
+    CircuitHalfOpened,
+    CircuitOpened,
 )
 from orchestrator.projections.fold import Increment, Rollup, microseconds
 

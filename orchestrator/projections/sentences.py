@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from orchestrator.events import (
     FREE,
     AttemptFailed,
+    AttemptHedged,
     AttemptStarted,
     AttemptSucceeded,
     CacheHit,
@@ -15,6 +16,7 @@ from orchestrator.events import (
     Envelope,
     FlightJoined,
     ProviderSkipped,
+    RefreshStarted,
     RequestCompleted,
     RequestFailed,
     RequestReceived,
@@ -22,8 +24,17 @@ from orchestrator.events import (
     ResultCached,
     ResultRejected,
     RetryScheduled,
+    StaleServed,
 )
 from orchestrator.history import unsettled
+
+_STALE = {
+    "revalidating": "while a fresh one is fetched",
+    "error": "because no provider could answer",
+    "quota": "because the quota of the providers is used up",
+    "budget": "because the budget is spent",
+    "deadline": "because there was no time for a fresh one",
+}
 
 _MISSES = {
     "absent": "No cache tier knew the answer.",
@@ -37,6 +48,7 @@ _OMISSIONS = {
     "circuit_open": "its circuit is open after earlier failures",
     "deadline": "too little time was left",
     "budget": "its price does not fit into what is left of the budget",
+    "busy": "as many calls to it were under way as may be",
     "calls_per_minute": "it was called as often as it may be in a minute",
 }
 
@@ -51,7 +63,7 @@ def sentences(envelopes: Sequence[Envelope]) -> tuple[str, ...]:
 
 
 def _sentence(event: object) -> str:
-    return _of_request(event) or _of_cache(event) or _of_provider(event)
+    return _of_request(event) or _of_cache(event) or _of_flight(event) or _of_provider(event)
 
 
 def _of_request(event: object) -> str:
@@ -97,10 +109,24 @@ def _of_cache(event: object) -> str:
             return f"Cache tier {hit.tier} had the answer, {_seconds(hit.age_s)} old."
         case CacheMissed() as missed:
             return _MISSES.get(missed.reason, f"The cache did not answer ({missed.reason}).")
-        case FlightJoined() as joined:
-            return f"The same was being asked by {joined.leader}; this call waited for that answer."
+        case StaleServed() as stale:
+            why = _STALE.get(stale.cause, stale.cause)
+            return f"An answer {_seconds(stale.age_s)} old was given from cache tier {stale.tier}, {why}."
         case ResultCached() as stored:
             return f"The answer was kept in {', '.join(stored.tiers)} for {_seconds(stored.ttl_s)}."
+        case _:
+            return ""
+
+
+def _of_flight(event: object) -> str:
+    match event:
+        case FlightJoined() as joined:
+            return f"The same was being asked by {joined.leader}; this call waited for that answer."
+        case RefreshStarted() as refresh:
+            return f"A fresh answer was fetched with nobody waiting for it ({refresh.cause})."
+        case AttemptHedged() as hedged:
+            after = _seconds(hedged.after_s)
+            return f"{hedged.provider} had not answered after {after}; the next one was asked too."
         case _:
             return ""
 

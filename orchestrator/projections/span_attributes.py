@@ -13,6 +13,7 @@ from orchestrator.events import (
     FREE,
     AttemptEvent,
     AttemptFailed,
+    AttemptHedged,
     AttemptStarted,
     AttemptSucceeded,
     CacheHit,
@@ -22,6 +23,7 @@ from orchestrator.events import (
     Envelope,
     FlightJoined,
     ProviderSkipped,
+    RefreshStarted,
     RequestCompleted,
     RequestFailed,
     RequestReceived,
@@ -29,6 +31,7 @@ from orchestrator.events import (
     ResultCached,
     ResultRejected,
     RetryScheduled,
+    StaleServed,
 )
 
 Attributes: TypeAlias = dict[str, str | int | float | bool]
@@ -90,14 +93,10 @@ def attempt_attributes(started: AttemptStarted, ended: AttemptEvent | None) -> A
 
 def moment_of(event: object) -> Iterator[tuple[str, Attributes]]:
     """The name and attributes of what a reader of a trace wants to see of an event; for most events none."""
+    yield from _cache_moment(event)
     match event:
-        case CacheHit() as hit:
-            yield "amos.cache.hit", {"amos.cache.tier": hit.tier, "amos.cache.age_s": hit.age_s}
-        case CacheMissed() as missed:
-            yield "amos.cache.missed", {"amos.reason": missed.reason}
-        case ResultCached() as stored:
-            tiers = ",".join(stored.tiers)
-            yield "amos.cache.stored", {"amos.cache.tiers": tiers, "amos.cache.ttl_s": stored.ttl_s}
+        case AttemptHedged() as hedged:
+            yield "amos.attempt.hedged", {"amos.provider": hedged.provider, "amos.after_s": hedged.after_s}
         case FlightJoined() as joined:
             yield "amos.flight.joined", {"amos.leader": joined.leader}
         case RetryScheduled() as retry:
@@ -110,6 +109,24 @@ def moment_of(event: object) -> Iterator[tuple[str, Attributes]]:
             yield "amos.result.rejected", told | {"amos.dropped": rejected.dropped}
         case RequestThrottled() as throttled:
             yield "amos.request.throttled", {"amos.window": throttled.window}
+        case _:
+            pass
+
+
+def _cache_moment(event: object) -> Iterator[tuple[str, Attributes]]:
+    match event:
+        case CacheHit() as hit:
+            yield "amos.cache.hit", {"amos.cache.tier": hit.tier, "amos.cache.age_s": hit.age_s}
+        case CacheMissed() as missed:
+            yield "amos.cache.missed", {"amos.reason": missed.reason}
+        case ResultCached() as stored:
+            tiers = ",".join(stored.tiers)
+            yield "amos.cache.stored", {"amos.cache.tiers": tiers, "amos.cache.ttl_s": stored.ttl_s}
+        case StaleServed() as stale:
+            told: Attributes = {"amos.cache.tier": stale.tier, "amos.cache.age_s": stale.age_s}
+            yield "amos.cache.stale", told | {"amos.reason": stale.cause}
+        case RefreshStarted() as refresh:
+            yield "amos.cache.refresh_started", {"amos.reason": refresh.cause}
         case _:
             pass
 

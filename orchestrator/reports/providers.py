@@ -14,7 +14,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.events import CircuitClosed, CircuitHalfOpened, CircuitOpened
+from orchestrator.facts import (
+    CircuitClosed,
+    CircuitHalfOpened,
+    CircuitOpened,
+)
 from orchestrator.projections.buckets import quantiles
 from orchestrator.projections.latency import LatencyRollup
 from orchestrator.projections.ledger import LedgerRollup

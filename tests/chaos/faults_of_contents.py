@@ -10,7 +10,11 @@ import pytest
 
 from orchestrator import limits
 from orchestrator.errors import EventLogUnavailable
-from orchestrator.events import Cost, RequestCompleted, RequestReceived
+from orchestrator.events import (
+    Cost,
+    RequestCompleted,
+    RequestReceived,
+)
 from storage import sql_projector
 from storage.file_segments import encode_record, segment_path
 from storage.sql_rebuild import replay

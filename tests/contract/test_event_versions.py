@@ -8,7 +8,12 @@ import msgspec
 import pytest
 
 from api import __version__
-from orchestrator.events import EVENT_TYPES, Cost, Event, UnknownEvent
+from orchestrator.event_types import EVENT_TYPES
+from orchestrator.events import (
+    Cost,
+    Event,
+    UnknownEvent,
+)
 from storage.codec import decode_events, frame_row
 from storage.upcasting import UPCASTERS
 from tests.support import golden

@@ -8,7 +8,11 @@ import time
 import pytest
 
 from orchestrator.errors import ProviderTimeout
-from orchestrator.events import FREE, AttemptStarted, Cost
+from orchestrator.events import (
+    FREE,
+    AttemptStarted,
+    Cost,
+)
 from orchestrator.model import ExtractRequest
 from orchestrator.providers.jina import READS_AT_ONCE
 from tests.support.calls import make_call

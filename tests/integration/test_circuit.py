@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator.filters.circuit_breaker import CircuitPolicy
-from orchestrator.pipeline import Policies
+from orchestrator.parts import Policies
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.jina_simulator import JinaSimulator
 from tests.support.simulator import Fault

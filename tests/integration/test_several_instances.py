@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from orchestrator.filters.circuit_breaker import CircuitPolicy
-from orchestrator.pipeline import Policies
+from orchestrator.parts import Policies
 from storage import redis_flight
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.jina_simulator import JinaSimulator

@@ -18,7 +18,8 @@ from orchestrator.model import (
     Response,
     SearchRequest,
 )
-from orchestrator.pipeline import Parts, Pipeline, Policies
+from orchestrator.parts import Parts, Policies
+from orchestrator.pipeline import Pipeline
 from orchestrator.recorder import Recorder
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit

@@ -26,7 +26,7 @@ from api.app import create_app
 from api.server import hypercorn_config
 from api.settings import Settings
 from orchestrator.gateway import Gateway
-from orchestrator.pipeline import Policies
+from orchestrator.parts import Policies
 from storage.recorder_process import RecorderLoop
 from tests.support.database import query
 from tests.support.http_server import DeadPort

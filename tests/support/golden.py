@@ -21,7 +21,12 @@ from typing import Any, TypeAlias
 import msgspec
 
 from api import __version__
-from orchestrator.events import EVENT_TYPES, Cost, Event, Frame
+from orchestrator.event_types import EVENT_TYPES
+from orchestrator.events import (
+    Cost,
+    Event,
+    Frame,
+)
 from storage.upcasting import UPCASTERS, next_version
 from tests.support.golden_events import EVENTS
 from tests.support.histories import NOON, numbered

@@ -13,7 +13,12 @@ from api.app import create_app
 from api.settings import Settings
 from orchestrator.clock import SystemClock
 from orchestrator.errors import EventLogUnavailable, ProviderUnavailable
-from orchestrator.events import FREE, Cost, Envelope, Frame
+from orchestrator.events import (
+    FREE,
+    Cost,
+    Envelope,
+    Frame,
+)
 from orchestrator.filters.authenticate import Doorkeeper
 from orchestrator.gateway import Gateway
 from orchestrator.health import ComponentHealth
@@ -28,7 +33,8 @@ from orchestrator.model import (
     SearchRequest,
     SearchResult,
 )
-from orchestrator.pipeline import Parts, Pipeline, Policies
+from orchestrator.parts import Parts, Policies
+from orchestrator.pipeline import Pipeline
 from orchestrator.ports import WEB_SCHEMES
 from orchestrator.recorder import Recorder
 from orchestrator.reports.catalogue import report_for

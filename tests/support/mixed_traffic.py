@@ -25,7 +25,7 @@ from orchestrator.filters.budget import BudgetPolicy
 from orchestrator.filters.circuit_breaker import CircuitPolicy
 from orchestrator.key_admin import KeyWish
 from orchestrator.model import Caller, OwnLimits, SearchRequest
-from orchestrator.pipeline import Policies
+from orchestrator.parts import Policies
 from orchestrator.ports import ProviderTiming
 from tests.support.command_line import CommandLine
 from tests.support.gateway_server import GatewayServer, serving

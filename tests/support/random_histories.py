@@ -23,16 +23,11 @@ from orchestrator.events import (
     CacheHit,
     CacheMissed,
     CallerAuthenticated,
-    CallersRefused,
-    CircuitClosed,
-    CircuitHalfOpened,
-    CircuitOpened,
     Cost,
     Envelope,
     Event,
     FlightJoined,
     Frame,
-    InstanceStarted,
     ProviderSkipped,
     RequestCompleted,
     RequestFailed,
@@ -41,6 +36,13 @@ from orchestrator.events import (
     ResultCached,
     ResultRejected,
     RetryScheduled,
+)
+from orchestrator.facts import (
+    CallersRefused,
+    CircuitClosed,
+    CircuitHalfOpened,
+    CircuitOpened,
+    InstanceStarted,
 )
 from tests.support.histories import NOON
 

@@ -19,11 +19,10 @@ from orchestrator.events import (
     AttemptSucceeded,
     CacheHit,
     CacheMissed,
-    CircuitClosed,
-    CircuitOpened,
     Event,
     ProviderSkipped,
 )
+from orchestrator.facts import CircuitClosed, CircuitOpened
 from orchestrator.recorder import ExecutionTrail, Recorder
 from storage.file_journal import FileJournal
 from tests.support.clock import FakeClock

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.circuit_sharing import REFRESH_S, REPORTS_MAX, CircuitSharing
 from orchestrator.errors import CircuitOpen, ProviderQuotaExceeded, ProviderUnavailable
-from orchestrator.events import CircuitOpened
+from orchestrator.facts import CircuitOpened
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter, CircuitPolicy
 from orchestrator.model import SearchRequest
 from tests.support.calls import make_call

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from orchestrator.event_types import EVENT_TYPES
 from orchestrator.events import (
-    EVENT_TYPES,
     FREE,
     CacheMissed,
     Cost,

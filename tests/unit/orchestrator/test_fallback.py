@@ -18,7 +18,11 @@ from orchestrator.errors import (
     ProviderUnavailable,
     QuotaExhausted,
 )
-from orchestrator.events import AttemptFailed, AttemptStarted, ProviderSkipped
+from orchestrator.events import (
+    AttemptFailed,
+    AttemptStarted,
+    ProviderSkipped,
+)
 from orchestrator.fallback import RETRY_AFTER_S, Fallback, Step
 from orchestrator.model import Found, SearchRequest
 from orchestrator.outcome import BAD_REQUEST

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from orchestrator.errors import ProviderThrottled, ProviderUnavailable, Unauthenticated
-from orchestrator.events import CallersRefused
+from orchestrator.facts import CallersRefused
 from orchestrator.filters.authenticate import LOCAL_OPERATOR
 from orchestrator.health import ComponentHealth
 from orchestrator.model import Caller, SearchRequest

@@ -7,7 +7,11 @@ import pytest
 from orchestrator import limits
 from orchestrator.api_keys import SCOPES, ApiKey, digest, generate, id_of
 from orchestrator.errors import InvalidRequest, KeyNotFound, KeysUnavailable
-from orchestrator.events import KeyCreated, KeyRevoked, KeyRotated
+from orchestrator.facts import (
+    KeyCreated,
+    KeyRevoked,
+    KeyRotated,
+)
 from orchestrator.key_admin import OVERLAP_S_MAX, KeyWish
 from orchestrator.model import OwnLimits
 from tests.support.clock import LoopClock

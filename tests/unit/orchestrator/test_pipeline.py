@@ -18,9 +18,9 @@ from orchestrator.events import (
     AttemptStarted,
     CacheMissed,
     CallerAuthenticated,
-    CallersRefused,
     RequestReceived,
 )
+from orchestrator.facts import CallersRefused
 from orchestrator.filters import authenticate
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.model import (

@@ -33,7 +33,7 @@ from orchestrator.model import (
     PageFailure,
     SearchRequest,
 )
-from orchestrator.pipeline import Policies
+from orchestrator.parts import Policies
 from orchestrator.ports import ProviderTiming
 from orchestrator.providers.local import TIMING
 from tests.support.core import POLICIES, Core, both, down, tried

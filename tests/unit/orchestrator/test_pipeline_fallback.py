@@ -19,9 +19,9 @@ from orchestrator.errors import (
 from orchestrator.events import (
     FREE,
     AttemptStarted,
-    CircuitOpened,
     RetryScheduled,
 )
+from orchestrator.facts import CircuitOpened
 from orchestrator.filters.retry import RetryPolicy
 from orchestrator.model import (
     SearchAnswer,

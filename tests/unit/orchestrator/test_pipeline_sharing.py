@@ -10,10 +10,7 @@ from orchestrator.errors import (
     AllProvidersFailed,
     NotInCache,
 )
-from orchestrator.events import (
-    FREE,
-    FlightJoined,
-)
+from orchestrator.events import FREE, FlightJoined
 from orchestrator.filters.cache import CachePolicy
 from orchestrator.model import (
     CacheControl,

@@ -8,7 +8,8 @@ import logging
 import pytest
 
 from orchestrator.errors import EventLogUnavailable
-from orchestrator.events import CallerAuthenticated, CallersRefused, CircuitClosed, RequestReceived
+from orchestrator.events import CallerAuthenticated, RequestReceived
+from orchestrator.facts import CallersRefused, CircuitClosed
 from orchestrator.recorder import CALLERS_STREAM, REFUSALS_EVERY_S, Recorder
 from tests.support.clock import FakeClock, LoopClock
 from tests.support.memory_journal import MemoryJournal

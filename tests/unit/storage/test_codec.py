@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.events import EVENT_TYPES, Cost, Envelope, Frame, UnknownEvent
+from orchestrator.event_types import EVENT_TYPES
+from orchestrator.events import (
+    Cost,
+    Envelope,
+    Frame,
+    UnknownEvent,
+)
 from storage.codec import QueryText, UnreadableFrame, decode_events, frame_row, row_frame
 from tests.support.histories import NOON, answered, fallback, hit, numbered, refused
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import RateLimitStoreUnavailable
-from orchestrator.events import StoreLost, StoreRestored
+from orchestrator.facts import StoreLost, StoreRestored
 from orchestrator.quota import Window
 from storage.memory_rate_limit import MemoryRateLimit
 from storage.redis_rate_limit import CALM_S, SharedRateLimit

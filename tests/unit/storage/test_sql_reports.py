@@ -8,7 +8,12 @@ import msgspec
 import pytest
 
 from orchestrator.errors import InvalidRequest, NotFound
-from orchestrator.events import CircuitClosed, CircuitHalfOpened, CircuitOpened, Envelope, Frame
+from orchestrator.events import Envelope, Frame
+from orchestrator.facts import (
+    CircuitClosed,
+    CircuitHalfOpened,
+    CircuitOpened,
+)
 from orchestrator.reports.catalogue import REPORTS
 from orchestrator.reports.hit_rate import HitRateReport
 from orchestrator.reports.report import TIMES, Fact, Question

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from orchestrator.events import CacheMissed, RequestCompleted, UnknownEvent
+from orchestrator.events import (
+    CacheMissed,
+    RequestCompleted,
+    UnknownEvent,
+)
 from storage import sql_texts
 from storage.file_journal import FileJournal
 from storage.recorder_process import drain

@@ -5,7 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from orchestrator.events import Envelope, Event, UnknownEvent
+from orchestrator.events import (
+    Envelope,
+    Event,
+    UnknownEvent,
+)
 from storage.codec import EventDecoder
 from storage.upcasting import next_version, upcast
 from tests.support.histories import NOON

@@ -6,7 +6,14 @@ import msgspec
 import pytest
 
 from api.rest.answer_headers import answer_headers, cache_status, correlation, matches, weak_etag
-from orchestrator.events import CacheHit, CacheMissed, Envelope, Event, RequestCompleted, ResultCached
+from orchestrator.events import (
+    CacheHit,
+    CacheMissed,
+    Envelope,
+    Event,
+    RequestCompleted,
+    ResultCached,
+)
 from orchestrator.model import Call, Caller, Response, SearchRequest
 
 EXECUTION = "01a20727-a6b1-7e53-9c7d-6b1f0f2d8a11"

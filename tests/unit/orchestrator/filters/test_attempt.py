@@ -9,7 +9,13 @@ import msgspec
 import pytest
 
 from orchestrator.errors import EventLogUnavailable, ProviderTimeout, ProviderUnavailable, ResultInvalid
-from orchestrator.events import FREE, AttemptFailed, AttemptStarted, AttemptSucceeded, Cost
+from orchestrator.events import (
+    FREE,
+    AttemptFailed,
+    AttemptStarted,
+    AttemptSucceeded,
+    Cost,
+)
 from orchestrator.filters.attempt import AttemptFilter
 from orchestrator.model import Call, Caller, ExtractRequest, Found, Principal, SearchRequest
 from orchestrator.recorder import Recorder

@@ -17,7 +17,8 @@ from orchestrator.errors import (
     ProviderTimeout,
     RateLimitStoreUnavailable,
 )
-from orchestrator.events import FREE, BudgetStopped, BudgetWarned, Cost
+from orchestrator.events import FREE, Cost
+from orchestrator.facts import BudgetStopped, BudgetWarned
 from orchestrator.filters.budget import BudgetFilter, BudgetPolicy
 from orchestrator.model import Found, Principal, SearchAnswer, SearchRequest
 from storage.memory_budget import MemoryBudget

@@ -6,7 +6,12 @@ import msgspec
 import pytest
 
 from orchestrator.errors import CacheUnavailable, NotInCache
-from orchestrator.events import CacheHit, CacheMissed, Cost, ResultCached
+from orchestrator.events import (
+    CacheHit,
+    CacheMissed,
+    Cost,
+    ResultCached,
+)
 from orchestrator.filters.cache import CacheFillStage, CacheFilter, CachePolicy
 from orchestrator.model import (
     CacheControl,

@@ -16,7 +16,11 @@ from orchestrator.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from orchestrator.events import CircuitClosed, CircuitHalfOpened, CircuitOpened
+from orchestrator.facts import (
+    CircuitClosed,
+    CircuitHalfOpened,
+    CircuitOpened,
+)
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter, CircuitPolicy
 from orchestrator.model import SearchRequest
 from tests.support.calls import make_call

@@ -13,13 +13,13 @@ from orchestrator.events import (
     AttemptSucceeded,
     CacheHit,
     CallerAuthenticated,
-    CallersRefused,
     Cost,
     Envelope,
     RequestCompleted,
     RequestFailed,
     RequestReceived,
 )
+from orchestrator.facts import CallersRefused
 from orchestrator.filters.record import RecordFilter, upstream_s
 from orchestrator.model import Call, Caller, ExtractRequest, Response, SearchRequest
 from orchestrator.recorder import CALLERS_STREAM, Recorder

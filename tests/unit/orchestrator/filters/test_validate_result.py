@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 
 from orchestrator import limits
 from orchestrator.errors import ResultInvalid
-from orchestrator.events import FREE, Cost, ResultRejected
+from orchestrator.events import (
+    FREE,
+    Cost,
+    ResultRejected,
+)
 from orchestrator.filters.validate_result import (
     ValidateResultFilter,
     host_and_path,

@@ -10,12 +10,12 @@ from orchestrator.events import (
     AttemptFailed,
     AttemptStarted,
     AttemptSucceeded,
-    CallersRefused,
     FlightJoined,
     RequestReceived,
     ResultCached,
     RetryScheduled,
 )
+from orchestrator.facts import CallersRefused
 from orchestrator.projections.spans import MOMENTS_MAX, is_execution, is_notable, spans
 from tests.support.histories import (
     NOON,

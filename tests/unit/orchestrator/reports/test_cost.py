@@ -6,7 +6,13 @@ import itertools
 
 import pytest
 
-from orchestrator.events import AttemptFailed, AttemptStarted, AttemptSucceeded, Cost, Envelope
+from orchestrator.events import (
+    AttemptFailed,
+    AttemptStarted,
+    AttemptSucceeded,
+    Cost,
+    Envelope,
+)
 from orchestrator.projections.ledger import LedgerRollup
 from orchestrator.reports.cost import CostReport
 from tests.support.histories import CREDIT, NOON, hit, miss, numbered, refused, whose

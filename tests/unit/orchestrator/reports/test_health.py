@@ -8,11 +8,13 @@ from orchestrator import errors
 from orchestrator.events import (
     AttemptFailed,
     AttemptSucceeded,
+    ProviderSkipped,
+)
+from orchestrator.facts import (
     CallersRefused,
     CircuitClosed,
     CircuitHalfOpened,
     CircuitOpened,
-    ProviderSkipped,
 )
 from orchestrator.history import CALLERS_OWN
 from orchestrator.reports.health import HealthReport

@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 
 from orchestrator.events import (
     AttemptFailed,
-    CallersRefused,
-    CircuitOpened,
     ProviderSkipped,
     ResultRejected,
     RetryScheduled,
 )
+from orchestrator.facts import CallersRefused, CircuitOpened
 from orchestrator.reports.health import HealthReport
 from orchestrator.reports.metrics import NEEDS, Histogram, families
 from orchestrator.reports.totals import Standing

@@ -8,14 +8,13 @@ from orchestrator.events import (
     AttemptFailed,
     AttemptStarted,
     AttemptSucceeded,
-    CircuitClosed,
-    CircuitOpened,
     Envelope,
     ProviderSkipped,
     ResultRejected,
     RetryScheduled,
     UnknownEvent,
 )
+from orchestrator.facts import CircuitClosed, CircuitOpened
 from orchestrator.reports.providers import ProvidersReport
 from orchestrator.reports.report import Fact
 from tests.support.histories import CREDIT, NOON, answered, fallback, hit, miss, numbered, whose

@@ -1,0 +1,34 @@
+"""From settings to policies: what an operator may choose about the pipeline."""
+
+from __future__ import annotations
+
+from api.settings import Settings
+from orchestrator.filters.budget import MILLION, BudgetPolicy
+from orchestrator.filters.cache import CachePolicy
+from orchestrator.filters.concurrency import ConcurrencyPolicy
+from orchestrator.filters.rate_limit import RateLimitPolicy
+from orchestrator.parts import Policies
+
+
+def policies_of(settings: Settings) -> Policies:
+    """The policies of an installation; what has no setting keeps the default of its mechanism."""
+    cache = CachePolicy() if settings.cache_ttl_s is None else CachePolicy(ttl_s=settings.cache_ttl_s)
+    return Policies(
+        deadline_s=settings.deadline_s,
+        cache=cache,
+        concurrency=ConcurrencyPolicy(calls_max=settings.concurrency_max),
+        rate_limit=RateLimitPolicy(
+            burst=settings.rate_burst, per_minute=settings.rate_per_minute, per_hour=settings.rate_per_hour
+        ),
+        budget=_budget(settings),
+    )
+
+
+def _budget(settings: Settings) -> BudgetPolicy:
+    per_minute = {"tavily": settings.tavily_per_minute, "jina": settings.jina_per_minute}
+    day, month = settings.budget_usd_per_day, settings.budget_usd_per_month
+    return BudgetPolicy(
+        usd_micros_per_day=None if day is None else round(day * MILLION),
+        usd_micros_per_month=None if month is None else round(month * MILLION),
+        calls_per_minute={name: calls for name, calls in per_minute.items() if calls is not None},
+    )

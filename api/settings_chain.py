@@ -1,0 +1,33 @@
+"""The settings of the chain: which providers, how they are reached, and when they are left alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+from api.settings_values import PROVIDERS, ApiKey, WebAddress, conventional, folders, known_providers, split
+from orchestrator.providers import jina_reader, jina_search, tavily_wire
+
+
+class ChainSettings(BaseModel):
+    """What the chain of providers is made of."""
+
+    providers: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(split(",")), AfterValidator(known_providers)
+    ] = PROVIDERS
+    """The order in which providers are asked. One without its key is passed by."""
+    tavily_api_key: ApiKey = Field(default=None, validation_alias=conventional("TAVILY_API_KEY"))
+    tavily_base_url: WebAddress = tavily_wire.BASE_URL
+    jina_api_key: ApiKey = Field(default=None, validation_alias=conventional("JINA_API_KEY"))
+    jina_search_url: WebAddress = jina_search.SEARCH_URL
+    jina_reader_url: WebAddress = jina_reader.READER_URL
+    jina_usd_per_million_tokens: float = Field(default=jina_search.USD_PER_MILLION_TOKENS, ge=0, le=10_000)
+    """What Jina's tokens cost under the plan of the key; 0.05 for keys of September 2026."""
+    local_paths: Annotated[
+        tuple[Path, ...], NoDecode, BeforeValidator(split(os.pathsep)), AfterValidator(folders)
+    ] = ()
+    """Folders of Markdown, text and HTML that `local` searches; see `local_folders`."""

@@ -1,0 +1,140 @@
+"""The chains of providers, one for each operation: each provider behind its own stages.
+
+retry · circuit_breaker · budget · attempt · timeout · validate_result · provider
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from orchestrator.events import Cost
+from orchestrator.fallback import Fallback, Step
+from orchestrator.filters.attempt import AttemptFilter
+from orchestrator.filters.budget import BudgetFilter
+from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter
+from orchestrator.filters.retry import RetryFilter
+from orchestrator.filters.timeout import TimeoutFilter
+from orchestrator.filters.validate_result import ValidateResultFilter
+from orchestrator.model import (
+    AnswerT,
+    ExtractAnswer,
+    ExtractRequest,
+    Found,
+    RequestT,
+    SearchAnswer,
+    SearchRequest,
+)
+from orchestrator.parts import Parts, Policies
+from orchestrator.ports import Provider, ProviderTiming
+from orchestrator.service import Filter, Service, stack
+
+
+class Chain:
+    """Both chains of an installation, and the circuits that they share."""
+
+    def __init__(self, parts: Parts, policies: Policies) -> None:
+        self._parts = parts
+        self._policies = policies
+        self.circuits: Mapping[str, Circuit] = {
+            provider.name: Circuit(provider.name, parts.clock, parts.facts, policies.circuit)
+            for provider in parts.providers
+        }
+        self.search = self._search()
+        self.extract = self._extract()
+
+    def _search(self) -> Fallback[SearchRequest, SearchAnswer]:
+        steps = [
+            Step[SearchRequest, SearchAnswer](
+                provider=provider.name,
+                service=self._guarded(
+                    provider, provider.search_estimate, provider.search, self._search_limit(provider)
+                ),
+                reserve_s=self._timing(provider).search_reserve_s,
+                is_floor=provider.name == self._parts.floor,
+            )
+            for provider in self._parts.providers
+            if "search" in provider.operations
+        ]
+        return Fallback(steps, self._parts.clock, _search_again_if_empty, remainders_max=1)
+
+    def _extract(self) -> Fallback[ExtractRequest, ExtractAnswer]:
+        steps = [
+            Step[ExtractRequest, ExtractAnswer](
+                provider=provider.name,
+                service=self._guarded(
+                    provider, provider.extract_estimate, provider.extract, self._extract_limit(provider)
+                ),
+                reserve_s=self._timing(provider).extract_reserve_s,
+            )
+            for provider in self._parts.providers
+            if "extract" in provider.operations
+        ]
+        return Fallback(steps, self._parts.clock, _extract_what_failed, remainders_max=len(steps))
+
+    def _guarded(
+        self,
+        provider: Provider,
+        estimate: Callable[[RequestT], Cost],
+        service: Service[RequestT, Found[AnswerT]],
+        limit_s: Callable[[RequestT], float],
+    ) -> Service[RequestT, Found[AnswerT]]:
+        """One provider behind its own stages."""
+        name, clock = provider.name, self._parts.clock
+        return stack(
+            # Outermost: each retry passes the breaker anew, and an open circuit is final, so the chain moves
+            # on.
+            RetryFilter[RequestT, Found[AnswerT]](name, clock, self._policies.retry),
+            # Around the attempt: it sees every one; a call it does not let through is no attempt.
+            CircuitBreakerFilter[RequestT, Found[AnswerT]](self.circuits[name]),
+            # Around the attempt: a call that may not be paid is none. Inside the breaker: what that refuses
+            # is free.
+            *self._budget(name, estimate),
+            # Around the timeout and the judgement, so that slow and useless answers are failed attempts.
+            AttemptFilter[RequestT, AnswerT](name, clock, estimate),
+            # Around the judgement too: an answer is not there until it is looked at.
+            TimeoutFilter[RequestT, Found[AnswerT]](name, clock, limit_s),
+            # Next to the provider: what it makes of an answer is what everybody outside sees.
+            ValidateResultFilter[RequestT, AnswerT](provider.schemes),
+            service=service,
+        )
+
+    def _timing(self, provider: Provider) -> ProviderTiming:
+        return provider.timing or self._policies.timing
+
+    def _search_limit(self, provider: Provider) -> Callable[[SearchRequest], float]:
+        timing = self._timing(provider)
+        return lambda request: timing.search_advanced_s if request.depth == "advanced" else timing.search_s
+
+    def _extract_limit(self, provider: Provider) -> Callable[[ExtractRequest], float]:
+        timing = self._timing(provider)
+        return lambda _request: timing.extract_s
+
+    def _budget(
+        self, provider: str, estimate: Callable[[RequestT], Cost]
+    ) -> list[Filter[RequestT, Found[AnswerT]]]:
+        """The budget of a provider that has one; others spend no time on it."""
+        policy, parts = self._policies.budget, self._parts
+        if not policy.accounts(provider) and policy.window(provider) is None:
+            return []
+        return [
+            BudgetFilter[RequestT, AnswerT](
+                provider,
+                parts.clock,
+                parts.facts,
+                estimate,
+                stores=parts.budgets,
+                rate_limits=parts.rate_limits,
+                policy=policy,
+            )
+        ]
+
+
+def _search_again_if_empty(request: SearchRequest, answer: SearchAnswer) -> SearchRequest | None:
+    return None if answer.results or not request.limit else request
+
+
+def _extract_what_failed(request: ExtractRequest, answer: ExtractAnswer) -> ExtractRequest | None:
+    urls = tuple(failure.url for failure in answer.failures)
+    return msgspec.structs.replace(request, urls=urls) if urls else None

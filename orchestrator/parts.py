@@ -1,0 +1,67 @@
+"""What a pipeline is built from: the operator's choices, and the implementations of ports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from orchestrator import limits
+from orchestrator.filters.authenticate import Doorkeeper
+from orchestrator.filters.budget import BudgetPolicy
+from orchestrator.filters.cache import CachePolicy
+from orchestrator.filters.circuit_breaker import CircuitPolicy
+from orchestrator.filters.concurrency import ConcurrencyPolicy
+from orchestrator.filters.rate_limit import RateLimitPolicy
+from orchestrator.filters.retry import RetryPolicy
+from orchestrator.ports import (
+    BudgetStore,
+    Cache,
+    CircuitBoard,
+    Clock,
+    FactSink,
+    FlightStore,
+    NameResolver,
+    Provider,
+    ProviderTiming,
+    RateLimitStore,
+)
+
+
+class Policies(msgspec.Struct, frozen=True, kw_only=True):
+    """Every choice an operator may make about the pipeline; the defaults live with their mechanisms.
+
+    `timing` is for providers that bring none of their own.
+    """
+
+    deadline_s: float = limits.DEADLINE_S
+    cache: CachePolicy = CachePolicy()
+    concurrency: ConcurrencyPolicy = ConcurrencyPolicy()
+    rate_limit: RateLimitPolicy = RateLimitPolicy()
+    retry: RetryPolicy = RetryPolicy()
+    circuit: CircuitPolicy = CircuitPolicy()
+    budget: BudgetPolicy = BudgetPolicy()
+    timing: ProviderTiming = ProviderTiming()
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the pipeline is made of: implementations of ports. `providers` is the chain, in order.
+
+    `floor` names the provider that only stands in for the others, `""` if none does. `doorkeeper` knows the
+    callers; the default has no keys and knows the local operator alone. `flights` and
+    `circuits` are what this process shares with others, `None` if there are none. Of `budgets` a later one
+    counts while those before it are out of reach. Without `names` the hosts of pages are judged by their
+    spelling alone.
+    """
+
+    clock: Clock
+    facts: FactSink
+    caches: Sequence[Cache]
+    rate_limits: RateLimitStore
+    providers: Sequence[Provider]
+    floor: str = ""
+    flights: FlightStore | None = None
+    circuits: CircuitBoard | None = None
+    budgets: Sequence[BudgetStore] = ()
+    doorkeeper: Doorkeeper = Doorkeeper()
+    names: NameResolver | None = None
