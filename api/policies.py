@@ -6,7 +6,9 @@ from api.settings import Settings
 from orchestrator.filters.budget import MILLION, BudgetPolicy
 from orchestrator.filters.cache import CachePolicy
 from orchestrator.filters.concurrency import ConcurrencyPolicy
+from orchestrator.filters.provider_room import ProviderRoomPolicy, ProviderRooms
 from orchestrator.filters.rate_limit import RateLimitPolicy
+from orchestrator.hedging import HedgePolicy
 from orchestrator.parts import Policies
 
 
@@ -21,7 +23,14 @@ def policies_of(settings: Settings) -> Policies:
             burst=settings.rate_burst, per_minute=settings.rate_per_minute, per_hour=settings.rate_per_hour
         ),
         budget=_budget(settings),
+        rooms=_rooms(settings),
+        hedge=HedgePolicy(ratio=settings.hedge_ratio),
     )
+
+
+def _rooms(settings: Settings) -> ProviderRooms:
+    at_once = {"tavily": settings.tavily_concurrency, "jina": settings.jina_concurrency}
+    return ProviderRooms(named={name: ProviderRoomPolicy(calls_max=calls) for name, calls in at_once.items()})
 
 
 def _budget(settings: Settings) -> BudgetPolicy:
