@@ -139,8 +139,8 @@ class ProviderRoom:
 
     @property
     def has_place(self) -> bool:
-        """Whether a call need not wait."""
-        return self._is_open() or (not self._queue and self.calls < self._bound.calls)
+        """Whether a call need not wait. If one waits there is no place: each that comes free is given away."""
+        return self.calls < self._bound.calls or self._is_open()
 
     async def __call__(self, call: Call[RequestT], service: Service[RequestT, ResponseT]) -> ResponseT:
         """Answer as the inner stages do. Waits for a place; raises ProviderHeldBack (`busy`) without one."""
