@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from api.settings_values import PROVIDERS, ApiKey, WebAddress, conventional, folders, known_providers, split
+from api.settings_values import PROVIDERS, ApiKeys, WebAddress, conventional, folders, known_providers, split
 from orchestrator.filters.provider_room import ProviderRoomPolicy
 from orchestrator.hedging import HedgePolicy
 from orchestrator.providers import jina_reader, jina_search, tavily_wire
@@ -25,9 +25,10 @@ class ChainSettings(BaseModel):
         tuple[str, ...], NoDecode, BeforeValidator(split(",")), AfterValidator(known_providers)
     ] = PROVIDERS
     """The order in which providers are asked. One without its key is passed by."""
-    tavily_api_key: ApiKey = Field(default=None, validation_alias=conventional("TAVILY_API_KEY"))
+    tavily_api_key: ApiKeys = Field(default=None, validation_alias=conventional("TAVILY_API_KEY"))
+    """The key, or several separated by commas, which are used up in this order."""
     tavily_base_url: WebAddress = tavily_wire.BASE_URL
-    jina_api_key: ApiKey = Field(default=None, validation_alias=conventional("JINA_API_KEY"))
+    jina_api_key: ApiKeys = Field(default=None, validation_alias=conventional("JINA_API_KEY"))
     jina_search_url: WebAddress = jina_search.SEARCH_URL
     jina_reader_url: WebAddress = jina_reader.READER_URL
     jina_usd_per_million_tokens: float = Field(default=jina_search.USD_PER_MILLION_TOKENS, ge=0, le=10_000)

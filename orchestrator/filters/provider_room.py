@@ -139,7 +139,7 @@ class ProviderRoom:
 
     @property
     def has_place(self) -> bool:
-        """Whether a call need not wait. If one waits there is no place: each that comes free is given away."""
+        """Whether a call need not wait. While one waits there is none: each that comes free is given away."""
         return self.calls < self._bound.calls or self._is_open()
 
     async def __call__(self, call: Call[RequestT], service: Service[RequestT, ResponseT]) -> ResponseT:

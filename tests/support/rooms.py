@@ -10,7 +10,13 @@ MAY_IMPORT_ROOM = {
 
 VALUES = {"model", "quota", "events", "facts", "errors", "history", "limits", "trace_context"}
 FILTER = VALUES | {"ports", "service", "outcome"}
-PROVIDER = VALUES | {"ports", "providers.billing", "providers.upstream", "providers.upstream_faults"}
+PROVIDER = VALUES | {
+    "ports",
+    "providers.billing",
+    "providers.key_pool",
+    "providers.upstream",
+    "providers.upstream_faults",
+}
 JINA = {"countries"} | {f"providers.jina_{part}" for part in ("faults", "reader", "search")}
 LOCAL = {
     f"providers.local_{part}"
