@@ -6,7 +6,7 @@ so it is no attempt of its own. Only when no key is left does the provider refus
 order in which they are set, so that an operator knows which plan is spent first; spreading the calls would
 drain all of them at the same time.
 
-Each process finds out by itself that a key is drained; that costs it one free refusal. No key is in any event,
+Each process finds out by itself that a key is drained; that costs it one free refusal. No key is in an event,
 error or log: a key is known by its number in the settings, from 1.
 """
 
