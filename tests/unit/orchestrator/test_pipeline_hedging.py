@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from orchestrator.cache_policy import CachePolicy
 from orchestrator.errors import AllProvidersFailed, BudgetExhausted, InvalidRequest, ProviderRejected
 from orchestrator.events import (
     AttemptFailed,
@@ -16,7 +17,6 @@ from orchestrator.events import (
     RequestCompleted,
 )
 from orchestrator.fallback import Fallback, Step
-from orchestrator.filters.cache import CachePolicy
 from orchestrator.filters.circuit_breaker import CircuitPolicy
 from orchestrator.filters.provider_room import ProviderRoomPolicy, ProviderRooms
 from orchestrator.filters.retry import RetryPolicy
