@@ -72,7 +72,7 @@ class Chain:
             _search_again_if_empty,
             remainders_max=1,
             # An extract is not hedged: it is long by nature, dear, and its parts fall back page by page.
-            hedger=Hedger(hedge) if hedge.ratio else None,
+            hedger=Hedger(hedge, self._parts.clock) if hedge.ratio else None,
         )
 
     def _extract(self) -> Fallback[ExtractRequest, ExtractAnswer]:

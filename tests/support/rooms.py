@@ -40,11 +40,10 @@ CORE: dict[str, set[str]] = {
     "service.py": {"model"},
     "outcome.py": {"model", "events", "errors"},
     "canonical.py": {"model"},
-    **{
-        f"{name}.py": set() for name in ("addresses", "countries", "hedging", "patience", "quota", "sanitise")
-    },
+    **{f"{name}.py": set() for name in ("addresses", "countries", "patience", "quota", "sanitise")},
     "clock.py": {"ports"},
     **dict.fromkeys(("recorder.py", "strangers.py"), VALUES | {"ports"}),
+    "hedging.py": VALUES | {"ports"},
     "fallback.py": VALUES | {"ports", "service", "outcome", "hedging", "projections.executions"},
     "per_url.py": VALUES | {"service", "projections.executions"},
     "circuit_sharing.py": VALUES | {"ports", "filters.circuit_breaker"},

@@ -14,6 +14,7 @@ from orchestrator.filters.provider_room import ProviderRoomPolicy, ProviderRooms
 from orchestrator.filters.retry import RetryPolicy
 from orchestrator.parts import Policies
 from tests.support.core import Core, both, down, tried
+from tests.support.scripted_provider import ScriptedProvider
 
 AT_FIRST = ProviderRoomPolicy().calls_at_first
 
@@ -98,6 +99,29 @@ async def test_a_call_that_finds_no_place_has_no_intent():
         if isinstance(envelope.event, AttemptStarted)
     )
     assert begun == {"tavily": 1, "jina": 1}
+    await core.settle()
+
+
+@pytest.mark.parametrize(("count", "slow_s"), [(200, 1.0), (700, 1.0), (100, 2.0), (800, 0.3)])
+async def test_a_crowd_on_a_cold_process_is_answered(count, slow_s):
+    """Though the room begins small, a crowd of strangers' questions is answered within the deadline."""
+    tavily, jina = both(delay_s=slow_s)
+    core = Core(tavily, jina)
+
+    answers = await crowd(core, count)
+
+    assert {answer.provider for answer in answers} <= {"tavily", "jina"}
+    assert tavily.calls + jina.calls == count, "and nobody is paid twice for it"
+    await core.settle()
+
+
+async def test_a_crowd_with_one_provider_is_answered():
+    """Without anybody to turn to, all of the crowd wait their turn."""
+    core = Core(ScriptedProvider("tavily", delay_s=1.0))
+
+    answers = await crowd(core, 800)
+
+    assert {answer.provider for answer in answers} == {"tavily"}
     await core.settle()
 
 

@@ -317,8 +317,10 @@ async def test_when_neither_answers_both_time_out():
 async def test_when_the_call_is_cancelled_both_are_called_off():
     """A chain that is cancelled leaves no attempt behind, and is done when both have ended."""
     clock, ended = LoopClock(), []
-    hedger = Hedger(HedgePolicy(ratio=1.0, samples_min=1))
-    hedger.answered("tavily", "basic", 1.0)
+    hedger = Hedger(HedgePolicy(ratio=1.0, samples_min=1), clock)
+    before = make_call(SearchRequest(query="known"), clock=clock)
+    before.trail.record(AttemptSucceeded(provider="tavily", number=1, duration_s=1.0, results=1))
+    hedger.answered(before, "tavily")
 
     def step(provider):
         async def service(call):
