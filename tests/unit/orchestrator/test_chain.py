@@ -13,6 +13,7 @@ from orchestrator.facts import CircuitOpened
 from orchestrator.filters.provider_room import ProviderRoomPolicy, ProviderRooms
 from orchestrator.filters.retry import RetryPolicy
 from orchestrator.parts import Policies
+from orchestrator.ports import CircuitReport, SharedCircuit
 from tests.support.core import Core, both, down, tried
 from tests.support.scripted_provider import ScriptedProvider
 
@@ -162,4 +163,22 @@ async def test_after_an_outage_the_crowd_comes_back_slowly():
 
     assert len(opened) == 1
     assert core.pipeline.rooms["tavily"].calls_max == AT_FIRST
+    await core.settle()
+
+
+async def test_who_waits_moves_on_when_another_process_finds_the_provider_dead():
+    """A circuit that was opened by the others lets those who wait here go as well."""
+    tavily, jina = both(tavily=[endless])
+    core = Core(tavily, jina)
+    waiting = asyncio.create_task(crowd(core, AT_FIRST + 5))
+    await asyncio.sleep(1.0)
+    assert core.pipeline.rooms["tavily"].waiting == 5
+
+    seen = SharedCircuit(state="open", left_s=30.0, cooldown_s=30.0, reason="timeout")
+    core.pipeline.circuits["tavily"].learn(CircuitReport(provider="tavily", kind="looked"), seen)
+    await asyncio.sleep(0.1)
+
+    assert core.pipeline.rooms["tavily"].waiting == 0
+    assert jina.calls == 5
+    await waiting
     await core.settle()
