@@ -28,9 +28,9 @@ async def measure(seconds: float) -> dict[str, Result]:
     pin(os.getpid(), OTHER_CORE)
     with (
         tavily(delay_ms=0) as settings,
-        valkey() as redis_url,
-        amos({**settings, "AMOS_REDIS_URL": redis_url}) as memory,
-        amos({**settings, "AMOS_REDIS_URL": redis_url, "AMOS_L1_MAX_BYTES": "0"}) as shared,
+        valkey() as redis,
+        amos({**settings, "AMOS_REDIS_URL": redis.url}) as memory,
+        amos({**settings, "AMOS_REDIS_URL": redis.url, "AMOS_L1_MAX_BYTES": "0"}) as shared,
     ):
         results = {"l1": Result(memory.port), "l2": Result(shared.port)}
         for tier, result in results.items():
