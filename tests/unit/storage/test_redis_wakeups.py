@@ -23,8 +23,9 @@ class Subscription:
     async def subscribe(self, channel):
         """Always goes well."""
 
-    async def get_message(self, timeout):
+    async def get_message(self, **wait):
         """The next of the script if it is due within the timeout."""
+        timeout = wait["timeout"]
         after_s, message = self.script[0] if self.script else (float("inf"), None)
         await asyncio.sleep(min(after_s, timeout))
         if after_s > timeout:
