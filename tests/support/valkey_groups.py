@@ -20,6 +20,12 @@ START_S = 30.0
 SLOTS_COUNT = 16_384
 """Redis Cluster specification: the slots of a Cluster."""
 
+KEYS_AT_ONCE = 10
+"""As many keys `valkey-cli` moves in one step."""
+
+MIGRATE_MS = 5_000
+"""What a step may take, in milliseconds."""
+
 
 class Sentinels:
     """A master, its replica, and three Sentinels that put the replica in the master's place when it dies."""
@@ -97,6 +103,21 @@ class Cluster:
         """Forget all entries."""
         for node in self.nodes:
             node.flushall()
+
+    def move_slot(self, slot: int, source: int, target: int) -> None:
+        """Give a slot with all its keys from one node to another, as `valkey-cli --cluster reshard` does."""
+        here, there = self.nodes[source], self.nodes[target]
+        ids = [node.command("CLUSTER", "MYID") for node in (here, there)]
+        there.command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
+        here.command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
+        while keys := here.command("CLUSTER", "GETKEYSINSLOT", slot, KEYS_AT_ONCE):
+            here.command("MIGRATE", "127.0.0.1", there.port, "", 0, MIGRATE_MS, "REPLACE", "KEYS", *keys)
+        for node in (there, here, *self.nodes):
+            node.command("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
+
+    def slot(self, key: str) -> int:
+        """The slot of a key."""
+        return int(self.nodes[0].command("CLUSTER", "KEYSLOT", key))
 
     def close(self) -> None:
         """Kill all."""
