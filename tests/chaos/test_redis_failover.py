@@ -139,14 +139,8 @@ async def test_the_master_is_replaced(install: Install, sentinels: Sentinels, ha
 
 async def test_slots_are_moved(install: Install, cluster: Cluster) -> None:
     """A tenth of a Cluster's slots goes to other nodes, with their keys."""
-
-    def move() -> None:
-        for slot in range(0, SLOTS_COUNT, SLOTS_COUNT // MOVED_COUNT):
-            source = slot * 3 // SLOTS_COUNT
-            cluster.move_slot(slot, source, (source + 1) % 3)
-
     async with pair(install, cluster.url) as both:
-        await asyncio.to_thread(move)
+        await asyncio.to_thread(cluster.move_slots, range(0, SLOTS_COUNT, SLOTS_COUNT // MOVED_COUNT))
     await both.check()
 
 

@@ -33,6 +33,9 @@ REACTION_S = 2.0
 STILL_S = 3.0
 """An event loop that stands still for so long has lost its lease."""
 
+TTL_S = 2.0
+"""How long answers are fresh where they shall grow old."""
+
 CROWD = 1_000
 
 CROWDED_S = 4.0
@@ -182,6 +185,25 @@ async def test_a_leader_slower_than_a_follower_wants(
     assert kinds(led) == {"miss": 1, "collapsed": 4}
     assert later[2]["amos"]["cache"] == "l2"
     assert len(upstream.calls()) == 1
+
+
+async def test_two_processes_refresh_once(tmp_path: Path, upstream: UpstreamProcess, valkey: Valkey):
+    """An answer that has grown old is given at once by both, and fetched anew by one of them."""
+    ttl = {"AMOS_CACHE_TTL_S": f"{TTL_S}"}
+    async with two(tmp_path, upstream, valkey, ttl, ttl) as amos:
+        for one in amos:
+            await ask(one, "tide tables")
+        await asyncio.sleep(1.2 * TTL_S)  # freshness is jittered by a tenth
+        upstream.obey({"delay_s": CROWDED_S})
+        begun = time.monotonic()
+        old = await asyncio.gather(*asking(amos, "tide tables", 40))
+        await called(upstream, 2)
+        waited_s = max(moment for moment, _, _ in old) - begun
+        await asyncio.sleep(CROWDED_S + LOOK_S)  # who did not share the flight would call now
+
+    assert {(status, body["amos"]["stale"]) for _, status, body in old} == {(200, True)}
+    assert waited_s < CROWDED_S
+    assert len(upstream.calls()) == 2
 
 
 @pytest.mark.parametrize("harm", ["kill", "pause"])
