@@ -51,7 +51,10 @@ def tried(outcome: Response | AllProvidersFailed) -> list[tuple[str, str, str]]:
 
 
 class Core:
-    """A gateway with everything in memory, and its parts to look at. Must be made on a running event loop."""
+    """A gateway with everything in memory, and its parts to look at. Must be made on a running event loop.
+
+    `shared` are parts that several have together: tiers behind its own as `l2`, others by their name in Parts.
+    """
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class Core:
         floor: str = "",
         probes: tuple[Probe, ...] = (),
         unconfigured: dict[str, str] | None = None,
+        **shared: Any,
     ) -> None:
         self.clock = LoopClock()
         self.journal = MemoryJournal()
@@ -69,10 +73,11 @@ class Core:
             Parts(
                 clock=self.clock,
                 facts=self.recorder,
-                caches=(self.cache,),
+                caches=(self.cache, *shared.pop("l2", ())),
                 rate_limits=MemoryRateLimit(self.clock),
                 providers=providers,
                 floor=floor,
+                **shared,
             ),
             policies,
         )
