@@ -53,7 +53,8 @@ def tried(outcome: Response | AllProvidersFailed) -> list[tuple[str, str, str]]:
 class Core:
     """A gateway with everything in memory, and its parts to look at. Must be made on a running event loop.
 
-    `shared` are parts that several have together: tiers behind its own as `l2`, others by their name in Parts.
+    `shared` are parts that several have together: tiers behind its own as `l2`, others by their name in
+    Parts.
     """
 
     def __init__(

@@ -31,7 +31,7 @@ async def asked_before(core, later_s):
 
 
 async def test_a_refresh_is_part_of_the_execution_that_caused_it():
-    """The old answer has its frame and leaves; what is fetched then follows in further ones, on its account."""
+    """The old answer leaves with its frame; what is fetched then follows in further ones, on its account."""
     core = Core(*both())
     await asked_before(core, SOON_S)
     call = core.open(TIDES)
