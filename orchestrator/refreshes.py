@@ -15,7 +15,7 @@ import msgspec
 from orchestrator import limits
 from orchestrator.events import RefreshStarted
 from orchestrator.history import has_ended
-from orchestrator.model import DEFAULT_CACHE_CONTROL, Call, RequestT, Response
+from orchestrator.model import Call, RequestT, Response
 from orchestrator.ports import Clock
 from orchestrator.service import Service
 
@@ -43,7 +43,6 @@ class Refreshes(Generic[RequestT]):
         call.trail.record(RefreshStarted(key=key, cause="stale", age_s=age_s))
         refresh = msgspec.structs.replace(
             call,
-            caller=msgspec.structs.replace(call.caller, cache_control=DEFAULT_CACHE_CONTROL),
             deadline=self._clock.monotonic() + self._total_s,
             is_hurried=False,
             is_refresh=True,

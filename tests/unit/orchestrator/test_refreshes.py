@@ -8,11 +8,11 @@ import pytest
 
 from orchestrator import limits
 from orchestrator.errors import EventLogUnavailable
-from orchestrator.events import RefreshStarted
+from orchestrator.events import FlightJoined, RefreshStarted, RequestCompleted
 from orchestrator.refreshes import Refreshes
 from tests.support.calls import recorded
 from tests.support.clock import LoopClock
-from tests.support.tiers import DOWN, FLOOR, Inner, call_with
+from tests.support.tiers import DOWN, FETCHED, FLOOR, Inner, call_with
 
 PAUSE_S = 30.0
 
@@ -69,6 +69,28 @@ async def test_one_that_failed_is_not_repeated_at_once(refreshes, clock, outcome
     await asyncio.sleep(0.001)
     assert refreshes.begin(call_with(clock), "k1", inner, 65.0)
     await refreshes.aclose()
+
+
+async def test_what_it_did_is_written_when_the_execution_has_ended(refreshes, clock):
+    """Nobody else writes the facts of a refresh once its caller has been answered."""
+    call = call_with(clock)
+
+    async def service(inner):
+        inner.trail.record(FlightJoined(key="k1", leader="other"))
+        return FETCHED
+
+    refreshes.begin(call, "k1", service, 65.0)
+    call.trail.record(
+        RequestCompleted(operation="search", door="test", client="", cache="l1", results=1, duration_s=0.0)
+    )
+    await call.trail.commit()
+    await refreshes.aclose()
+    await call.trail._recorder.aclose()
+
+    assert call.trail._recorder.journal.kinds(call.trail.execution_id) == [
+        ["RefreshStarted", "RequestCompleted"],
+        ["FlightJoined"],
+    ]
 
 
 async def test_it_ends_at_its_own_deadline(refreshes, clock):
