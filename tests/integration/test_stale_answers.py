@@ -11,11 +11,13 @@ import pytest
 from mcp import Client as McpClient
 
 from amos_sdk import AsyncClient
+from storage import redis_flight
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.jina_simulator import JinaSimulator
 from tests.support.processes import until
 from tests.support.simulator import Fault
 from tests.support.tavily_simulator import TavilySimulator
+from tests.support.valkey import Valkey
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,6 +90,27 @@ async def test_an_old_answer_comes_at_once_and_the_next_is_fresh(
     explained = await story(revalidating, old)
     assert (explained["status"], explained["is_stale"], explained["cost"]["amount"]) == ("answered", True, 1)
     assert any("while a fresh one is fetched" in sentence for sentence in explained["why"])
+
+
+async def test_many_old_answers_of_two_hosts_cost_one_call(
+    tmp_path: Path, tavily: TavilySimulator, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+):
+    """Instances that share a Redis fetch one fresh answer for all their callers, who wait for none of it."""
+    # Both share this event loop: what holds it up is no leader's death.
+    monkeypatch.setattr(redis_flight, "LEASE_MS", 20_000)
+    options = {"redis_url": valkey.url, "redis_timeout_s": 1.0, "cache_ttl_s": TTL_S}
+    async with (
+        serving(tmp_path / "a", tavily=tavily, **options) as first,
+        serving(tmp_path / "b", tavily=tavily, **options) as second,
+    ):
+        await asked_before(first)
+        tavily.delay_s = 4.0  # under way until all have been answered
+
+        answers = await asyncio.gather(*(amos.search(QUERY) for _ in range(50) for amos in (first, second)))
+        await until(lambda: tavily.count == 2, 5.0, lambda: "nothing was fetched")
+
+    assert all(answer.json()["amos"]["stale"] for answer in answers)
+    assert tavily.count == 2
 
 
 async def test_the_answer_names_itself_by_its_content(revalidating: GatewayServer):

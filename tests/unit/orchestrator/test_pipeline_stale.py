@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from orchestrator.cache_policy import CachePolicy
-from orchestrator.errors import AllProvidersFailed
-from orchestrator.events import FREE, AttemptStarted, RequestCompleted
+from orchestrator.errors import AllProvidersFailed, BudgetExhausted, QuotaExhausted
+from orchestrator.events import FREE, AttemptStarted, RequestCompleted, StaleServed
+from orchestrator.filters.budget import BudgetPolicy
 from orchestrator.model import CacheControl, ExtractRequest, SearchRequest
+from storage.memory_budget import MemoryBudget
 from tests.support.clock import LoopClock
-from tests.support.core import URL, Core, both, down
+from tests.support.core import POLICIES, URL, Core, both, down
 from tests.support.scripted_provider import CREDIT, ScriptedProvider
 from tests.support.shared_memory import MemoryFlights
 from tests.support.tiers import Tier
@@ -158,6 +161,26 @@ async def test_the_floor_of_the_chain_is_no_refresh():
         await core.settle()
 
     assert local.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "error"),
+    [("usd_micros_per_day", QuotaExhausted), ("client_usd_micros_per_day", BudgetExhausted)],
+)
+async def test_with_the_budget_spent_old_questions_are_answered(limit, error):
+    """When the budget of all or of this client is spent a new question is refused, an old one answered."""
+    tavily = ScriptedProvider("tavily")
+    policies = replace(POLICIES, budget=BudgetPolicy(**{limit: CREDIT.usd_micros}))
+    core = Core(tavily, policies=policies, budgets=(MemoryBudget(LoopClock()),))
+    await asked_before(core, LATE_S)
+    call = core.open(TIDES)
+
+    response = await core.gateway.search(call)
+    with pytest.raises(error):
+        await core.search("something new")
+
+    assert (response.is_stale, response.cost, tavily.calls) == (True, FREE, 1)
+    assert [event.cause for event in core.events(call) if isinstance(event, StaleServed)] == ["budget"]
 
 
 # --- extract
