@@ -48,8 +48,9 @@ class Refreshes(Generic[RequestT]):
             is_refresh=True,
             cache_key=key,
         )
-        name = f"refresh {call.trail.execution_id}"
-        self._under_way[key] = asyncio.create_task(self._fetch(refresh, service), name=name)
+        task = asyncio.create_task(self._fetch(refresh, service), name=f"refresh {call.trail.execution_id}")
+        self._under_way[key] = task
+        task.add_done_callback(lambda _: self._under_way.pop(key))
         return True
 
     async def _fetch(self, call: Call[RequestT], service: Service[RequestT, Response]) -> None:
@@ -61,7 +62,6 @@ class Refreshes(Generic[RequestT]):
         except Exception:  # noqa: BLE001, S110 - nobody waits; what was tried is in the record
             pass
         finally:
-            del self._under_way[call.cache_key]
             if not is_kept:
                 self._pause(call.cache_key)
             if has_ended(call.trail.events):

@@ -104,6 +104,18 @@ async def test_it_ends_at_its_own_deadline(refreshes, clock):
     assert not refreshes.begin(call_with(clock), "k1", Inner(), 65.0)
 
 
+async def test_one_that_was_cancelled_before_it_began_is_over(refreshes, clock):
+    """Whatever ends a refresh, nobody waits for it afterwards."""
+    before = asyncio.all_tasks()
+    refreshes.begin(call_with(clock), "k1", Inner(), 65.0)
+
+    for task in asyncio.all_tasks() - before:
+        task.cancel()
+    await refreshes.aclose()
+
+    assert len(refreshes) == 0
+
+
 async def test_they_are_bounded(refreshes, clock):
     """Beyond a number of refreshes under way none is begun, and what failed is not remembered for ever."""
     inner = Inner(DOWN)
