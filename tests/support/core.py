@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from orchestrator.cache_policy import CachePolicy
@@ -20,7 +20,9 @@ from orchestrator.model import (
 )
 from orchestrator.parts import Parts, Policies
 from orchestrator.pipeline import Pipeline
+from orchestrator.ports import Cache, FlightStore
 from orchestrator.recorder import Recorder
+from storage.memory_budget import MemoryBudget
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
 from tests.support.clock import LoopClock
@@ -51,20 +53,17 @@ def tried(outcome: Response | AllProvidersFailed) -> list[tuple[str, str, str]]:
 
 
 class Core:
-    """A gateway with everything in memory, and its parts to look at. Must be made on a running event loop.
-
-    `shared` are parts that several have together: tiers behind its own as `l2`, others by their name in
-    Parts.
-    """
+    """A gateway with everything in memory, and its parts to look at. Must be made on a running event loop."""
 
     def __init__(
         self,
         *providers: ScriptedProvider,
+        l2: Sequence[Cache] = (),
         policies: Policies = POLICIES,
         floor: str = "",
         probes: tuple[Probe, ...] = (),
         unconfigured: dict[str, str] | None = None,
-        **shared: Any,
+        flights: FlightStore | None = None,
     ) -> None:
         self.clock = LoopClock()
         self.journal = MemoryJournal()
@@ -74,11 +73,12 @@ class Core:
             Parts(
                 clock=self.clock,
                 facts=self.recorder,
-                caches=(self.cache, *shared.pop("l2", ())),
+                caches=(self.cache, *l2),
                 rate_limits=MemoryRateLimit(self.clock),
                 providers=providers,
                 floor=floor,
-                **shared,
+                flights=flights,
+                budgets=(MemoryBudget(self.clock),),
             ),
             policies,
         )

@@ -12,7 +12,6 @@ from orchestrator.errors import AllProvidersFailed, BudgetExhausted, QuotaExhaus
 from orchestrator.events import FREE, AttemptStarted, RequestCompleted, StaleServed
 from orchestrator.filters.budget import BudgetPolicy
 from orchestrator.model import CacheControl, ExtractRequest, SearchRequest
-from storage.memory_budget import MemoryBudget
 from tests.support.clock import LoopClock
 from tests.support.core import POLICIES, URL, Core, both, down
 from tests.support.scripted_provider import CREDIT, ScriptedProvider
@@ -171,7 +170,7 @@ async def test_with_the_budget_spent_old_questions_are_answered(limit, error):
     """When the budget of all or of this client is spent a new question is refused, an old one answered."""
     tavily = ScriptedProvider("tavily")
     policies = replace(POLICIES, budget=BudgetPolicy(**{limit: CREDIT.usd_micros}))
-    core = Core(tavily, policies=policies, budgets=(MemoryBudget(LoopClock()),))
+    core = Core(tavily, policies=policies)
     await asked_before(core, LATE_S)
     call = core.open(TIDES)
 
