@@ -20,7 +20,7 @@ from orchestrator.model import (
 )
 from orchestrator.parts import Parts, Policies
 from orchestrator.pipeline import Pipeline
-from orchestrator.ports import Cache, FlightStore
+from orchestrator.ports import FlightStore
 from orchestrator.recorder import Recorder
 from storage.memory_budget import MemoryBudget
 from storage.memory_cache import MemoryCache
@@ -58,7 +58,7 @@ class Core:
     def __init__(
         self,
         *providers: ScriptedProvider,
-        l2: Sequence[Cache] = (),
+        l2: Sequence[Any] = (),
         policies: Policies = POLICIES,
         floor: str = "",
         probes: tuple[Probe, ...] = (),
