@@ -315,7 +315,7 @@ async def _to_whole_credits(lived: Lived) -> None:
 
 async def _throttled(lived: Lived) -> None:
     """Tavily has had enough of us, and is left alone for some seconds: the last that happens."""
-    lived.tavily.script(Fault.status(429, retry_after=0.05))
+    lived.tavily.script(Fault.status(429))
     await lived.search("too often", lived.reader)
     await lived.search("too early", lived.reader)
 

@@ -71,6 +71,17 @@ def test_a_database_nobody_has_seen_yet_is_not_called_sound():
     assert database.detail == "It is being asked for the first time."
 
 
+def test_a_circuit_says_how_often_it_has_opened():
+    """A provider that came back and went again and again is told from one that has just fallen."""
+    again = circuit(5)
+    again._clock.advance(31.0)
+    again.failed(down(), is_probe=again.admit())
+
+    assert provider_health(again, None).detail.startswith(
+        "Circuit open after http_500, 2 times in a row; it may"
+    )
+
+
 @pytest.mark.parametrize(
     ("failures", "recent", "status", "since", "detail"),
     [
