@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import msgspec
 
 from orchestrator import limits
+from orchestrator.cache_policy import CachePolicy
 from orchestrator.cooldown import CircuitPolicy
 from orchestrator.filters.authenticate import Doorkeeper
 from orchestrator.filters.budget import BudgetPolicy
-from orchestrator.filters.cache import CachePolicy
 from orchestrator.filters.concurrency import ConcurrencyPolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.filters.retry import RetryPolicy

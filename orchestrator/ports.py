@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from orchestrator.api_keys import ApiKey
+from orchestrator.circuits import CircuitReport, SharedCircuit
 from orchestrator.events import (
     FREE,
     Cost,
@@ -106,9 +107,10 @@ class ReportStore(Protocol):
 
 
 class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer at rest. `fresh_until` ends its use as fresh; a store may forget it any time after that.
+    """One answer at rest.
 
-    `cost` is what fetching it cost, so that a hit can say what it saved.
+    `fresh_until` ends its use as fresh, `stale_until` all use, 0 if it has none beyond. A store may forget it
+    any time after both. `cost` is what fetching it cost, so that a hit can say what it saved.
     """
 
     fragment: bytes
@@ -116,9 +118,15 @@ class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     stored_at: float
     fresh_until: float
+    stale_until: float = 0.0
     cost: Cost = FREE
     is_fallback: bool = False
     unsupported: tuple[str, ...] = ()
+
+    @property
+    def useful_until(self) -> float:
+        """The moment from which nobody has a use for it."""
+        return max(self.fresh_until, self.stale_until)
 
 
 class Cache(Protocol):
@@ -200,45 +208,6 @@ class FlightStore(Protocol):
 
     async def look(self, key: str, holder: str) -> FlightView:
         """Who holds the lease now, and how the flight of `holder` ended."""
-
-
-class CircuitReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What one process has seen of a provider.
-
-    `kind`: `looked` (nothing, it only asks), `failed`, `opened` (by failures), `paused` (opened because the
-    provider asked for it), `remembered` (it is open here, and the others have forgotten or never heard),
-    `answered` (a success after failures or openings), `closed` (a probe succeeded) or `probed` (a probe is
-    over).
-
-    `pauses_s` says how long it shall be open, the first, second, … time in a row, the last one also later;
-    `openings` is which time this is as far as this process knows.
-    """
-
-    provider: str
-    kind: str
-    failures_max: int = 0
-    pauses_s: tuple[float, ...] = ()
-    openings: int = 0
-    reason: str = ""
-    is_quota: bool = False
-
-
-class SharedCircuit(msgspec.Struct, frozen=True, kw_only=True):
-    """A provider's circuit as all processes together see it. `state`: `open`, `closed`, `""` if nobody told.
-
-    `failures` counts those in a row while closed, `openings` how often it has opened since all was well for
-    the last time. An open circuit may be probed when `left_s` is 0. `is_ours`: it is by the report just made
-    that it has opened.
-    """
-
-    state: str = ""
-    failures: int = 0
-    openings: int = 0
-    left_s: float = 0.0
-    cooldown_s: float = 0.0
-    reason: str = ""
-    is_quota: bool = False
-    is_ours: bool = False
 
 
 class CircuitBoard(Protocol):

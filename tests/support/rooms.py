@@ -8,7 +8,7 @@ MAY_IMPORT_ROOM = {
     "api": {"orchestrator", "storage", "api", "amos_sdk"},
 }
 
-VALUES = {"model", "quota", "events", "facts", "errors", "history", "limits", "trace_context"}
+VALUES = {"circuits", "model", "quota", "events", "facts", "errors", "history", "limits", "trace_context"}
 FILTER = VALUES | {"ports", "service", "outcome"}
 PROVIDER = VALUES | {"ports", "providers.billing", "providers.upstream", "providers.upstream_faults"}
 JINA = {"countries"} | {f"providers.jina_{part}" for part in ("faults", "reader", "search")}
@@ -51,6 +51,11 @@ CORE: dict[str, set[str]] = {
     | {"filters.authenticate", "filters.circuit_breaker"},
     "filters/authenticate.py": FILTER | {"key_ring", "strangers"},
     "filters/circuit_breaker.py": FILTER | {"cooldown"},
+    "cache_policy.py": VALUES | {"ports"},
+    "refreshes.py": VALUES | {"ports", "service"},
+    "filters/cache.py": FILTER
+    | {"cache_policy", "canonical", "patience", "projections.executions", "refreshes"},
+    "filters/cache_fill.py": FILTER | {"cache_policy"},
     "filters/deadline.py": FILTER | {"patience"},
     "filters/validate.py": FILTER | {"addresses", "countries", "sanitise"},
     "filters/public_address.py": FILTER | {"addresses"},

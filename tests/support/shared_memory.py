@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import msgspec
 
+from orchestrator.circuits import CircuitReport, SharedCircuit
 from orchestrator.cooldown import nth
 from orchestrator.errors import CircuitBoardUnavailable, FlightStoreUnavailable
-from orchestrator.ports import CircuitReport, Clock, FlightView, SharedCircuit
+from orchestrator.ports import Clock, FlightView
 
 LEASE_S = 1.5
 PROBE_S = 30.0
