@@ -80,11 +80,12 @@ def provider_health(circuit: Circuit, recent: Recent | None) -> ComponentHealth:
         lately = f"{recent.success_ratio:.0%} of {recent.calls} calls in the last 15 minutes succeeded."
     if circuit.state != "closed":
         when = f"it may be called again in {circuit.retry_after_s:.0f} s"
+        again = f", {circuit.openings} times in a row" if circuit.openings > 1 else ""
         return ComponentHealth(
             name=name,
             status="down" if circuit.state == "open" else "degraded",
             since=circuit.since,
-            detail=f"Circuit {circuit.state} after {circuit.reason}; {when}. {lately}".rstrip(),
+            detail=f"Circuit {circuit.state} after {circuit.reason}{again}; {when}. {lately}".rstrip(),
             advice="Calls go to the next provider until it answers again. If it stays, look at the "
             "provider's status page, plan and key; `amos doctor --online` asks it once.",
         )

@@ -8,13 +8,14 @@ import msgspec
 
 from orchestrator import limits
 from orchestrator.cache_policy import CachePolicy
+from orchestrator.cooldown import CircuitPolicy
 from orchestrator.filters.authenticate import Doorkeeper
 from orchestrator.filters.budget import BudgetPolicy
-from orchestrator.filters.circuit_breaker import CircuitPolicy
 from orchestrator.filters.concurrency import ConcurrencyPolicy
 from orchestrator.filters.provider_room import ProviderRooms
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.filters.retry import RetryPolicy
+from orchestrator.filters.validate_result import ResultPolicy
 from orchestrator.hedging import HedgePolicy
 from orchestrator.ports import (
     BudgetStore,
@@ -45,6 +46,7 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
     rooms: ProviderRooms = ProviderRooms()
     hedge: HedgePolicy = HedgePolicy()
     budget: BudgetPolicy = BudgetPolicy()
+    results: ResultPolicy = ResultPolicy()
     timing: ProviderTiming = ProviderTiming()
 
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from orchestrator.api_keys import ApiKey
+from orchestrator.circuits import CircuitReport, SharedCircuit
 from orchestrator.events import (
     FREE,
     Cost,
@@ -202,38 +203,6 @@ class FlightStore(Protocol):
         """
 
 
-class CircuitReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What one process has seen of a provider.
-
-    `kind`: `looked` (nothing, it only asks), `failed`, `opened`, `remembered` (it is open here, and the
-    others have forgotten or never heard), `answered` (a success after failures), `closed` (a probe succeeded)
-    or `probed` (a probe is over).
-    """
-
-    provider: str
-    kind: str
-    failures_max: int = 0
-    cooldown_s: float = 0.0
-    reason: str = ""
-    is_quota: bool = False
-
-
-class SharedCircuit(msgspec.Struct, frozen=True, kw_only=True):
-    """A provider's circuit as all processes together see it. `state`: `open`, `closed`, `""` if nobody told.
-
-    `failures` counts those in a row while closed. An open circuit may be probed when `left_s` is 0.
-    `is_ours`: it is by the report just made that it has opened.
-    """
-
-    state: str = ""
-    failures: int = 0
-    left_s: float = 0.0
-    cooldown_s: float = 0.0
-    reason: str = ""
-    is_quota: bool = False
-    is_ours: bool = False
-
-
 class CircuitBoard(Protocol):
     """Where processes tell each other of their circuits. All raise CircuitBoardUnavailable."""
 
@@ -243,7 +212,7 @@ class CircuitBoard(Protocol):
     async def take_probe(self, provider: str, holder: str) -> bool:
         """Whether this process may make the one probe; it may again, should its report not have arrived.
 
-        A probe that is never reported lapses.
+        A probe that is never reported lapses. Nobody may while the circuit is open for longer.
         """
 
 

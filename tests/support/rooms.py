@@ -8,7 +8,7 @@ MAY_IMPORT_ROOM = {
     "api": {"orchestrator", "storage", "api", "amos_sdk"},
 }
 
-VALUES = {"model", "quota", "events", "facts", "errors", "history", "limits", "trace_context"}
+VALUES = {"circuits", "model", "quota", "events", "facts", "errors", "history", "limits", "trace_context"}
 FILTER = VALUES | {"ports", "service", "outcome"}
 PROVIDER = VALUES | {
     "ports",
@@ -39,8 +39,12 @@ CORE: dict[str, set[str]] = {
     "key_admin.py": VALUES | {"api_keys", "ports", "key_ring"},
     "service.py": {"model"},
     "outcome.py": {"model", "events", "errors"},
+    "cooldown.py": {"errors"},
     "canonical.py": {"model"},
-    **{f"{name}.py": set() for name in ("addresses", "countries", "patience", "quota", "sanitise")},
+    **{
+        f"{name}.py": set()
+        for name in ("addresses", "countries", "error_pages", "links", "patience", "quota", "sanitise")
+    },
     "clock.py": {"ports"},
     **dict.fromkeys(("recorder.py", "strangers.py"), VALUES | {"ports"}),
     "hedging.py": VALUES | {"ports"},
@@ -53,6 +57,7 @@ CORE: dict[str, set[str]] = {
     | {"ports", "service", "pipeline", "recorder", "key_admin", "health", "record_watch", "reports.metrics"}
     | {"filters.authenticate", "filters.circuit_breaker"},
     "filters/authenticate.py": FILTER | {"key_ring", "strangers"},
+    "filters/circuit_breaker.py": FILTER | {"cooldown"},
     "cache_policy.py": VALUES | {"ports"},
     "refreshes.py": VALUES | {"ports", "service"},
     "filters/cache.py": FILTER
@@ -61,7 +66,7 @@ CORE: dict[str, set[str]] = {
     "filters/deadline.py": FILTER | {"patience"},
     "filters/validate.py": FILTER | {"addresses", "countries", "sanitise"},
     "filters/public_address.py": FILTER | {"addresses"},
-    "filters/validate_result.py": FILTER | {"sanitise"},
+    "filters/validate_result.py": FILTER | {"error_pages", "links", "sanitise"},
     "filters/*.py": FILTER,
     "providers/tavily*.py": PROVIDER | {"providers.tavily_wire"},
     "providers/jina*.py": PROVIDER | JINA,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.filters.circuit_breaker import Circuit, CircuitPolicy
+from orchestrator.cooldown import CircuitPolicy
+from orchestrator.filters.circuit_breaker import Circuit
 from orchestrator.health import provider_health, record_health
 from orchestrator.record_watch import Recent, Seen
 from orchestrator.reports.totals import Standing
@@ -26,7 +27,7 @@ class Facts:
 
 def circuit(failures=0):
     """The circuit of Tavily after so many failures in a row."""
-    made = Circuit("tavily", FakeClock(now=100.0), Facts(), CircuitPolicy())
+    made = Circuit("tavily", FakeClock(now=100.0), Facts(), CircuitPolicy(jitter_ratio=0.0))
     for _ in range(failures):
         made.failed(down(), is_probe=False)
     return made
@@ -68,6 +69,17 @@ def test_a_database_nobody_has_seen_yet_is_not_called_sound():
 
     assert (database.status, database.latency_s) == ("ok", None)
     assert database.detail == "It is being asked for the first time."
+
+
+def test_a_circuit_says_how_often_it_has_opened():
+    """A provider that came back and went again and again is told from one that has just fallen."""
+    again = circuit(5)
+    again._clock.advance(31.0)
+    again.failed(down(), is_probe=again.admit())
+
+    assert provider_health(again, None).detail.startswith(
+        "Circuit open after http_500, 2 times in a row; it may"
+    )
 
 
 @pytest.mark.parametrize(
