@@ -273,16 +273,52 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BudgetStore(Protocol):
-    """Counts what is spent. All charges of a call are made or none. All raise BudgetStoreUnavailable."""
+    """Counts what is spent. All charges of a call are made or none. All raise BudgetStoreUnavailable.
+
+    The marks of a figure are told for the highest limit that it was ever charged under: where a limit is
+    raised, those of the new one are told anew.
+    """
 
     async def reserve(self, charges: Sequence[Charge]) -> tuple[Balance, ...]:
         """Make the charges if no account goes beyond its limit by that; a balance for each, in order."""
 
     async def settle(self, charges: Sequence[Charge]) -> None:
-        """Correct what was reserved by the (negative) difference, whatever the limits."""
+        """Correct figures by these amounts, whatever the limits.
 
-    async def seed(self, charge: Charge) -> None:
-        """Begin a figure that is not there yet with what was spent before."""
+        A figure that is not there begins with a correction that adds to it; one that takes away is nothing to
+        it.
+        """
+
+    async def figures(self, charges: Sequence[Charge]) -> tuple[int | None, ...]:
+        """What is counted on the account and period of each, in order; `None` where there is no figure."""
+
+    async def raise_to(self, charge: Charge, mark: int = 0) -> None:
+        """See to it that the figure is at least the amount, and that no mark up to this one is told again."""
+
+
+class UsageSource(Protocol):
+    """Asks a provider what it has counted for our keys there. Costs nothing."""
+
+    @property
+    def provider(self) -> str:
+        """Whose count it is."""
+
+    @property
+    def unit(self) -> str:
+        """In what it counts."""
+
+    @property
+    def keys(self) -> int:
+        """For how many keys; a counter for other keys is another counter."""
+
+    async def counter(self) -> float:
+        """A number that grows by what is used; it falls only when the provider begins to count anew.
+
+        Raises ProviderError.
+        """
+
+    async def aclose(self) -> None:
+        """Release connections. Safe to call twice."""
 
 
 # --- keys

@@ -80,10 +80,21 @@ class Upstream:
         """
         content = msgspec.json.encode(body)
         sent = {**headers, "Content-Type": "application/json"}
+        return await self._send("POST", url, sent, content)
+
+    async def get(self, url: str, *, headers: Mapping[str, str]) -> Reply:
+        """Ask and read the whole answer, otherwise like `post_json`."""
+        return await self._send("GET", url, headers, None)
+
+    async def aclose(self) -> None:
+        """Close all connections. Safe to call twice."""
+        await self._client.aclose()
+
+    async def _send(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Reply:
         try:
             async with (
                 asyncio.timeout(UPSTREAM_S_MAX),
-                self._client.stream("POST", url, headers=sent, content=content) as response,
+                self._client.stream(method, url, headers=headers, content=content) as response,
             ):
                 received = await self._read(response)
         except TRANSPORT_ERRORS as error:
@@ -94,10 +105,6 @@ class Upstream:
             body=received,
             retry_after_s=retry_after_s(response.headers.get("retry-after"), self._clock.now()),
         )
-
-    async def aclose(self) -> None:
-        """Close all connections. Safe to call twice."""
-        await self._client.aclose()
 
     async def _read(self, response: httpx.Response) -> bytes:
         """The decompressed body, refused while it is being read once it grows too large."""
