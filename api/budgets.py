@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import msgspec
+import contextlib
+from collections.abc import AsyncIterator
 
 from api.settings import Settings
+from api.usage_sources import usage_sources
 from orchestrator.budget_audit import BudgetAudit
 from orchestrator.budget_policy import BudgetPolicy
+from orchestrator.budget_ports import BudgetStore
 from orchestrator.budgets import Budgets
-from orchestrator.ports import BudgetStore, Clock, FactSink, RateLimitStore, ReportStore, UsageSource
-from orchestrator.providers.jina_usage import JinaUsage
-from orchestrator.providers.tavily_usage import TavilyUsage
-from orchestrator.providers.upstream import Upstream
+from orchestrator.ports import Clock, FactSink, RateLimitStore, ReportStore
 from orchestrator.reconciliation import Reconciliation, ReconciliationPolicy
 from storage.memory_budget import MemoryBudget
 from storage.redis_budget import RedisBudget
@@ -26,44 +26,28 @@ def budget_store(redis: RedisClient | None, clock: Clock) -> BudgetStore:
     return MemoryBudget(clock) if redis is None else SharedBudget(RedisBudget(redis), clock)
 
 
-def usage_sources(settings: Settings, clock: Clock) -> tuple[UsageSource, ...]:
-    """Who can be asked what was used: the providers in the chain that have a key and tell."""
-    found: list[UsageSource] = []
-    for name in settings.providers:
-        keys = _keys(settings, name)
-        if keys and name == "tavily":
-            upstream = Upstream(name, clock, connections_max=1)
-            found.append(TavilyUsage(upstream, settings.tavily_base_url, keys))
-        elif keys and name == "jina":
-            upstream = Upstream(name, clock, connections_max=1)
-            found.append(JinaUsage(upstream, settings.jina_reader_url, keys))
-    return tuple(found)
-
-
-def budgets(
+@contextlib.asynccontextmanager
+async def running_budgets(
     settings: Settings,
     policy: BudgetPolicy,
-    sources: tuple[UsageSource, ...],
-    *,
     store: BudgetStore,
+    *,
     reports: ReportStore,
     facts: FactSink,
     clock: Clock,
     rate_limits: RateLimitStore,
-) -> Budgets:
-    """The budgets of the installation. The sources stay the caller's."""
-    every_s = settings.reconcile_every_h * HOUR_S
-    reconciliation = Reconciliation(
-        sources,
-        msgspec.structs.replace(ReconciliationPolicy(), every_s=every_s),
-        reports,
-        facts,
-        clock,
-        rate_limits,
-    )
-    return Budgets(BudgetAudit(store, policy, reports, clock), reconciliation)
-
-
-def _keys(settings: Settings, provider: str) -> tuple[str, ...]:
-    key = settings.api_key(provider)
-    return () if key is None else (key,)
+) -> AsyncIterator[Budgets]:
+    """The budgets of the installation, which know what was spent before when the context is entered."""
+    async with usage_sources(settings, clock) as sources:
+        reconciliation = Reconciliation(
+            sources,
+            ReconciliationPolicy(every_s=settings.reconcile_every_h * HOUR_S),
+            reports=reports,
+            facts=facts,
+            clock=clock,
+            rate_limits=rate_limits,
+        )
+        budgets = Budgets(BudgetAudit(store, policy, reports, clock), reconciliation)
+        await budgets.begin()
+        async with budgets.running():
+            yield budgets

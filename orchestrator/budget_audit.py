@@ -17,9 +17,10 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 
 from orchestrator.budget_policy import ALL, CLIENT, MILLION, PROVIDER, Account, BudgetPolicy
+from orchestrator.budget_ports import BudgetStore, Charge
 from orchestrator.errors import GatewayError
 from orchestrator.facts import BudgetStopped, BudgetWarned
-from orchestrator.ports import BudgetStore, Charge, Clock, ReportStore
+from orchestrator.ports import Clock, ReportStore
 from orchestrator.reports.report import Question
 
 SEED_S = 2.0
@@ -69,9 +70,7 @@ class Line(NamedTuple):
 class BudgetAudit:
     """Compares and corrects. `begin` once, then `running` as long as calls are served."""
 
-    def __init__(
-        self, store: BudgetStore, policy: BudgetPolicy, reports: ReportStore, clock: Clock
-    ) -> None:
+    def __init__(self, store: BudgetStore, policy: BudgetPolicy, reports: ReportStore, clock: Clock) -> None:
         self._store = store
         self._policy = policy
         self._reports = reports

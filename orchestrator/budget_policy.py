@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from orchestrator.budget_ports import Charge
 from orchestrator.events import Cost
-from orchestrator.ports import Charge
 from orchestrator.quota import Window
 
 MILLION = 1_000_000
@@ -82,7 +82,9 @@ def _millionths(units: float | None) -> int | None:
     return None if units is None else round(units * MILLION)
 
 
-def _accounts(name: str, per_day: int | None, per_month: int | None, unit: str = "USD") -> tuple[Account, ...]:
+def _accounts(
+    name: str, per_day: int | None, per_month: int | None, unit: str = "USD"
+) -> tuple[Account, ...]:
     limits = (("day", per_day), ("month", per_month))
     return tuple(Account(name, per, limit, unit) for per, limit in limits if limit is not None)
 

@@ -43,9 +43,7 @@ class Budgets:
         await self._reconciliation.refresh()
         return {
             "accounts": [_account(line) for line in await self._audit.lines()],
-            "usage": [
-                _usage(look, is_off=self.is_off(look.fact)) for _, look in sorted(self.looks.items())
-            ],
+            "usage": [_usage(look, is_off=self.is_off(look.fact)) for _, look in sorted(self.looks.items())],
         }
 
     async def reconcile(self) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from orchestrator.budget_ports import Balance, BudgetStore, Charge
 from orchestrator.errors import BudgetStoreUnavailable
 from orchestrator.facts import BudgetStopped, BudgetWarned
-from orchestrator.ports import Balance, BudgetStore, Charge, FactSink
+from orchestrator.ports import FactSink
 
 SETTLE_S = 5.0
 """chosen: a hundred times what a store may take (`AMOS_REDIS_TIMEOUT_S`); one that hangs ends no process

@@ -8,6 +8,7 @@ import msgspec
 
 from orchestrator import limits
 from orchestrator.budget_policy import BudgetPolicy
+from orchestrator.budget_ports import BudgetStore
 from orchestrator.filters.authenticate import Doorkeeper
 from orchestrator.filters.cache import CachePolicy
 from orchestrator.filters.circuit_breaker import CircuitPolicy
@@ -15,7 +16,6 @@ from orchestrator.filters.concurrency import ConcurrencyPolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.filters.retry import RetryPolicy
 from orchestrator.ports import (
-    BudgetStore,
     Cache,
     CircuitBoard,
     Clock,

@@ -20,9 +20,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from orchestrator.errors import GatewayError, ProviderError, RateLimitStoreUnavailable
+from orchestrator.budget_ports import UsageSource
+from orchestrator.errors import ProviderError, RateLimitStoreUnavailable
 from orchestrator.facts import UsageReconciled
-from orchestrator.ports import Clock, FactSink, RateLimitStore, ReportStore, UsageSource
+from orchestrator.ports import Clock, FactSink, RateLimitStore, ReportStore
 from orchestrator.projections.ledger import MILLION, LedgerRollup
 from orchestrator.quota import Window
 from orchestrator.reports.report import Need
@@ -76,6 +77,7 @@ class Reconciliation:
         self,
         sources: Sequence[UsageSource],
         policy: ReconciliationPolicy,
+        *,
         reports: ReportStore,
         facts: FactSink,
         clock: Clock,
@@ -171,7 +173,7 @@ class Reconciliation:
         return float(spent + assumed) / MILLION
 
     async def _latest(self, provider: str) -> Look | None:
-        """The newest look, from the record or our own that is on its way there. Raises EventLogUnavailable."""
+        """The newest look: of the record, or our own on its way there. Raises EventLogUnavailable."""
         frames = await self._reports.execution(_stream(provider))
         looks = [
             Look(envelope.at, envelope.event)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from orchestrator.ports import Balance, Charge, Clock
+from orchestrator.budget_ports import Balance, Charge
+from orchestrator.ports import Clock
 
 MARKS = (75, 90)
 """Per cent of a limit that are worth a warning."""

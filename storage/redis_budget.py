@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from orchestrator.budget_ports import Balance, Charge
 from orchestrator.errors import BudgetStoreUnavailable
-from orchestrator.ports import Balance, Charge
 from storage.redis_client import RedisClient, Script
 
 GRACE_S = 86_400.0

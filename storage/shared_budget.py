@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from orchestrator.budget_ports import Balance, Charge
 from orchestrator.errors import BudgetStoreUnavailable
-from orchestrator.ports import Balance, Charge, Clock
+from orchestrator.ports import Clock
 from storage.memory_budget import MemoryBudget
 from storage.redis_budget import RedisBudget
 

@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from typing import Generic
 
 from orchestrator.budget_policy import CLIENT, MILLION, Account, BudgetPolicy, corrections
+from orchestrator.budget_ports import Charge
 from orchestrator.cashier import Cashier
 from orchestrator.errors import BudgetExhausted, ProviderHeldBack, RateLimitStoreUnavailable
 from orchestrator.events import FREE, AttemptFailed, AttemptStarted, AttemptSucceeded, Cost, Envelope
 from orchestrator.model import AnswerT, Call, Found, RequestT
-from orchestrator.ports import Charge, Clock, RateLimitStore
+from orchestrator.ports import Clock, RateLimitStore
 from orchestrator.quota import Verdict
 from orchestrator.service import Service
 
@@ -138,8 +139,8 @@ class BudgetFilter(Generic[RequestT, AnswerT]):
         if account.name == CLIENT:
             until = datetime.fromtimestamp(charge.ends_at, UTC)
             return BudgetExhausted(
-                f"This call does not fit into what is left of your budget of {charge.limit / MILLION:.2f} USD "
-                f"for {charge.period} (UTC). A new one begins at {until:%Y-%m-%dT%H:%M:%SZ}.",
+                f"This call does not fit into what is left of your budget of {charge.limit / MILLION:.2f} "
+                f"USD for {charge.period} (UTC). A new one begins at {until:%Y-%m-%dT%H:%M:%SZ}.",
                 retry_after_s=wait_s,
             )
         whose = f"the {account.unit} of {self._provider}" if account.is_of_provider else "the budget"

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestrator.budget_ports import Balance, Charge
 from orchestrator.clock import SystemClock
 from orchestrator.errors import BudgetStoreUnavailable
-from orchestrator.ports import Balance, Charge
 from storage.memory_budget import MemoryBudget
 from storage.redis_budget import RedisBudget
 from storage.redis_client import open_redis

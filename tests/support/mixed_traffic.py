@@ -21,7 +21,7 @@ import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from orchestrator.filters.budget import BudgetPolicy
+from orchestrator.budget_policy import BudgetPolicy
 from orchestrator.filters.circuit_breaker import CircuitPolicy
 from orchestrator.key_admin import KeyWish
 from orchestrator.model import Caller, OwnLimits, SearchRequest

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from orchestrator.budget_policy import BudgetPolicy
 from orchestrator.errors import EventLogUnavailable
-from orchestrator.filters.budget import BudgetPolicy
 from orchestrator.health import record_health
 from orchestrator.record_watch import FRESH_S, SLOW_S, WAIT_S, Recent, RecordWatch
 from orchestrator.reports.totals import Standing
