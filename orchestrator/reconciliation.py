@@ -16,6 +16,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -55,7 +56,7 @@ class ReconciliationPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     every_s: float = 21_600.0
     ratio_max: float = 0.05
-    units_min: Mapping[str, float] = {"credits": 10.0, "tokens": 100_000.0}
+    units_min: Mapping[str, float] = MappingProxyType({"credits": 10.0, "tokens": 100_000.0})
 
     def is_off(self, seen: UsageReconciled) -> bool:
         """Whether what is reported and what is recorded differ by more than can be expected."""

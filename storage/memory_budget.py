@@ -12,6 +12,9 @@ from orchestrator.ports import Clock
 MARKS = (75, 90)
 """Per cent of a limit that are worth a warning."""
 
+GRACE_S = 86_400.0
+"""chosen: a figure outlives its period by a day, for who settles late and for clocks that are put back."""
+
 
 class _Figure(msgspec.Struct):
     """`mark` is the highest that was told; it was told for `limit`."""
@@ -77,7 +80,7 @@ class MemoryBudget:
         figure = self._figures.get(key)
         if figure is None:
             now = self._clock.now()
-            self._figures = {key: one for key, one in self._figures.items() if one.ends_at > now}
+            self._figures = {key: one for key, one in self._figures.items() if one.ends_at + GRACE_S > now}
             figure = self._figures[key] = _Figure(0, charge.ends_at, charge.limit)
         if charge.limit > figure.limit:
             figure.limit, figure.mark = charge.limit, 0

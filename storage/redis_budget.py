@@ -13,10 +13,8 @@ from typing import NamedTuple
 
 from orchestrator.budget_ports import Balance, Charge
 from orchestrator.errors import BudgetStoreUnavailable
+from storage.memory_budget import GRACE_S
 from storage.redis_client import RedisClient, Script
-
-GRACE_S = 86_400.0
-"""chosen: a figure outlives its period by a day, for whoever settles late and for clocks that differ."""
 
 # For each key: limit, amount, the end, and what this process knows to be spent and told. The reply has for
 # each whether it is refused, what is spent, the mark to tell, and the highest mark that is told now.
@@ -172,7 +170,7 @@ class RedisBudget:
         key = _key(charge)
         if key not in self._known:
             now = self._now()
-            self._known = {key: known for key, known in self._known.items() if known.ends_at > now}
+            self._known = {key: known for key, known in self._known.items() if known.ends_at + GRACE_S > now}
         self._known[key] = Known(spent, mark, charge.ends_at)
 
 

@@ -14,7 +14,7 @@ import msgspec
 from orchestrator.budget_ports import Balance, Charge
 from orchestrator.errors import BudgetStoreUnavailable
 from orchestrator.ports import Clock
-from storage.memory_budget import MemoryBudget
+from storage.memory_budget import GRACE_S, MemoryBudget
 from storage.redis_budget import RedisBudget
 
 
@@ -98,4 +98,6 @@ class SharedBudget:
             before = self._owed.get(key)
             amount = charge.amount + (before.amount if before is not None else 0)
             self._owed[key] = msgspec.structs.replace(charge, amount=amount)
-        self._owed = {key: one for key, one in self._owed.items() if one.amount and one.ends_at > now}
+        self._owed = {
+            key: one for key, one in self._owed.items() if one.amount and one.ends_at + GRACE_S > now
+        }
