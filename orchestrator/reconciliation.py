@@ -196,7 +196,7 @@ def compared(
     if before is not None and _goes_on(before.fact, source, counter):
         last = before.fact
         reported, recorded, since = counter - last.counter, total - last.total, before.at
-        if _month(last.since) == _month(now):
+        if _month(before.at) == _month(now):
             reported, recorded, since = reported + last.reported, recorded + last.recorded, last.since
     return UsageReconciled(
         provider=source.provider,

@@ -345,7 +345,7 @@ async def test_alone_a_process_goes_on_from_what_all_have_spent():
 
 @pytest.mark.parametrize("forgets", [True, False])
 async def test_what_was_spent_alone_is_paid_in(forgets):
-    """When Redis is back it has what both have spent meanwhile, whether it remembers the time before or not."""
+    """When Redis is back it has what both have spent meanwhile, whether it remembers before or not."""
     async with Valkey() as server, two_processes(server) as (ours, theirs):
         await theirs.reserve([charge(100)])
         await ours.reserve([charge(200)])
