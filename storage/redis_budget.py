@@ -154,7 +154,11 @@ class RedisBudget:
         """What is counted, `None` where there is no figure."""
         keys = [_key(charge) for charge in charges]
         found = await self._client.evaluate(_FIGURES, keys, error=BudgetStoreUnavailable) if keys else ()
-        return tuple(None if spent is None else int(spent) for spent in found)
+        figures = tuple(None if spent is None else int(spent) for spent in found)
+        for charge, spent in zip(charges, figures, strict=True):
+            if spent is not None:
+                self._remember(charge, spent, self.known(charge).mark)
+        return figures
 
     async def raise_to(self, charge: Charge, mark: int = 0) -> None:
         """See to it that the figure is at least the amount, and that no mark up to this one is told again.
