@@ -42,7 +42,9 @@ class Budgets:
         """Every account, and the newest look at each provider. Raises EventLogUnavailable."""
         await self._reconciliation.refresh()
         return {
-            "accounts": [_account(line) for line in await self._audit.lines()],
+            "accounts": sorted(
+                map(_account, await self._audit.lines()), key=lambda one: (one["account"], one["ends_at"])
+            ),
             "usage": [_usage(look, is_off=self.is_off(look.fact)) for _, look in sorted(self.looks.items())],
         }
 

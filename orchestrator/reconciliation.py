@@ -146,13 +146,15 @@ class Reconciliation:
     async def _ask(self, source: UsageSource) -> str:
         """Look at one provider; why nothing came of it, `""` if something did."""
         name = source.provider
+        latest = await self._latest(name)
+        # By the record, because a command has a limiter of its own; by the limiter, because a look that is
+        # under way, or that told nothing, is not in the record.
+        is_recent = latest is not None and 0 <= self._clock.now() - latest.at < ONCE_A_MINUTE[0].period_s
         try:
-            verdict = await self._rate_limits.hit(f"usage:{name}", ONCE_A_MINUTE)
+            if is_recent or not (await self._rate_limits.hit(f"usage:{name}", ONCE_A_MINUTE)).allowed:
+                return "It was asked less than a minute ago."
         except RateLimitStoreUnavailable:
             return "It is not known when it was last asked."
-        if not verdict.allowed:
-            return "It was asked less than a minute ago."
-        latest = await self._latest(name)
         try:
             async with asyncio.timeout(ANSWER_S_MAX):
                 counter = await source.counter()

@@ -48,4 +48,5 @@ def budget_view(body: Mapping[str, Any]) -> RenderableType:
         notes.append("Nothing is limited; AMOS_BUDGET_USD_PER_DAY and others do that (.env.example).")
     if not body["usage"]:
         notes.append("No provider was asked yet what it has counted; --reconcile does.")
-    return Group(report_view(body), *(Text(f"\n{note}", style="dim") for note in notes))
+    told = {name: value for name, value in body.items() if name != "not_told" or value}
+    return Group(report_view(told), *(Text(f"\n{note}", style="dim") for note in notes))

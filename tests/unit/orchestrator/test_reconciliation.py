@@ -205,6 +205,17 @@ async def test_nobody_is_asked_twice_in_a_minute(make, source, clock):
     assert len(source.asked) == 2
 
 
+async def test_the_record_knows_who_asked_too(make, source, clock):
+    """A command without Redis has a limiter of its own, and still asks nobody twice in a minute."""
+    await make(MemoryRateLimit(clock)).reconcile()
+    await asyncio.sleep(59.0)
+    why = await make(MemoryRateLimit(clock)).reconcile()
+    await asyncio.sleep(1.1)
+
+    assert why == {"tavily": "It was asked less than a minute ago."}
+    assert await make(MemoryRateLimit(clock)).reconcile() == {}
+
+
 @pytest.mark.parametrize("failure", [ProviderUnavailable("Down.", provider="tavily", reason="x"), "hangs"])
 async def test_a_provider_that_does_not_tell_is_no_harm(make, source, record, failure):
     """Nothing is recorded, and who asked is told why."""
