@@ -77,6 +77,8 @@ class BudgetAudit:
         self._clock = clock
         self._lacks: dict[tuple[str, str], int] = {}
         """What the last look found lacking, by account and period."""
+        self.seen: tuple[Line, ...] = ()
+        """What the last look saw of the installation and the providers, clients left out."""
 
     async def begin(self) -> None:
         """Tell the store what was spent before. Waits for `SEED_S` at most; without a record for nothing."""
@@ -98,7 +100,9 @@ class BudgetAudit:
     async def look(self) -> None:
         """Compare all accounts once, and correct. Raises EventLogUnavailable, BudgetStoreUnavailable."""
         lacks: dict[tuple[str, str], int] = {}
-        for line in await self.lines():
+        lines = await self.lines()
+        self.seen = tuple(line for line in lines if line.account.name != CLIENT)
+        for line in lines:
             key = line.charge.account, line.charge.period
             if not line.lack:
                 continue

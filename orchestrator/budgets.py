@@ -10,6 +10,7 @@ from orchestrator.budget_audit import BudgetAudit, Line
 from orchestrator.budget_policy import MILLION
 from orchestrator.facts import UsageReconciled
 from orchestrator.reconciliation import Look, Reconciliation
+from orchestrator.reports.metrics import GAUGE, Family
 
 
 class Budgets:
@@ -37,6 +38,36 @@ class Budgets:
         """Compare with the record and with the providers while the context lasts."""
         async with self._audit.running(), self._reconciliation.running():
             yield
+
+    def figures(self) -> tuple[Family, ...]:
+        """What the last looks saw, as measures of this process; clients are in reports only."""
+        spent = [
+            (
+                (line.charge.account, line.account.per),
+                max(line.recorded, line.counted or 0) / line.charge.limit,
+            )
+            for line in self._audit.seen
+        ]
+        off = [
+            ((name, look.fact.unit), look.fact.reported - look.fact.recorded)
+            for name, look in self.looks.items()
+        ]
+        return (
+            Family(
+                "amos_budget_spent_ratio",
+                "The share of a limit that is spent or reserved.",
+                GAUGE,
+                ("account", "per"),
+                tuple(spent),
+            ),
+            Family(
+                "amos_usage_difference",
+                "What a provider has counted beyond what is recorded, in its own unit.",
+                GAUGE,
+                ("provider", "unit"),
+                tuple(off),
+            ),
+        )
 
     async def report(self) -> dict[str, Any]:
         """Every account, and the newest look at each provider. Raises EventLogUnavailable."""

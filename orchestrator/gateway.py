@@ -145,6 +145,7 @@ class Gateway:
                 ("provider", "state"),
                 tuple(states),
             ),
+            *(() if self.budgets is None else self.budgets.figures()),
         )
 
     async def health(self) -> tuple[ComponentHealth, ...]:

@@ -47,7 +47,7 @@ CORE: dict[str, set[str]] = {
     "cashier.py": VALUES | {"budget_ports", "ports"},
     "budget_audit.py": VALUES | {"budget_policy", "budget_ports", "ports", "reports.report"},
     "reconciliation.py": VALUES | {"budget_ports", "ports", "projections.ledger", "reports.report"},
-    "budgets.py": VALUES | {"budget_audit", "budget_policy", "reconciliation"},
+    "budgets.py": VALUES | {"budget_audit", "budget_policy", "reconciliation", "reports.metrics"},
     "filters/budget.py": FILTER | {"budget_policy", "budget_ports", "cashier"},
     **dict.fromkeys(("parts.py", "chain.py", "pipeline.py"), ANYTHING),
     "gateway.py": VALUES
