@@ -9,8 +9,8 @@ import msgspec
 from orchestrator import limits
 from orchestrator.budget_policy import BudgetPolicy
 from orchestrator.budget_ports import BudgetStore
+from orchestrator.cache_policy import CachePolicy
 from orchestrator.filters.authenticate import Doorkeeper
-from orchestrator.filters.cache import CachePolicy
 from orchestrator.filters.circuit_breaker import CircuitPolicy
 from orchestrator.filters.concurrency import ConcurrencyPolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
