@@ -35,6 +35,8 @@ CALLS = 2_000
 
 AT_ONCE = 40
 
+TRIES = 3
+
 CLIENTS = ("ann", "bob", "cy")
 
 FAULTS = {
@@ -81,6 +83,11 @@ class Two:
         except GatewayError as error:
             return error.code
         return "answered"
+
+    async def settled(self) -> None:
+        """Wait for what clients have left behind."""
+        for gateway in self.gateways:
+            await gateway._pipeline.aclose()
 
     async def figures(self) -> dict[tuple[str, str], tuple[float, float]]:
         """What is counted and what is recorded, by account and period, as both processes say alike."""
@@ -157,8 +164,19 @@ async def test_a_ledger_of_two_thousand_calls(tmp_path: Path, valkey: Valkey):
     """At rest every account has exactly what is recorded, and that is what the providers have counted.
 
     Of calls that broke off in the middle nobody knows; they are assumed to be billed, so the providers have
-    counted at least what is recorded as spent and at most that and what is assumed.
+    counted at least what is recorded as spent and at most that and what is assumed. On a machine that gives
+    Redis no time for a second it is out of reach, and sums may be counted twice; such a try is made again.
     """
+    for number in range(TRIES):
+        valkey.flushall()
+        was_lost = await _ledger(tmp_path / f"try{number}", valkey)
+        if not was_lost:
+            return
+    pytest.fail("Redis was out of reach in every try")
+
+
+async def _ledger(folder: Path, redis: Valkey) -> bool:
+    """Live, and compare; whether Redis was out of reach in between, and so nothing is proven."""
     chance = random.Random(5)
     limits = {
         "budget_usd_per_day": 1_000,
@@ -172,22 +190,23 @@ async def test_a_ledger_of_two_thousand_calls(tmp_path: Path, valkey: Valkey):
     async with TavilySimulator(delay_s=0.002) as tavily, JinaSimulator(balance=10**9) as jina:
         for word, fault in FAULTS.items():
             tavily.when(word, fault)
-        async with two(tmp_path, valkey, tavily, jina, **limits) as both:
+        async with two(folder, redis, tavily, jina, **limits) as both:
             await live(both, chance, range(CALLS))
-            for gateway in both.gateways:
-                await gateway._pipeline.aclose()  # waits for whatever its client has left
+            await both.settled()
             figures = await both.figures()
             report = await both.gateways[0].reports.report("cost", _today())
+            if await both.gateways[0].reports.execution("store:redis"):
+                return True
 
     assert len(figures) == 2 + 2 * len(CLIENTS) + 3
     assert all(counted == pytest.approx(recorded, abs=1e-9) for counted, recorded in figures.values())
     units = {line["provider"]: line for line in report["units"]}
-    pages = sum(tavily.pages_extracted.values())
-    billed = tavily.search_credits + 0.2 * pages
+    billed = tavily.search_credits + 0.2 * sum(tavily.pages_extracted.values())
     assert units["tavily"]["assumed"] > 0
     assert units["tavily"]["spent"] <= billed <= units["tavily"]["spent"] + units["tavily"]["assumed"]
     tokens = 10**9 - jina.balance
     assert units["jina"]["spent"] <= tokens <= units["jina"]["spent"] + units["jina"]["assumed"]
+    return False
 
 
 async def test_a_ledger_with_redis_gone_in_the_middle(tmp_path: Path):
@@ -209,8 +228,7 @@ async def test_a_ledger_with_redis_gone_in_the_middle(tmp_path: Path):
         await _until_ended(both, 600)
         await redis.start()
         await load
-        for gateway in both.gateways:
-            await gateway._pipeline.aclose()
+        await both.settled()
         await _in_reach(both)
         await both.audit()
         figures = await both.figures()
