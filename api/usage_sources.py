@@ -19,8 +19,8 @@ async def usage_sources(settings: Settings, clock: Clock) -> AsyncIterator[tuple
     async with contextlib.AsyncExitStack() as cleanup:
         found: list[UsageSource] = []
         for name in settings.providers:
-            key = settings.api_key(name)
-            source = None if key is None else _source(settings, name, (key,), clock)
+            keys = settings.api_keys(name)
+            source = _source(settings, name, keys, clock) if keys else None
             if source is not None:
                 cleanup.push_async_callback(source.aclose)
                 found.append(source)
