@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
 import pytest
 
@@ -14,19 +15,17 @@ from orchestrator.errors import (
     ProviderThrottled,
     ProviderUnavailable,
 )
-from orchestrator.model import SearchRequest
-from orchestrator.providers.jina import Jina
 from orchestrator.providers.jina_usage import JinaUsage
-from orchestrator.providers.tavily import Tavily
 from orchestrator.providers.tavily_usage import TavilyUsage
 from orchestrator.providers.upstream import Upstream
-from tests.support.calls import make_call
 from tests.support.faults import Fault
 from tests.support.http_server import DeadPort
 from tests.support.jina_simulator import JinaSimulator
 from tests.support.tavily_simulator import TavilySimulator
 
-KINDS = ("tavily", "jina")
+UNITS = {"tavily": "credits", "jina": "tokens"}
+
+KINDS = tuple(UNITS)
 
 
 def simulator(name):
@@ -52,44 +51,52 @@ async def asking(name, keys=None):
         await source.aclose()
 
 
-async def search(name, upstream):
-    """One search at the provider; what it says it cost."""
+async def search(name, upstream, key):
+    """One search at the provider with this key; what it says it cost, in its unit."""
     client = Upstream(name, SystemClock())
-    provider = (
-        Tavily(client, upstream.base_url, upstream.api_key)
-        if name == "tavily"
-        else Jina(client, SystemClock(), upstream.api_key, search_url=upstream.search_url)
-    )
-    found = await provider.search(make_call(SearchRequest(query="tides")))
-    await provider.aclose()
-    return found.cost
+    headers = {"Authorization": f"Bearer {key}", "X-Respond-With": "no-content"}
+    if name == "tavily":
+        body = {"query": "tides", "include_usage": True}
+        reply = await client.post_json(f"{upstream.base_url}/search", headers=headers, body=body)
+        cost = json.loads(reply.body)["usage"]["credits"]
+    else:
+        reply = await client.post_json(upstream.search_url, headers=headers, body={"q": "tides"})
+        cost = json.loads(reply.body)["meta"]["usage"]["tokens"]
+    await client.aclose()
+    return cost
 
 
 @pytest.mark.parametrize("name", KINDS)
 async def test_it_grows_by_what_is_used(name):
-    """By exactly what the provider says a call costs, in the same unit; asking costs nothing."""
+    """By exactly what the provider says a call costs; asking costs nothing."""
     async with asking(name) as (upstream, source):
         before = await source.counter()
-        costs = [await search(name, upstream) for _ in range(3)]
+        costs = [await search(name, upstream, upstream.api_key) for _ in range(3)]
         after = await source.counter()
         again = await source.counter()
 
-    assert after - before == sum(cost.amount for cost in costs) > 0
+    assert after - before == sum(costs) > 0
     assert again == after
-    assert {cost.unit for cost in costs} == {source.unit}
-    assert (source.provider, source.keys) == (name, 1)
+    assert (source.provider, source.unit, source.keys) == (name, UNITS[name], 1)
 
 
 @pytest.mark.parametrize("name", KINDS)
 async def test_keys_are_added_up(name):
     """Tavily counts by the key; at Jina keys of one account have one balance, which is counted once."""
     async with asking(name, keys=("one", "two")) as (upstream, source):
-        await search(name, upstream)
+        await search(name, upstream, "one")
+        await search(name, upstream, "two")
+        singles = []
+        for key in ("one", "two"):
+            single = source_of(name, upstream, (key,))
+            singles.append(await single.counter())
+            await single.aclose()
+        asked = len(upstream.calls)
         used = await source.counter()
-        told = [call.headers["authorization"] for call in upstream.calls[1:]]
+        told = [call.headers["authorization"] for call in upstream.calls[asked:]]
 
-    single = upstream.credits_used if name == "tavily" else -upstream.balance
-    assert used == (2 * single if name == "tavily" else single)
+    assert all(singles)
+    assert used == (sum(singles) if name == "tavily" else singles[0])
     assert told == ["Bearer one", "Bearer two"]
     assert source.keys == 2
 
