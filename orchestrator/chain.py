@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from orchestrator.cashier import Cashier
 from orchestrator.events import Cost
 from orchestrator.fallback import Fallback, Step
 from orchestrator.filters.attempt import AttemptFilter
@@ -43,6 +44,7 @@ class Chain:
             provider.name: Circuit(provider.name, parts.clock, parts.facts, policies.circuit)
             for provider in parts.providers
         }
+        self.cashier = None if parts.budget is None else Cashier(parts.budget, parts.facts)
         self.rooms = {
             provider.name: self._room(provider.name)
             for provider in parts.providers
@@ -166,9 +168,8 @@ class Chain:
             BudgetFilter[RequestT, AnswerT](
                 provider,
                 parts.clock,
-                parts.facts,
                 estimate,
-                stores=parts.budgets,
+                cashier=self.cashier,
                 rate_limits=parts.rate_limits,
                 policy=policy,
             )

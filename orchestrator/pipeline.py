@@ -18,7 +18,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sized
 
 import msgspec
 
-from orchestrator.budget_seed import seed_budgets
 from orchestrator.canonical import page_key, search_key
 from orchestrator.chain import Chain
 from orchestrator.circuit_sharing import CircuitSharing
@@ -49,7 +48,6 @@ from orchestrator.model import (
 )
 from orchestrator.parts import Parts, Policies
 from orchestrator.per_url import PageBatch, PerUrl
-from orchestrator.ports import ReportStore
 from orchestrator.service import Filter, Service, stack
 
 
@@ -70,6 +68,9 @@ class Pipeline:
         self._flying: list[Sized] = []
         self.search: Service[SearchRequest, Response] = self._search()
         self.extract: Service[ExtractRequest, Response] = self._extract()
+        if self._chain.cashier is not None:
+            # After the flights: what they have begun is still to be settled.
+            self._closers.append(self._chain.cashier.aclose)
         if parts.circuits is not None:
             # Last: what is under way may still have something to tell.
             self._closers.append(CircuitSharing(parts.circuits, self._chain.circuits).aclose)
@@ -180,10 +181,6 @@ class Pipeline:
     def flights(self) -> int:
         """Different calls that are being fetched: searches, and pages of extracts."""
         return sum(len(flights) for flights in self._flying)
-
-    async def begin(self, reports: ReportStore) -> None:
-        """Before the first call: let budgets know what was spent before. Waits for two seconds at most."""
-        await seed_budgets(self._parts.budgets, self._policies.budget, reports, self._parts.clock)
 
     async def aclose(self) -> None:
         """Wait for the refreshes, flights and batches under way. New calls must not come in any more."""

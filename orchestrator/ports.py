@@ -216,44 +216,6 @@ class CircuitBoard(Protocol):
         """
 
 
-class Charge(msgspec.Struct, frozen=True, kw_only=True):
-    """A sum on one account, in millionths of its unit; it may be negative when it settles another.
-
-    `account` and `period` (a UTC day or month) name the figure it adds to, which is kept until `ends_at`.
-    """
-
-    account: str
-    period: str
-    ends_at: float
-    limit: int
-    amount: int
-
-
-class Balance(msgspec.Struct, frozen=True, kw_only=True):
-    """What an account says to a charge: the sum with it, or without it if it did not fit.
-
-    `mark` is the highest of 75, 90 and 100 per cent that this account was told of for the first time in its
-    period, 0 if none; 100 means that a charge was refused.
-    """
-
-    is_refused: bool = False
-    spent: int
-    mark: int = 0
-
-
-class BudgetStore(Protocol):
-    """Counts what is spent. All charges of a call are made or none. All raise BudgetStoreUnavailable."""
-
-    async def reserve(self, charges: Sequence[Charge]) -> tuple[Balance, ...]:
-        """Make the charges if no account goes beyond its limit by that; a balance for each, in order."""
-
-    async def settle(self, charges: Sequence[Charge]) -> None:
-        """Correct what was reserved by the (negative) difference, whatever the limits."""
-
-    async def seed(self, charge: Charge) -> None:
-        """Begin a figure that is not there yet with what was spent before."""
-
-
 # --- keys
 
 

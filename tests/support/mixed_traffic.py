@@ -21,8 +21,8 @@ import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from orchestrator.budget_policy import BudgetPolicy
 from orchestrator.cooldown import CircuitPolicy
-from orchestrator.filters.budget import BudgetPolicy
 from orchestrator.key_admin import KeyWish
 from orchestrator.model import Caller, OwnLimits, SearchRequest
 from orchestrator.parts import Policies

@@ -33,8 +33,10 @@ CORE: dict[str, set[str]] = {
     **dict.fromkeys((f"{name}.py" for name in (*sorted(VALUES), "api_keys")), VALUES),
     "event_types.py": {"events", "facts"},
     "ports.py": VALUES | {"api_keys", "reports.report", "reports.totals"},
-    "record_watch.py": VALUES | {"ports", "filters.budget", "reports.report", "reports.totals"},
-    "health.py": VALUES | {"filters.budget", "filters.circuit_breaker", "record_watch", "reports.totals"},
+    "record_watch.py": VALUES
+    | {"ports", "budget_audit", "budget_policy", "reports.report", "reports.totals"},
+    "health.py": VALUES
+    | {"budget_policy", "filters.circuit_breaker", "reconciliation", "record_watch", "reports.totals"},
     "key_ring.py": VALUES | {"api_keys", "ports"},
     "key_admin.py": VALUES | {"api_keys", "ports", "key_ring"},
     "service.py": {"model"},
@@ -51,11 +53,17 @@ CORE: dict[str, set[str]] = {
     "fallback.py": VALUES | {"ports", "service", "outcome", "hedging", "projections.executions"},
     "per_url.py": VALUES | {"service", "projections.executions"},
     "circuit_sharing.py": VALUES | {"ports", "filters.circuit_breaker"},
-    "budget_seed.py": VALUES | {"ports", "filters.budget", "reports.report"},
+    "budget_ports.py": set(),
+    "budget_policy.py": VALUES | {"budget_ports"},
+    "cashier.py": VALUES | {"budget_ports", "ports"},
+    "budget_audit.py": VALUES | {"budget_policy", "budget_ports", "ports", "reports.report"},
+    "reconciliation.py": VALUES | {"budget_ports", "ports", "projections.ledger", "reports.report"},
+    "budgets.py": VALUES | {"budget_audit", "budget_policy", "reconciliation", "reports.metrics"},
+    "filters/budget.py": FILTER | {"budget_policy", "budget_ports", "cashier"},
     **dict.fromkeys(("parts.py", "chain.py", "pipeline.py"), ANYTHING),
     "gateway.py": VALUES
     | {"ports", "service", "pipeline", "recorder", "key_admin", "health", "record_watch", "reports.metrics"}
-    | {"filters.authenticate", "filters.circuit_breaker"},
+    | {"budgets", "filters.authenticate", "filters.circuit_breaker"},
     "filters/authenticate.py": FILTER | {"key_ring", "strangers"},
     "filters/circuit_breaker.py": FILTER | {"cooldown"},
     "cache_policy.py": VALUES | {"ports"},

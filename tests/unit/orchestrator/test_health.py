@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.cooldown import CircuitPolicy
+from orchestrator.facts import UsageReconciled
 from orchestrator.filters.circuit_breaker import Circuit
-from orchestrator.health import provider_health, record_health
+from orchestrator.health import provider_health, record_health, usage_health
+from orchestrator.reconciliation import Look
 from orchestrator.record_watch import Recent, Seen
 from orchestrator.reports.totals import Standing
 from tests.support.clock import FakeClock
@@ -41,6 +43,21 @@ def test_a_database_out_of_reach_is_degraded_with_advice():
     assert database.detail == AWAY
     assert "AMOS_DATABASE_URL" in database.advice
     assert reports.status == "ok"
+
+
+@pytest.mark.parametrize("is_off", [True, False])
+def test_a_provider_that_counts_otherwise_is_degraded_with_advice(is_off):
+    """Both figures are said in any case."""
+    fact = UsageReconciled(
+        provider="jina", unit="tokens", since=1.0, reported=2e6, recorded=10_000, counter=0.0, total=0.0
+    )
+
+    found = usage_health(Look(7.0, fact), is_off=is_off)
+
+    assert (found.name, found.since) == ("usage:jina", 7.0)
+    assert found.status == ("degraded" if is_off else "ok")
+    assert found.detail == "It has counted 2,000,000 tokens where 10,000 are recorded."
+    assert bool(found.advice) is is_off
 
 
 def test_reports_behind_are_degraded_since_the_bound_was_passed():
