@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import flood, footprint, history, hit, l2, lag, limits, mcp_hit, promise, store
+from benchmarks import flood, footprint, history, hit, l2, lag, limits, mcp_hit, memory, promise, store, zipf
 
 BENCHMARKS = {
     "hit": hit,
@@ -19,6 +19,8 @@ BENCHMARKS = {
     "store": store,
     "lag": lag,
     "history": history,
+    "zipf": zipf,
+    "memory": memory,
 }
 
 

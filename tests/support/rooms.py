@@ -30,6 +30,7 @@ CORE: dict[str, set[str]] = {
     "record_watch.py": VALUES | {"ports", "filters.budget", "reports.report", "reports.totals"},
     "health.py": VALUES | {"filters.budget", "filters.circuit_breaker", "record_watch", "reports.totals"},
     "key_ring.py": VALUES | {"api_keys", "ports"},
+    "cache_admin.py": VALUES | {"ports"},
     "key_admin.py": VALUES | {"api_keys", "ports", "key_ring"},
     "service.py": {"model"},
     "outcome.py": {"model", "events", "errors"},
@@ -43,7 +44,17 @@ CORE: dict[str, set[str]] = {
     "budget_seed.py": VALUES | {"ports", "filters.budget", "reports.report"},
     **dict.fromkeys(("parts.py", "chain.py", "pipeline.py"), ANYTHING),
     "gateway.py": VALUES
-    | {"ports", "service", "pipeline", "recorder", "key_admin", "health", "record_watch", "reports.metrics"}
+    | {
+        "ports",
+        "service",
+        "pipeline",
+        "recorder",
+        "key_admin",
+        "cache_admin",
+        "health",
+        "record_watch",
+        "reports.metrics",
+    }
     | {"filters.authenticate", "filters.circuit_breaker"},
     "filters/authenticate.py": FILTER | {"key_ring", "strangers"},
     "filters/deadline.py": FILTER | {"patience"},
