@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
+from api.cache import instance_cache
 from api.keys import key_ring, key_store, pepper
 from api.loop_lag import LoopLag
 from api.names import SystemNames
@@ -65,10 +66,8 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         roster = providers(settings, clock)
         for provider in roster.providers:
             cleanup.push_async_callback(provider.aclose)
-        redis = await _redis(settings, recorder)
-        if redis is not None:
-            cleanup.push_async_callback(redis.aclose)
-        l1 = MemoryCache(settings.l1_max_bytes)
+        redis = await cleanup.enter_async_context(_redis(settings, recorder))
+        cache = await cleanup.enter_async_context(instance_cache(settings, redis, recorder, clock))
         store = await cleanup.enter_async_context(key_store(settings))
         ring = await cleanup.enter_async_context(key_ring(store, settings, clock))
         doorkeeper = Doorkeeper(
@@ -81,7 +80,7 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
             chosen,
             clock,
             recorder,
-            _tiers(l1, redis),
+            _tiers(cache.l1, redis),
             roster,
             doorkeeper=doorkeeper,
             redis=redis,
@@ -104,7 +103,7 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
             probes=(
                 lambda: journal_health(journal),
                 lambda: recorder_health(settings.data_dir, clock.now(), started_at),
-                lambda: cache_health(l1),
+                lambda: cache_health(cache),
                 *((lambda: redis_health("cache:l2", redis),) if redis is not None else ()),
                 lambda: keys_health(ring),
                 *(
@@ -113,20 +112,27 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
                     else ()
                 ),
             ),
+            cache=cache.admin,
             keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
             watch=watch,
             figures=ProcessFigures(
-                clock, started_at, settings.data_dir, journal, l1, redis, loop_lag
+                clock, started_at, settings.data_dir, journal, cache, redis, loop_lag
             ).measure,
             recorder_lag_s=lambda: recorder_lag_s(settings.data_dir, clock.now(), started_at),
         )
 
 
-async def _redis(settings: Settings, facts: FactSink) -> RedisClient | None:
+@contextlib.asynccontextmanager
+async def _redis(settings: Settings, facts: FactSink) -> AsyncIterator[RedisClient | None]:
     """What instances share, whether it is in reach yet or not; `None` if nothing is configured."""
     if settings.redis_url is None:
-        return None
-    return await open_redis(settings.redis_url.get_secret_value(), facts, settings.redis_timeout_s)
+        yield None
+        return
+    redis = await open_redis(settings.redis_url.get_secret_value(), facts, settings.redis_timeout_s)
+    try:
+        yield redis
+    finally:
+        await redis.aclose()
 
 
 def _tiers(l1: MemoryCache, redis: RedisClient | None) -> tuple[Cache, ...]:

@@ -14,3 +14,5 @@ class CacheSettings(BaseModel):
     """How long an answer is fresh; `None` leaves it to the policy, which goes by topic."""
     l1_max_bytes: int = Field(default=limits.L1_BYTES_MAX, ge=0)
     """Size of the cache in memory; 0 switches it off."""
+    memory_max_bytes: int | None = Field(default=None, ge=1)
+    """What a worker may take in all before its cache gives way; `None` leaves it to the cgroup's limit."""

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from orchestrator import limits
+from orchestrator.cache_admin import CacheAdmin
 from orchestrator.errors import (
     GatewayError,
     KeysUnavailable,
@@ -47,6 +48,7 @@ class Gateway:
         unconfigured: Mapping[str, str],
         probes: Sequence[Probe] = (),
         keys: KeyAdmin | None = None,
+        cache: CacheAdmin | None = None,
         watch: RecordWatch | None = None,
         figures: Figures = tuple,
         recorder_lag_s: Callable[[], float] = float,
@@ -63,6 +65,8 @@ class Gateway:
         self.reports = reports
         self.keys = keys
         """What may be done to API keys; `None` in a gateway that has none."""
+        self.cache = cache
+        """What may be done to the cache; likewise."""
 
     def open(self, request: RequestT, caller: Caller) -> Call[RequestT]:
         """Begin an execution: give the request its id and trail. Nothing is recorded until it is searched."""
