@@ -140,9 +140,8 @@ class CacheAdmin:
         try:
             try:
                 if "l2" in chosen and self._shared is not None:
-                    entries["l2"] = 0
                     async for count in self._shared.clear():
-                        entries["l2"] += count
+                        entries["l2"] = entries.get("l2", 0) + count
                 if "l1" in chosen and self._shared is not None:
                     self._mark = max(self._mark, await self._shared.raise_mark())
                     is_told = True

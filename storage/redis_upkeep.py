@@ -56,11 +56,11 @@ class RedisUpkeep:
     async def view(self) -> TierView:
         """How the servers are that keep it; all primaries together."""
         if outage := self._client.outage:
-            return _out_of_reach(outage.detail)
+            return TierView(tier="l2", status="degraded", detail=f"{_OUT_OF_REACH}{outage.detail}.")
         try:
             figures = [figure async for figure in self._figures()]
         except CacheUnavailable as failure:
-            return _out_of_reach(failure.message)
+            return TierView(tier="l2", status="degraded", detail=failure.message)
         policy = figures[0].get("maxmemory_policy", "")
         bounds = [int(figure.get("maxmemory", 0)) for figure in figures]
         return TierView(
@@ -108,10 +108,6 @@ class RedisUpkeep:
             await line.aclose()
 
 
-def _out_of_reach(reason: str) -> TierView:
-    return TierView(tier="l2", status="degraded", detail=f"Redis is out of reach: {reason}.")
-
-
 async def _primaries(line: Line) -> list[Send]:
     """The way to each server with entries of its own. Raises CacheUnavailable."""
     async with _in_time():
@@ -134,6 +130,9 @@ async def _in_time() -> AsyncIterator[None]:
         async with asyncio.timeout(STEP_S):
             yield
     except TimeoutError as late:
-        raise CacheUnavailable("no answer in time") from late
+        raise CacheUnavailable(f"{_OUT_OF_REACH}no answer in time.") from late
     except (RedisError, RedisClusterException, OSError) as failure:
-        raise CacheUnavailable(type(failure).__name__) from failure
+        raise CacheUnavailable(f"{_OUT_OF_REACH}{type(failure).__name__}.") from failure
+
+
+_OUT_OF_REACH = "Redis is out of reach: "
