@@ -24,7 +24,7 @@ from orchestrator.errors import CacheUnavailable, InvalidRequest
 from orchestrator.facts import CacheCleared
 from orchestrator.ports import Clock, FactSink
 
-STREAM = "cache"
+STREAM = "cache:all"
 """Stream of the facts about the cache as a whole."""
 
 LOOK_S = 1.0

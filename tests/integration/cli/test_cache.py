@@ -29,7 +29,7 @@ def test_without_a_server_what_instances_share_is_shown_and_cleared(shared):
     assert again.json["amos"]["cache"] == "miss"
     events = shared.run("events", "tail", "--json", "--type", "cache.cleared").json_lines
     assert [(event["stream"], event["event"]["by"], event["event"]["entries"]) for event in events] == [
-        ("cache", "local", 1)
+        ("cache:all", "local", 1)
     ]
 
 

@@ -24,7 +24,7 @@ class Facts:
 
     def record_fact(self, stream: str, event: CacheCleared) -> None:
         """Keep it."""
-        assert stream == "cache"
+        assert stream == "cache:all"
         self.facts.append(event)
 
     def count_refusal(self, reason: str) -> None:

@@ -119,7 +119,7 @@ async def test_the_record_says_who_cleared(opened, keys):
         envelope.event
         for frame in memory.journal.frames
         for envelope in frame.events
-        if frame.stream == "cache"
+        if frame.stream == "cache:all"
     ]
     assert [(fact.by, fact.tiers, fact.entries) for fact in facts] == [("boss", ("l1", "l2"), 3)]
 
