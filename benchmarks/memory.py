@@ -94,7 +94,7 @@ def _answer(number: int, chance: random.Random) -> CacheEntry:
         result_count=5,
         provider="tavily",
         stored_at=float(number),
-        fresh_until=number + 3_600.5,
+        fresh_until=4e9 + number,
         cost=Cost(amount=1.0, unit="credits", usd_micros=8_000 + number),
     )
 

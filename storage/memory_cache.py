@@ -7,7 +7,8 @@ what nobody asks for any more is overtaken. Two things are added: an answer used
 it, counts little; and those pushed out lately are remembered by key, so that one that comes back has its uses
 again. docs/decisions/0024-the-cache-in-memory.md compares the alternatives.
 
-Expired entries stay until they are pushed out: whether an entry is fresh is for the cache filter to judge.
+Entries of no use any more stay until others need their room, and are then pushed out whatever their rank:
+whether an entry may be served is for the cache filter to judge.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class MemoryCache:
     tier = "l1"
 
     def __init__(self, bytes_max: int, now: Callable[[], float] = time.time) -> None:
+        self._now = now
         self.since = now()
         self.bytes_configured = bytes_max
         self.bytes_max = bytes_max
@@ -163,16 +165,18 @@ class MemoryCache:
     def _evict(self) -> _Item | None:
         """Push out the item of the lowest rank, or the lowest of the first `LOOKS_MAX`; there must be one.
 
-        `None` if all of those had gone before.
+        One that nobody has a use for any more goes instead, if it is among them, however often it was used.
+        Returns it, `None` if all that were looked at had gone before.
         """
         lowest: _Item | None = None
+        now = self._now()
         for _ in range(LOOKS_MAX):
             known, item = self._heap[0]
-            if not item.size_bytes:
+            if item.entry is None:
                 heapq.heappop(self._heap)
                 continue
             rank = item.rank
-            if rank <= known:
+            if rank <= known or item.entry.useful_until <= now:
                 lowest = item
                 break
             heapq.heapreplace(self._heap, (rank, item))

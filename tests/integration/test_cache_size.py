@@ -36,7 +36,7 @@ async def main():
     cache, facts = MemoryCache(200_000_000), Facts()
     policy = MemoryPolicy(look_s=0.01, high_ratio=0.9)
     watch = MemoryWatch(cache, MemoryPressure(limit).look, facts, SystemClock(), policy)
-    fields = {"result_count": 1, "provider": "x", "stored_at": 0.0, "fresh_until": 1.0}
+    fields = {"result_count": 1, "provider": "x", "stored_at": 0.0, "fresh_until": 4e9}
     most = 0
     async with watch.watching():
         for number in range(60_000):

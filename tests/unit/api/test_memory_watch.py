@@ -44,7 +44,7 @@ class Machine:
         """Fill it with answers."""
         for number in range(2_000):
             answer = CacheEntry(
-                fragment=bytes(1_000), result_count=1, provider="tavily", stored_at=0.0, fresh_until=1.0
+                fragment=bytes(1_000), result_count=1, provider="tavily", stored_at=0.0, fresh_until=4e9
             )
             await self.cache.put(str(number), answer)
 
@@ -103,7 +103,7 @@ async def test_a_cache_that_holds_little_gives_up_of_that(machine):
     """The bound falls below what is held at once: one that is far above it would free nothing."""
     await machine.cache.clear()
     await machine.cache.put(
-        "a", CacheEntry(fragment=bytes(400_000), result_count=1, provider="x", stored_at=0.0, fresh_until=1.0)
+        "a", CacheEntry(fragment=bytes(400_000), result_count=1, provider="x", stored_at=0.0, fresh_until=4e9)
     )
 
     await machine.step(0.95)

@@ -17,10 +17,15 @@ from tests.support.clock import EPOCH
 
 
 def entry(size_bytes):
-    """An entry like any other."""
+    """An entry like any other, of use for the rest of the century."""
     return CacheEntry(
-        fragment=b"x" * size_bytes, result_count=1, provider="tavily", stored_at=0.0, fresh_until=1.0
+        fragment=b"x" * size_bytes, result_count=1, provider="tavily", stored_at=0.0, fresh_until=4e9
     )
+
+
+def useful(**fields):
+    """An entry with moments of its own."""
+    return CacheEntry(fragment=b"x" * 1_000, result_count=1, provider="tavily", stored_at=EPOCH, **fields)
 
 
 def room(count, size_bytes=1_000):
@@ -101,6 +106,23 @@ async def test_one_that_comes_back_has_its_uses_again():
     await cache.put("f", entry(1_000))
 
     assert await cache.get("a") is not None
+
+
+async def test_what_is_of_no_use_any_more_goes_first():
+    """However often it was asked for: past its time, stale use included, nobody is served from it."""
+    now = EPOCH
+    cache = MemoryCache(room(3), now=lambda: now)
+    for key, stale_until in (("old", EPOCH + 10.0), ("stale", EPOCH + 100.0)):
+        await cache.put(key, useful(fresh_until=EPOCH + 5.0, stale_until=stale_until))
+    await cache.put("fresh", useful(fresh_until=EPOCH + 100.0))
+    for _ in range(USES_MAX):
+        await kept(cache, ("old", "stale"))
+    await cache.get("fresh")
+    now = EPOCH + 20.0
+
+    await cache.put("new", useful(fresh_until=EPOCH + 100.0))
+
+    assert await kept(cache, ("old", "stale", "fresh", "new")) == ["stale", "fresh", "new"]
 
 
 async def test_an_entry_weighs_its_bytes_and_its_overhead():
