@@ -111,12 +111,13 @@ def _cleared(body: dict[str, Any]) -> RenderableType:
 
     from api.cli.quantities import number, seconds  # noqa: PLC0415
 
-    entries = body["entries"]
-    said = []
-    if "l2" in entries:
-        said.append(f"{number(entries['l2'])} answers that instances shared are gone.")
-    if "l1" in entries:
-        said.append(f"{number(entries['l1'])} answers in the memory of that server are gone.")
+    places = {"l2": "that instances shared", "l1": "in the memory of that server"}
+    gone = [
+        f"{number(body['entries'][tier])} {place}"
+        for tier, place in places.items()
+        if tier in body["entries"]
+    ]
+    said = [f"Answers thrown away: {', '.join(gone)}."] if gone else []
     if (within_s := body["elsewhere_within_s"]) is not None:
-        said.append(f"Every server has emptied its memory within {seconds(within_s)}.")
+        said.append(f"Every server empties its memory within {seconds(within_s)}.")
     return Text(" ".join(said))
