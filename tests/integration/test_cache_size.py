@@ -52,14 +52,17 @@ asyncio.run(main())
 
 
 def test_a_process_stays_within_its_limit_though_its_cache_is_configured_beyond_it():
-    """A cache of 200 MB in a process with room for 60 gives way in time, and keeps what there is room for."""
+    """A cache of 200 MB in a process with room for 60 gives way in time, and keeps what there is room for.
+
+    Memory that is free goes back to the system: otherwise the bound falls to its floor, which is 12.5 MB.
+    """
     done = subprocess.run(
         [sys.executable, "-c", CHILD], cwd=ROOT, check=True, capture_output=True, text=True, timeout=120
     )
     most_ratio, bytes_max, kept, resized = map(float, done.stdout.split())
 
     assert most_ratio <= 1.0
-    assert 10_000_000 < bytes_max < 70_000_000
+    assert 20_000_000 < bytes_max < 70_000_000
     assert kept > 1_000
     assert resized >= 1
 

@@ -84,10 +84,10 @@ async def test_a_favourite_of_yesterday_is_overtaken():
 async def test_a_large_answer_must_earn_its_room():
     """Of two that are asked for as often, the larger one goes."""
     cache = MemoryCache(room(1, 20_000) + room(2))
-    await cache.put("large", entry(20_000))
     await cache.put("small", entry(1_000))
+    await cache.put("large", entry(20_000))
     for _ in range(3):
-        await kept(cache, ("large", "small"))
+        await kept(cache, ("small", "large"))
 
     await cache.put("next", entry(10_000))
 
@@ -102,8 +102,8 @@ async def test_one_that_comes_back_has_its_uses_again():
     assert await cache.get("a") is None
 
     await cache.put("a", entry(1_000))
-    await cache.put("e", entry(1_000))
-    await cache.put("f", entry(1_000))
+    for key in "efgh":
+        await cache.put(key, entry(1_000))
 
     assert await cache.get("a") is not None
 

@@ -120,12 +120,22 @@ def test_statistics_that_cannot_be_read_cost_the_page_cache_only(lay, stat):
     assert pressure.look() == Usage(400, 1_000, "cgroup v2")
 
 
-@pytest.mark.parametrize("membership", ["", "nonsense", "0", "::", "0::", "7:memory", "0::/../../etc\n"])
-def test_a_membership_that_cannot_be_read_is_that_of_the_root(lay, membership):
-    """Nothing outside the root is ever read."""
-    pressure = lay(membership, {"memory.max": "1000", "memory.current": "400"})
+@pytest.mark.parametrize("membership", ["", "nonsense", "::", "7:memory", "0:memory", "x:y:z"])
+def test_a_membership_that_means_nothing_limits_nothing(lay, membership):
+    """Nobody fails for it."""
+    assert lay(membership, {"memory.max": "1000", "memory.current": "400"}).look() is None
 
-    assert pressure.look() in (None, Usage(400, 1_000, "cgroup v2"))
+
+@pytest.mark.parametrize("path", ["", "/", "/..", "/../outside", "/gone/for/long"])
+def test_a_path_that_is_not_there_is_the_root(lay, path):
+    """As in a container, where the host's path means nothing; and nothing outside the root is ever read."""
+    outside = {"../memory.max": "10", "../memory.current": "9", "../outside/memory.max": "10"}
+    pressure = lay(
+        f"0::{path}\n",
+        {"memory.max": "1000", "memory.current": "400", "../outside/memory.current": "9", **outside},
+    )
+
+    assert pressure.look() == Usage(400, 1_000, "cgroup v2")
 
 
 def test_a_cgroup_that_vanishes_limits_nothing_any_more(lay, tmp_path):
