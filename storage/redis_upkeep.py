@@ -15,7 +15,7 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from orchestrator.cache_admin import TierView
 from orchestrator.errors import CacheUnavailable
-from storage.redis_client import RedisClient, Script
+from storage.redis_client import RedisClient, Script, refusal_code
 from storage.redis_line import Command, Line, Send, open_line
 
 ENTRIES = "amos:cache:v*"
@@ -131,6 +131,8 @@ async def _in_time() -> AsyncIterator[None]:
             yield
     except TimeoutError as late:
         raise CacheUnavailable(f"{_OUT_OF_REACH}no answer in time.") from late
+    except ResponseError as refusal:
+        raise CacheUnavailable(f"Redis refused: {refusal_code(refusal)}.") from refusal
     except (RedisError, RedisClusterException, OSError) as failure:
         raise CacheUnavailable(f"{_OUT_OF_REACH}{type(failure).__name__}.") from failure
 

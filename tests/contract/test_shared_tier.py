@@ -164,6 +164,22 @@ async def test_a_server_that_is_gone_is_said_to_be():
     assert "out of reach" in view.detail
 
 
+async def test_a_user_who_may_not_is_told_so():
+    """One without the right to go through the keys, or to ask for figures, learns which refusal it was."""
+    async with Valkey(user="limited on >secret ~* &* +@all -scan -info") as valkey:
+        url = valkey.url.replace("redis://", "redis://limited:secret@")
+        client = await open_redis(url, timeout_s=5.0)
+        tier = RedisUpkeep(client)
+
+        view = await tier.view()
+        with pytest.raises(CacheUnavailable, match="refused: "):
+            _ = [count async for count in tier.clear()]
+        await client.aclose()
+
+    assert view.status == "degraded"
+    assert "refused" in view.detail
+
+
 async def test_a_server_that_is_silent_ends_the_clearing():
     """One that accepts and never answers costs seconds, not for ever."""
     async with Valkey() as valkey:
