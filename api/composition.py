@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 
 from api.budgets import budget_store, running_budgets
+from api.cache import InstanceCache, instance_cache
 from api.keys import key_ring, key_store, pepper
 from api.loop_lag import LoopLag
 from api.names import SystemNames
@@ -70,7 +71,7 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         for provider in roster.providers:
             cleanup.push_async_callback(provider.aclose)
         redis, flights = await cleanup.enter_async_context(_redis(settings, recorder))
-        l1 = MemoryCache(settings.l1_max_bytes)
+        cache = await cleanup.enter_async_context(instance_cache(settings, redis, recorder, clock))
         store = await cleanup.enter_async_context(key_store(settings))
         ring = await cleanup.enter_async_context(key_ring(store, settings, clock))
         chosen = policies or policies_of(settings)
@@ -79,7 +80,7 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
             chosen,
             clock,
             recorder,
-            _tiers(l1, redis),
+            _tiers(cache.l1, redis),
             roster,
             rate_limits=rate_limits,
             budget=spent,
@@ -112,12 +113,13 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
             reports,
             clock,
             unconfigured={one.name: one.reason for one in roster.unconfigured},
-            probes=_probes(settings, clock, journal, l1, redis=redis, ring=ring),
+            probes=_probes(settings, clock, journal, cache, redis=redis, ring=ring),
+            cache=cache.admin,
             keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
             budgets=budgets,
             watch=watch,
             figures=ProcessFigures(
-                clock, started_at, settings.data_dir, journal, l1, redis, loop_lag
+                clock, started_at, settings.data_dir, journal, cache, redis, loop_lag
             ).measure,
             recorder_lag_s=lambda: recorder_lag_s(settings.data_dir, clock.now(), started_at),
         )
@@ -127,7 +129,7 @@ def _probes(
     settings: Settings,
     clock: Clock,
     journal: FileJournal,
-    l1: MemoryCache,
+    cache: InstanceCache,
     *,
     redis: RedisClient | None,
     ring: KeyRing,
@@ -137,7 +139,7 @@ def _probes(
     return (
         lambda: journal_health(journal),
         lambda: recorder_health(settings.data_dir, clock.now(), started_at),
-        lambda: cache_health(l1),
+        lambda: cache_health(cache),
         *((lambda: redis_health("cache:l2", redis),) if redis is not None else ()),
         lambda: keys_health(ring),
         *(

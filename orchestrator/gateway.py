@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from orchestrator import limits
 from orchestrator.budgets import Budgets
+from orchestrator.cache_admin import CacheAdmin
 from orchestrator.errors import (
     GatewayError,
     KeysUnavailable,
@@ -49,6 +50,7 @@ class Gateway:
         probes: Sequence[Probe] = (),
         keys: KeyAdmin | None = None,
         budgets: Budgets | None = None,
+        cache: CacheAdmin | None = None,
         watch: RecordWatch | None = None,
         figures: Figures = tuple,
         recorder_lag_s: Callable[[], float] = float,
@@ -67,6 +69,8 @@ class Gateway:
         """What may be done to API keys; `None` in a gateway that has none."""
         self.budgets = budgets
         """What may be spent; `None` in a gateway that does not count it."""
+        self.cache = cache
+        """What may be done to the cache; likewise."""
 
     def open(self, request: RequestT, caller: Caller) -> Call[RequestT]:
         """Begin an execution: give the request its id and trail. Nothing is recorded until it is searched."""

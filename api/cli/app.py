@@ -14,6 +14,7 @@ from api import __version__
 from api.cli import (
     EXIT_INTERRUPTED,
     budget,
+    cache,
     db,
     doctor,
     events,
@@ -53,6 +54,7 @@ app.command()(budget.budget)
 app.add_typer(events.app, name="events")
 app.command()(index.index)
 app.command()(doctor.doctor)
+app.add_typer(cache.app, name="cache")
 app.add_typer(keys.app, name="keys")
 app.add_typer(db.app, name="db")
 
