@@ -340,8 +340,11 @@ class Trail(Protocol):
     def record(self, event: Event) -> None:
         """Note a fact now. It is written with the next `commit`."""
 
-    def note_text(self, key: str, text: str) -> None:
-        """Keep the query text behind a cache key for the erasable table; nothing happens if that is off."""
+    def note_text(self, key: str, text: str, request: str = "") -> None:
+        """Keep the query text behind a cache key for the erasable table; nothing happens if that is off.
+
+        `request` is what else was asked, as `asked.options_of` writes it; `""` keeps nothing of that.
+        """
 
     async def commit(self) -> None:
         """Write what is pending as one frame and wait until it is durable.

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sized
 
 import msgspec
 
+from orchestrator.asked import options_of
 from orchestrator.budget_seed import seed_budgets
 from orchestrator.canonical import page_key, search_key
 from orchestrator.chain import Chain
@@ -73,7 +74,7 @@ class Pipeline:
     def _search(self) -> Service[SearchRequest, Response]:
         clock, policies = self._parts.clock, self._policies
         cache = CacheFilter[SearchRequest](
-            self._parts.caches, clock, search_key, lambda request: request.query
+            self._parts.caches, clock, search_key, lambda request: (request.query, options_of(request))
         )
         fill = CacheFillStage[SearchRequest](self._parts.caches, clock, policies.cache)
         chain = self._chain.search
@@ -106,7 +107,7 @@ class Pipeline:
     def _extract(self) -> Service[ExtractRequest, Response]:
         clock, policies = self._parts.clock, self._policies
         cache = CacheFilter[ExtractRequest](
-            self._parts.caches, clock, page_key, lambda request: request.urls[0]
+            self._parts.caches, clock, page_key, lambda request: (request.urls[0], "")
         )
         fill = CacheFillStage[ExtractRequest](self._parts.caches, clock, policies.cache)
         chain: Service[ExtractRequest, tuple[Found[ExtractAnswer], ...]] = self._chain.extract

@@ -57,7 +57,12 @@ class Journal(Protocol):
         """The name of this writer's series of frames; never used again after the process has ended."""
 
     def append(
-        self, stream: str, recorded_at: float, events: Sequence[Envelope], texts: Mapping[str, str]
+        self,
+        stream: str,
+        recorded_at: float,
+        events: Sequence[Envelope],
+        texts: Mapping[str, str],
+        requests: Mapping[str, str] | None = None,
     ) -> Awaitable[None]:
         """Take one frame now, in call order; the result is done when the frame is durable.
 

@@ -67,12 +67,12 @@ class CacheFilter(Generic[RequestT]):
         tiers: Sequence[Cache],
         clock: Clock,
         key: Callable[[RequestT], str],
-        text: Callable[[RequestT], str],
+        words: Callable[[RequestT], tuple[str, str]],
     ) -> None:
         self._tiers = tuple(tiers)
         self._clock = clock
         self._key = key
-        self._text = text
+        self._words = words
 
     async def __call__(self, call: Call[RequestT], service: Service[RequestT, Response]) -> Response:
         """Answer from the cache, else from the inner stages. Raises NotInCache if only a hit was wanted."""
@@ -92,7 +92,7 @@ class CacheFilter(Generic[RequestT]):
         if wants.only_if_cached:
             raise NotInCache("The answer is not in the cache, and only a cached one was asked for.")
         if not wants.no_store:  # RFC 9111, 5.2.1.5: nothing of the request is kept either.
-            call.trail.note_text(key, self._text(call.request))
+            call.trail.note_text(key, *self._words(call.request))
         return await service(msgspec.structs.replace(call, cache_key=key))
 
     async def look_again(self, call: Call[RequestT]) -> Response | None:

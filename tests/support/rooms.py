@@ -34,6 +34,7 @@ CORE: dict[str, set[str]] = {
     "service.py": {"model"},
     "outcome.py": {"model", "events", "errors"},
     "canonical.py": {"model"},
+    "asked.py": {"model"},
     **{f"{name}.py": set() for name in ("addresses", "countries", "patience", "quota", "sanitise")},
     "clock.py": {"ports"},
     **dict.fromkeys(("recorder.py", "strangers.py"), VALUES | {"ports"}),
