@@ -21,10 +21,12 @@ from api.probes import (
 from api.process_figures import ProcessFigures
 from api.record import record
 from api.settings import Settings
+from api.warming import on_schedule
 from orchestrator.clock import SystemClock
 from orchestrator.filters.authenticate import Doorkeeper
-from orchestrator.gateway import Gateway
+from orchestrator.gateway import Gateway, Probe
 from orchestrator.key_admin import KeyAdmin
+from orchestrator.key_ring import KeyRing
 from orchestrator.parts import Parts, Policies
 from orchestrator.pipeline import Pipeline
 from orchestrator.ports import WEB_SCHEMES, Cache, Clock, FactSink, Provider, RateLimitStore
@@ -36,6 +38,8 @@ from orchestrator.providers.upstream import Upstream
 from orchestrator.record_watch import RecordWatch
 from orchestrator.recorder import Recorder
 from orchestrator.strangers import Strangers
+from orchestrator.warming import Warming
+from storage.file_journal import FileJournal
 from storage.memory_budget import MemoryBudget
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
@@ -47,16 +51,19 @@ from storage.redis_flight import RedisFlights
 from storage.redis_rate_limit import RedisRateLimit, SharedRateLimit
 from storage.sql_engine import open_engine
 from storage.sql_reports import SqlReports
+from storage.sql_warming import SqlAsked
 
 
 @contextlib.asynccontextmanager
-async def gateway(settings: Settings, policies: Policies | None = None) -> AsyncIterator[Gateway]:
+async def gateway(
+    settings: Settings, policies: Policies | None = None, *, warms: bool = False
+) -> AsyncIterator[Gateway]:
     """A gateway on the data directory, for as long as the context lasts.
 
     It writes to the journal only; a recorder must be running for its facts to reach SQL. Several may run on
     one data directory at once, each with its own journal segments. Leaving waits for the flights under way.
     `policies` stand in for those the settings make, for whoever embeds the gateway and wants what has no
-    setting.
+    setting. It `warms` its cache when the settings say so only if it is to stay, as a server is.
     """
     clock = SystemClock()
     started_at = clock.now()
@@ -71,19 +78,15 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         l1 = MemoryCache(settings.l1_max_bytes)
         store = await cleanup.enter_async_context(key_store(settings))
         ring = await cleanup.enter_async_context(key_ring(store, settings, clock))
-        doorkeeper = Doorkeeper(
-            ring,
-            trusts_local_operator=settings.is_loopback,
-            strangers=Strangers(clock, settings.anonymous_per_minute),
-        )
         chosen = policies or policies_of(settings)
+        tiers = _tiers(l1, redis)
         pipeline = _pipeline(
             chosen,
             clock,
             recorder,
-            _tiers(l1, redis),
+            tiers,
             roster,
-            doorkeeper=doorkeeper,
+            doorkeeper=_doorkeeper(settings, ring, clock),
             redis=redis,
         )
         cleanup.push_async_callback(pipeline.aclose)
@@ -95,31 +98,58 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         cleanup.push_async_callback(watch.aclose)
         loop_lag = LoopLag()
         await cleanup.enter_async_context(loop_lag.watched())
+        flights = None if redis is None else RedisFlights(redis)
+        warming = Warming(
+            pipeline, recorder, tiers, SqlAsked(engine), deadline_s=chosen.deadline_s, flights=flights
+        )
+        if warms:  # Last: it ends before what it works with.
+            await cleanup.enter_async_context(on_schedule(warming, settings, clock))
         yield Gateway(
             pipeline,
             recorder,
             reports,
             clock,
             unconfigured={one.name: one.reason for one in roster.unconfigured},
-            probes=(
-                lambda: journal_health(journal),
-                lambda: recorder_health(settings.data_dir, clock.now(), started_at),
-                lambda: cache_health(l1),
-                *((lambda: redis_health("cache:l2", redis),) if redis is not None else ()),
-                lambda: keys_health(ring),
-                *(
-                    (lambda: traces_health(settings.data_dir, clock.now(), started_at),)
-                    if settings.exports_traces
-                    else ()
-                ),
-            ),
+            probes=_probes(settings, clock, journal, l1, redis=redis, ring=ring),
             keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
             watch=watch,
             figures=ProcessFigures(
                 clock, started_at, settings.data_dir, journal, l1, redis, loop_lag
             ).measure,
             recorder_lag_s=lambda: recorder_lag_s(settings.data_dir, clock.now(), started_at),
+            warming=warming,
         )
+
+
+def _probes(
+    settings: Settings,
+    clock: Clock,
+    journal: FileJournal,
+    l1: MemoryCache,
+    *,
+    redis: RedisClient | None,
+    ring: KeyRing,
+) -> tuple[Probe, ...]:
+    """What tells how the parts of this process are."""
+    started_at = clock.now()
+    return (
+        lambda: journal_health(journal),
+        lambda: recorder_health(settings.data_dir, clock.now(), started_at),
+        lambda: cache_health(l1),
+        *((lambda: redis_health("cache:l2", redis),) if redis is not None else ()),
+        lambda: keys_health(ring),
+        *(
+            (lambda: traces_health(settings.data_dir, clock.now(), started_at),)
+            if settings.exports_traces
+            else ()
+        ),
+    )
+
+
+def _doorkeeper(settings: Settings, ring: KeyRing, clock: Clock) -> Doorkeeper:
+    """Who knows the callers."""
+    strangers = Strangers(clock, settings.anonymous_per_minute)
+    return Doorkeeper(ring, trusts_local_operator=settings.is_loopback, strangers=strangers)
 
 
 async def _redis(settings: Settings, facts: FactSink) -> RedisClient | None:

@@ -26,6 +26,7 @@ from orchestrator.ports import Clock, ReportStore
 from orchestrator.record_watch import RecordWatch
 from orchestrator.recorder import Recorder
 from orchestrator.reports.metrics import GAUGE, NEEDS, Family, families, gauge
+from orchestrator.warming import Warming
 
 Probe = Callable[[], ComponentHealth]
 """Looks at a component without waiting."""
@@ -50,6 +51,7 @@ class Gateway:
         watch: RecordWatch | None = None,
         figures: Figures = tuple,
         recorder_lag_s: Callable[[], float] = float,
+        warming: Warming | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._recorder = recorder
@@ -63,6 +65,8 @@ class Gateway:
         self.reports = reports
         self.keys = keys
         """What may be done to API keys; `None` in a gateway that has none."""
+        self.warming = warming
+        """What fetches answers ahead of their callers; `None` in a gateway without a record to go by."""
 
     def open(self, request: RequestT, caller: Caller) -> Call[RequestT]:
         """Begin an execution: give the request its id and trail. Nothing is recorded until it is searched."""

@@ -141,6 +141,11 @@ class Pipeline:
             return [flight]
         return [flight, SharedFlightFilter(self._parts.flights, self._parts.clock, cache.look_again)]
 
+    def price(self, request: SearchRequest) -> int:
+        """The most that a search can be expected to cost if every provider is asked, in millionths of $1."""
+        searchers = (one for one in self._parts.providers if "search" in one.operations)
+        return sum(provider.search_estimate(request).usd_micros for provider in searchers)
+
     @property
     def circuits(self) -> Mapping[str, Circuit]:
         """The circuit of each provider, in the order of the chain."""

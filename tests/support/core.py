@@ -21,6 +21,7 @@ from orchestrator.model import (
 from orchestrator.parts import Parts, Policies
 from orchestrator.pipeline import Pipeline
 from orchestrator.recorder import Recorder
+from storage.memory_budget import MemoryBudget
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
 from tests.support.clock import LoopClock
@@ -73,6 +74,7 @@ class Core:
                 rate_limits=MemoryRateLimit(self.clock),
                 providers=providers,
                 floor=floor,
+                budgets=(MemoryBudget(self.clock),),
             ),
             policies,
         )

@@ -43,8 +43,12 @@ CORE: dict[str, set[str]] = {
     "circuit_sharing.py": VALUES | {"ports", "filters.circuit_breaker"},
     "budget_seed.py": VALUES | {"ports", "filters.budget", "reports.report"},
     **dict.fromkeys(("parts.py", "chain.py", "pipeline.py"), ANYTHING),
+    "warming_plan.py": VALUES | {"asked", "canonical", "filters.validate"},
+    "warming.py": VALUES | {"ports", "pipeline", "recorder", "warming_plan"},
+    "warming_schedule.py": VALUES | {"ports", "projections.fold", "warming", "warming_plan"},
     "gateway.py": VALUES
     | {"ports", "service", "pipeline", "recorder", "key_admin", "health", "record_watch", "reports.metrics"}
+    | {"warming"}
     | {"filters.authenticate", "filters.circuit_breaker"},
     "filters/authenticate.py": FILTER | {"key_ring", "strangers"},
     "filters/deadline.py": FILTER | {"patience"},
