@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from api.keys import key_ring, key_store, pepper
 from api.loop_lag import LoopLag
 from api.names import SystemNames
-from api.policies import policies_of
+from api.policies import policies_of, warming_of
 from api.probes import (
     cache_health,
     journal_health,
@@ -100,7 +100,13 @@ async def gateway(
         await cleanup.enter_async_context(loop_lag.watched())
         flights = None if redis is None else RedisFlights(redis)
         warming = Warming(
-            pipeline, recorder, tiers, SqlAsked(engine), deadline_s=chosen.deadline_s, flights=flights
+            pipeline,
+            recorder,
+            tiers,
+            SqlAsked(engine),
+            deadline_s=chosen.deadline_s,
+            policy=warming_of(settings),
+            flights=flights,
         )
         if warms:  # Last: it ends before what it works with.
             await cleanup.enter_async_context(on_schedule(warming, settings, clock))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from api.background import running
-from api.policies import schedule_of, warming_of
+from api.policies import schedule_of
 from api.settings import Settings
 from orchestrator.ports import Clock
 from orchestrator.warming import Warming
@@ -21,5 +21,5 @@ def on_schedule(
     """
     if not settings.warms:
         return contextlib.nullcontext()
-    schedule = WarmingSchedule(warming, schedule_of(settings), warming_of(settings), clock)
+    schedule = WarmingSchedule(warming, schedule_of(settings), clock)
     return running(schedule.run(), "warming")

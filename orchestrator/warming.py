@@ -89,7 +89,7 @@ class Warming:
     `warming` is the client and the door of its executions, the stream of its facts, and the key of its lease.
 
     Its answers are those of the pipeline, which must keep them in `caches`. `asked` is what the record knows.
-    Without `flights` this process is the only one.
+    Without `flights` this process is the only one. `policy` is that of runs which are given no other.
     """
 
     def __init__(
@@ -100,10 +100,12 @@ class Warming:
         asked: AskedStore,
         *,
         deadline_s: float,
+        policy: WarmingPolicy = WarmingPolicy(),  # noqa: B008 - it is frozen
         flights: FlightStore | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.asked = asked
+        self.policy = policy
         self._pipeline = pipeline
         self._first = next(iter(pipeline.circuits.values()), None)
         self._caches = tuple(caches)

@@ -18,7 +18,6 @@ from orchestrator.errors import CannotWarm, EventLogUnavailable
 from orchestrator.ports import Clock
 from orchestrator.projections.fold import DAY_S
 from orchestrator.warming import Warming
-from orchestrator.warming_plan import WarmingPolicy
 
 START_S = 120.0
 """chosen: the first look follows this long after the start, times 0.5 to 1.5 by chance, so that instances
@@ -70,13 +69,11 @@ class WarmingSchedule:
         self,
         warming: Warming,
         schedule: Schedule,
-        policy: WarmingPolicy,
         clock: Clock,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._warming = warming
         self._schedule = schedule
-        self._policy = policy
         self._clock = clock
         self._chance = chance
         self._done_at = 0.0
@@ -96,7 +93,7 @@ class WarmingSchedule:
             return
         try:
             if await self._warming.asked.warmed_at() < occasion.begins_at:
-                await self._warming.run(self._policy, cause="schedule", until=occasion.ends_at)
+                await self._warming.run(self._warming.policy, cause="schedule", until=occasion.ends_at)
         except (CannotWarm, EventLogUnavailable):
             return
         self._done_at = occasion.begins_at

@@ -13,6 +13,7 @@ import typer
 from api import __version__
 from api.cli import (
     EXIT_INTERRUPTED,
+    cache,
     db,
     doctor,
     events,
@@ -52,6 +53,7 @@ app.add_typer(events.app, name="events")
 app.command()(index.index)
 app.command()(doctor.doctor)
 app.add_typer(keys.app, name="keys")
+app.add_typer(cache.app, name="cache")
 app.add_typer(db.app, name="db")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from api.cli.failure import EXIT_USAGE, CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
     from pathlib import Path
 
 KEY_BYTES_MAX = 1_024
@@ -45,6 +45,9 @@ class Connection(Protocol):
 
     async def revoke_key(self, key_id: str) -> bytes:
         """The key, ended for good. Raises KeyNotFound."""
+
+    def warm(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+        """A warming as the body of `POST /cache/warm` says: its lines. Raises CannotWarm."""
 
 
 @asynccontextmanager

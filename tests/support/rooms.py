@@ -62,7 +62,7 @@ CORE: dict[str, set[str]] = {
     "providers/*.py": PROVIDER,
     "projections/executions.py": PROJECTION | {"projections.sentences"},
     "projections/latency.py": PROJECTION | {"projections.buckets"},
-    "projections/spans.py": PROJECTION | {"projections.span_attributes"},
+    "projections/spans.py": PROJECTION | {"errors", "projections.span_attributes"},
     "projections/*.py": PROJECTION,
     "reports/*.py": REPORT,
 }

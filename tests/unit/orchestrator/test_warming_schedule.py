@@ -11,7 +11,6 @@ from orchestrator.errors import EventLogUnavailable
 from orchestrator.facts import WarmingFinished
 from orchestrator.history import WARMING
 from orchestrator.warming import Warming
-from orchestrator.warming_plan import WarmingPolicy
 from orchestrator.warming_schedule import LOOK_S, START_S, Occasion, Schedule, WarmingSchedule
 from tests.support.clock import EPOCH
 from tests.support.core import Core
@@ -76,7 +75,7 @@ class Instance:
             flights=flights,
             chance=lambda: 0.5,
         )
-        self.schedule = WarmingSchedule(self.warming, schedule, WarmingPolicy(), core.clock, lambda: chance)
+        self.schedule = WarmingSchedule(self.warming, schedule, core.clock, lambda: chance)
         self.task = None
 
     def begin(self):
