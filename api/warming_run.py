@@ -110,8 +110,7 @@ async def _run(
         queue.put_nowait(_line(one, total))
 
     finished = await warming.run(policy, cause="command", tell=tell)
-    fields = msgspec.to_builtins(finished)
-    del fields["type"]
+    fields = {name: getattr(finished, name) for name in finished.__struct_fields__}
     return {"finished": {**fields, "cost": shown_cost(finished.cost)}}
 
 

@@ -229,7 +229,7 @@ class Warming:
         """Whether it is due, fresh or unknown."""
         now = self._clock.now()
         entry = await self._newest(one.key)
-        outcome = "due" if entry is None or entry.fresh_until <= now + policy.horizon_s else "fresh"
+        outcome = "due" if policy.is_due(entry, now) else "fresh"
         return Warmed(
             key=one.key,
             text=one.text,

@@ -16,6 +16,7 @@ from orchestrator.canonical import search_key
 from orchestrator.errors import InvalidRequest
 from orchestrator.filters.validate import check_search
 from orchestrator.model import SearchRequest
+from orchestrator.ports import CacheEntry
 
 WAIT_S = 1.0
 """Tavily answers a basic search in about a second: the wait that is spared where none was measured."""
@@ -25,8 +26,8 @@ class WarmingPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How much is warmed, and how gently.
 
     Candidates are the `top` searches with the most calls in the last `window_s`, at least `calls_min` each.
-    One is fetched if its answer is absent or fresh for less than `horizon_s` more. The order is by the
-    waiting that it spares callers:
+    One is fetched if its answer is absent, or fresh for less than `horizon_s` more and in the second half of
+    its life: what was just paid for is not paid for again. The order is by the waiting that is spared:
 
         saving_s = calls x (time spent on fetches / fetches)
 
@@ -45,6 +46,13 @@ class WarmingPolicy(msgspec.Struct, frozen=True, kw_only=True):
     lanes: int = 2
     pause_s: float = 1.0
     lost_max: int = 2
+
+    def is_due(self, entry: CacheEntry | None, now: float) -> bool:
+        """Whether an answer, `None` if there is none, is worth fetching anew."""
+        if entry is None:
+            return True
+        life_s = entry.fresh_until - entry.stored_at
+        return entry.fresh_until - now <= min(self.horizon_s, life_s / 2)
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

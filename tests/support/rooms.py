@@ -43,7 +43,7 @@ CORE: dict[str, set[str]] = {
     "circuit_sharing.py": VALUES | {"ports", "filters.circuit_breaker"},
     "budget_seed.py": VALUES | {"ports", "filters.budget", "reports.report"},
     **dict.fromkeys(("parts.py", "chain.py", "pipeline.py"), ANYTHING),
-    "warming_plan.py": VALUES | {"asked", "canonical", "filters.validate"},
+    "warming_plan.py": VALUES | {"asked", "canonical", "ports", "filters.validate"},
     "warming.py": VALUES | {"ports", "pipeline", "recorder", "warming_plan"},
     "warming_schedule.py": VALUES | {"ports", "projections.fold", "warming", "warming_plan"},
     "gateway.py": VALUES

@@ -51,6 +51,16 @@ async def test_what_is_fresh_is_left_alone():
     }
 
 
+async def test_what_was_just_paid_for_is_not_paid_for_again():
+    """Where answers live for less than the horizon they are fetched in the second half of their life only."""
+    tavily = ScriptedProvider("tavily")
+    warm = await WarmCore(tavily).expire(wait_s=TTL_S / 2 - 1.0)
+
+    assert (await warm.run(horizon_s=2 * TTL_S)).skipped == 7
+    await asyncio.sleep(2.0)
+    assert (await warm.run(horizon_s=2 * TTL_S)).warmed == 7
+
+
 async def test_the_budget_of_a_run_is_not_exceeded():
     """The price is set aside before each search, for all that are under way."""
     tavily = ScriptedProvider("tavily", delay_s=1.0)
