@@ -24,9 +24,9 @@ class ProvidersRollup(Rollup):
     """Counts facts about providers, of six subjects.
 
     attempt: one call, with its outcome (`success`, `empty` or a judgement of outcome.py) and cause, and in
-    `executions` whether it was the first of its execution at this provider, for a caller; answer: a search that it
-    answered, as the `first` or as a `fallback`; skip: it was passed by; retry: it is
-    to be asked again; rejection: results of it were dropped (`results` counts them); circuit: `opened`,
+    `executions` whether it was the first of its execution at this provider, for a caller; answer: a search
+    that it answered, as the `first` or as a `fallback`; skip: it was passed by; retry: it is to be asked
+    again; rejection: results of it were dropped (`results` counts them); circuit: `opened`,
     `half_opened`, `closed`. `duration_us` is a sum in whole microseconds.
     """
 
