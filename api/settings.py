@@ -203,6 +203,11 @@ class Settings(CacheSettings, ChainSettings, MoneySettings, BaseSettings):
                 "AMOS_WARM_AT and AMOS_WARM_EVERY_S: with AMOS_STORE_QUERY_TEXT=false nobody knows what to "
                 "ask again"
             )
+        if self.warms and self.cache_scope == "client":
+            raise ValueError(
+                "AMOS_WARM_AT and AMOS_WARM_EVERY_S: with AMOS_CACHE_SCOPE=client every answer is a client's "
+                "own, and none can be fetched for all"
+            )
         return self
 
     @property

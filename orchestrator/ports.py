@@ -66,11 +66,10 @@ class Journal(Protocol):
     ) -> Awaitable[None]:
         """Take one frame now, in call order; the result is done when the frame is durable.
 
-        The journal numbers the frame itself, because only it knows which frames were really written: a frame
-        that failed leaves no hole in the series. Raises EventLogUnavailable (through the result) when it
-        could not be made durable: the disk is full, the frame is larger than `limits.FRAME_BYTES_MAX` or the
-        journal has reached its bound. A caller that does not await, or whose wait is cancelled, still has its
-        frame written.
+        The journal numbers the frame itself: one that failed leaves no hole in the series. Raises
+        EventLogUnavailable (through the result) when it could not be made durable: the disk is full, the
+        frame is larger than `limits.FRAME_BYTES_MAX` or the journal has reached its bound. A caller that does
+        not await, or whose wait is cancelled, still has its frame written.
         """
 
 
@@ -111,9 +110,10 @@ class ReportStore(Protocol):
 
 
 class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer at rest. `fresh_until` ends its use as fresh; a store may forget it any time after that.
+    """One answer at rest.
 
-    `cost` is what fetching it cost, so that a hit can say what it saved.
+    `fresh_until` ends its use as fresh, `stale_until` all use, 0 if it has none beyond. A store may forget it
+    any time after both. `cost` is what fetching it cost, so that a hit can say what it saved.
     """
 
     fragment: bytes
@@ -121,9 +121,15 @@ class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     stored_at: float
     fresh_until: float
+    stale_until: float = 0.0
     cost: Cost = FREE
     is_fallback: bool = False
     unsupported: tuple[str, ...] = ()
+
+    @property
+    def useful_until(self) -> float:
+        """The moment from which nobody has a use for it."""
+        return max(self.fresh_until, self.stale_until)
 
 
 class Cache(Protocol):

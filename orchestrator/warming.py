@@ -257,6 +257,7 @@ class Warming:
             caller=_CALLER,
             trail=trail,
             deadline=self._clock.monotonic() + self._deadline_s,
+            is_refresh=True,
             principal=_PRINCIPAL,
             cache_key=found.key,
         )

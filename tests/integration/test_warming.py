@@ -13,8 +13,8 @@ import pytest
 
 from api import composition
 from api.settings import Settings
+from orchestrator.cache_policy import CachePolicy
 from orchestrator.errors import CannotWarm
-from orchestrator.filters.cache import CachePolicy
 from orchestrator.filters.retry import RetryPolicy
 from orchestrator.parts import Policies
 from orchestrator.ports import ProviderTiming

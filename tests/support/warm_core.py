@@ -7,16 +7,23 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from orchestrator.cache_policy import CachePolicy
 from orchestrator.events import Envelope
 from orchestrator.facts import WarmingFinished
+from orchestrator.filters.retry import RetryPolicy
 from orchestrator.history import WARMING, has_no_caller
 from orchestrator.parts import Policies
 from orchestrator.warming import Warmed, Warming
 from orchestrator.warming_plan import WarmingPolicy
-from tests.support.core import POLICIES, Core
+from tests.support.core import Core
 from tests.support.memory_asked import MemoryAsked
 from tests.support.scripted_provider import ScriptedProvider
 from tests.support.shared_memory import MemoryFlights
+
+POLICIES = Policies(
+    cache=CachePolicy(jitter_ratio=0.0, stale_while_revalidate_s=0.0), retry=RetryPolicy(attempts_max=1)
+)
+"""No chance, and nobody is given an old answer."""
 
 TTL_S = 3_600.0
 """How long answers of a `Core` are fresh."""

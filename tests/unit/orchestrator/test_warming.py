@@ -9,9 +9,7 @@ import pytest
 from orchestrator.errors import AllProvidersFailed, CannotWarm
 from orchestrator.events import Cost
 from orchestrator.filters.budget import BudgetPolicy
-from orchestrator.filters.cache import CachePolicy
 from orchestrator.filters.circuit_breaker import CircuitPolicy
-from orchestrator.filters.retry import RetryPolicy
 from orchestrator.parts import Policies
 from orchestrator.projections.executions import explain
 from orchestrator.projections.ledger import LedgerRollup
@@ -19,9 +17,9 @@ from orchestrator.projections.queries import QueriesRollup
 from orchestrator.recorder import Recorder
 from orchestrator.warming import Warming
 from orchestrator.warming_plan import WarmingPolicy
-from tests.support.core import POLICIES, both, down
+from tests.support.core import both, down
 from tests.support.scripted_provider import CREDIT, ScriptedProvider, found
-from tests.support.warm_core import QUERIES, TTL_S, WarmCore
+from tests.support.warm_core import POLICIES, QUERIES, TTL_S, WarmCore
 
 
 async def test_what_was_asked_most_is_fetched_and_then_hit():
@@ -124,8 +122,8 @@ async def test_an_open_circuit_ends_a_run_before_it_begins():
     """While the first provider rests nothing is fetched, and the others are left to callers."""
     tavily, jina = both([*[3] * len(QUERIES), down()], [3])
     policies = Policies(
-        cache=CachePolicy(jitter_ratio=0.0),
-        retry=RetryPolicy(attempts_max=1),
+        cache=POLICIES.cache,
+        retry=POLICIES.retry,
         circuit=CircuitPolicy(failures_max=1, cooldown_s=60.0),
     )
     warm = await WarmCore(tavily, jina, policies=policies).expire()
@@ -142,8 +140,8 @@ async def test_a_rested_provider_is_probed_by_one_search_alone():
     """After the cooldown the first search is the probe; if it succeeds the run goes on to its end."""
     tavily, jina = both([*[3] * len(QUERIES), down(), 3], [3])
     policies = Policies(
-        cache=CachePolicy(jitter_ratio=0.0),
-        retry=RetryPolicy(attempts_max=1),
+        cache=POLICIES.cache,
+        retry=POLICIES.retry,
         circuit=CircuitPolicy(failures_max=1, cooldown_s=60.0),
     )
     warm = await WarmCore(tavily, jina, policies=policies).expire()
