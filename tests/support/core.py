@@ -20,6 +20,7 @@ from orchestrator.model import (
 )
 from orchestrator.parts import Parts, Policies
 from orchestrator.pipeline import Pipeline
+from orchestrator.ports import FlightStore
 from orchestrator.recorder import Recorder
 from storage.memory_budget import MemoryBudget
 from storage.memory_cache import MemoryCache
@@ -61,6 +62,7 @@ class Core:
         floor: str = "",
         probes: tuple[Probe, ...] = (),
         unconfigured: dict[str, str] | None = None,
+        flights: FlightStore | None = None,
     ) -> None:
         self.clock = LoopClock()
         self.journal = MemoryJournal()
@@ -74,6 +76,7 @@ class Core:
                 rate_limits=MemoryRateLimit(self.clock),
                 providers=providers,
                 floor=floor,
+                flights=flights,
                 budgets=(MemoryBudget(self.clock),),
             ),
             policies,

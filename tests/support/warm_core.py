@@ -38,9 +38,13 @@ class WarmCore:
     """
 
     def __init__(
-        self, *providers: ScriptedProvider, policies: Policies = POLICIES, queries: Sequence[str] = QUERIES
+        self,
+        *providers: ScriptedProvider,
+        policies: Policies = POLICIES,
+        queries: Sequence[str] = QUERIES,
+        flights: MemoryFlights | None = None,
     ) -> None:
-        self.core = Core(*providers, policies=policies)
+        self.core = Core(*providers, policies=policies, flights=flights)
         self.asked = MemoryAsked(self.core.journal.frames)
         self.queries = queries
         self.told: list[Warmed] = []

@@ -11,6 +11,7 @@ from orchestrator.events import AttemptStarted, Cost
 from orchestrator.facts import WarmingFinished
 from orchestrator.history import WARMING
 from orchestrator.warming_plan import WarmingPolicy
+from tests.support.clock import LoopClock
 from tests.support.scripted_provider import ScriptedProvider
 from tests.support.shared_memory import MemoryFlights
 from tests.support.warm_core import QUERIES, TTL_S, WarmCore
@@ -38,6 +39,17 @@ async def test_a_caller_who_asks_meanwhile_does_not_pay_again():
 
     assert (finished.warmed, finished.cost) == (1, Cost())
     assert tavily.calls == calls + 2
+
+
+async def test_what_is_still_fresh_is_fetched_all_the_same():
+    """The shared flight looks into the cache once more; an answer that ends soon is none for warming."""
+    tavily = ScriptedProvider("tavily")
+    warm = WarmCore(tavily, flights=MemoryFlights(LoopClock()))
+    await warm.expire(wait_s=TTL_S - 60.0)
+
+    finished = await warm.run()
+
+    assert (finished.warmed, tavily.calls) == (7, len(QUERIES) + 7)
 
 
 async def test_of_two_instances_one_warms():
