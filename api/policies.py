@@ -8,7 +8,9 @@ from api.settings import Settings
 from orchestrator.cache_policy import CachePolicy
 from orchestrator.filters.budget import MILLION, BudgetPolicy
 from orchestrator.filters.concurrency import ConcurrencyPolicy
+from orchestrator.filters.provider_room import ProviderRoomPolicy, ProviderRooms
 from orchestrator.filters.rate_limit import RateLimitPolicy
+from orchestrator.hedging import HedgePolicy
 from orchestrator.parts import Policies
 from orchestrator.warming_plan import WarmingPolicy
 from orchestrator.warming_schedule import Schedule
@@ -24,6 +26,8 @@ def policies_of(settings: Settings) -> Policies:
             burst=settings.rate_burst, per_minute=settings.rate_per_minute, per_hour=settings.rate_per_hour
         ),
         budget=_budget(settings),
+        rooms=_rooms(settings),
+        hedge=HedgePolicy(ratio=settings.hedge_ratio),
     )
 
 
@@ -58,6 +62,11 @@ def _cache(settings: Settings) -> CachePolicy:
         stale_if_quota_s=settings.stale_if_quota_s,
         is_per_client=settings.cache_scope == "client",
     )
+
+
+def _rooms(settings: Settings) -> ProviderRooms:
+    at_once = {"tavily": settings.tavily_concurrency, "jina": settings.jina_concurrency}
+    return ProviderRooms(named={name: ProviderRoomPolicy(calls_max=calls) for name, calls in at_once.items()})
 
 
 def _budget(settings: Settings) -> BudgetPolicy:

@@ -25,6 +25,9 @@ PROVIDERS = ("tavily", "jina", "local")
 PEPPER_CHARS_MIN = 32
 """chosen: even as hexadecimal digits, the poorest common spelling, that is 128 bits."""
 
+KEYS_MAX = 32
+"""chosen: each call may be refused once by each of them before it is answered."""
+
 
 def split(separator: str) -> Callable[[Any], Any]:
     """A validator that turns `a,b` into `("a", "b")`; blanks around parts and empty parts are dropped."""
@@ -139,6 +142,20 @@ def key(value: Any) -> Any:
     return value
 
 
+def keys(value: Any) -> Any:
+    """Keys separated by commas, each of which could be one, in the spelling `a,b`."""
+    if not isinstance(value, str):
+        return value
+    found = [part.strip() for part in value.split(",") if part.strip()]
+    if not found:
+        raise ValueError("holds no key")
+    if len(found) > KEYS_MAX:
+        raise ValueError(f"holds more than {KEYS_MAX} keys")
+    if len(set(found)) < len(found):
+        raise ValueError("holds a key twice")
+    return ",".join(map(key, found))
+
+
 def redis_address(value: Any) -> Any:
     """The address of a Redis; checked only, as it is kept secret for its password."""
     if isinstance(value, str):
@@ -203,5 +220,6 @@ def conventional(name: str) -> AliasChoices:
 WebAddress = Annotated[str, AfterValidator(web_address)]
 OptionalWebAddress = WebAddress | None
 ApiKey = Annotated[SecretStr | None, BeforeValidator(key)]
+ApiKeys = Annotated[SecretStr | None, BeforeValidator(keys)]
 RedisUrl = Annotated[SecretStr | None, BeforeValidator(redis_address)]
 Pepper = Annotated[SecretStr | None, BeforeValidator(pepper)]

@@ -17,6 +17,7 @@ from benchmarks import (
     lag,
     limits,
     mcp_hit,
+    miss,
     promise,
     store,
 )
@@ -25,6 +26,7 @@ BENCHMARKS = {
     "hit": hit,
     "l2": l2,
     "l2_lost": l2_lost,
+    "miss": miss,
     "limits": limits,
     "flights": flights,
     "flood": flood,

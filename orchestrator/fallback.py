@@ -1,14 +1,17 @@
 """One service from an ordered chain of services: the next one is asked for what the one before could not do.
 
 A failure moves on at once. An answer that leaves something open (nothing found; pages unread) may move on
-too, as the policy allows. The last step may be a floor: it stands in when everything before it failed, and
-never because the web simply had nothing.
+too, as the policy allows. A step that is unusually slow may have company: the next one is asked as well, and
+the first useful answer counts (hedging.py). One that was busy may have room when all others have failed, and
+is asked once more. The last step may be a floor: it stands in when everything before it failed, and never
+because the web simply had nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
-from typing import Generic
+from typing import Any, Generic, TypeAlias
 
 import msgspec
 
@@ -25,9 +28,10 @@ from orchestrator.errors import (
     QuotaExhausted,
     StorageError,
 )
-from orchestrator.events import ProviderSkipped
+from orchestrator.events import AttemptHedged, ProviderSkipped
+from orchestrator.hedging import Hedger
 from orchestrator.model import AnswerT, Attempt, Call, Found, RequestT
-from orchestrator.outcome import NO_TIME, Outcome, judge, reason
+from orchestrator.outcome import BUSY, NO_TIME, Outcome, judge, reason
 from orchestrator.ports import Clock
 from orchestrator.projections.executions import attempts
 from orchestrator.service import Service
@@ -41,19 +45,27 @@ left."""
 
 
 class Step(msgspec.Struct, Generic[RequestT, AnswerT], frozen=True, kw_only=True):
-    """One provider of the chain. `reserve_s` is the time to keep for it while earlier steps are tried."""
+    """One provider of the chain. `reserve_s` is the time to keep for it while earlier steps are tried.
+
+    `is_ready` says whether it would be called at once.
+    """
 
     provider: str
     service: Service[RequestT, Found[AnswerT]]
     reserve_s: float
     is_floor: bool = False
+    is_ready: Callable[[], bool] = lambda: True
+
+
+End: TypeAlias = Found[AnswerT] | Exception | None
+"""What came of asking a step: an answer, a failure, or nothing, because another answer came before."""
 
 
 class Fallback(Generic[RequestT, AnswerT]):
     """The chain. Answers with everything found, in order of the chain, at least one.
 
     `remainder(request, answer)` is what is still to be asked after an answer, or `None`; at most
-    `remainders_max` times is it asked of a further step.
+    `remainders_max` times is it asked of a further step. Without a `hedger` one step is asked at a time.
     """
 
     def __init__(
@@ -62,11 +74,13 @@ class Fallback(Generic[RequestT, AnswerT]):
         clock: Clock,
         remainder: Callable[[RequestT, AnswerT], RequestT | None],
         remainders_max: int,
+        hedger: Hedger | None = None,
     ) -> None:
         self._steps = tuple(steps)
         self._clock = clock
         self._remainder = remainder
         self._remainders_max = remainders_max
+        self._hedger = hedger
 
     async def __call__(self, call: Call[RequestT]) -> tuple[Found[AnswerT], ...]:
         """Ask the steps in order. Raises AllProvidersFailed, QuotaExhausted, InvalidRequest."""
@@ -74,22 +88,96 @@ class Fallback(Generic[RequestT, AnswerT]):
         found: list[Found[AnswerT]] = []
         errors: list[Exception] = []
         request: RequestT | None = call.request
-        for position, step in enumerate(self._steps):
-            if request is None or len(found) > self._remainders_max or (found and step.is_floor):
-                break
-            narrowed = msgspec.structs.replace(call, request=request, deadline=self._share(call, position))
-            try:
-                answer = await self._ask(step, narrowed)
-            except Exception as error:  # noqa: BLE001 - any failure of one provider moves on to the next
-                _raise_if_nobody_could(error)
-                errors.append(error)
-                continue
-            found.append(msgspec.structs.replace(answer, is_fallback=position > 0, is_degraded=step.is_floor))
-            request = self._remainder(request, answer.answer)
+        steps, position = self._steps, 0
+        while request is not None and self._goes_on(steps[position:], found):
+            asked = request
+            for end in await self._ends(call, asked, steps[position:]):
+                step = steps[position]
+                if isinstance(end, Exception):
+                    _raise_if_nobody_could(end)
+                    errors.append(end)
+                    if _is_busy(end) and len(steps) == len(self._steps):
+                        steps = _once_more(steps, step)
+                elif end is not None:
+                    answer = msgspec.structs.replace(end, is_fallback=position > 0, is_degraded=step.is_floor)
+                    found.append(answer)
+                    request = self._remainder(asked, end.answer)
+                position += 1
         tried = attempts(call.trail.events[first_event:])
         if not found:
             raise _failure(tried, errors)
         return tuple(msgspec.structs.replace(one, attempts=tried) for one in found)
+
+    def _goes_on(self, steps: Sequence[Step[RequestT, AnswerT]], found: Sequence[Found[AnswerT]]) -> bool:
+        """Whether the first of the steps that are left, if any is, may be asked for what is open."""
+        if not steps or len(found) > self._remainders_max:
+            return False
+        return not (found and steps[0].is_floor)
+
+    async def _ends(
+        self, call: Call[RequestT], request: RequestT, steps: Sequence[Step[RequestT, AnswerT]]
+    ) -> Sequence[End[AnswerT]]:
+        """What came of the first of these steps and, if it was hedged, of the one after it.
+
+        Where nobody waits nothing is gained by haste.
+        """
+        after_s = None
+        if self._hedger is not None and len(steps) > 1 and not call.is_refresh:
+            after_s = self._hedger.after_s(call, steps[0].provider)
+        if self._hedger is None or after_s is None or steps[1].is_floor:
+            return (await self._end(call, request, steps),)
+        return await self._raced(call, request, steps, after_s, self._hedger)
+
+    async def _raced(
+        self,
+        call: Call[RequestT],
+        request: RequestT,
+        steps: Sequence[Step[RequestT, AnswerT]],
+        after_s: float,
+        hedger: Hedger,
+    ) -> Sequence[End[AnswerT]]:
+        """As `_ends`; the next step is asked too if this one has not answered after `after_s`.
+
+        The loser is called off and waited for, so that its end is in the record before the call's own.
+        """
+        step, other = steps[:2]
+        first = asyncio.ensure_future(self._end(call, request, steps))
+        asked = [first]
+        try:
+            is_slow = await hedger.is_slow(first, call, step.provider, after_s)
+            if not (is_slow and other.is_ready() and hedger.take()):
+                return (await first,)
+            call.trail.record(AttemptHedged(provider=step.provider, after_s=after_s))
+            second = asyncio.ensure_future(self._end(call, request, steps[1:]))
+            asked.append(second)
+            await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            if not first.done() and self._is_enough(request, second.result()):
+                hedger.lost(call, step.provider)
+                return (None, second.result())
+            end = await first
+            if self._is_enough(request, end) or _ends_all(end):
+                return (end,)
+            return (end, await second)
+        finally:
+            await _call_off(asked)
+
+    def _is_enough(self, request: RequestT, end: End[AnswerT]) -> bool:
+        """Whether this is an answer that leaves nothing open."""
+        return isinstance(end, Found) and self._remainder(request, end.answer) is None
+
+    async def _end(
+        self, call: Call[RequestT], request: RequestT, steps: Sequence[Step[RequestT, AnswerT]]
+    ) -> End[AnswerT]:
+        """What came of asking the first of these steps, while time is kept for the others."""
+        step = steps[0]
+        narrowed = msgspec.structs.replace(call, request=request, deadline=self._share(call, steps[1:]))
+        try:
+            answer = await self._ask(step, narrowed)
+        except Exception as error:  # noqa: BLE001 - any failure of one provider moves on to the next
+            return error
+        if self._hedger is not None:
+            self._hedger.answered(call, step.provider)
+        return answer
 
     async def _ask(self, step: Step[RequestT, AnswerT], call: Call[RequestT]) -> Found[AnswerT]:
         if call.deadline - self._clock.monotonic() < limits.ATTEMPT_S_MIN:
@@ -103,19 +191,47 @@ class Fallback(Generic[RequestT, AnswerT]):
             call.trail.record(ProviderSkipped(provider=step.provider, reason=reason(not_called)))
             raise
 
-    def _share(self, call: Call[RequestT], position: int) -> float:
-        """The moment by which the step must be done, so that the steps after it get their time too."""
+    def _share(self, call: Call[RequestT], later: Sequence[Step[RequestT, AnswerT]]) -> float:
+        """The moment by which a step must be done, so that the later ones get their time too."""
         end = call.deadline - limits.WAY_BACK_S
         left_s = max(0.0, end - self._clock.monotonic())
-        reserve_s = sum(step.reserve_s for step in self._steps[position + 1 :])
+        reserve_s = sum(step.reserve_s for step in later)
         return end - min(reserve_s, left_s * RESERVE_RATIO_MAX)
+
+
+def _is_busy(error: Exception) -> bool:
+    return isinstance(error, ProviderHeldBack) and error.reason == BUSY
+
+
+def _once_more(
+    steps: tuple[Step[RequestT, AnswerT], ...], step: Step[RequestT, AnswerT]
+) -> tuple[Step[RequestT, AnswerT], ...]:
+    """The steps with this one once more at their end, but before the floor."""
+    end = len(steps) - steps[-1].is_floor
+    return (*steps[:end], step, *steps[end:])
+
+
+async def _call_off(asked: Sequence[asyncio.Future[Any]]) -> None:
+    """End what is still under way, and wait until it has ended."""
+    under_way = [one for one in asked if not one.done()]
+    for one in under_way:
+        one.cancel()
+    if under_way:
+        await asyncio.wait(under_way)
+
+
+def _ends_all(end: object) -> bool:
+    """Whether this is a failure after which nobody else is asked."""
+    return isinstance(end, CallerError | StorageError) or (
+        isinstance(end, Exception) and judge(end) is Outcome.INVALID
+    )
 
 
 def _raise_if_nobody_could(error: Exception) -> None:
     """Stop the chain for a request no provider will take, and for a record that cannot be kept."""
     if isinstance(error, CallerError | StorageError):
         raise error
-    if judge(error) is Outcome.INVALID:
+    if _ends_all(error):
         raise InvalidRequest("The search provider refused the request as invalid.") from error
 
 

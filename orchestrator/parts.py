@@ -12,8 +12,10 @@ from orchestrator.filters.authenticate import Doorkeeper
 from orchestrator.filters.budget import BudgetPolicy
 from orchestrator.filters.circuit_breaker import CircuitPolicy
 from orchestrator.filters.concurrency import ConcurrencyPolicy
+from orchestrator.filters.provider_room import ProviderRooms
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.filters.retry import RetryPolicy
+from orchestrator.hedging import HedgePolicy
 from orchestrator.ports import (
     BudgetStore,
     Cache,
@@ -40,6 +42,8 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit: RateLimitPolicy = RateLimitPolicy()
     retry: RetryPolicy = RetryPolicy()
     circuit: CircuitPolicy = CircuitPolicy()
+    rooms: ProviderRooms = ProviderRooms()
+    hedge: HedgePolicy = HedgePolicy()
     budget: BudgetPolicy = BudgetPolicy()
     timing: ProviderTiming = ProviderTiming()
 

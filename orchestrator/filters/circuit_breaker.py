@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Generic
+from typing import Any, Generic
 
 import msgspec
 import pybreaker
@@ -78,6 +78,10 @@ class Circuit:
         `take_probe` asks the others whether this process may probe.
         """
         self._tell, self._take_probe = tell, take_probe
+
+    def when_opened(self, act: Callable[[], None]) -> None:
+        """Call `act`, which must not wait, each time the circuit opens, whoever has found out."""
+        self._breaker.add_listener(_Opening(act))
 
     @property
     def state(self) -> str:
@@ -263,6 +267,18 @@ class CircuitBreakerFilter(Generic[RequestT, ResponseT]):
         finally:
             if is_probe:
                 self._circuit.end_probe()
+
+
+class _Opening(pybreaker.CircuitBreakerListener):
+    """Acts when a circuit opens."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act = act
+
+    def state_change(self, cb: object, old_state: object, new_state: Any) -> None:
+        """What pybreaker calls."""
+        if new_state.name == pybreaker.STATE_OPEN:
+            self._act()
 
 
 class _Failure(Exception):

@@ -177,6 +177,20 @@ def _providers(facts: Sequence[Row]) -> tuple[Family, ...]:
             "calls",
         ),
         _counter(
+            "amos_provider_hedges_total",
+            "Times a provider was slow and the next one was asked too.",
+            about("hedge"),
+            provider,
+            "calls",
+        ),
+        _counter(
+            "amos_provider_key_rests_total",
+            "Times one of several keys was drained, refused or throttled and began to rest.",
+            about("key"),
+            why,
+            "calls",
+        ),
+        _counter(
             "amos_provider_rejected_results_total",
             "Results of a provider that were dropped before anybody saw them.",
             about("rejection"),
@@ -217,7 +231,7 @@ def _durations(rows: Sequence[Row]) -> tuple[Family, ...]:
     return (
         _histogram(
             "amos_request_duration_seconds",
-            "Whole stay of a call: hit, collapsed (it waited for another), miss or failed.",
+            "Whole stay of a call: hit, stale, collapsed (it waited for another), miss or failed.",
             [row for row in rows if row["stage"] in WHOLE_STAYS],
             {"operation": "operation", "stage": "stage"},
         ),

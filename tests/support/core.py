@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from orchestrator.cache_policy import CachePolicy
@@ -58,6 +58,7 @@ class Core:
     def __init__(
         self,
         *providers: ScriptedProvider,
+        l2: Sequence[Any] = (),
         policies: Policies = POLICIES,
         floor: str = "",
         probes: tuple[Probe, ...] = (),
@@ -72,7 +73,7 @@ class Core:
             Parts(
                 clock=self.clock,
                 facts=self.recorder,
-                caches=(self.cache,),
+                caches=(self.cache, *l2),
                 rate_limits=MemoryRateLimit(self.clock),
                 providers=providers,
                 floor=floor,

@@ -152,8 +152,9 @@ def durations(facts: Iterable[Fact]) -> list[Fact]:
         stages: dict[str, float] = {}
         if fact["kind"] == "request.completed":
             stay_s, upstream_s = fact["duration_s"], fact.get("upstream_s", 0.0)
-            stage = "hit" if fact["cache"] in ("l1", "l2") else fact["cache"]
-            if stage in ("hit", "collapsed"):
+            fresh = "stale" if fact.get("stale") else "hit"
+            stage = fresh if fact["cache"] in ("l1", "l2") else fact["cache"]
+            if stage in ("hit", "stale", "collapsed"):
                 stages = {stage: stay_s}
             else:
                 stages = {"miss": stay_s, "upstream": upstream_s, "added": max(stay_s - upstream_s, 0.0)}

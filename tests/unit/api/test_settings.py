@@ -45,6 +45,8 @@ def test_nothing_set_gives_the_defaults():
         ("AMOS_EVENTS_DURABILITY", "Disk", "events_durability", "disk"),
         ("AMOS_STORE_QUERY_TEXT", "false", "store_query_text", False),
         ("AMOS_CACHE_TTL_S", "2.5", "cache_ttl_s", 2.5),
+        ("AMOS_STALE_IF_ERROR_S", "0", "stale_if_error_s", 0.0),
+        ("AMOS_CACHE_SCOPE", "client", "cache_scope", "client"),
         ("AMOS_DATABASE_URL", "sqlite:////srv/a.db", "database_url", "sqlite+aiosqlite:////srv/a.db"),
         ("DATABASE_URL", "postgres://a@db/b", "database_url", "postgresql+asyncpg://a@db/b"),
         ("AMOS_PORT", "", "port", 8000),
@@ -159,11 +161,34 @@ def test_keys_are_masked_everywhere():
     """A key is seen by its provider alone."""
     settings = load({"TAVILY_API_KEY": KEY})
 
-    assert settings.api_key("tavily") == KEY
+    assert settings.api_keys("tavily") == (KEY,)
     assert KEY not in repr(settings)
     assert settings.masked()["AMOS_TAVILY_API_KEY"] == "set, not shown"
     assert settings.masked()["AMOS_JINA_API_KEY"] == "not set"
     assert KEY not in str(settings.masked())
+
+
+def test_a_provider_may_have_several_keys():
+    """Keys are separated by commas, with blanks or line ends around them, and keep their order."""
+    settings = load({"TAVILY_API_KEY": f" {KEY}-2 ,{KEY}-1,\n{KEY}-3,"})
+
+    assert settings.api_keys("tavily") == (f"{KEY}-2", f"{KEY}-1", f"{KEY}-3")
+    assert settings.api_keys("jina") == settings.api_keys("local") == ()
+    assert KEY not in repr(settings) + str(settings.masked())
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        (f"{KEY},{KEY}", "holds a key twice"),
+        (",", "holds no key"),
+        (f"{KEY},two words", "holds characters that no key has; was more than the key copied?"),
+        (",".join(f"{KEY}-{n}" for n in range(33)), "holds more than 32 keys"),
+    ],
+)
+def test_keys_that_cannot_be_are_a_fault(value, fault):
+    """A list of keys with a slip stops the start, and the fault does not repeat it."""
+    assert faults_of({"JINA_API_KEY": value}) == [f"JINA_API_KEY: {fault}"]
 
 
 def test_the_password_of_the_database_is_masked():
@@ -182,7 +207,7 @@ def test_our_name_wins_over_the_conventional_one(tmp_path):
     env_file = tmp_path / ".env"
     env_file.write_text("AMOS_TAVILY_API_KEY=ours\n")
 
-    assert load({"TAVILY_API_KEY": "theirs"}, env_file).api_key("tavily") == "ours"
+    assert load({"TAVILY_API_KEY": "theirs"}, env_file).api_keys("tavily") == ("ours",)
 
 
 def test_the_environment_wins_over_env_file_and_secrets(tmp_path):
@@ -198,7 +223,7 @@ def test_the_environment_wins_over_env_file_and_secrets(tmp_path):
 
     settings = load({"AMOS_PORT": "3"}, env_file)
 
-    assert (settings.port, settings.log_level, settings.api_key("tavily")) == (3, "debug", KEY)
+    assert (settings.port, settings.log_level, settings.api_keys("tavily")) == (3, "debug", (KEY,))
 
 
 def test_a_secret_that_is_not_text_is_a_fault(tmp_path):

@@ -10,6 +10,7 @@ from orchestrator.errors import AllProvidersFailed, CannotWarm
 from orchestrator.events import Cost
 from orchestrator.filters.budget import BudgetPolicy
 from orchestrator.filters.circuit_breaker import CircuitPolicy
+from orchestrator.hedging import HedgePolicy
 from orchestrator.parts import Policies
 from orchestrator.projections.executions import explain
 from orchestrator.projections.ledger import LedgerRollup
@@ -175,6 +176,23 @@ async def test_failures_that_do_not_follow_each_other_do_not_end_it():
 
     assert (finished.warmed, finished.failed, finished.ended_by) == (5, 2, "done")
     assert [one.error for one in warm.told if one.outcome == "failed"] == [AllProvidersFailed.code] * 2
+
+
+async def test_nobody_is_asked_twice_for_haste():
+    """A slow answer is waited for: there is no caller whom a second call would serve."""
+    policies = Policies(
+        cache=POLICIES.cache, retry=POLICIES.retry, hedge=HedgePolicy(ratio=1.0, samples_min=1)
+    )
+    tavily, jina = both()
+    warm = await WarmCore(tavily, jina, policies=policies).expire()
+    tavily.delay_s, before = 4.0, jina.calls
+
+    finished = await warm.run()
+
+    assert (finished.warmed, jina.calls) == (7, before)
+    tavily.delay_s = 4.5
+    await warm.core.search("a caller is in a hurry")
+    assert jina.calls == before + 1
 
 
 async def test_a_stretch_of_time_ends_a_run():
