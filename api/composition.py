@@ -10,7 +10,7 @@ from api.cache import InstanceCache, instance_cache
 from api.keys import key_ring, key_store, pepper
 from api.loop_lag import LoopLag
 from api.names import SystemNames
-from api.policies import policies_of
+from api.policies import policies_of, warming_of
 from api.probes import (
     cache_health,
     journal_health,
@@ -23,6 +23,7 @@ from api.probes import (
 from api.process_figures import ProcessFigures
 from api.record import record
 from api.settings import Settings
+from api.warming import on_schedule
 from orchestrator.budget_ports import BudgetStore
 from orchestrator.clock import SystemClock
 from orchestrator.filters.authenticate import Doorkeeper
@@ -41,6 +42,7 @@ from orchestrator.providers.upstream import Upstream
 from orchestrator.record_watch import RecordWatch
 from orchestrator.recorder import Recorder
 from orchestrator.strangers import Strangers
+from orchestrator.warming import Warming
 from storage.file_journal import FileJournal
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
@@ -52,16 +54,19 @@ from storage.redis_rate_limit import RedisRateLimit, SharedRateLimit
 from storage.redis_wakeups import RedisWakeups
 from storage.sql_engine import open_engine
 from storage.sql_reports import SqlReports
+from storage.sql_warming import SqlAsked
 
 
 @contextlib.asynccontextmanager
-async def gateway(settings: Settings, policies: Policies | None = None) -> AsyncIterator[Gateway]:
+async def gateway(
+    settings: Settings, policies: Policies | None = None, *, warms: bool = False
+) -> AsyncIterator[Gateway]:
     """A gateway on the data directory, for as long as the context lasts.
 
     It writes to the journal only; a recorder must be running for its facts to reach SQL. Several may run on
     one data directory at once, each with its own journal segments. Leaving waits for the flights under way.
     `policies` stand in for those the settings make, for whoever embeds the gateway and wants what has no
-    setting.
+    setting. It `warms` its cache when the settings say so only if it is to stay, as a server is.
     """
     clock = SystemClock()
     started_at = clock.now()
@@ -76,11 +81,12 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         ring = await cleanup.enter_async_context(key_ring(store, settings, clock))
         chosen = policies or policies_of(settings)
         rate_limits, spent = _rate_limits(redis, clock, recorder), budget_store(redis, clock)
+        tiers = _tiers(cache.l1, redis)
         pipeline = _pipeline(
             chosen,
             clock,
             recorder,
-            _tiers(cache.l1, redis),
+            tiers,
             roster,
             rate_limits=rate_limits,
             budget=spent,
@@ -107,6 +113,17 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         cleanup.push_async_callback(watch.aclose)
         loop_lag = LoopLag()
         await cleanup.enter_async_context(loop_lag.watched())
+        warming = Warming(
+            pipeline,
+            recorder,
+            tiers,
+            SqlAsked(engine),
+            deadline_s=chosen.deadline_s,
+            policy=warming_of(settings),
+            flights=flights,
+        )
+        if warms:  # Last: it ends before what it works with.
+            await cleanup.enter_async_context(on_schedule(warming, settings, clock))
         yield Gateway(
             pipeline,
             recorder,
@@ -122,6 +139,7 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
                 clock, started_at, settings.data_dir, journal, cache, redis, loop_lag
             ).measure,
             recorder_lag_s=lambda: recorder_lag_s(settings.data_dir, clock.now(), started_at),
+            warming=warming,
         )
 
 

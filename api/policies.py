@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from api.settings import Settings
 from orchestrator.budget_policy import MILLION, BudgetPolicy
 from orchestrator.cache_policy import CachePolicy
@@ -12,6 +14,8 @@ from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.filters.validate_result import ResultPolicy
 from orchestrator.hedging import HedgePolicy
 from orchestrator.parts import Policies
+from orchestrator.warming_plan import WarmingPolicy
+from orchestrator.warming_schedule import Schedule
 
 
 def policies_of(settings: Settings) -> Policies:
@@ -38,6 +42,27 @@ def _circuit(settings: Settings) -> CircuitPolicy:
         cooldowns_s=settings.circuit_cooldowns_s,
         reset_days={} if day is None else {"tavily": day},
     )
+
+
+def warming_of(settings: Settings) -> WarmingPolicy:
+    """How much is warmed. What would expire before the next time is warmed now."""
+    policy = WarmingPolicy(top=settings.warm_top, usd_micros_max=round(settings.warm_usd_max * MILLION))
+    if settings.warm_every_s is None:
+        return policy
+    return structs.replace(policy, horizon_s=max(settings.warm_every_s, policy.horizon_s))
+
+
+def schedule_of(settings: Settings) -> Schedule:
+    """When the cache is warmed by itself."""
+    if settings.warm_at is None:
+        return Schedule(every_s=settings.warm_every_s)
+    opens_s, closes_s = map(_since_midnight_s, settings.warm_at.split("-"))
+    return Schedule(opens_s=opens_s, closes_s=closes_s, every_s=settings.warm_every_s)
+
+
+def _since_midnight_s(clock: str) -> int:
+    hours, minutes = map(int, clock.split(":"))
+    return hours * 3_600 + minutes * 60
 
 
 def _cache(settings: Settings) -> CachePolicy:

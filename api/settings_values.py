@@ -213,6 +213,14 @@ def prefixes(paths: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(path.rstrip("/") for path in paths)
 
 
+def stretch_of_day(value: str | None) -> str | None:
+    """A stretch of the day as `HH:MM-HH:MM`, which may go over midnight."""
+    clock = r"([01][0-9]|2[0-3]):[0-5][0-9]"
+    if value is not None and re.fullmatch(f"{clock}-{clock}", value) is None:
+        raise ValueError("must be a stretch of the day in UTC such as 03:00-05:00")
+    return value
+
+
 def lower(value: Any) -> Any:
     """Text in lower case."""
     return value.lower() if isinstance(value, str) else value

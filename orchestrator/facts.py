@@ -74,8 +74,10 @@ class CacheCleared(Event, frozen=True, kw_only=True, tag="amos.cache.cleared.v1"
 class WarmingFinished(Event, frozen=True, kw_only=True, tag="amos.warming.finished.v1"):
     """Answers that are often asked for were fetched ahead of their callers.
 
-    `cause`: `schedule` or `command`; `ended_by`: `done`, `budget`, `time` or `cancelled`. Of the `candidates`
-    so many were `warmed`, `failed`, and left out because they were fresh (`skipped`).
+    `cause`: `schedule` or `command`; `ended_by`: `done`, `budget`, `time`, `provider` (the first one is ill),
+    `record` (nothing can be recorded) or `cancelled`. Of the `candidates` so many were `warmed`, `failed`,
+    left out because they were fresh (`skipped`), and left out because nobody knows any more what was asked
+    (`unknown`). The others were not come to.
     """
 
     cause: str
@@ -84,6 +86,7 @@ class WarmingFinished(Event, frozen=True, kw_only=True, tag="amos.warming.finish
     warmed: int
     skipped: int
     failed: int
+    unknown: int = 0
     cost: Cost = FREE
     duration_s: float
 

@@ -28,6 +28,7 @@ from orchestrator.ports import Clock, ReportStore
 from orchestrator.record_watch import RecordWatch
 from orchestrator.recorder import Recorder
 from orchestrator.reports.metrics import GAUGE, NEEDS, Family, families, gauge
+from orchestrator.warming import Warming
 
 Probe = Callable[[], ComponentHealth]
 """Looks at a component without waiting."""
@@ -54,6 +55,7 @@ class Gateway:
         watch: RecordWatch | None = None,
         figures: Figures = tuple,
         recorder_lag_s: Callable[[], float] = float,
+        warming: Warming | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._recorder = recorder
@@ -71,6 +73,8 @@ class Gateway:
         """What may be spent; `None` in a gateway that does not count it."""
         self.cache = cache
         """What may be done to the cache; likewise."""
+        self.warming = warming
+        """What fetches answers ahead of their callers; `None` in a gateway without a record to go by."""
 
     def open(self, request: RequestT, caller: Caller) -> Call[RequestT]:
         """Begin an execution: give the request its id and trail. Nothing is recorded until it is searched."""

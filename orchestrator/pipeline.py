@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sized
 
 import msgspec
 
+from orchestrator.asked import options_of
 from orchestrator.canonical import page_key, search_key
 from orchestrator.chain import Chain
 from orchestrator.circuit_sharing import CircuitSharing
@@ -82,6 +83,7 @@ class Pipeline:
             clock,
             search_key,
             lambda request: request.query,
+            options=options_of,
             policy=policies.cache,
             refresh_s=policies.deadline_s,
         )
@@ -156,6 +158,11 @@ class Pipeline:
         if self._parts.flights is None:
             return [flight]
         return [flight, SharedFlightFilter(self._parts.flights, self._parts.clock, cache.look_again)]
+
+    def price(self, request: SearchRequest) -> int:
+        """The most that a search can be expected to cost if every provider is asked, in millionths of $1."""
+        searchers = (one for one in self._parts.providers if "search" in one.operations)
+        return sum(provider.search_estimate(request).usd_micros for provider in searchers)
 
     @property
     def circuits(self) -> Mapping[str, Circuit]:

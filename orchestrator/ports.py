@@ -58,15 +58,19 @@ class Journal(Protocol):
         """The name of this writer's series of frames; never used again after the process has ended."""
 
     def append(
-        self, stream: str, recorded_at: float, events: Sequence[Envelope], texts: Mapping[str, str]
+        self,
+        stream: str,
+        recorded_at: float,
+        events: Sequence[Envelope],
+        texts: Mapping[str, str],
+        requests: Mapping[str, str] | None = None,
     ) -> Awaitable[None]:
         """Take one frame now, in call order; the result is done when the frame is durable.
 
-        The journal numbers the frame itself, because only it knows which frames were really written: a frame
-        that failed leaves no hole in the series. Raises EventLogUnavailable (through the result) when it
-        could not be made durable: the disk is full, the frame is larger than `limits.FRAME_BYTES_MAX` or the
-        journal has reached its bound. A caller that does not await, or whose wait is cancelled, still has its
-        frame written.
+        The journal numbers the frame itself: one that failed leaves no hole in the series. Raises
+        EventLogUnavailable (through the result) when it could not be made durable: the disk is full, the
+        frame is larger than `limits.FRAME_BYTES_MAX` or the journal has reached its bound. A caller that does
+        not await, or whose wait is cancelled, still has its frame written.
         """
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from api.cli import output
+from api.cli.cache_warm import warm
 from api.cli.consent import is_agreed, require_person
 from api.cli.options import JsonOption, KeyFileOption, UrlOption
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
     from api.cli.connection import Connection
 
-app = typer.Typer(help="Look at the cache, and clear it.")
+app = typer.Typer(help="Look at the cache, clear it, warm it.")
+
+
+app.command()(warm)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from api.cli.failure import EXIT_USAGE, CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
     from pathlib import Path
 
 KEY_BYTES_MAX = 1_024
@@ -54,6 +54,9 @@ class Connection(Protocol):
 
     async def clear_cache(self, tier: str) -> bytes:
         """What was thrown away of the tier, `""` for all, as `DELETE /cache` says it."""
+
+    def warm(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+        """A warming as the body of `POST /cache/warm` says: its lines. Raises CannotWarm."""
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from api.cli import output
-from api.cli.failure import CommandError
+from api.cli.failure import EXIT_USAGE, CommandError
 from api.rest.dialects import tavily
 from api.settings import load
 from orchestrator.errors import EventLogUnavailable
@@ -23,7 +23,7 @@ from orchestrator.history import last_word
 from orchestrator.model import CacheControl, Caller
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
     from api.settings import Settings
     from orchestrator.cache_admin import CacheAdmin
@@ -132,6 +132,22 @@ class InProcess:
                 "Ask the server: --url 127.0.0.1:8000. A server that starts again has an empty cache.",
             )
         return admin
+
+    async def warm(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+        """A warming from here, of the cache that is shared; another would end with this command."""
+        from api.warming_run import telling, wish_of  # noqa: PLC0415
+
+        if self._settings.redis_url is None:
+            raise CommandError(
+                "Without AMOS_REDIS_URL the cache of this command ends with it.",
+                "Warm that of a server: amos cache warm --url 127.0.0.1:8000",
+                exit_code=EXIT_USAGE,
+            )
+        gateway = await self._gateway()
+        await bring_in(self._settings)  # what was asked a moment ago counts too
+        async with telling(gateway.warming, wish_of(body)) as lines:
+            async for line in lines:
+                yield line
 
     async def _admin(self) -> KeyAdmin:
         from api.keys import key_admin  # noqa: PLC0415

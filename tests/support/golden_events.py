@@ -76,6 +76,7 @@ PRESENT: tuple[Event, ...] = (
         warmed=31,
         skipped=7,
         failed=2,
+        unknown=1,
         cost=PRICE,
         duration_s=12.5,
     ),

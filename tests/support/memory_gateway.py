@@ -65,7 +65,12 @@ class ListJournal:
         self.is_full = False
 
     def append(
-        self, stream: str, recorded_at: float, events: Sequence[Envelope], texts: Mapping[str, str]
+        self,
+        stream: str,
+        recorded_at: float,
+        events: Sequence[Envelope],
+        texts: Mapping[str, str],
+        requests: Mapping[str, str] | None = None,
     ) -> Awaitable[None]:
         """Take the frame at once."""
         done = asyncio.get_running_loop().create_future()
@@ -79,6 +84,7 @@ class ListJournal:
             recorded_at=recorded_at,
             events=tuple(events),
             texts=dict(texts),
+            requests=dict(requests or {}),
         )
         self.frames.append(frame)
         done.set_result(None)

@@ -63,6 +63,14 @@ def streams(facts: Iterable[Fact]) -> dict[str, list[Fact]]:
     return {stream: own for stream, own in found.items() if own[0]["kind"] == "request.received"}
 
 
+def refreshes(facts: Iterable[Fact]) -> dict[str, list[Fact]]:
+    """The facts of each execution that warming began, by its id, in their order."""
+    found: dict[str, list[Fact]] = {}
+    for fact in facts:
+        found.setdefault(fact["stream"], []).append(fact)
+    return {stream: own for stream, own in found.items() if own[0].get("cause") == "warming"}
+
+
 def micros(fact: Fact, field: str) -> int:
     """The money in a cost field; what is free is not written at all."""
     return int(fact.get(field, {}).get("usd_micros", 0))

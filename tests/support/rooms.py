@@ -44,6 +44,7 @@ CORE: dict[str, set[str]] = {
     "outcome.py": {"model", "events", "errors"},
     "cooldown.py": {"errors"},
     "canonical.py": {"model"},
+    "asked.py": {"model"},
     **{
         f"{name}.py": set()
         for name in ("addresses", "countries", "error_pages", "links", "patience", "quota", "sanitise")
@@ -62,9 +63,12 @@ CORE: dict[str, set[str]] = {
     "budgets.py": VALUES | {"budget_audit", "budget_policy", "reconciliation", "reports.metrics"},
     "filters/budget.py": FILTER | {"budget_policy", "budget_ports", "cashier"},
     **dict.fromkeys(("parts.py", "chain.py", "pipeline.py"), ANYTHING),
+    "warming_plan.py": VALUES | {"asked", "canonical", "ports", "filters.validate"},
+    "warming.py": VALUES | {"ports", "pipeline", "recorder", "warming_plan"},
+    "warming_schedule.py": VALUES | {"ports", "projections.fold", "warming", "warming_plan"},
     "gateway.py": VALUES
     | {"ports", "service", "pipeline", "recorder", "key_admin", "health", "record_watch", "reports.metrics"}
-    | {"budgets", "cache_admin", "filters.authenticate", "filters.circuit_breaker"},
+    | {"budgets", "cache_admin", "warming", "filters.authenticate", "filters.circuit_breaker"},
     "filters/authenticate.py": FILTER | {"key_ring", "strangers"},
     "filters/circuit_breaker.py": FILTER | {"cooldown"},
     "cache_policy.py": VALUES | {"ports"},
@@ -83,7 +87,7 @@ CORE: dict[str, set[str]] = {
     "providers/*.py": PROVIDER,
     "projections/executions.py": PROJECTION | {"projections.sentences"},
     "projections/latency.py": PROJECTION | {"projections.buckets"},
-    "projections/spans.py": PROJECTION | {"projections.span_attributes"},
+    "projections/spans.py": PROJECTION | {"errors", "projections.span_attributes"},
     "projections/*.py": PROJECTION,
     "reports/*.py": REPORT,
 }
