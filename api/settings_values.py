@@ -27,6 +27,9 @@ PEPPER_CHARS_MIN = 32
 
 KEYS_MAX = 32
 """chosen: each call may be refused once by each of them before it is answered."""
+COOLDOWN_S = (0.1, 86_400.0)
+"""chosen: the shortest and longest cooldown. A tenth of a second is one attempt; after a day somebody should
+have looked."""
 
 
 def split(separator: str) -> Callable[[Any], Any]:
@@ -183,6 +186,17 @@ def known_providers(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def cooldowns(seconds: tuple[float, ...]) -> tuple[float, ...]:
+    """Durations within bounds, none shorter than the one before it."""
+    if not seconds:
+        raise ValueError("names no duration: write seconds separated by commas, such as 30,60,120,300,900")
+    if any(not COOLDOWN_S[0] <= one <= COOLDOWN_S[1] for one in seconds):
+        raise ValueError(f"each duration must be {COOLDOWN_S[0]:g} to {COOLDOWN_S[1]:g} seconds")
+    if sorted(seconds) != list(seconds):
+        raise ValueError("a later duration must not be shorter than the one before it")
+    return seconds
+
+
 def web_address(url: str) -> str:
     """An http or https address, without a slash at its end."""
     if re.fullmatch(r"https?://[^\s/?#@]+[^\s?#@]*", url) is None:
@@ -197,6 +211,14 @@ def prefixes(paths: tuple[str, ...]) -> tuple[str, ...]:
             "each prefix begins with / and holds letters, digits and - . _ ~ only, such as /amos"
         )
     return tuple(path.rstrip("/") for path in paths)
+
+
+def stretch_of_day(value: str | None) -> str | None:
+    """A stretch of the day as `HH:MM-HH:MM`, which may go over midnight."""
+    clock = r"([01][0-9]|2[0-3]):[0-5][0-9]"
+    if value is not None and re.fullmatch(f"{clock}-{clock}", value) is None:
+        raise ValueError("must be a stretch of the day in UTC such as 03:00-05:00")
+    return value
 
 
 def lower(value: Any) -> Any:

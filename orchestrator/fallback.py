@@ -117,9 +117,12 @@ class Fallback(Generic[RequestT, AnswerT]):
     async def _ends(
         self, call: Call[RequestT], request: RequestT, steps: Sequence[Step[RequestT, AnswerT]]
     ) -> Sequence[End[AnswerT]]:
-        """What came of the first of these steps and, if it was hedged, of the one after it."""
+        """What came of the first of these steps and, if it was hedged, of the one after it.
+
+        Where nobody waits nothing is gained by haste.
+        """
         after_s = None
-        if self._hedger is not None and len(steps) > 1:
+        if self._hedger is not None and len(steps) > 1 and not call.is_refresh:
             after_s = self._hedger.after_s(call, steps[0].provider)
         if self._hedger is None or after_s is None or steps[1].is_floor:
             return (await self._end(call, request, steps),)
