@@ -28,6 +28,11 @@ class Roster(msgspec.Struct, frozen=True, kw_only=True):
     providers: tuple[Provider, ...]
     unconfigured: tuple[Unconfigured, ...] = ()
 
+    async def aclose(self) -> None:
+        """Release the connections of all providers. Safe to call twice."""
+        for provider in self.providers:
+            await provider.aclose()
+
 
 Maker = Callable[[], Provider | Unconfigured]
 """Makes a provider, or tells what is missing. Called only for names that were asked for, once each."""
