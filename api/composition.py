@@ -65,9 +65,9 @@ async def gateway(
     """A gateway on the data directory, for as long as the context lasts.
 
     It writes to the journal only; a recorder must be running for its facts to reach SQL. Several may run on
-    one data directory, each with its own journal segments. Leaving waits for the flights under way. `policies`
-    stand in for those the settings make, for whoever embeds the gateway. It `warms` its cache when the
-    settings say so only if it is to stay, as a server is.
+    one data directory, each with its own journal segments. Leaving waits for the flights under way.
+    `policies` stand in for those the settings make, for whoever embeds the gateway. It `warms` its cache when
+    the settings say so only if it is to stay, as a server is.
     """
     clock = SystemClock()
     started_at = clock.now()
