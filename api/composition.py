@@ -66,8 +66,8 @@ async def gateway(
 
     It writes to the journal only; a recorder must be running for its facts to reach SQL. Several may run on
     one data directory, each with its own journal segments. Leaving waits for the flights under way.
-    `policies` stand in for those the settings make, for whoever embeds the gateway. It `warms` its cache when
-    the settings say so only if it is to stay, as a server is.
+    `policies` stand in for those the settings make, for whoever embeds the gateway. Only one that is to stay
+    `warms` its cache, as the settings say.
     """
     clock = SystemClock()
     started_at = clock.now()
@@ -82,7 +82,7 @@ async def gateway(
         chosen = policies or policies_of(settings)
         tiers = _tiers(cache.l1, shared.redis)
         doors = _doorkeeper(settings, ring, clock)
-        pipeline = _pipeline(chosen, clock, recorder, tiers, roster, doorkeeper=doors, shared=shared)
+        pipeline = _pipeline(chosen, clock, recorder, tiers, roster, doors=doors, shared=shared)
         cleanup.push_async_callback(pipeline.aclose)
         engine = open_engine(settings.database_url)
         cleanup.push_async_callback(engine.dispose)
@@ -100,8 +100,7 @@ async def gateway(
         )
         watch = RecordWatch(reports, clock, chosen.budget)
         cleanup.push_async_callback(watch.aclose)
-        loop_lag = LoopLag()
-        await cleanup.enter_async_context(loop_lag.watched())
+        await cleanup.enter_async_context((loop_lag := LoopLag()).watched())
         folder = settings.data_dir
         figures = ProcessFigures(clock, started_at, folder, journal, cache, shared.redis, loop_lag)
         warming = Warming(
@@ -120,7 +119,7 @@ async def gateway(
             recorder,
             reports,
             clock,
-            unconfigured={one.name: one.reason for one in roster.unconfigured},
+            unconfigured=roster.reasons,
             probes=_probes(settings, clock, journal, cache, redis=shared.redis, ring=ring),
             cache=cache.admin,
             keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
@@ -243,7 +242,7 @@ def _pipeline(
     caches: tuple[Cache, ...],
     roster: Roster,
     *,
-    doorkeeper: Doorkeeper,
+    doors: Doorkeeper,
     shared: _Shared,
 ) -> Pipeline:
     offline = [provider.name for provider in roster.providers if not provider.schemes & WEB_SCHEMES]
@@ -259,7 +258,7 @@ def _pipeline(
         flights=shared.flights,
         circuits=RedisCircuits(shared.redis) if shared.redis else None,
         budget=shared.budget,
-        doorkeeper=doorkeeper,
+        doorkeeper=doors,
         names=SystemNames(),
     )
     return Pipeline(parts, policies)

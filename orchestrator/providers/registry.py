@@ -28,6 +28,11 @@ class Roster(msgspec.Struct, frozen=True, kw_only=True):
     providers: tuple[Provider, ...]
     unconfigured: tuple[Unconfigured, ...] = ()
 
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why each of those left out was."""
+        return {one.name: one.reason for one in self.unconfigured}
+
     async def aclose(self) -> None:
         """Release the connections of all providers. Safe to call twice."""
         for provider in self.providers:
