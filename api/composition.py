@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
+from api.budgets import budget_store, running_budgets
 from api.keys import key_ring, key_store, pepper
 from api.loop_lag import LoopLag
 from api.names import SystemNames
@@ -22,6 +23,7 @@ from api.process_figures import ProcessFigures
 from api.record import record
 from api.settings import Settings
 from api.warming import on_schedule
+from orchestrator.budget_ports import BudgetStore
 from orchestrator.clock import SystemClock
 from orchestrator.filters.authenticate import Doorkeeper
 from orchestrator.gateway import Gateway, Probe
@@ -41,10 +43,8 @@ from orchestrator.recorder import Recorder
 from orchestrator.strangers import Strangers
 from orchestrator.warming import Warming
 from storage.file_journal import FileJournal
-from storage.memory_budget import MemoryBudget
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
-from storage.redis_budget import RedisBudget
 from storage.redis_cache import RedisCache
 from storage.redis_circuits import RedisCircuits
 from storage.redis_client import RedisClient, open_redis
@@ -64,8 +64,7 @@ async def gateway(
 
     It writes to the journal only; a recorder must be running for its facts to reach SQL. Several may run on
     one data directory at once, each with its own journal segments. Leaving waits for the flights under way.
-    `policies` stand in for those the settings make, for whoever embeds the gateway and wants what has no
-    setting. It `warms` its cache when the settings say so only if it is to stay, as a server is.
+    `policies` stand in for those of the settings. One that is to stay `warms` its cache if they say so.
     """
     clock = SystemClock()
     started_at = clock.now()
@@ -80,12 +79,14 @@ async def gateway(
         ring = await cleanup.enter_async_context(key_ring(store, settings, clock))
         chosen = policies or policies_of(settings)
         tiers = _tiers(l1, redis)
+        rate_limits, spent = _rate_limits(redis, clock, recorder), budget_store(redis, clock)
         pipeline = _pipeline(
             chosen,
-            clock,
             recorder,
             tiers,
             roster,
+            rate_limits=rate_limits,
+            budget=spent,
             doorkeeper=_doorkeeper(settings, ring, clock),
             redis=redis,
             flights=flights,
@@ -94,22 +95,24 @@ async def gateway(
         engine = open_engine(settings.database_url)
         cleanup.push_async_callback(engine.dispose)
         reports = SqlReports(engine)
-        await pipeline.begin(reports)
+        budgets = await cleanup.enter_async_context(
+            running_budgets(
+                settings,
+                chosen.budget,
+                spent,
+                reports=reports,
+                facts=recorder,
+                clock=clock,
+                rate_limits=rate_limits,
+            )
+        )
         watch = RecordWatch(reports, clock, chosen.budget)
         cleanup.push_async_callback(watch.aclose)
         loop_lag = LoopLag()
         await cleanup.enter_async_context(loop_lag.watched())
-        warming = Warming(
-            pipeline,
-            recorder,
-            tiers,
-            SqlAsked(engine),
-            deadline_s=chosen.deadline_s,
-            policy=warming_of(settings),
-            flights=flights,
-        )
-        if warms:  # Last: it ends before what it works with.
-            await cleanup.enter_async_context(on_schedule(warming, settings, clock))
+        figures = ProcessFigures(clock, started_at, settings.data_dir, journal, l1, redis, loop_lag)
+        warming = Warming(pipeline, recorder, tiers, SqlAsked(engine), warming_of(settings), flights=flights)
+        await cleanup.enter_async_context(on_schedule(warming, settings, clock, is_wanted=warms))
         yield Gateway(
             pipeline,
             recorder,
@@ -118,10 +121,9 @@ async def gateway(
             unconfigured={one.name: one.reason for one in roster.unconfigured},
             probes=_probes(settings, clock, journal, l1, redis=redis, ring=ring),
             keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
+            budgets=budgets,
             watch=watch,
-            figures=ProcessFigures(
-                clock, started_at, settings.data_dir, journal, l1, redis, loop_lag
-            ).measure,
+            figures=figures.measure,
             recorder_lag_s=lambda: recorder_lag_s(settings.data_dir, clock.now(), started_at),
             warming=warming,
         )
@@ -224,11 +226,12 @@ def _local(settings: Settings, clock: Clock) -> Provider | Unconfigured:
 
 def _pipeline(
     policies: Policies,
-    clock: Clock,
     recorder: Recorder,
     caches: tuple[Cache, ...],
     roster: Roster,
     *,
+    rate_limits: RateLimitStore,
+    budget: BudgetStore,
     doorkeeper: Doorkeeper,
     redis: RedisClient | None,
     flights: FlightStore | None,
@@ -236,17 +239,16 @@ def _pipeline(
     offline = [provider.name for provider in roster.providers if not provider.schemes & WEB_SCHEMES]
     has_web = len(offline) < len(roster.providers)
     parts = Parts(
-        clock=clock,
+        clock=recorder.clock,
         facts=recorder,
         caches=caches,
-        rate_limits=_rate_limits(redis, clock, recorder),
+        rate_limits=rate_limits,
         providers=roster.providers,
         # Own documents stand in for the web only if there is a web to stand in for.
         floor=offline[0] if offline and has_web else "",
         flights=flights,
         circuits=RedisCircuits(redis) if redis else None,
-        # Without Redis, or while it is out of reach, this process counts what it spends by itself.
-        budgets=(*((RedisBudget(redis),) if redis else ()), MemoryBudget(clock)),
+        budget=budget,
         doorkeeper=doorkeeper,
         names=SystemNames(),
     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from msgspec import structs
 
 from api.settings import Settings
+from orchestrator.budget_policy import MILLION, BudgetPolicy
 from orchestrator.cache_policy import CachePolicy
-from orchestrator.filters.budget import MILLION, BudgetPolicy
+from orchestrator.cooldown import CircuitPolicy
 from orchestrator.filters.concurrency import ConcurrencyPolicy
 from orchestrator.filters.provider_room import ProviderRoomPolicy, ProviderRooms
 from orchestrator.filters.rate_limit import RateLimitPolicy
+from orchestrator.filters.validate_result import ResultPolicy
 from orchestrator.hedging import HedgePolicy
 from orchestrator.parts import Policies
 from orchestrator.warming_plan import WarmingPolicy
@@ -25,9 +27,20 @@ def policies_of(settings: Settings) -> Policies:
         rate_limit=RateLimitPolicy(
             burst=settings.rate_burst, per_minute=settings.rate_per_minute, per_hour=settings.rate_per_hour
         ),
+        circuit=_circuit(settings),
         budget=_budget(settings),
         rooms=_rooms(settings),
         hedge=HedgePolicy(ratio=settings.hedge_ratio),
+        results=ResultPolicy(results_min=settings.results_min),
+    )
+
+
+def _circuit(settings: Settings) -> CircuitPolicy:
+    day = settings.tavily_reset_day
+    return CircuitPolicy(
+        failures_max=settings.circuit_failures,
+        cooldowns_s=settings.circuit_cooldowns_s,
+        reset_days={} if day is None else {"tavily": day},
     )
 
 
@@ -69,11 +82,27 @@ def _rooms(settings: Settings) -> ProviderRooms:
     return ProviderRooms(named={name: ProviderRoomPolicy(calls_max=calls) for name, calls in at_once.items()})
 
 
+UNITS = {"tavily": "credits", "jina": "tokens"}
+"""In what providers count; the names of their settings end in it."""
+
+
 def _budget(settings: Settings) -> BudgetPolicy:
-    per_minute = {"tavily": settings.tavily_per_minute, "jina": settings.jina_per_minute}
-    day, month = settings.budget_usd_per_day, settings.budget_usd_per_month
     return BudgetPolicy(
-        usd_micros_per_day=None if day is None else round(day * MILLION),
-        usd_micros_per_month=None if month is None else round(month * MILLION),
-        calls_per_minute={name: calls for name, calls in per_minute.items() if calls is not None},
+        usd_micros_per_day=_micros(settings.budget_usd_per_day),
+        usd_micros_per_month=_micros(settings.budget_usd_per_month),
+        client_usd_micros_per_day=_micros(settings.client_budget_usd_per_day),
+        client_usd_micros_per_month=_micros(settings.client_budget_usd_per_month),
+        units_per_day=_given(tavily=settings.tavily_credits_per_day, jina=settings.jina_tokens_per_day),
+        units_per_month=_given(tavily=settings.tavily_credits_per_month, jina=settings.jina_tokens_per_month),
+        units=UNITS,
+        calls_per_minute=_given(tavily=settings.tavily_per_minute, jina=settings.jina_per_minute),
     )
+
+
+def _micros(usd: float | None) -> int | None:
+    return None if usd is None else round(usd * MILLION)
+
+
+def _given(**values: int | None) -> dict[str, int]:
+    """What is set, by provider."""
+    return {name: value for name, value in values.items() if value is not None}

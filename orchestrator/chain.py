@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from orchestrator.cashier import Cashier
 from orchestrator.events import Cost
 from orchestrator.fallback import Fallback, Step
 from orchestrator.filters.attempt import AttemptFilter
@@ -43,6 +44,7 @@ class Chain:
             provider.name: Circuit(provider.name, parts.clock, parts.facts, policies.circuit)
             for provider in parts.providers
         }
+        self.cashier = None if parts.budget is None else Cashier(parts.budget, parts.facts)
         self.rooms = {
             provider.name: self._room(provider.name)
             for provider in parts.providers
@@ -56,7 +58,11 @@ class Chain:
             Step[SearchRequest, SearchAnswer](
                 provider=provider.name,
                 service=self._guarded(
-                    provider, provider.search_estimate, provider.search, self._search_limit(provider)
+                    provider,
+                    provider.search_estimate,
+                    provider.search,
+                    self._search_limit(provider),
+                    self._search_limit(provider),
                 ),
                 reserve_s=self._timing(provider).search_reserve_s,
                 is_floor=provider.name == self._parts.floor,
@@ -69,11 +75,14 @@ class Chain:
         return Fallback(
             steps,
             self._parts.clock,
-            _search_again_if_empty,
+            self._search_again,
             remainders_max=1,
             # An extract is not hedged: it is long by nature, dear, and its parts fall back page by page.
             hedger=Hedger(hedge, self._parts.clock) if hedge.ratio else None,
         )
+
+    def _search_again(self, request: SearchRequest, answer: SearchAnswer) -> SearchRequest | None:
+        return None if answer.count >= self._policies.results.wanted(request) else request
 
     def _extract(self) -> Fallback[ExtractRequest, ExtractAnswer]:
         steps = [
@@ -95,6 +104,7 @@ class Chain:
         estimate: Callable[[RequestT], Cost],
         service: Service[RequestT, Found[AnswerT]],
         limit_s: Callable[[RequestT], float],
+        slow_limit_s: Callable[[RequestT], float] | None = None,
     ) -> Service[RequestT, Found[AnswerT]]:
         """One provider behind its own stages."""
         name, clock = provider.name, self._parts.clock
@@ -107,7 +117,7 @@ class Chain:
             # call when its turn has come, and whoever waits when the circuit opens is let go to be refused.
             *((self.rooms[name],) if name in self.rooms else ()),
             # Around the attempt: it sees every one; a call it does not let through is no attempt.
-            CircuitBreakerFilter[RequestT, Found[AnswerT]](self.circuits[name]),
+            CircuitBreakerFilter[RequestT, Found[AnswerT]](self.circuits[name], clock, slow_limit_s),
             # Around the attempt: a call that may not be paid is none. Inside the breaker: what that refuses
             # is free.
             *self._budget(name, estimate),
@@ -158,17 +168,12 @@ class Chain:
             BudgetFilter[RequestT, AnswerT](
                 provider,
                 parts.clock,
-                parts.facts,
                 estimate,
-                stores=parts.budgets,
+                cashier=self.cashier,
                 rate_limits=parts.rate_limits,
                 policy=policy,
             )
         ]
-
-
-def _search_again_if_empty(request: SearchRequest, answer: SearchAnswer) -> SearchRequest | None:
-    return None if answer.results or not request.limit else request
 
 
 def _extract_what_failed(request: ExtractRequest, answer: ExtractAnswer) -> ExtractRequest | None:

@@ -19,7 +19,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sized
 import msgspec
 
 from orchestrator.asked import options_of
-from orchestrator.budget_seed import seed_budgets
 from orchestrator.canonical import page_key, search_key
 from orchestrator.chain import Chain
 from orchestrator.circuit_sharing import CircuitSharing
@@ -36,6 +35,7 @@ from orchestrator.filters.record import RecordFilter
 from orchestrator.filters.shared_flight import SharedFlightFilter
 from orchestrator.filters.single_flight import SingleFlightFilter
 from orchestrator.filters.validate import ValidateFilter, check_extract, check_search
+from orchestrator.filters.validate_result import ResultPolicy
 from orchestrator.history import spent
 from orchestrator.model import (
     Call,
@@ -49,7 +49,6 @@ from orchestrator.model import (
 )
 from orchestrator.parts import Parts, Policies
 from orchestrator.per_url import PageBatch, PerUrl
-from orchestrator.ports import ReportStore
 from orchestrator.service import Filter, Service, stack
 
 
@@ -70,6 +69,9 @@ class Pipeline:
         self._flying: list[Sized] = []
         self.search: Service[SearchRequest, Response] = self._search()
         self.extract: Service[ExtractRequest, Response] = self._extract()
+        if self._chain.cashier is not None:
+            # After the flights: what they have begun is still to be settled.
+            self._closers.append(self._chain.cashier.aclose)
         if parts.circuits is not None:
             # Last: what is under way may still have something to tell.
             self._closers.append(CircuitSharing(parts.circuits, self._chain.circuits).aclose)
@@ -92,7 +94,7 @@ class Pipeline:
         # even if everybody has left, and encoded once for all.
         self.refresh: Service[SearchRequest, Response] = stack(
             *self._flights(SingleFlightFilter[SearchRequest](), cache),
-            service=lambda call: fill(call, lambda inner: _best(chain, inner)),
+            service=lambda call: fill(call, lambda inner: _best(chain, inner, policies.results)),
         )
         return stack(
             # Outermost, so that it sees every end: refusals, timeouts, cancellations.
@@ -157,6 +159,11 @@ class Pipeline:
             return [flight]
         return [flight, SharedFlightFilter(self._parts.flights, self._parts.clock, cache.look_again)]
 
+    @property
+    def deadline_s(self) -> float:
+        """How long a search may take."""
+        return self._policies.deadline_s
+
     def price(self, request: SearchRequest) -> int:
         """The most that a search can be expected to cost if every provider is asked, in millionths of $1."""
         searchers = (one for one in self._parts.providers if "search" in one.operations)
@@ -187,10 +194,6 @@ class Pipeline:
         """Different calls that are being fetched: searches, and pages of extracts."""
         return sum(len(flights) for flights in self._flying)
 
-    async def begin(self, reports: ReportStore) -> None:
-        """Before the first call: let budgets know what was spent before. Waits for two seconds at most."""
-        await seed_budgets(self._parts.budgets, self._policies.budget, reports, self._parts.clock)
-
     async def aclose(self) -> None:
         """Wait for the refreshes, flights and batches under way. New calls must not come in any more."""
         for close in self._closers:
@@ -198,9 +201,14 @@ class Pipeline:
 
 
 async def _best(
-    chain: Service[SearchRequest, tuple[Found[SearchAnswer], ...]], call: Call[SearchRequest]
+    chain: Service[SearchRequest, tuple[Found[SearchAnswer], ...]],
+    call: Call[SearchRequest],
+    policy: ResultPolicy,
 ) -> Found[SearchAnswer]:
-    """The first answer of the chain that has results, else the first. It costs all that was spent."""
-    found = await chain(call)
-    best = next((one for one in found if one.answer.results), found[0])
+    """The answer of the chain with most results, up to what is enough; the first of equals.
+
+    It costs all that was spent.
+    """
+    wanted = policy.wanted(call.request)
+    best = max(await chain(call), key=lambda one: min(one.answer.count, wanted))
     return msgspec.structs.replace(best, cost=spent(call.trail.events))

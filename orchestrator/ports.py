@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from orchestrator.api_keys import ApiKey
+from orchestrator.circuits import CircuitReport, SharedCircuit
 from orchestrator.events import (
     FREE,
     Cost,
@@ -206,38 +207,6 @@ class FlightStore(Protocol):
         """
 
 
-class CircuitReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What one process has seen of a provider.
-
-    `kind`: `looked` (nothing, it only asks), `failed`, `opened`, `remembered` (it is open here, and the
-    others have forgotten or never heard), `answered` (a success after failures), `closed` (a probe succeeded)
-    or `probed` (a probe is over).
-    """
-
-    provider: str
-    kind: str
-    failures_max: int = 0
-    cooldown_s: float = 0.0
-    reason: str = ""
-    is_quota: bool = False
-
-
-class SharedCircuit(msgspec.Struct, frozen=True, kw_only=True):
-    """A provider's circuit as all processes together see it. `state`: `open`, `closed`, `""` if nobody told.
-
-    `failures` counts those in a row while closed. An open circuit may be probed when `left_s` is 0.
-    `is_ours`: it is by the report just made that it has opened.
-    """
-
-    state: str = ""
-    failures: int = 0
-    left_s: float = 0.0
-    cooldown_s: float = 0.0
-    reason: str = ""
-    is_quota: bool = False
-    is_ours: bool = False
-
-
 class CircuitBoard(Protocol):
     """Where processes tell each other of their circuits. All raise CircuitBoardUnavailable."""
 
@@ -247,46 +216,8 @@ class CircuitBoard(Protocol):
     async def take_probe(self, provider: str, holder: str) -> bool:
         """Whether this process may make the one probe; it may again, should its report not have arrived.
 
-        A probe that is never reported lapses.
+        A probe that is never reported lapses. Nobody may while the circuit is open for longer.
         """
-
-
-class Charge(msgspec.Struct, frozen=True, kw_only=True):
-    """A sum on one account, in millionths of its unit; it may be negative when it settles another.
-
-    `account` and `period` (a UTC day or month) name the figure it adds to, which is kept until `ends_at`.
-    """
-
-    account: str
-    period: str
-    ends_at: float
-    limit: int
-    amount: int
-
-
-class Balance(msgspec.Struct, frozen=True, kw_only=True):
-    """What an account says to a charge: the sum with it, or without it if it did not fit.
-
-    `mark` is the highest of 75, 90 and 100 per cent that this account was told of for the first time in its
-    period, 0 if none; 100 means that a charge was refused.
-    """
-
-    is_refused: bool = False
-    spent: int
-    mark: int = 0
-
-
-class BudgetStore(Protocol):
-    """Counts what is spent. All charges of a call are made or none. All raise BudgetStoreUnavailable."""
-
-    async def reserve(self, charges: Sequence[Charge]) -> tuple[Balance, ...]:
-        """Make the charges if no account goes beyond its limit by that; a balance for each, in order."""
-
-    async def settle(self, charges: Sequence[Charge]) -> None:
-        """Correct what was reserved by the (negative) difference, whatever the limits."""
-
-    async def seed(self, charge: Charge) -> None:
-        """Begin a figure that is not there yet with what was spent before."""
 
 
 # --- keys

@@ -13,6 +13,7 @@ import typer
 from api import __version__
 from api.cli import (
     EXIT_INTERRUPTED,
+    budget,
     cache,
     db,
     doctor,
@@ -49,6 +50,7 @@ app.command()(search.search)
 app.command()(extract.extract)
 app.command()(stdio.mcp)
 app.command()(report.report)
+app.command()(budget.budget)
 app.add_typer(events.app, name="events")
 app.command()(index.index)
 app.command()(doctor.doctor)

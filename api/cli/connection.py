@@ -34,6 +34,9 @@ class Connection(Protocol):
     async def execution(self, execution_id: str) -> bytes:
         """The JSON account of one execution. Raises NotFound."""
 
+    async def budget(self, *, reconcile: bool) -> bytes:
+        """What may be spent and what was, as `GET /budget` gives it, or `POST /budget/reconcile`."""
+
     async def keys(self) -> bytes:
         """All API keys, as `GET /keys` gives them."""
 

@@ -78,6 +78,14 @@ class InProcess:
         record = await self._record()
         return msgspec.json.encode(await executions.answer(record.reports, execution_id))
 
+    async def budget(self, *, reconcile: bool) -> bytes:
+        """What may be spent and what the database here says was, as `GET /budget` gives it."""
+        await bring_in(self._settings)
+        gateway = await self._gateway()
+        assert gateway.budgets is not None  # every gateway of a composition has them
+        report = gateway.budgets.reconcile() if reconcile else gateway.budgets.report()
+        return msgspec.json.encode(await report)
+
     async def keys(self) -> bytes:
         """The keys in the database here, as `GET /keys` gives them."""
         from api.rest import keys  # noqa: PLC0415

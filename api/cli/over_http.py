@@ -27,7 +27,7 @@ NEXT_STEPS = {
     403: "Ask the server's operator for a key with that scope.",
     404: "Check the address and the id; an execution appears about a second after its answer.",
     429: "Slow down, or ask the server's operator for a higher limit.",
-    432: "The providers' quotas are used up; ask the server's operator.",
+    432: "A budget or the providers' quotas are used up; `amos budget --url …` shows which.",
     503: "`amos report health --url …` shows which provider fails.",
     504: "Try again, or ask the server's operator for a longer AMOS_DEADLINE_S.",
 }
@@ -57,6 +57,10 @@ class HttpConnection:
     async def execution(self, execution_id: str) -> bytes:
         """An execution of the server."""
         return await self._send("GET", f"executions/{quote(execution_id, safe='')}")
+
+    async def budget(self, *, reconcile: bool) -> bytes:
+        """What the server may spend and has spent."""
+        return await (self._send("POST", "budget/reconcile") if reconcile else self._send("GET", "budget"))
 
     async def keys(self) -> bytes:
         """The keys of the server."""

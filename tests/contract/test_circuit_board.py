@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
+from orchestrator.circuits import CircuitReport, SharedCircuit
 from orchestrator.clock import SystemClock
 from orchestrator.errors import CircuitBoardUnavailable
-from orchestrator.ports import CircuitReport, SharedCircuit
-from storage.redis_circuits import PROBE_MS, RedisCircuits
+from storage.redis_circuits import EARLY_MS, PROBE_MS, RedisCircuits
 from storage.redis_client import open_redis
-from tests.support.shared_memory import PROBE_S, MemoryCircuitBoard
+from tests.support.shared_memory import EARLY_S, PROBE_S, MemoryCircuitBoard
 from tests.support.valkey import Valkey
 
 PATIENT_S = 5.0
@@ -32,13 +32,14 @@ async def board(request):
     await client.aclose()
 
 
-def report(kind, cooldown_s=COOLDOWN_S, *, provider="tavily", is_quota=False, reason="http_500"):
+def report(kind, *pauses_s, provider="tavily", is_quota=False, reason="http_500", openings=0):
     """What a process tells."""
     return CircuitReport(
         provider=provider,
         kind=kind,
         failures_max=MAX,
-        cooldown_s=cooldown_s,
+        pauses_s=pauses_s or (COOLDOWN_S,),
+        openings=openings,
         reason=reason,
         is_quota=is_quota,
     )
@@ -80,7 +81,7 @@ async def test_of_two_who_open_at_once_one_has(board):
     """Who comes second with no longer a pause learns that it is open already; a longer one prevails."""
     first = await board.report(report("opened"), "a")
     second = await board.report(report("opened", reason="timeout"), "b")
-    longer = await board.report(report("opened", 60.0, is_quota=True, reason="http_432"), "c")
+    longer = await board.report(report("paused", 60.0, is_quota=True, reason="http_432"), "c")
 
     assert [first.is_ours, second.is_ours, longer.is_ours] == [True, False, True]
     assert second.reason == "http_500"
@@ -109,6 +110,15 @@ async def test_a_probe_whose_report_was_lost_may_be_made_again(board):
     assert not await board.take_probe("tavily", "b")
 
 
+async def test_nobody_probes_while_it_is_open(board):
+    """Who has not heard that another one's probe failed is told so when it would probe."""
+    await board.report(report("opened"), "a")
+
+    assert not await board.take_probe("tavily", "b")
+    await asyncio.sleep(COOLDOWN_S + 0.05)
+    assert await board.take_probe("tavily", "b")
+
+
 async def test_a_probe_that_succeeds_closes(board):
     """After the cooldown a probe may close; during it nothing does."""
     await board.report(report("opened"), "a")
@@ -118,7 +128,7 @@ async def test_a_probe_that_succeeds_closes(board):
 
     closed = await board.report(report("closed"), "a")
 
-    assert closed == SharedCircuit(state="closed")
+    assert closed == SharedCircuit(state="closed", openings=1)
 
 
 async def test_a_probe_that_fails_opens_again(board):
@@ -132,6 +142,73 @@ async def test_a_probe_that_fails_opens_again(board):
     assert again.left_s > 0
 
 
+STEPS_S = (0.2, 0.4, 60.0)
+
+
+async def open_again(board, times):
+    """So many openings in a row, each right after the cooldown of the one before; what they lasted."""
+    seen = []
+    for _ in range(times):
+        one = await board.report(report("opened", *STEPS_S), "a")
+        assert one.is_ours
+        seen.append((one.openings, one.cooldown_s))
+        await asyncio.sleep(min(one.left_s + 0.02, 0.5))
+    return seen
+
+
+async def test_each_opening_lasts_longer(board):
+    """The board counts openings of all and chooses the step; the last step stands for all later ones."""
+    assert await open_again(board, 3) == [(1, 0.2), (2, 0.4), (3, 60.0)]
+
+
+async def test_failures_that_add_up_to_an_opening_have_its_step(board):
+    """It is the same count, whether one process saw enough or all together did."""
+    await open_again(board, 1)
+    await board.report(report("closed"), "a")
+    for _ in range(MAX):
+        seen = await board.report(report("failed", *STEPS_S), "b")
+
+    assert (seen.openings, seen.cooldown_s, seen.is_ours) == (2, 0.4, True)
+
+
+async def test_answers_of_all_forgive_openings(board):
+    """As many answers in a row as failures open, the probe included, begin again with the first step."""
+    await open_again(board, 2)
+    await board.report(report("closed"), "a")
+    seen = [await board.report(report("answered"), f"p{n}") for n in range(MAX - 1)]
+
+    assert [one.openings for one in seen] == [2, 2, 2, 0]
+    assert await open_again(board, 1) == [(1, 0.2)]
+
+
+async def test_a_failure_among_the_answers_forgives_nothing(board):
+    """They count in a row over all processes."""
+    await open_again(board, 1)
+    await board.report(report("closed"), "a")
+    for kind in ("answered", "answered", "answered", "failed", "answered", "answered"):
+        seen = await board.report(report(kind, *STEPS_S), "a")
+
+    assert (seen.state, seen.openings) == ("closed", 1)
+
+
+async def test_a_longer_pause_prolongs_and_is_no_further_opening(board):
+    """Who asks for a longer pause while it is open gets it; failures prolong nothing."""
+    await board.report(report("opened", 10.0, 50.0), "a")
+
+    failed = await board.report(report("opened", 20.0, 50.0), "b")
+    asked = await board.report(report("paused", 20.0, 50.0), "b")
+
+    assert (failed.is_ours, failed.cooldown_s) == (False, 10.0)
+    assert (asked.is_ours, asked.cooldown_s, asked.openings) == (True, 20.0, 1)
+
+
+async def test_what_is_remembered_keeps_its_count(board):
+    """A board that forgot is told how often it was."""
+    seen = await board.report(report("remembered", 5.0, openings=3), "a")
+
+    assert (seen.state, seen.openings, seen.cooldown_s) == ("open", 3, 5.0)
+
+
 async def test_old_news_changes_nothing(board):
     """While it is open, failures and successes of calls that were let through before do not count."""
     await board.report(report("opened"), "a")
@@ -143,7 +220,7 @@ async def test_old_news_changes_nothing(board):
 
 def test_both_probes_last_as_long():
     """The tests with virtual time tell of the real time to live."""
-    assert PROBE_MS == PROBE_S * 1000
+    assert (PROBE_MS, EARLY_MS) == (PROBE_S * 1000, EARLY_S * 1000)
 
 
 async def test_nothing_is_left_for_ever(valkey):

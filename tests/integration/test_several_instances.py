@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from orchestrator.filters.circuit_breaker import CircuitPolicy
+from orchestrator.cooldown import CircuitPolicy
 from orchestrator.parts import Policies
 from storage import redis_flight
 from tests.support.gateway_server import GatewayServer, serving
@@ -216,7 +216,7 @@ async def test_redis_stops_in_the_middle_of_a_flight(tmp_path: Path, tavily: Tav
 
 FAILURES_MAX = 5
 
-SHORT = Policies(circuit=CircuitPolicy(failures_max=FAILURES_MAX, cooldown_s=2.0))
+SHORT = Policies(circuit=CircuitPolicy(failures_max=FAILURES_MAX, cooldowns_s=(2.0,), jitter_ratio=0.0))
 
 
 async def test_a_dead_provider_is_noticed_by_all_together(
@@ -235,7 +235,7 @@ async def test_a_dead_provider_is_noticed_by_all_together(
         dead_calls = tavily.count
         tavily.recover()
         tavily.delay_s = 1.5
-        await asyncio.sleep(SHORT.circuit.cooldown_s + 0.1)
+        await asyncio.sleep(SHORT.circuit.cooldowns_s[0] + 0.1)
 
         during = await asyncio.gather(*(amos[n % INSTANCES].search(f"probing {n}") for n in range(12)))
         calls = tavily.count - dead_calls

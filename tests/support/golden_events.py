@@ -80,7 +80,16 @@ PRESENT: tuple[Event, ...] = (
         cost=PRICE,
         duration_s=12.5,
     ),
-    UsageReconciled(provider="tavily", period="2026-11", unit="credits", reported=812.0, recorded=810.0),
+    UsageReconciled(
+        provider="tavily",
+        unit="credits",
+        since=NOON,
+        reported=812.0,
+        recorded=810.0,
+        counter=900.0,
+        total=4_810.0,
+        keys=2,
+    ),
     AttemptFailed(
         provider="tavily",
         number=2,
