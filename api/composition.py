@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 
 from api.budgets import budget_store, running_budgets
+from api.cache import InstanceCache, instance_cache
 from api.keys import key_ring, key_store, pepper
 from api.loop_lag import LoopLag
 from api.names import SystemNames
@@ -62,9 +63,9 @@ async def gateway(
 ) -> AsyncIterator[Gateway]:
     """A gateway on the data directory, for as long as the context lasts.
 
-    It writes to the journal only; a recorder must be running for its facts to reach SQL. Several may run on
-    one data directory at once, each with its own journal segments. Leaving waits for the flights under way.
-    `policies` stand in for those of the settings. One that is to stay `warms` its cache if they say so.
+    It writes to the journal only; a recorder brings its facts to SQL. Several may run on one data directory
+    at once, each with its own journal segments. Leaving waits for the flights under way. `policies` stand in
+    for those of the settings. One that is to stay `warms` its cache if they say so.
     """
     clock = SystemClock()
     started_at = clock.now()
@@ -74,12 +75,12 @@ async def gateway(
         for provider in roster.providers:
             cleanup.push_async_callback(provider.aclose)
         redis, flights = await cleanup.enter_async_context(_redis(settings, recorder))
-        l1 = MemoryCache(settings.l1_max_bytes)
+        cache = await cleanup.enter_async_context(instance_cache(settings, redis, recorder, clock))
         store = await cleanup.enter_async_context(key_store(settings))
         ring = await cleanup.enter_async_context(key_ring(store, settings, clock))
         chosen = policies or policies_of(settings)
-        tiers = _tiers(l1, redis)
         rate_limits, spent = _rate_limits(redis, clock, recorder), budget_store(redis, clock)
+        tiers = _tiers(cache.l1, redis)
         pipeline = _pipeline(
             chosen,
             recorder,
@@ -110,7 +111,7 @@ async def gateway(
         cleanup.push_async_callback(watch.aclose)
         loop_lag = LoopLag()
         await cleanup.enter_async_context(loop_lag.watched())
-        figures = ProcessFigures(clock, started_at, settings.data_dir, journal, l1, redis, loop_lag)
+        figures = ProcessFigures(clock, started_at, settings.data_dir, journal, cache, redis, loop_lag)
         warming = Warming(pipeline, recorder, tiers, SqlAsked(engine), warming_of(settings), flights=flights)
         await cleanup.enter_async_context(on_schedule(warming, settings, clock, is_wanted=warms))
         yield Gateway(
@@ -119,7 +120,8 @@ async def gateway(
             reports,
             clock,
             unconfigured={one.name: one.reason for one in roster.unconfigured},
-            probes=_probes(settings, clock, journal, l1, redis=redis, ring=ring),
+            probes=_probes(settings, clock, journal, cache, redis=redis, ring=ring),
+            cache=cache.admin,
             keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
             budgets=budgets,
             watch=watch,
@@ -133,7 +135,7 @@ def _probes(
     settings: Settings,
     clock: Clock,
     journal: FileJournal,
-    l1: MemoryCache,
+    cache: InstanceCache,
     *,
     redis: RedisClient | None,
     ring: KeyRing,
@@ -143,7 +145,7 @@ def _probes(
     return (
         lambda: journal_health(journal),
         lambda: recorder_health(settings.data_dir, clock.now(), started_at),
-        lambda: cache_health(l1),
+        lambda: cache_health(cache),
         *((lambda: redis_health("cache:l2", redis),) if redis is not None else ()),
         lambda: keys_health(ring),
         *(

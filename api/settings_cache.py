@@ -36,6 +36,8 @@ class CacheSettings(BaseModel):
     """Whose answers a caller may get: everybody's, or only those fetched for the same client."""
     l1_max_bytes: int = Field(default=limits.L1_BYTES_MAX, ge=0)
     """Size of the cache in memory; 0 switches it off."""
+    memory_max_bytes: int | None = Field(default=None, ge=1)
+    """What a worker may take in all before its cache gives way; `None` leaves it to the cgroup's limit."""
 
     # --- warming: off unless one of the first two is set
     warm_at: Annotated[str | None, AfterValidator(stretch_of_day)] = None

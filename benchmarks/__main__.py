@@ -17,9 +17,11 @@ from benchmarks import (
     lag,
     limits,
     mcp_hit,
+    memory,
     miss,
     promise,
     store,
+    zipf,
 )
 
 BENCHMARKS = {
@@ -36,6 +38,8 @@ BENCHMARKS = {
     "store": store,
     "lag": lag,
     "history": history,
+    "zipf": zipf,
+    "memory": memory,
 }
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from orchestrator import limits
 from orchestrator.budgets import Budgets
+from orchestrator.cache_admin import CacheAdmin
 from orchestrator.errors import (
     GatewayError,
     KeysUnavailable,
@@ -50,6 +51,7 @@ class Gateway:
         probes: Sequence[Probe] = (),
         keys: KeyAdmin | None = None,
         budgets: Budgets | None = None,
+        cache: CacheAdmin | None = None,
         watch: RecordWatch | None = None,
         figures: Figures = tuple,
         recorder_lag_s: Callable[[], float] = float,
@@ -67,10 +69,12 @@ class Gateway:
         self.reports = reports
         self.keys = keys
         """What may be done to API keys; `None` in a gateway that has none."""
-        self.warming = warming
-        """What fetches answers ahead of their callers; `None` in a gateway without a record to go by."""
         self.budgets = budgets
         """What may be spent; `None` in a gateway that does not count it."""
+        self.cache = cache
+        """What may be done to the cache; likewise."""
+        self.warming = warming
+        """What fetches answers ahead of their callers; `None` in a gateway without a record to go by."""
 
     def open(self, request: RequestT, caller: Caller) -> Call[RequestT]:
         """Begin an execution: give the request its id and trail. Nothing is recorded until it is searched."""

@@ -49,6 +49,12 @@ class Connection(Protocol):
     async def revoke_key(self, key_id: str) -> bytes:
         """The key, ended for good. Raises KeyNotFound."""
 
+    async def cache_stats(self) -> bytes:
+        """The tiers of the cache, as `GET /cache` gives them."""
+
+    async def clear_cache(self, tier: str) -> bytes:
+        """What was thrown away of the tier, `""` for all, as `DELETE /cache` says it."""
+
     def warm(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
         """A warming as the body of `POST /cache/warm` says: its lines. Raises CannotWarm."""
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
     from api.settings import Settings
+    from orchestrator.cache_admin import CacheAdmin
     from orchestrator.gateway import Gateway
     from orchestrator.key_admin import KeyAdmin
     from orchestrator.model import Call, RequestT, Response
@@ -109,6 +110,28 @@ class InProcess:
         from api.rest import keys  # noqa: PLC0415
 
         return msgspec.json.encode(await keys.revoke(await self._admin(), key_id, OPERATOR))
+
+    async def cache_stats(self) -> bytes:
+        """What instances share, as `GET /cache` gives it. Raises CommandError if they share nothing."""
+        return msgspec.json.encode(await (await self._cache()).view())
+
+    async def clear_cache(self, tier: str) -> bytes:
+        """What was thrown away, as `DELETE /cache` says it. Raises CommandError if nothing is shared."""
+        cache = await self._cache()
+        self._cleanup.push_async_callback(_bring_in_or_say_so, self._settings)
+        return msgspec.json.encode(await cache.clear(tier, by=OPERATOR))
+
+    async def _cache(self) -> CacheAdmin:
+        from api.cache import shared_cache_admin  # noqa: PLC0415
+
+        admin = await self._cleanup.enter_async_context(shared_cache_admin(self._settings))
+        if admin is None:
+            raise CommandError(
+                "AMOS_REDIS_URL is not set, so answers are kept in the memory of each server and nowhere "
+                "else; this command has no part in that.",
+                "Ask the server: --url 127.0.0.1:8000. A server that starts again has an empty cache.",
+            )
+        return admin
 
     async def warm(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
         """A warming from here, of the cache that is shared; another would end with this command."""

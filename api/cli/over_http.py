@@ -78,6 +78,14 @@ class HttpConnection:
         """A key of the server, ended."""
         return await self._send("DELETE", f"keys/{quote(key_id, safe='')}")
 
+    async def cache_stats(self) -> bytes:
+        """The cache of the server."""
+        return await self._send("GET", "cache")
+
+    async def clear_cache(self, tier: str) -> bytes:
+        """What the server threw away."""
+        return await self._send("DELETE", "cache", params={"tier": tier} if tier else {})
+
     async def warm(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
         """A warming of the server, line by line; leaving it ends it there too."""
         with self._explaining():

@@ -38,6 +38,7 @@ CORE: dict[str, set[str]] = {
     "health.py": VALUES
     | {"budget_policy", "filters.circuit_breaker", "reconciliation", "record_watch", "reports.totals"},
     "key_ring.py": VALUES | {"api_keys", "ports"},
+    "cache_admin.py": VALUES | {"ports"},
     "key_admin.py": VALUES | {"api_keys", "ports", "key_ring"},
     "service.py": {"model"},
     "outcome.py": {"model", "events", "errors"},
@@ -67,7 +68,7 @@ CORE: dict[str, set[str]] = {
     "warming_schedule.py": VALUES | {"ports", "projections.fold", "warming", "warming_plan"},
     "gateway.py": VALUES
     | {"ports", "service", "pipeline", "recorder", "key_admin", "health", "record_watch", "reports.metrics"}
-    | {"budgets", "filters.authenticate", "filters.circuit_breaker", "warming"},
+    | {"budgets", "cache_admin", "warming", "filters.authenticate", "filters.circuit_breaker"},
     "filters/authenticate.py": FILTER | {"key_ring", "strangers"},
     "filters/circuit_breaker.py": FILTER | {"cooldown"},
     "cache_policy.py": VALUES | {"ports"},
