@@ -78,9 +78,8 @@ async def gateway(
         cache = await cleanup.enter_async_context(instance_cache(settings, redis, recorder, clock))
         store = await cleanup.enter_async_context(key_store(settings))
         ring = await cleanup.enter_async_context(key_ring(store, settings, clock))
-        chosen = policies or policies_of(settings)
+        chosen, tiers = policies or policies_of(settings), _tiers(cache.l1, redis)
         rate_limits, spent = _rate_limits(redis, clock, recorder), budget_store(redis, clock)
-        tiers = _tiers(cache.l1, redis)
         pipeline = _pipeline(
             chosen,
             recorder,
