@@ -13,13 +13,13 @@ from orchestrator.warming_schedule import WarmingSchedule
 
 
 def on_schedule(
-    warming: Warming, settings: Settings, clock: Clock, *, is_wanted: bool
+    warming: Warming, settings: Settings, clock: Clock
 ) -> contextlib.AbstractAsyncContextManager[None]:
     """Warm when the settings say so, for as long as the context lasts; most installations never do.
 
     Enter it last: leaving ends a run under way, and waits for its searches within their deadline.
     """
-    if not (is_wanted and settings.warms):
+    if not settings.warms:
         return contextlib.nullcontext()
     schedule = WarmingSchedule(warming, schedule_of(settings), clock)
     return running(schedule.run(), "warming")
