@@ -104,13 +104,7 @@ async def gateway(
         folder = settings.data_dir
         figures = ProcessFigures(clock, started_at, folder, journal, cache, shared.redis, loop_lag)
         warming = Warming(
-            pipeline,
-            recorder,
-            tiers,
-            SqlAsked(engine),
-            deadline_s=chosen.deadline_s,
-            policy=warming_of(settings),
-            flights=shared.flights,
+            pipeline, recorder, tiers, SqlAsked(engine), warming_of(settings), flights=shared.flights
         )
         if warms:  # Last: it ends before what it works with.
             await cleanup.enter_async_context(on_schedule(warming, settings, clock))
