@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from bisect import bisect_left
-from collections.abc import AsyncIterator
 from itertools import accumulate
 
+from orchestrator.background import running
 from orchestrator.reports.metrics import Histogram
 
 LOOK_S = 0.1
@@ -27,16 +27,9 @@ class LoopLag:
         self._counts = [0] * (len(BOUNDS_S) + 1)
         self._sum_s = 0.0
 
-    @contextlib.asynccontextmanager
-    async def watched(self) -> AsyncIterator[None]:
+    def watched(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Look for as long as the context lasts."""
-        task = asyncio.create_task(self._look(), name="event loop lag")
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        return running(self._look(), "the look at the event loop's lag")
 
     @property
     def seen(self) -> Histogram:

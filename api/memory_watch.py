@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import msgspec
 
+from orchestrator.background import repeating
 from orchestrator.cache_admin import MemoryView
 from orchestrator.facts import CacheResized
 from orchestrator.ports import Clock, FactSink
@@ -84,28 +85,16 @@ class MemoryWatch:
             is_short=self.is_short,
         )
 
-    @contextlib.asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
+    def watching(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Watch for as long as the context lasts."""
-        task = asyncio.create_task(self._run(), name="memory")
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        return repeating(self.step, self._clock, "the watch over memory")
 
-    async def _run(self) -> None:
-        while True:
-            await self.step()
-            await self._clock.sleep(self._policy.look_s)
-
-    async def step(self) -> None:
-        """Look once, and do what follows."""
+    async def step(self) -> float:
+        """Look once, and do what follows; in so many seconds it should be done again."""
         self.usage = usage = await asyncio.to_thread(self._look)
         cache, policy = self._cache, self._policy
         if usage is None:
-            return
+            return policy.look_s
         configured = cache.bytes_configured
         if usage.ratio > policy.high_ratio:
             target = int(min(cache.bytes_max, cache.size_bytes) * policy.shrink_ratio)
@@ -115,6 +104,7 @@ class MemoryWatch:
                 await asyncio.to_thread(give_back)
         elif usage.ratio < policy.low_ratio and self.is_short and self._has_rested():
             await self._resize(cache.bytes_max + int(configured * policy.grow_ratio), "relief")
+        return policy.look_s
 
     def _has_rested(self) -> bool:
         return self._clock.monotonic() - self._changed_at >= self._policy.grow_every_s

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 
-from api.background import running
 from api.policies import schedule_of
 from api.settings import Settings
+from orchestrator.background import running
 from orchestrator.ports import Clock
 from orchestrator.warming import Warming
 from orchestrator.warming_schedule import WarmingSchedule

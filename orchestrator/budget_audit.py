@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from orchestrator.background import repeating
 from orchestrator.budget_policy import ALL, CLIENT, MILLION, PROVIDER, Account, BudgetPolicy
 from orchestrator.budget_ports import BudgetStore, Charge
 from orchestrator.errors import GatewayError
@@ -41,9 +41,6 @@ millisecond."""
 
 WARNED_PERCENT_MIN = 75
 """The lowest mark (storage): below it nothing can have been told."""
-
-
-_log = logging.getLogger("amos.budget_audit")
 
 
 class Line(NamedTuple):
@@ -86,16 +83,9 @@ class BudgetAudit:
             async with asyncio.timeout(SEED_S):
                 await self.look()
 
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    def running(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Look again and again while the context lasts."""
-        task = asyncio.create_task(self._run(), name="audit of the budgets")
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        return repeating(self._step, self._clock, "the audit of the budgets", first_s=self._pause_s)
 
     async def look(self) -> None:
         """Compare all accounts once, and correct. Raises EventLogUnavailable, BudgetStoreUnavailable."""
@@ -171,16 +161,17 @@ class BudgetAudit:
         ]
         return max(told, default=0)
 
-    async def _run(self) -> None:
-        while True:
-            await self._clock.sleep(LOOK_AGAIN_S if self._lacks else LOOK_S)
-            try:
-                async with asyncio.timeout(LOOK_S_MAX):
-                    await self.look()
-            except (GatewayError, TimeoutError):
-                self._lacks = {}
-            except Exception as error:  # noqa: BLE001 - without this task a lost count would stay lost
-                _log.warning("the budgets were not compared with the record: %s", type(error).__name__)
+    @property
+    def _pause_s(self) -> float:
+        return LOOK_AGAIN_S if self._lacks else LOOK_S
+
+    async def _step(self) -> float:
+        try:
+            async with asyncio.timeout(LOOK_S_MAX):
+                await self.look()
+        except (GatewayError, TimeoutError):
+            self._lacks = {}
+        return self._pause_s
 
 
 def spent_on(account: Account, report: Mapping[str, Any]) -> int:

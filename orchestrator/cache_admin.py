@@ -13,13 +13,14 @@ clearing, and is kept.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Protocol
 
 import msgspec
 
+from orchestrator.background import repeating
 from orchestrator.errors import CacheUnavailable, InvalidRequest
 from orchestrator.facts import CacheCleared
 from orchestrator.ports import Clock, FactSink
@@ -156,28 +157,20 @@ class CacheAdmin:
                 )
         return Cleared(tiers=chosen, entries=entries, elsewhere_within_s=ELSEWHERE_S if is_told else None)
 
-    @contextlib.asynccontextmanager
-    async def listening(self) -> AsyncIterator[None]:
+    def listening(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Clear the memory of this process when another was told to, for as long as the context lasts."""
         if self._own is None or self._shared is None:
-            yield
-            return
-        task = asyncio.create_task(self._listen(self._own, self._shared), name="clearing of the cache")
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            return contextlib.nullcontext()
+        look = partial(self._look, self._own, self._shared)
+        return repeating(look, self._clock, "clearing the cache when told elsewhere")
 
-    async def _listen(self, own: OwnTier, shared: SharedTier) -> None:
-        while True:
-            with contextlib.suppress(CacheUnavailable):
-                mark = await shared.mark(self._mark)
-                if mark > self._mark:
-                    self._mark = mark
-                    await own.clear()
-            await self._clock.sleep(LOOK_S)
+    async def _look(self, own: OwnTier, shared: SharedTier) -> float:
+        with contextlib.suppress(CacheUnavailable):
+            mark = await shared.mark(self._mark)
+            if mark > self._mark:
+                self._mark = mark
+                await own.clear()
+        return LOOK_S
 
     def _chosen(self, tier: str) -> tuple[str, ...]:
         there = ("l1",) if self._shared is None else ("l1", "l2")

@@ -13,12 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from orchestrator import limits
-from orchestrator.events import (
-    FREE,
-    Cost,
-    Envelope,
-    Event,
-)
+from orchestrator.events import FREE, Cost, Envelope, Event
 from orchestrator.quota import Verdict
 
 # --- what is asked

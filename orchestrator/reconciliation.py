@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
 
+from orchestrator.background import repeating
 from orchestrator.budget_ports import UsageSource
-from orchestrator.errors import ProviderError, RateLimitStoreUnavailable
+from orchestrator.errors import EventLogUnavailable, ProviderError, RateLimitStoreUnavailable
 from orchestrator.facts import UsageReconciled
 from orchestrator.ports import Clock, FactSink, RateLimitStore, ReportStore
 from orchestrator.projections.ledger import MILLION, LedgerRollup
@@ -42,8 +43,6 @@ ANSWER_S_MAX = 15.0
 """chosen: a counter that is not told by then is asked for later."""
 
 _LEDGER = Need(LedgerRollup(), ("provider", "unit"), only=("spent", "assumed"))
-
-_log = logging.getLogger("amos.reconciliation")
 
 
 class ReconciliationPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,29 +111,21 @@ class Reconciliation:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Ask on schedule while the context lasts."""
-        tasks = [
-            asyncio.create_task(self._run(source), name=f"usage of {source.provider}")
-            for source in (self._sources if self.policy.every_s else ())
-        ]
-        try:
+        async with contextlib.AsyncExitStack() as looks:
+            for source in self._sources if self.policy.every_s else ():
+                name = f"comparing the usage at {source.provider}"
+                step = partial(self._step, source)
+                await looks.enter_async_context(repeating(step, self._clock, name, first_s=FIRST_S))
             yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _run(self, source: UsageSource) -> None:
-        wait_s = FIRST_S
-        while True:
-            await self._clock.sleep(wait_s)
-            try:
-                wait_s = await self._due_s(source.provider)
-                if wait_s <= 0:
-                    why = await self._ask(source)
-                    wait_s = AGAIN_S if why else self.policy.every_s
-            except Exception as error:  # noqa: BLE001 - without this task nobody would ever compare again
-                _log.warning("the usage at %s was not compared: %s", source.provider, type(error).__name__)
-                wait_s = AGAIN_S
+    async def _step(self, source: UsageSource) -> float:
+        try:
+            wait_s = await self._due_s(source.provider)
+            if wait_s <= 0:
+                wait_s = AGAIN_S if await self._ask(source) else self.policy.every_s
+        except EventLogUnavailable:
+            return AGAIN_S
+        return wait_s
 
     async def _due_s(self, provider: str) -> float:
         """In how long the next look is due; 0 or less is now."""

@@ -29,6 +29,8 @@ from orchestrator.model import DEPTHS, TOPICS, Call, ExtractRequest, RequestT, R
 from orchestrator.ports import Clock, FactSink
 from orchestrator.service import Service
 
+_KEYED = (CacheHit, CacheMissed, StaleServed)  # a union written below would be built for each event
+
 
 class RecordFilter:
     """Records RequestReceived, then RequestCompleted or RequestFailed, and commits."""
@@ -131,8 +133,8 @@ def _opening(call: Call[RequestT]) -> tuple[RequestReceived, str]:
 def _key(call: Call[RequestT]) -> str:
     """The cache key of a search, `""` before the cache has seen it; an extract has one for each page."""
     if isinstance(call.request, SearchRequest):
-        for envelope in call.trail.events:
-            if isinstance(envelope.event, CacheHit | CacheMissed | StaleServed):
+        for envelope in reversed(call.trail.events):  # for a hit it is the last
+            if isinstance(envelope.event, _KEYED):
                 return envelope.event.key
     return ""
 

@@ -38,7 +38,7 @@ CORE: dict[str, set[str]] = {
     "health.py": VALUES
     | {"budget_policy", "filters.circuit_breaker", "reconciliation", "record_watch", "reports.totals"},
     "key_ring.py": VALUES | {"api_keys", "ports"},
-    "cache_admin.py": VALUES | {"ports"},
+    "cache_admin.py": VALUES | {"ports", "background"},
     "key_admin.py": VALUES | {"api_keys", "ports", "key_ring"},
     "service.py": {"model"},
     "outcome.py": {"model", "events", "errors"},
@@ -49,6 +49,7 @@ CORE: dict[str, set[str]] = {
         f"{name}.py": set()
         for name in ("addresses", "countries", "error_pages", "links", "patience", "quota", "sanitise")
     },
+    "background.py": {"ports"},
     "clock.py": {"ports"},
     **dict.fromkeys(("recorder.py", "strangers.py"), VALUES | {"ports"}),
     "hedging.py": VALUES | {"ports"},
@@ -58,8 +59,9 @@ CORE: dict[str, set[str]] = {
     "budget_ports.py": set(),
     "budget_policy.py": VALUES | {"budget_ports"},
     "cashier.py": VALUES | {"budget_ports", "ports"},
-    "budget_audit.py": VALUES | {"budget_policy", "budget_ports", "ports", "reports.report"},
-    "reconciliation.py": VALUES | {"budget_ports", "ports", "projections.ledger", "reports.report"},
+    "budget_audit.py": VALUES | {"background", "budget_policy", "budget_ports", "ports", "reports.report"},
+    "reconciliation.py": VALUES
+    | {"background", "budget_ports", "ports", "projections.ledger", "reports.report"},
     "budgets.py": VALUES | {"budget_audit", "budget_policy", "reconciliation", "reports.metrics"},
     "filters/budget.py": FILTER | {"budget_policy", "budget_ports", "cashier"},
     **dict.fromkeys(("parts.py", "chain.py", "pipeline.py"), ANYTHING),

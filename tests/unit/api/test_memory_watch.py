@@ -183,3 +183,23 @@ async def test_it_looks_by_itself_until_its_context_ends(machine):
 
     assert asyncio.all_tasks() == before
     assert set(machine.clock.slept) == {MemoryPolicy().look_s}
+
+
+async def test_a_look_that_fails_is_not_the_last():
+    """Whatever the kernel's files hold: without the watch the process would grow until it is killed."""
+    machine = Machine()
+    await machine.fill()
+    machine.use = 0.95
+    looks = iter([OSError("unreadable")])
+    look = machine._look
+
+    def failing_once() -> Usage | None:
+        for error in looks:
+            raise error
+        return look()
+
+    watch = MemoryWatch(machine.cache, failing_once, machine, machine.clock)
+    async with watch.watching(), asyncio.timeout(30.0):
+        await machine.has_shrunk.wait()
+
+    assert machine.facts[0].reason == "pressure"
