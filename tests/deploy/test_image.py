@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.processes import ROOT, STOP_S
-from tests.support.proxies import free_port
 
 START_S = 30.0
 

@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 import redis
 
+from tests.support.ports import free_port
 from tests.support.processes import ROOT, until
-from tests.support.proxies import DEPLOY, free_port
+from tests.support.proxies import DEPLOY
 from tests.support.valkey import binary
 
 UP_S = 15.0

@@ -12,8 +12,9 @@ from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 from orchestrator.errors import CacheUnavailable, RateLimitStoreUnavailable
 from orchestrator.limits import REDIS_TIMEOUT_S
 from storage.redis_client import RedisClient, Script, open_redis
+from tests.support.ports import free_port
 from tests.support.processes import until
-from tests.support.valkey import Valkey, free_port
+from tests.support.valkey import Valkey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

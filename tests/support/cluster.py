@@ -20,10 +20,11 @@ from typing import Self
 import httpx
 from typing_extensions import override
 
+from tests.support.ports import free_ports
 from tests.support.postgres import PostgresServer
 from tests.support.processes import AmosProcesses, UpstreamProcess, until
 from tests.support.proxies import DEPLOY, Nginx, Proxy, rendered
-from tests.support.valkey import Valkey, free_ports
+from tests.support.valkey import Valkey
 
 INSTANCES = 3
 """As many as deploy/nginx and deploy/haproxy know."""

@@ -17,7 +17,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -25,6 +24,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from tests.support.ports import free_port
 
 SUPERUSER = "postgres"
 
@@ -58,7 +59,7 @@ class PostgresServer:
         self._options = {"fsync": "off", "unix_socket_directories": "", **(options or {})}
         self._numbers = itertools.count()
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
         if not self._data.exists():
             self._make(initdb)
 
@@ -259,9 +260,3 @@ def _runs(binaries: Path) -> bool:
         )
     except OSError:
         return False
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

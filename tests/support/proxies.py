@@ -26,6 +26,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.ports import free_port
 from tests.support.processes import ROOT, until
 
 DEPLOY = ROOT / "deploy"
@@ -40,13 +41,6 @@ STOP_S = 40.0
 def rendered(template: str, variables: Mapping[str, str]) -> str:
     """A template with the rule of envsubst: `${NAME}` of these names is replaced, all else stays."""
     return re.sub(r"\$\{(\w+)\}", lambda found: variables.get(found[1], found[0]), template)
-
-
-def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @cache

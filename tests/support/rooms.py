@@ -67,7 +67,7 @@ CORE: dict[str, set[str]] = {
     **dict.fromkeys(("parts.py", "chain.py", "pipeline.py"), ANYTHING),
     "warming_plan.py": VALUES | {"asked", "canonical", "ports", "filters.validate"},
     "warming.py": VALUES | {"ports", "pipeline", "recorder", "warming_plan"},
-    "warming_schedule.py": VALUES | {"ports", "projections.fold", "warming", "warming_plan"},
+    "warming_schedule.py": VALUES | {"ports", "projections.fold", "warming"},
     "gateway.py": VALUES
     | {"ports", "service", "pipeline", "recorder", "key_admin", "health", "record_watch", "reports.metrics"}
     | {"budgets", "cache_admin", "warming", "filters.authenticate", "filters.circuit_breaker"},

@@ -16,7 +16,7 @@ from typing import Self
 
 import rotel
 
-from tests.support.valkey import free_port
+from tests.support.ports import free_port
 
 START_S = 10.0
 """A start that takes longer has failed."""

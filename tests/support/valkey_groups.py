@@ -9,7 +9,8 @@ from typing import Self
 
 from redis import Redis
 
-from tests.support.valkey import Valkey, free_ports
+from tests.support.ports import free_ports
+from tests.support.valkey import Valkey
 
 MASTER = "main"
 """The name by which the Sentinels know the master."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from orchestrator.api_keys import PATTERN
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,11 +156,3 @@ def files_in(folder: Path) -> list[Path]:
     """Every file below the folder."""
     found = [f"{base}/{name}" for base, _, names in os.walk(folder) for name in names]
     return [folder / path for path in found]
-
-
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port: int = unused.getsockname()[1]
-        return port
