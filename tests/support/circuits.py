@@ -14,22 +14,6 @@ from tests.support.calls import make_call
 CALL = make_call(SearchRequest(query="tides"))
 
 
-class Facts:
-    """A FactSink that keeps what it is given."""
-
-    def __init__(self):
-        self.events = []
-
-    def record_fact(self, stream, event):
-        """Keep the fact."""
-        assert stream == "circuit:tavily"
-        self.events.append(event)
-
-    def count_refusal(self, reason):
-        """Never called here."""
-        raise AssertionError(reason)
-
-
 class Upstream:
     """A provider that can be switched between answers, be slow, and held back by a gate."""
 

@@ -10,7 +10,7 @@ from orchestrator.budget_policy import BudgetPolicy
 from orchestrator.budget_ports import Balance, BudgetStore, Charge
 from orchestrator.cashier import Cashier
 from orchestrator.errors import BudgetStoreUnavailable, RateLimitStoreUnavailable
-from orchestrator.events import Cost, Event
+from orchestrator.events import Cost
 from orchestrator.filters.attempt import AttemptFilter
 from orchestrator.filters.budget import BudgetFilter
 from orchestrator.model import Call, Found, Principal, SearchAnswer, SearchRequest
@@ -21,6 +21,7 @@ from storage.memory_budget import MemoryBudget
 from storage.memory_rate_limit import MemoryRateLimit
 from tests.support.calls import changed, make_call
 from tests.support.clock import FakeClock
+from tests.support.facts import Facts
 
 NOON = 1_795_608_000.0
 """2026-11-25 12:00 UTC."""
@@ -31,21 +32,6 @@ ESTIMATE = Cost(amount=2.0, unit="credits", usd_micros=100)
 
 DAILY = BudgetPolicy(usd_micros_per_day=1_000)
 """Ten calls a day."""
-
-
-class Facts:
-    """A FactSink that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.facts: list[tuple[str, Event]] = []
-
-    def record_fact(self, stream: str, event: Event) -> None:
-        """Keep the fact."""
-        self.facts.append((stream, event))
-
-    def count_refusal(self, reason: str) -> None:
-        """Nobody is refused here."""
-        raise AssertionError(reason)
 
 
 class Down:

@@ -13,22 +13,8 @@ from orchestrator.facts import CacheCleared
 from orchestrator.ports import CacheEntry
 from storage.memory_cache import MemoryCache
 from tests.support.clock import LoopClock
+from tests.support.facts import Facts
 from tests.support.shared_tier import MemoryShared
-
-
-class Facts:
-    """What is recorded."""
-
-    def __init__(self) -> None:
-        self.facts: list[CacheCleared] = []
-
-    def record_fact(self, stream: str, event: CacheCleared) -> None:
-        """Keep it."""
-        assert stream == "cache:all"
-        self.facts.append(event)
-
-    def count_refusal(self, reason: str) -> None:
-        """Nobody is turned away here."""
 
 
 class Instance:
@@ -36,7 +22,7 @@ class Instance:
 
     def __init__(self, shared: MemoryShared | None) -> None:
         self.own = MemoryCache(1_000_000)
-        self.facts = Facts()
+        self.facts = Facts("cache:all")
         self.admin = CacheAdmin(self.own, shared, self.facts, LoopClock())
 
     async def keep(self, *keys: str) -> None:
@@ -79,8 +65,8 @@ async def test_all_tiers_of_all_instances_are_emptied(two, shared):
     assert cleared.elsewhere_within_s == ELSEWHERE_S
     await asyncio.sleep(LOOK_S)
     assert len(other.own) == 0
-    assert one.facts.facts == [CacheCleared(tiers=("l1", "l2"), entries=7, by="acme")]
-    assert other.facts.facts == []
+    assert one.facts.events == [CacheCleared(tiers=("l1", "l2"), entries=7, by="acme")]
+    assert other.facts.events == []
 
 
 async def test_what_is_stored_afterwards_stays(two):
@@ -170,7 +156,7 @@ async def test_without_a_shared_tier_the_own_memory_is_cleared():
 
 async def test_without_a_memory_of_its_own_the_others_are_told(shared):
     """The command line has none; whoever serves hears of it."""
-    facts = Facts()
+    facts = Facts("cache:all")
     admin = CacheAdmin(None, shared, facts, LoopClock())
 
     cleared = await admin.clear("l1", by="local")
@@ -178,7 +164,7 @@ async def test_without_a_memory_of_its_own_the_others_are_told(shared):
     assert cleared.entries == {}
     assert cleared.elsewhere_within_s == ELSEWHERE_S
     assert shared.kept_mark == 1
-    assert facts.facts == [CacheCleared(tiers=("l1",), entries=0, by="local")]
+    assert facts.events == [CacheCleared(tiers=("l1",), entries=0, by="local")]
 
 
 async def test_a_shared_tier_out_of_reach_is_said_and_the_own_memory_is_empty(two, shared):
@@ -190,7 +176,7 @@ async def test_a_shared_tier_out_of_reach_is_said_and_the_own_memory_is_empty(tw
         await one.admin.clear(by="acme")
 
     assert len(one.own) == 0
-    assert [(fact.tiers, fact.entries) for fact in one.facts.facts] == [(("l1",), 2)]
+    assert [(fact.tiers, fact.entries) for fact in one.facts.events] == [(("l1",), 2)]
 
 
 async def test_a_shared_tier_that_goes_away_meanwhile_leaves_a_record_of_what_is_gone(two, shared):
@@ -201,7 +187,7 @@ async def test_a_shared_tier_that_goes_away_meanwhile_leaves_a_record_of_what_is
     with pytest.raises(CacheUnavailable):
         await one.admin.clear("l2", by="acme")
 
-    assert one.facts.facts == [CacheCleared(tiers=("l2",), entries=2, by="acme")]
+    assert one.facts.events == [CacheCleared(tiers=("l2",), entries=2, by="acme")]
 
 
 async def test_an_unknown_tier_is_refused(two, shared):
@@ -210,7 +196,7 @@ async def test_an_unknown_tier_is_refused(two, shared):
         await two[0].admin.clear("L1", by="acme")
 
     assert len(shared.entries) == 5
-    assert two[0].facts.facts == []
+    assert two[0].facts.events == []
 
 
 async def test_the_view_has_each_tier(two):

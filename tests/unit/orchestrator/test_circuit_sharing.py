@@ -14,6 +14,7 @@ from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter
 from orchestrator.model import SearchRequest
 from tests.support.calls import make_call
 from tests.support.clock import LoopClock
+from tests.support.facts import Facts
 from tests.support.shared_memory import MemoryCircuitBoard
 
 POLICY = CircuitPolicy(failures_max=5, cooldowns_s=(30.0, 60.0), jitter_ratio=0.0)
@@ -22,21 +23,6 @@ SOON_S = REFRESH_S * 1.2
 
 DOWN = ProviderUnavailable("It failed.", provider="tavily", reason="http_503")
 OUT = ProviderQuotaExceeded("Used up.", provider="tavily", reason="http_432", retry_after_s=300.0)
-
-
-class Facts:
-    """A FactSink that keeps what it is given, of all processes together."""
-
-    def __init__(self):
-        self.events = []
-
-    def record_fact(self, stream, event):
-        """Keep the fact."""
-        self.events.append(event)
-
-    def kinds(self):
-        """Their names in order."""
-        return [type(event).__name__ for event in self.events]
 
 
 class Upstream:

@@ -20,8 +20,9 @@ from orchestrator.facts import CircuitClosed, CircuitHalfOpened, CircuitOpened
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter
 from orchestrator.model import SearchRequest
 from tests.support.calls import make_call
-from tests.support.circuits import Facts, error
+from tests.support.circuits import error
 from tests.support.clock import LoopClock
+from tests.support.facts import Facts
 from tests.support.shared_memory import MemoryCircuitBoard
 
 SEEDS = range(25)
@@ -76,7 +77,7 @@ class Process:
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_what_holds_whatever_happens(seed: int):
     """No cooldown is broken, one probe at a time, every opening on record once; in the end all agree."""
-    chance, facts = random.Random(seed), Facts()
+    chance, facts = random.Random(seed), Facts("circuit:tavily")
     board = MemoryCircuitBoard(LoopClock())
     provider = Provider(chance)
     processes = [Process(board, facts, chance) for _ in range(PROCESSES)]
@@ -134,7 +135,7 @@ def check_story(events: list[object]) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_a_dead_provider_costs_its_probes(seed: int):
     """However the calls fall on the processes: those under way when it opens, then one for each cooldown."""
-    chance, facts = random.Random(seed), Facts()
+    chance, facts = random.Random(seed), Facts("circuit:tavily")
     board = MemoryCircuitBoard(LoopClock())
     provider = Provider(_Certain())
     provider.is_well = False

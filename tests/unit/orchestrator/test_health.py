@@ -13,18 +13,12 @@ from orchestrator.record_watch import Recent, Seen
 from orchestrator.reports.totals import Standing
 from tests.support.clock import FakeClock
 from tests.support.core import down
+from tests.support.facts import Facts
 
 AWAY = "The event log is out of reach: the server cannot be reached."
 
 OPEN = "Circuit open after http_500; it may be called again in 30 s."
 FEW = "25% of 20 calls in the last 15 minutes succeeded."
-
-
-class Facts:
-    """Takes facts and forgets them."""
-
-    def record_fact(self, stream, event):
-        """Nothing."""
 
 
 def circuit(failures=0):

@@ -10,21 +10,9 @@ from orchestrator.quota import Window
 from storage.memory_rate_limit import MemoryRateLimit
 from storage.redis_rate_limit import CALM_S, SharedRateLimit
 from tests.support.clock import FakeClock
+from tests.support.facts import Facts
 
 WINDOWS = (Window("minute", 5, 60.0),)
-
-
-class Facts(list):
-    """Keeps facts in a list."""
-
-    def record_fact(self, stream, event):
-        """Keep it."""
-        assert stream == "store:limits"
-        self.append(event)
-
-    def count_refusal(self, reason):
-        """Nothing here refuses."""
-        raise AssertionError(reason)
 
 
 class Elsewhere(MemoryRateLimit):
@@ -48,7 +36,7 @@ def clock():
 @pytest.fixture
 def facts():
     """What was recorded."""
-    return Facts()
+    return Facts("store:limits")
 
 
 @pytest.fixture
@@ -74,7 +62,7 @@ async def test_processes_share(limit, elsewhere, clock, facts):
 
     assert await allowed(limit, 3) == 3
     assert await allowed(other, 5) == 2
-    assert facts == []
+    assert facts.events == []
 
 
 async def test_alone_a_process_goes_on_from_what_it_let_through(limit, elsewhere):
@@ -105,11 +93,11 @@ async def test_an_outage_is_two_facts(limit, elsewhere, clock, facts):
     elsewhere.is_gone = False
     await allowed(limit, 1)
 
-    assert facts == [
+    assert facts.events == [
         StoreLost(store="limits", reason="Redis is out of reach."),
         StoreRestored(store="limits", outage_s=7.0),
         StoreLost(store="limits", reason="Redis is out of reach."),
     ]
     clock.advance(CALM_S)
     await allowed(limit, 1)
-    assert facts[3:] == [StoreRestored(store="limits", outage_s=CALM_S)]
+    assert facts.events[3:] == [StoreRestored(store="limits", outage_s=CALM_S)]

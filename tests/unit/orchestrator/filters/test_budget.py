@@ -173,7 +173,7 @@ async def test_each_mark_is_recorded_once(make, facts, call):
         await asyncio.wait([asyncio.ensure_future(budget(call(), Upstream()))])
 
     fields = {"account": "all", "period": "2026-11-25", "limit": 1_000}
-    assert facts.facts == [
+    assert list(zip(facts.streams, facts.events, strict=True)) == [
         ("budget:all", BudgetWarned(percent=75, spent=800, **fields)),
         ("budget:all", BudgetWarned(percent=90, spent=900, **fields)),
         ("budget:all", BudgetStopped(spent=1_000, **fields)),

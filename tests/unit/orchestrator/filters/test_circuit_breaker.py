@@ -23,8 +23,9 @@ from orchestrator.facts import (
     CircuitOpened,
 )
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter
-from tests.support.circuits import CALL, Facts, Upstream, begin, error, fail
+from tests.support.circuits import CALL, Upstream, begin, error, fail
 from tests.support.clock import FakeClock
+from tests.support.facts import Facts
 
 FAILURES_MAX = 5
 COOLDOWN_S = 30.0
@@ -40,7 +41,7 @@ def clock():
 @pytest.fixture
 def facts():
     """Takes what the circuit reports."""
-    return Facts()
+    return Facts("circuit:tavily")
 
 
 @pytest.fixture

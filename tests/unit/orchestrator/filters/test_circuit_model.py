@@ -18,8 +18,9 @@ from orchestrator.errors import (
 )
 from orchestrator.facts import CircuitClosed, CircuitOpened
 from orchestrator.filters.circuit_breaker import Circuit
-from tests.support.circuits import Facts, error
+from tests.support.circuits import error
 from tests.support.clock import FakeClock
+from tests.support.facts import Facts
 
 SEEDS = range(60)
 STEPS = 400
@@ -113,7 +114,7 @@ def admitted(circuit: Circuit) -> bool | None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_circuit_does_what_the_model_does(seed: int):
     """Calls overlap, fail, are late, throttled, cancelled: state, rest and count agree after each step."""
-    chance, clock, facts = random.Random(seed), FakeClock(), Facts()
+    chance, clock, facts = random.Random(seed), FakeClock(), Facts("circuit:tavily")
     circuit, model = Circuit("tavily", clock, facts, POLICY), Model(clock)
     under_way: list[bool] = []
     # A provider has good and bad hours: by itself chance would hardly ever answer three times in a row.

@@ -10,8 +10,9 @@ from orchestrator.cooldown import RESET_SLACK_S, CircuitPolicy, next_reset
 from orchestrator.errors import CircuitOpen, ProviderQuotaExceeded, ProviderThrottled
 from orchestrator.facts import CircuitOpened
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter
-from tests.support.circuits import CALL, Facts, Upstream, answer, begin, error, fail, opened
+from tests.support.circuits import CALL, Upstream, answer, begin, error, fail, opened
 from tests.support.clock import FakeClock
+from tests.support.facts import Facts
 
 FAILURES_MAX = 5
 COOLDOWN_S = 30.0
@@ -27,7 +28,7 @@ def clock():
 @pytest.fixture
 def facts():
     """Takes what the circuit reports."""
-    return Facts()
+    return Facts("circuit:tavily")
 
 
 @pytest.fixture
