@@ -96,10 +96,12 @@ class KeyPool:
         return 0.0 if rest is None else max(0.0, rest.until - self._clock.monotonic())
 
     def _rest(self, number: int, rest_s: float, refusal: ProviderError) -> None:
-        """Let the key rest. Of several calls that were refused together one says so."""
-        if rest_s <= self._left_s(number):
+        """Let the key rest. Of several calls that were refused together, for one reason, one says so."""
+        left_s = self._left_s(number)
+        if rest_s <= left_s:
             return
-        if not self._left_s(number) and self._facts is not None:
+        is_news = not left_s or self._rests[number].refusal.reason != refusal.reason
+        if is_news and self._facts is not None:
             event = ProviderKeyRested(
                 provider=self._provider, key_number=number, reason=refusal.reason, rest_s=rest_s
             )

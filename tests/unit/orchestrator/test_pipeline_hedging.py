@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from orchestrator.cache_policy import CachePolicy
 from orchestrator.errors import (
     AllProvidersFailed,
     BudgetExhausted,
@@ -45,6 +46,20 @@ async def test_a_slow_provider_gets_company_and_the_first_answer_counts():
     assert took_s == pytest.approx(USUAL_S + 0.5, abs=0.01)
     assert of(core, call, AttemptHedged) == [AttemptHedged(provider="tavily", after_s=pytest.approx(1.0))]
     await core.settle()
+
+
+async def test_where_nobody_waits_nobody_is_hedged():
+    """A refresh behind a caller's back takes what it takes: haste would be paid for, and spare no waiting."""
+    tavily, jina = both(tavily=[3, after(4.0, 3)], jina=[after(0.5, 2)])
+    core = await known(tavily, jina)
+    await ask(core)
+    await asyncio.sleep(CachePolicy().ttl_s + 1.0)
+
+    answer, _, _ = await ask(core)
+    await core.settle()
+
+    assert answer.is_stale
+    assert (tavily.calls, jina.calls) == (2, 0)
 
 
 async def test_the_loser_is_called_off_and_settles_as_spent():

@@ -131,10 +131,13 @@ async def test_a_longer_rest_counts(provider):
     provider.pool._rest(1, 5.0, throttled(5.0))
     provider.pool._rest(1, 3600.0, drained())
     provider.pool._rest(1, 5.0, throttled(5.0))
+    provider.pool._rest(1, 4000.0, drained(4000.0))
 
     provider.clock.advance(10.0)
 
     assert await provider.call() == "tvly-2"
+    told = [(fact.reason, fact.rest_s) for fact in await provider.facts()]
+    assert told == [("throttled", 5.0), ("quota", 3600.0)], "another reason is news, another time is not"
 
 
 async def test_without_a_key_left_the_provider_refuses_as_the_first_to_be_back(provider):
