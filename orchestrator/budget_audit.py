@@ -99,9 +99,11 @@ class BudgetAudit:
             if line.counted is None:
                 await self._store.raise_to(line.charge, await self._told(line))
                 continue
-            lacks[key] = line.lack
-            if known := self._lacks.get(key):
-                await self._raise(line, min(known, line.lack))
+            believed = min(self._lacks.get(key, 0), line.lack)
+            if believed:
+                await self._raise(line, believed)
+            if line.lack > believed:
+                lacks[key] = line.lack - believed
         self._lacks = lacks
 
     async def lines(self) -> tuple[Line, ...]:

@@ -148,6 +148,18 @@ async def test_a_lack_is_made_good_when_it_is_seen_twice(audit, store, record):
     assert spent(store) == 450
 
 
+async def test_of_a_lack_that_grows_what_was_seen_twice_is_made_good(audit, store, record):
+    """Not what only the second look has seen, which may be calls under way; nor is that seen twice by then."""
+    await audit.look()
+    counted = []
+    for recorded in (500, 700, 800, 800):
+        record.spent = recorded
+        await audit.look()
+        counted.append(spent(store))
+
+    assert counted == [100, 500, 700, 800]
+
+
 async def test_a_lack_that_passes_is_none(audit, store, record):
     """A look may meet calls under way; the next one does not see them any more."""
     await audit.look()
