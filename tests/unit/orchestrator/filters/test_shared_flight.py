@@ -157,6 +157,18 @@ async def test_what_was_stored_meanwhile_is_not_fetched(processes, service, cach
     assert service.calls == []
 
 
+@pytest.mark.parametrize(("max_age_s", "calls_count"), [(29.0, 2), (31.0, 1)])
+async def test_an_answer_older_than_wanted_is_fetched_again(processes, max_age_s, calls_count):
+    """The leader may have found one in the cache that does for it, and not for who waits."""
+    service = Service(changed(ANSWER, cache="l2", age_s=30.0), then=ANSWER)
+    calls = [call_for(), call_for(cache_control=CacheControl(max_age_s=max_age_s))]
+
+    _, answer = await fly(processes, calls, service)
+
+    assert len(service.calls) == calls_count
+    assert answer.age_s <= max_age_s
+
+
 async def test_what_is_too_large_is_not_sent(processes, flights):
     """A book does not travel through the store: the others fetch it by themselves, and at once."""
     book = changed(ANSWER, fragment=b"x" * limits.L2_ENTRY_BYTES_MAX)
