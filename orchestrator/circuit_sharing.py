@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 from collections.abc import Mapping
 from functools import partial
@@ -28,6 +29,8 @@ REPORTS_MAX = 1_000
 CLOSE_S = 1.0
 """chosen: at the end, reports still waiting are sent for so long."""
 
+_log = logging.getLogger("amos.circuits")
+
 
 class CircuitSharing:
     """Shares the circuits from the moment it is made, on a running event loop, until `aclose`."""
@@ -36,6 +39,7 @@ class CircuitSharing:
         self._board = board
         self._circuits = circuits
         self._holder = secrets.token_hex(8)
+        self._is_faulty = False
         self._reports: asyncio.Queue[CircuitReport] = asyncio.Queue(REPORTS_MAX)
         for provider, circuit in circuits.items():
             circuit.share(self._tell, partial(self._take_probe, provider))
@@ -69,10 +73,17 @@ class CircuitSharing:
                 self._reports.task_done()
 
     async def _deliver(self, report: CircuitReport) -> None:
+        shared = None
         try:
             shared = await self._board.report(report, self._holder)
         except CircuitBoardUnavailable:
-            shared = None
+            pass
+        except Exception as error:  # noqa: BLE001 - without this task no process would hear of another again
+            if not self._is_faulty:
+                _log.error("circuits cannot be shared", exc_info=error)
+            self._is_faulty = True
+        else:
+            self._is_faulty = False
         self._circuits[report.provider].learn(report, shared)
 
     async def aclose(self) -> None:

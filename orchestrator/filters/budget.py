@@ -9,7 +9,7 @@ that has to throttle us answers nobody for a while.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Generic
 
@@ -67,38 +67,18 @@ class BudgetFilter(Generic[RequestT, AnswerT]):
         verdict = await self._cashier.reserve(charges)
         if verdict.refused is not None:
             raise self._refusal(self._accounts[charges.index(verdict.refused)], verdict.refused, now)
-        begun = len(call.trail.events)
+        begun: int | None = None
         try:
             # After the money, so that who may not spend any more takes no room from those who may.
             await self._keep_pace(call)
+            begun = len(call.trail.events)
             return await service(call)
         finally:
             if verdict.is_made:
-                cost = self._bill(call.trail.events[begun:])
+                cost = FREE if begun is None else _bill(call.trail.events[begun:])
                 await self._cashier.settle(
                     corrections(self._accounts, charges, client, cost, self._clock.now())
                 )
-
-    def _bill(self, events: Iterable[Envelope]) -> Cost:
-        """What the log says the attempt cost; nothing if there was none.
-
-        One without an outcome, as one that is cut off by a bug, costs its estimate there too.
-        """
-        number, cost = 0, FREE
-        for event in (envelope.event for envelope in events):
-            if isinstance(event, AttemptStarted) and event.provider == self._provider and not number:
-                number, cost = event.number, event.estimate
-            elif isinstance(event, AttemptSucceeded) and (event.provider, event.number) == (
-                self._provider,
-                number,
-            ):
-                cost = event.cost
-            elif isinstance(event, AttemptFailed) and (event.provider, event.number) == (
-                self._provider,
-                number,
-            ):
-                cost = event.cost + event.assumed
-        return cost
 
     async def _keep_pace(self, call: Call[RequestT]) -> None:
         """Wait if the minute allows another call soon, else hold the provider back."""
@@ -151,3 +131,23 @@ class BudgetFilter(Generic[RequestT, AnswerT]):
             retry_after_s=wait_s,
             assumed=FREE,
         )
+
+
+def _bill(events: Sequence[Envelope]) -> Cost:
+    """What the log says the attempt cost whose intent is the first of these events; nothing without one.
+
+    The others may be of further attempts of the same execution. One without an outcome, as one that is cut
+    off by a bug, costs its estimate in the ledger too.
+    """
+    intent = events[0].event if events else None
+    if not isinstance(intent, AttemptStarted):
+        return FREE
+    for event in (envelope.event for envelope in events):
+        match event:
+            case AttemptSucceeded(provider=intent.provider, number=intent.number):
+                return event.cost
+            case AttemptFailed(provider=intent.provider, number=intent.number):
+                return event.cost + event.assumed
+            case _:
+                pass
+    return intent.estimate

@@ -102,7 +102,7 @@ class Spending:
             self.clock,
             lambda _request: estimate,
             cashier=Cashier(counts_on or self.store, self.facts),
-            rate_limits=rate_limits or MemoryRateLimit(self.clock),
+            rate_limits=MemoryRateLimit(self.clock) if rate_limits is None else rate_limits,
             policy=policy,
         )
         attempt = AttemptFilter[SearchRequest, SearchAnswer](provider, self.clock, lambda _request: estimate)

@@ -11,7 +11,7 @@ from orchestrator.budget_audit import LOOK_AGAIN_S, LOOK_S, BudgetAudit
 from orchestrator.budget_policy import BudgetPolicy
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.events import Envelope, Frame
-from orchestrator.facts import BudgetStopped, BudgetWarned
+from orchestrator.facts import BudgetStopped, BudgetWarned, UsageReconciled
 from storage.memory_budget import MemoryBudget
 from tests.support.clock import FakeClock, LoopClock
 from tests.support.spending import NOON, Down, spent
@@ -28,6 +28,11 @@ EVERYTHING = BudgetPolicy(
 """Seven kinds of accounts."""
 
 DAILY = BudgetPolicy(usd_micros_per_day=1_000)
+
+NOT_OF_MARKS = UsageReconciled(
+    provider="tavily", unit="credits", since=NOON, reported=1.0, recorded=1.0, counter=1.0, total=1.0
+)
+"""What the stream of a provider's account has as well."""
 
 
 class Record:
@@ -149,7 +154,7 @@ async def test_a_lack_is_made_good_when_it_is_seen_twice(audit, store, record):
 
 
 async def test_of_a_lack_that_grows_what_was_seen_twice_is_made_good(audit, store, record):
-    """Not what only the second look has seen, which may be calls under way; nor is that seen twice by then."""
+    """Not what only the second look has seen: it may be calls under way. It is not seen twice by then."""
     await audit.look()
     counted = []
     for recorded in (500, 700, 800, 800):
@@ -202,6 +207,7 @@ async def test_a_period_that_ends_between_two_looks(audit, store, record, clock)
         ([BudgetWarned(account="all", period="2026-11-24", percent=75, spent=760, limit=1_000)], 75),
         ([BudgetWarned(account="all", period="2026-11-25", percent=75, spent=760, limit=900)], 75),
         ([BudgetStopped(account="all", period="2026-11-25", spent=999, limit=2_000)], 0),
+        ([NOT_OF_MARKS], 75),
     ],
 )
 async def test_a_warning_survives_the_process_that_gave_it(audit, store, record, told, mark):

@@ -226,6 +226,28 @@ async def test_a_cancelled_probe_lets_another_try(processes, upstream):
     assert await processes[1].call(upstream) == "answer"
 
 
+async def test_a_board_that_fails_in_an_unknown_way_is_out_of_reach(
+    board, facts, processes, upstream, caplog
+):
+    """Each process goes on alone and shares again when it can; the log tells of it once for each."""
+    report, board.report = board.report, broken
+    await let_fail(processes[:1], upstream, 5)
+    await asyncio.sleep(4 * SOON_S)
+    alone = states(processes)
+    board.report = report
+    await asyncio.sleep(2 * SOON_S)
+
+    assert alone == ["open", "closed", "closed"]
+    assert states(processes) == ["open"] * 3
+    assert facts.kinds() == ["CircuitOpened"]
+    assert len(caplog.records) == len(processes)
+
+
+async def broken(*_arguments):
+    """What nobody foresaw."""
+    raise ZeroDivisionError
+
+
 async def test_who_may_not_probe_asks_again_only_after_a_while(processes, upstream, board):
     """While one probes, the calls of the others do not each ask whether they may."""
     await let_fail(processes, upstream, 5)

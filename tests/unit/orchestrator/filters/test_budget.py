@@ -15,6 +15,7 @@ from orchestrator.errors import (
 )
 from orchestrator.events import FREE, Cost
 from orchestrator.facts import BudgetStopped, BudgetWarned
+from storage.memory_rate_limit import MemoryRateLimit
 from tests.support.spending import TO_MIDNIGHT_S, Down, Spending, Upstream, spent
 
 
@@ -178,6 +179,27 @@ async def test_each_mark_is_recorded_once(make, facts, call):
         ("budget:all", BudgetWarned(percent=90, spent=900, **fields)),
         ("budget:all", BudgetStopped(spent=1_000, **fields)),
     ]
+
+
+async def test_attempts_of_one_execution_at_once_are_each_billed(make, store, call, clock):
+    """Two batches of pages of one extract share a trail: neither is charged for what the other has cost."""
+
+    class Waiting(MemoryRateLimit):
+        async def hit(self, client, windows):
+            verdict = await super().hit(client, windows)
+            turns.append(len(turns))
+            for _ in range(10 - 5 * len(turns)):  # the first has to wait for longer than the second
+                await asyncio.sleep(0)
+            return verdict
+
+    turns = []
+    policy = BudgetPolicy(usd_micros_per_day=1_000, calls_per_minute={"tavily": 100})
+    budget, one = make(policy, rate_limits=Waiting(clock)), call()
+    costs = [Cost(amount=2.0, unit="credits", usd_micros=micros) for micros in (300, 10)]
+
+    await asyncio.gather(*(budget(one, Upstream(cost)) for cost in costs))
+
+    assert spent(store) == 310
 
 
 async def test_no_store_at_all_holds_nobody_up(make, call):
