@@ -226,6 +226,29 @@ async def test_a_cancelled_probe_lets_another_try(processes, upstream):
     assert await processes[1].call(upstream) == "answer"
 
 
+async def test_news_from_before_our_own_report_close_nothing(board, facts, processes, upstream):
+    """What the board said when it had not heard of our failures yet is older than what we know."""
+    await let_fail(processes, upstream, 1)  # so that the board knows the circuit, as closed
+    report = board.report
+
+    async def late(*arguments):
+        found = await report(*arguments)
+        await asyncio.sleep(0.2)
+        return found
+
+    board.report = late
+    await asyncio.sleep(SOON_S)
+    await let_fail(processes[:1], upstream, 8)
+    states_seen = set()
+    for _ in range(100):
+        states_seen.add(processes[0].circuit.state)
+        await asyncio.sleep(0.05)
+    board.report = report
+
+    assert states_seen == {"open"}
+    assert facts.kinds() == ["CircuitOpened"]
+
+
 async def test_a_board_that_fails_in_an_unknown_way_is_out_of_reach(
     board, facts, processes, upstream, caplog
 ):
