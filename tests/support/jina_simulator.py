@@ -56,7 +56,7 @@ class JinaSimulator(Simulator):
         calls_per_minute: int | None = None,
     ) -> None:
         super().__init__(delay_s=delay_s, port=port)
-        self.balance = balance
+        self.balance = self._had = balance
         self._rate = RateWindow(calls_per_minute)
         self._anonymous_rate = RateWindow(ANONYMOUS_PER_MINUTE)
 
@@ -69,6 +69,11 @@ class JinaSimulator(Simulator):
     def reader_url(self) -> str:
         """Where pages are read."""
         return f"{self.base_url}/r/"
+
+    @property
+    @override
+    def billed(self) -> float:
+        return float(self._had - self.balance)
 
     @override
     def texts(self, request: Request, body: Any) -> str:

@@ -37,8 +37,12 @@ CALLS_KEPT = 50_000
 JSON = {"Content-Type": "application/json"}
 
 
-class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """One call as it arrived. `json` is its decoded body or `None`; `at` is monotonic seconds."""
+class Recorded(msgspec.Struct, kw_only=True):
+    """One call as it arrived. `json` is its decoded body or `None`; `at` is monotonic seconds.
+
+    `fault` is the kind of misbehaviour it met, `none` if it was served in good order; `billed` is what the
+    upstream has charged for it, in its own unit, whether or not the answer arrived.
+    """
 
     method: str
     path: str
@@ -46,6 +50,8 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str]
     json: Any
     at: float
+    fault: str = "none"
+    billed: float = 0.0
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -140,6 +146,11 @@ class Simulator(ABC):
     def vary(self, answer: Answer, name: str, body: Any) -> Answer:
         """The proper answer in another of its known forms."""
 
+    @property
+    def billed(self) -> float:
+        """Everything charged since the start, in the upstream's own unit."""
+        return 0.0
+
     def texts(self, request: Request, body: Any) -> str:
         """What `when` looks at."""
         return str(body.get("query") or body.get("urls") or "") if isinstance(body, Mapping) else ""
@@ -152,21 +163,21 @@ class Simulator(ABC):
             return
         body = _json(request.body)
         self.counts[request.path] += 1
-        self._calls.append(
-            Recorded(
-                method=request.method,
-                path=request.path,
-                query=request.query,
-                headers=request.headers,
-                json=body,
-                at=time.monotonic(),
-            )
-        )
         fault = self._fault(request, body)
+        call = Recorded(
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            headers=request.headers,
+            json=body,
+            at=time.monotonic(),
+            fault="slow" if fault.kind == "none" and fault.delay_s else fault.kind,
+        )
+        self._calls.append(call)
         delay_s = self.delay_s + fault.delay_s
         if delay_s:
             await asyncio.sleep(delay_s)
-        await self._misbehave(fault, request, body, wire)
+        await self._misbehave(fault, request, call, wire)
 
     def _checked(self, fault: Fault) -> Fault:
         if fault.kind == "variant" and fault.variant_name not in self.VARIANTS:
@@ -183,7 +194,7 @@ class Simulator(ABC):
                     return fault
         return self._always
 
-    async def _misbehave(self, fault: Fault, request: Request, body: Any, wire: Wire) -> None:
+    async def _misbehave(self, fault: Fault, request: Request, call: Recorded, wire: Wire) -> None:
         if fault.kind == "hang":
             await wire.hang()
         elif fault.kind == "reset":
@@ -191,7 +202,9 @@ class Simulator(ABC):
         elif fault.kind in ("close", "garbage"):
             wire.close(GARBAGE if fault.kind == "garbage" else b"")
         else:
-            answer = self._answer(fault, request, body)
+            before = self.billed
+            answer = self._answer(fault, request, call.json)
+            call.billed = self.billed - before
             encoded = answer.encode()
             half = encoded[: len(encoded) - max(len(answer.body) // 2, 1)]
             if fault.kind == "cut":
@@ -231,7 +244,7 @@ class Simulator(ABC):
         return json_answer(self._tally())
 
     def _tally(self) -> dict[str, Any]:
-        return {"count": self.count, "by_path": dict(self.counts)}
+        return {"count": self.count, "by_path": dict(self.counts), "billed": self.billed}
 
     def _obey(self, orders: Orders) -> None:
         if orders.clear:

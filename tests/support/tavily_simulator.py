@@ -88,6 +88,11 @@ class TavilySimulator(Simulator):
         """All credits spent."""
         return self.search_credits + self.extract_credits
 
+    @property
+    @override
+    def billed(self) -> float:
+        return float(self.credits_used)
+
     @override
     def respond(self, request: Request, body: Any) -> Answer:
         path = re.sub("/+", "/", request.path)

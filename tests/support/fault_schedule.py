@@ -1,0 +1,181 @@
+"""When which provider is down, and in which way, drawn from a seed: a plan, without a clock and without I/O.
+
+Time is nominal: the seconds of the days that are meant. Whoever plays the plan may play it faster.
+
+    plan = draw(seed=7, total_s=3_600)
+    plan.outages        # each provider down for a fifth of the time, never both at once
+    plan.redis          # what becomes of Redis meanwhile, whatever the providers do
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from tests.support.faults import Fault
+
+PROVIDERS = ("tavily", "jina")
+
+DOWN_RATIO = 0.2
+"""Each provider is down for so much of the time."""
+
+OUTAGE_S_MIN = 5.0
+OUTAGE_S_MAX = 300.0
+"""An outage takes from five seconds to five minutes; as many take less than 39 s as more."""
+
+SLOW_S = 4.0
+"""Real seconds, less than an attempt may take: an answer that is late, and good."""
+
+DRIP_S = 0.1
+"""Real seconds between sixteen bytes: an answer of three kilobytes takes twenty seconds."""
+
+QUOTA = "quota"
+"""The kind of the one outage in which Tavily says that its quota is used up."""
+
+WRONG_JSON = '{"status": "ok", "items": [1, 2, 3]}'
+"""An answer of somebody else's."""
+
+SHARED: Mapping[str, Fault] = {
+    "500": Fault.status(500),
+    "502 page": Fault.status(502, shape="html"),
+    "503 page": Fault.status(503, shape="html"),
+    "504 page": Fault.status(504, shape="html"),
+    "500 without body": Fault.status(500, shape="empty"),
+    "key refused": Fault.status(401),
+    "throttled": Fault.status(429),
+    "hang": Fault.hang(),
+    "reset": Fault.reset(),
+    "closed": Fault.close(),
+    "cut in the body": Fault.cut(),
+    "truncated": Fault.truncate(),
+    "slow drip": Fault.drip(DRIP_S),
+    "slow": Fault.delay(SLOW_S),
+    "no HTTP": Fault.garbage(),
+    "page instead of JSON": Fault.body("<html><body>Welcome</body></html>", content_type="text/html"),
+    "not JSON": Fault.body('{"results": [{"title": '),
+    "wrong schema": Fault.body(WRONG_JSON),
+}
+
+KINDS: Mapping[str, Mapping[str, Fault]] = {
+    "tavily": {
+        **SHARED,
+        "results are null": Fault.variant("null_results"),
+        "unusable addresses": Fault.variant("unusable_urls"),
+        "flat error": Fault.status(500, shape="flat"),
+    },
+    "jina": {
+        **SHARED,
+        "524 page": Fault.status(524),
+        "raw error": Fault.status(500, shape="raw"),
+        "description instead of results": Fault.variant("data_object"),
+    },
+}
+"""Every way in which a simulated provider can be down, by provider and name."""
+
+RETRY_AFTER_S = 20.0
+"""Nominal seconds for which a provider that throttles wants to be left alone."""
+
+REDIS_EVERY_S = 240.0
+"""Nominal seconds from one trouble with Redis to the next, on average."""
+
+REDIS_KINDS = ("restarted", "stopped", "gone")
+"""Killed and started at once; stopped (it accepts connections and answers nobody); killed, and back later.
+
+In each case but the second everything in it is lost."""
+
+
+class Outage(NamedTuple):
+    """A provider, or Redis, is down in one way, in nominal seconds since the start."""
+
+    target: str
+    kind: str
+    begins_s: float
+    ends_s: float
+
+    @property
+    def length_s(self) -> float:
+        """How long it takes."""
+        return self.ends_s - self.begins_s
+
+
+class Plan(NamedTuple):
+    """What happens in `total_s` nominal seconds. Outages of the providers never meet; those of Redis may."""
+
+    total_s: float
+    outages: tuple[Outage, ...]
+    redis: tuple[Outage, ...]
+
+
+def draw(seed: int, total_s: float) -> Plan:
+    """A plan that follows from the seed."""
+    chance = random.Random(seed)
+    return Plan(total_s, _outages(chance, total_s), _redis(chance, total_s))
+
+
+def fault_of(outage: Outage, factor: float) -> Fault:
+    """What the simulator does in the outage, if a nominal second takes `1 / factor`."""
+    if outage.kind == QUOTA:
+        return Fault.status(432)
+    if outage.kind == "throttled":
+        return Fault.status(429, retry_after=round(RETRY_AFTER_S / factor, 2))
+    return KINDS[outage.target][outage.kind]
+
+
+def _outages(chance: random.Random, total_s: float) -> tuple[Outage, ...]:
+    lengths = {provider: _lengths(chance, DOWN_RATIO * total_s) for provider in PROVIDERS}
+    order = [provider for provider in PROVIDERS for _ in lengths[provider]]
+    chance.shuffle(order)
+    kinds = {provider: _kinds(chance, provider, len(lengths[provider])) for provider in PROVIDERS}
+    gaps = _parts(chance, total_s - sum(map(sum, lengths.values())), len(order) + 1)
+    at_s, found = 0.0, []
+    for provider, gap_s in zip(order, gaps, strict=False):
+        begins_s = at_s + gap_s
+        at_s = begins_s + lengths[provider].pop()
+        found.append(Outage(provider, kinds[provider].pop(), begins_s, at_s))
+    return tuple(found)
+
+
+def _lengths(chance: random.Random, total_s: float) -> list[float]:
+    """Lengths with this sum, each drawn evenly by its logarithm; the last takes what is left."""
+    lengths: list[float] = []
+    while (left_s := total_s - sum(lengths)) > 2 * OUTAGE_S_MIN:
+        drawn_s = math.exp(chance.uniform(math.log(OUTAGE_S_MIN), math.log(OUTAGE_S_MAX)))
+        lengths.append(drawn_s if left_s - drawn_s >= OUTAGE_S_MIN else min(left_s, OUTAGE_S_MAX))
+    chance.shuffle(lengths)
+    return lengths
+
+
+def _kinds(chance: random.Random, provider: str, count: int) -> list[str]:
+    """So many kinds, each once before any is repeated; Tavily's quota is used up in one of the outages."""
+    names = list(KINDS[provider])
+    kinds: list[str] = []
+    while len(kinds) < count:
+        chance.shuffle(names)
+        kinds += names
+    kinds = kinds[:count]
+    if provider == "tavily" and kinds:
+        kinds[chance.randrange(count)] = QUOTA
+    return kinds
+
+
+def _parts(chance: random.Random, total_s: float, count: int) -> Sequence[float]:
+    """So many parts of a whole; some are very short, as chance would have it."""
+    weights = [chance.expovariate(1.0) for _ in range(count)]
+    return [total_s * weight / sum(weights) for weight in weights]
+
+
+def _redis(chance: random.Random, total_s: float) -> tuple[Outage, ...]:
+    """Each kind in turn, one in every stretch of the time."""
+    kinds = list(REDIS_KINDS)
+    chance.shuffle(kinds)
+    found = []
+    count = max(len(REDIS_KINDS), round(total_s / REDIS_EVERY_S))
+    stretch_s = total_s / count
+    for number, kind in zip(range(count), itertools.cycle(kinds), strict=False):
+        length_s = 0.0 if kind == "restarted" else chance.uniform(OUTAGE_S_MIN, stretch_s / 3)
+        begins_s = number * stretch_s + chance.uniform(0.0, stretch_s - length_s)
+        found.append(Outage("redis", kind, begins_s, begins_s + length_s))
+    return tuple(found)
