@@ -22,6 +22,7 @@ import pytest
 from tests.chaos.conftest import Install
 from tests.support import availability
 from tests.support.availability import Ended, is_useful
+from tests.support.bill_by_call import Bill, bill
 from tests.support.fault_player import FaultPlayer, Played
 from tests.support.fault_schedule import draw
 from tests.support.installation import Installation
@@ -46,6 +47,7 @@ class Day:
 
     asked: list[Asked]
     ends: Mapping[str, Ended]
+    bills: list[Bill]
     played: list[Played]
     calls: Mapping[str, list[dict[str, Any]]]
     faults: list[str]
@@ -101,11 +103,14 @@ async def live(
         is_over.set()
         await asking
     faults = await installation.settled(load)
+    facts = availability.facts(installation.amos.database)
+    calls = {"tavily": tavily.calls(), "jina": jina.calls()}
     return Day(
         asked=load.asked,
-        ends=availability.executions(installation.amos.database),
+        ends=availability.executions(facts),
+        bills=[bill(provider, facts, own) for provider, own in calls.items()],
         played=player.played,
-        calls={"tavily": tavily.calls(), "jina": jina.calls()},
+        calls=calls,
         faults=faults,
         stale_age_s_max=TTL_S / FACTOR,
     )
@@ -118,6 +123,8 @@ def show(day: Day, seed: int) -> None:
         *availability.table(day.asked, day.useful),
         "",
         *availability.calls_while_down(day.played, day.calls),
+        "",
+        *map(str, day.bills),
         "",
         f"{len(day.useless)} calls had no useful answer",
         *availability.explained(day.useless, day.ends),
@@ -137,4 +144,5 @@ async def test_a_day_of_outages(
 
     assert day.faults == []
     assert availability.differences(day.asked, day.ends) == []
+    assert [difference for bill in day.bills for difference in bill.differences] == []
     assert len(day.useful) >= USEFUL_RATIO_MIN * len(day.asked)

@@ -38,9 +38,9 @@ class Ended(NamedTuple):
         return self.outcome in USEFUL and self.duration_s <= PATIENCE_S
 
 
-def executions(database: Path | str) -> dict[str, Ended]:
-    """Every execution that began with a call, from the bare rows."""
-    return {stream: _ended(own) for stream, own in streams(facts(database)).items()}
+def executions(facts: Iterable[Fact]) -> dict[str, Ended]:
+    """Every execution that began with a call."""
+    return {stream: _ended(own) for stream, own in streams(facts).items()}
 
 
 def facts(database: Path | str) -> list[Fact]:
@@ -76,14 +76,23 @@ def differences(asked: Iterable[Asked], ends: Mapping[str, Ended]) -> list[str]:
 
 
 def explained(asked: Iterable[Asked], ends: Mapping[str, Ended]) -> list[str]:
-    """A line for each call: what was down, what its caller was told, and everything that was tried for it."""
+    """What was down, what callers were told, and everything that was tried: a line for all that share it.
+
+    Each line ends with the last of these executions, to be looked at with `amos events show`.
+    """
     nothing = Ended("not recorded", 0.0, ())
-    return [
-        f"{one.execution_id or '-'} [{one.trouble}] {'new' if one.is_new else 'repeated'} {one.outcome}"
-        f" after {one.duration_s:.2f} s: {', '.join(ends.get(one.execution_id, nothing).tries)}"
-        f" {one.error if one.status != 503 else ''}".rstrip()
-        for one in asked
-    ]
+    alike: Counter[str] = Counter()
+    last: dict[str, str] = {}
+    for one in asked:
+        tries = ", ".join(ends.get(one.execution_id, nothing).tries) or "nothing was tried"
+        told = one.error if one.status != 503 else ""
+        line = (
+            f"[{one.trouble}] {'new' if one.is_new else 'repeated'}: {one.outcome} {told}".rstrip()
+            + f": {tries}"
+        )
+        alike[line] += 1
+        last[line] = f"{one.execution_id} after {one.duration_s:.2f} s"
+    return [f"{count:>5} x {line} ({last[line]})" for line, count in alike.most_common()]
 
 
 def table(asked: Sequence[Asked], useful: Sequence[Asked]) -> list[str]:
@@ -144,13 +153,13 @@ def _tries(own: Iterable[Fact]) -> Iterator[str]:
     """What was tried, in words: attempts, providers passed by, flights joined, stale answers."""
     for fact in own:
         if fact["kind"] == "attempt.succeeded":
-            yield f"{fact['provider']} ok {fact['duration_s']:.2f} s"
+            yield f"{fact['provider']} ok"
         elif fact["kind"] == "attempt.failed":
-            yield f"{fact['provider']} {fact['reason']} {fact['duration_s']:.2f} s"
+            yield f"{fact['provider']} {fact['reason']}"
         elif fact["kind"] == "provider.skipped":
             yield f"{fact['provider']} skipped: {fact['reason']}"
         elif fact["kind"] == "flight.joined":
-            yield f"joined {fact['leader']}"
+            yield "joined a flight"
         elif fact["kind"] == "cache.missed":
             yield f"missed: {fact['reason']}"
         elif fact["kind"] == "cache.stale":

@@ -70,7 +70,8 @@ class FaultPlayer:
     async def break_(self, outage: Outage) -> None:
         """Begin the outage of a provider."""
         self._down[outage.target] = outage, time.monotonic()
-        await self._order(outage.target, fault_of(outage, self._factor))
+        ends_at = time.monotonic() + outage.length_s / self._factor
+        await self._order(outage.target, fault_of(outage, ends_at))
 
     async def mend(self, target: str) -> None:
         """The provider is well again."""

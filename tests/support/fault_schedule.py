@@ -15,6 +15,8 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from tests.support.faults import Fault
 
 PROVIDERS = ("tavily", "jina")
@@ -35,6 +37,9 @@ DRIP_S = 0.1
 QUOTA = "quota"
 """The kind of the one outage in which Tavily says that its quota is used up."""
 
+THROTTLED = "throttled"
+"""The kind of an outage in which the provider answers 429, with a `Retry-After` that is true."""
+
 WRONG_JSON = '{"status": "ok", "items": [1, 2, 3]}'
 """An answer of somebody else's."""
 
@@ -45,7 +50,7 @@ SHARED: Mapping[str, Fault] = {
     "504 page": Fault.status(504, shape="html"),
     "500 without body": Fault.status(500, shape="empty"),
     "key refused": Fault.status(401),
-    "throttled": Fault.status(429),
+    THROTTLED: Fault.status(429),
     "hang": Fault.hang(),
     "reset": Fault.reset(),
     "closed": Fault.close(),
@@ -74,9 +79,6 @@ KINDS: Mapping[str, Mapping[str, Fault]] = {
     },
 }
 """Every way in which a simulated provider can be down, by provider and name."""
-
-RETRY_AFTER_S = 20.0
-"""Nominal seconds for which a provider that throttles wants to be left alone."""
 
 REDIS_EVERY_S = 240.0
 """Nominal seconds from one trouble with Redis to the next, on average."""
@@ -115,13 +117,13 @@ def draw(seed: int, total_s: float) -> Plan:
     return Plan(total_s, _outages(chance, total_s), _redis(chance, total_s))
 
 
-def fault_of(outage: Outage, factor: float) -> Fault:
-    """What the simulator does in the outage, if a nominal second takes `1 / factor`."""
+def fault_of(outage: Outage, ends_at: float) -> Fault:
+    """What the simulator does in the outage, which ends at that moment of the monotonic clock."""
     if outage.kind == QUOTA:
         return Fault.status(432)
-    if outage.kind == "throttled":
-        return Fault.status(429, retry_after=round(RETRY_AFTER_S / factor, 2))
-    return KINDS[outage.target][outage.kind]
+    fault = KINDS[outage.target][outage.kind]
+    # Who throttles says for how long. That is a part of the outage: a client must not look earlier.
+    return msgspec.structs.replace(fault, until=ends_at) if outage.kind == THROTTLED else fault
 
 
 def _outages(chance: random.Random, total_s: float) -> tuple[Outage, ...]:

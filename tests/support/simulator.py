@@ -204,7 +204,7 @@ class Simulator(ABC):
         else:
             before = self.billed
             answer = self._answer(fault, request, call.json)
-            call.billed = self.billed - before
+            call.billed = round(self.billed - before, 6)
             encoded = answer.encode()
             half = encoded[: len(encoded) - max(len(answer.body) // 2, 1)]
             if fault.kind == "cut":
@@ -219,8 +219,11 @@ class Simulator(ABC):
     def _answer(self, fault: Fault, request: Request, body: Any) -> Answer:
         if fault.kind == "status":
             answer = self.error(request, fault)
-            if fault.retry_after is not None:
-                headers = {**answer.headers, "Retry-After": fault.retry_after}
+            retry_after = fault.retry_after
+            if fault.until:
+                retry_after = f"{max(0.0, fault.until - time.monotonic()):.2f}"
+            if retry_after is not None:
+                headers = {**answer.headers, "Retry-After": retry_after}
                 answer = msgspec.structs.replace(answer, headers=headers)
             return answer
         if fault.kind == "body":

@@ -91,7 +91,9 @@ class TavilySimulator(Simulator):
     @property
     @override
     def billed(self) -> float:
-        return float(self.credits_used)
+        """A page is a fifth of a credit, or two, before five of them are charged together."""
+        pages = self.pages_extracted
+        return round(self.search_credits + 0.2 * pages["basic"] + 0.4 * pages["advanced"], 6)
 
     @override
     def respond(self, request: Request, body: Any) -> Answer:

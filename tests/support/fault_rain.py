@@ -1,0 +1,55 @@
+"""Faults that fall on simulated providers at drawn moments, a few calls each: a bad day without a plan."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+import msgspec
+
+from tests.support.fault_schedule import KINDS, QUOTA, SLOW_S, THROTTLED
+from tests.support.faults import NO_FAULT, Fault
+from tests.support.processes import UpstreamProcess
+
+CALM_S = 0.15
+"""chosen: from one fault to the next, on average; most calls are then answered in good order."""
+
+CALLS_MAX = 3
+"""chosen: so many calls in a row meet the same fault, fewer than open a circuit by themselves."""
+
+BRIEF_S = 0.05
+"""What a provider that throttles asks for here: a day of seconds has no time for more."""
+
+
+class FaultRain:
+    """Rains on the providers until it is told to stop; what falls follows from the seed, on whom it does not."""
+
+    def __init__(self, tavily: UpstreamProcess, jina: UpstreamProcess, seed: int) -> None:
+        self._upstreams = {"tavily": tavily, "jina": jina}
+        self._chance = random.Random(seed)
+
+    async def fall(self, until: asyncio.Event) -> None:
+        """Fall; at the end the providers are well again."""
+        while not until.is_set():
+            await asyncio.sleep(self._chance.expovariate(1 / CALM_S))
+            provider = self._chance.choice(list(self._upstreams))
+            kinds = [kind for kind in KINDS[provider] if kind != QUOTA]
+            fault = _brief(KINDS[provider][kind := self._chance.choice(kinds)], kind)
+            await self._order(provider, [fault] * self._chance.randint(1, CALLS_MAX))
+        for provider in self._upstreams:
+            await self._order(provider, [])
+
+    async def _order(self, provider: str, script: Sequence[Fault]) -> None:
+        orders = {
+            "always": msgspec.to_builtins(NO_FAULT),
+            "script": [msgspec.to_builtins(fault) for fault in script],
+        }
+        await asyncio.to_thread(self._upstreams[provider].obey, orders)
+
+
+def _brief(fault: Fault, kind: str) -> Fault:
+    if kind == THROTTLED:
+        return msgspec.structs.replace(fault, retry_after=str(BRIEF_S))
+    # A late answer is one that outlives its caller, whose deadline is as short as everything else here.
+    return msgspec.structs.replace(fault, delay_s=SLOW_S / 4) if fault.delay_s else fault
