@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from api.settings import Settings
+from orchestrator.cache_policy import CachePolicy
 from orchestrator.filters.budget import MILLION, BudgetPolicy
-from orchestrator.filters.cache import CachePolicy
 from orchestrator.filters.concurrency import ConcurrencyPolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.parts import Policies
@@ -12,15 +12,26 @@ from orchestrator.parts import Policies
 
 def policies_of(settings: Settings) -> Policies:
     """The policies of an installation; what has no setting keeps the default of its mechanism."""
-    cache = CachePolicy() if settings.cache_ttl_s is None else CachePolicy(ttl_s=settings.cache_ttl_s)
     return Policies(
         deadline_s=settings.deadline_s,
-        cache=cache,
+        cache=_cache(settings),
         concurrency=ConcurrencyPolicy(calls_max=settings.concurrency_max),
         rate_limit=RateLimitPolicy(
             burst=settings.rate_burst, per_minute=settings.rate_per_minute, per_hour=settings.rate_per_hour
         ),
         budget=_budget(settings),
+    )
+
+
+def _cache(settings: Settings) -> CachePolicy:
+    return CachePolicy(
+        ttl_s=settings.cache_ttl_s,
+        fast_ttl_s=settings.news_ttl_s,
+        empty_ttl_s=settings.empty_ttl_s,
+        stale_while_revalidate_s=settings.stale_while_revalidate_s,
+        stale_if_error_s=settings.stale_if_error_s,
+        stale_if_quota_s=settings.stale_if_quota_s,
+        is_per_client=settings.cache_scope == "client",
     )
 
 

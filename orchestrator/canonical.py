@@ -53,6 +53,11 @@ def page_key(request: ExtractRequest) -> str:
     return _digest("page", (url, query, _chunks(r.chunks_per_source) if query else None, options, r.extra))
 
 
+def clients_own(key: str, client: str) -> str:
+    """The key under which a client's own answer to a question is kept where answers are not shared."""
+    return _digest("client", (client, key))
+
+
 def normalize(query: str, *, keeps_case: bool = False) -> str:
     """The form in which queries are compared; idempotent."""
     if not query.isascii():

@@ -123,7 +123,14 @@ L2_ENTRY_BYTES_MAX = 1_048_576
 behind it. Only the text of a book is larger."""
 
 L2_TTL_S_MAX = 2_592_000.0
-"""chosen: Redis forgets an answer after 30 days, however long it is said to be fresh."""
+"""chosen: Redis forgets an answer after 30 days, however long it is said to be of use."""
+
+REFRESHES_MAX = 256
+"""chosen: refreshes under way at once in one process. Each holds its request and waits a second or two; with
+more the providers are the bottleneck, and the callers of this process have been answered already."""
+
+REFRESHES_PAUSED_MAX = 10_000
+"""chosen: answers whose refresh failed lately, 1 MB of keys; beyond it the oldest may be tried again."""
 
 JOURNAL_BYTES_MAX = 1_073_741_824
 """chosen: 1 GB holds about a million frames, some minutes of a busy day with SQL down."""

@@ -357,7 +357,8 @@ class Call(msgspec.Struct, Generic[RequestT], frozen=True, kw_only=True):
     """One request on its way through the stack; stages pass on changed copies, never the same one changed.
 
     `deadline` is a moment of the monotonic clock. `is_hurried` says that the caller's own patience made it
-    earlier than the operator's policy would have. `cache_key` is set by the cache stage, `""` before it.
+    earlier than the operator's policy would have. `is_refresh` says that its caller was given an old answer
+    and nobody waits for this one. `cache_key` is set by the cache stage, `""` before it.
     """
 
     request: RequestT
@@ -365,5 +366,6 @@ class Call(msgspec.Struct, Generic[RequestT], frozen=True, kw_only=True):
     trail: Trail
     deadline: float
     is_hurried: bool = False
+    is_refresh: bool = False
     principal: Principal | None = None
     cache_key: str = ""

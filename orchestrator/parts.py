@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import msgspec
 
 from orchestrator import limits
+from orchestrator.cache_policy import CachePolicy
 from orchestrator.filters.authenticate import Doorkeeper
 from orchestrator.filters.budget import BudgetPolicy
-from orchestrator.filters.cache import CachePolicy
 from orchestrator.filters.circuit_breaker import CircuitPolicy
 from orchestrator.filters.concurrency import ConcurrencyPolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy

@@ -88,6 +88,7 @@ def _merged(
         cache=_cache_of(caches),
         age_s=max((page.age_s for page in pages), default=0.0),
         ttl_s=min((page.ttl_s for page in pages), default=0.0),
+        is_stale=any(page.is_stale for page in pages),
         is_fallback=any(page.is_fallback for page in pages),
         cost=spent(call.trail.events),
         attempts=tuple(dict.fromkeys((*attempts(call.trail.events), *joined))),

@@ -22,7 +22,8 @@ from orchestrator.canonical import page_key, search_key
 from orchestrator.chain import Chain
 from orchestrator.circuit_sharing import CircuitSharing
 from orchestrator.filters.authenticate import AuthenticateFilter
-from orchestrator.filters.cache import CacheFillStage, CacheFilter
+from orchestrator.filters.cache import CacheFilter
+from orchestrator.filters.cache_fill import CacheFillStage
 from orchestrator.filters.circuit_breaker import Circuit
 from orchestrator.filters.concurrency import ConcurrencyFilter
 from orchestrator.filters.deadline import EXTRACT_POLICY_S, DeadlineFilter, extract_total_s
@@ -73,8 +74,14 @@ class Pipeline:
     def _search(self) -> Service[SearchRequest, Response]:
         clock, policies = self._parts.clock, self._policies
         cache = CacheFilter[SearchRequest](
-            self._parts.caches, clock, search_key, lambda request: request.query
+            self._parts.caches,
+            clock,
+            search_key,
+            lambda request: request.query,
+            policy=policies.cache,
+            refresh_s=policies.deadline_s,
         )
+        self._closers.append(cache.aclose)
         fill = CacheFillStage[SearchRequest](self._parts.caches, clock, policies.cache)
         chain = self._chain.search
         # Around the work: one flight per key, detached from whoever began it. Inside it the answer is kept
@@ -98,7 +105,7 @@ class Pipeline:
             RateLimitFilter(self._parts.rate_limits, policies.rate_limit),
             # Before the cache: its key is made of clean values only.
             ValidateFilter[SearchRequest](check_search),
-            # Outside single-flight: a hit never queues.
+            # Outside single-flight: a hit never queues, and whoever shares a failure may have an old answer.
             cache,
             service=self.refresh,
         )
@@ -106,8 +113,14 @@ class Pipeline:
     def _extract(self) -> Service[ExtractRequest, Response]:
         clock, policies = self._parts.clock, self._policies
         cache = CacheFilter[ExtractRequest](
-            self._parts.caches, clock, page_key, lambda request: request.urls[0]
+            self._parts.caches,
+            clock,
+            page_key,
+            lambda request: request.urls[0],
+            policy=policies.cache,
+            refresh_s=EXTRACT_POLICY_S,
         )
+        self._closers.append(cache.aclose)
         fill = CacheFillStage[ExtractRequest](self._parts.caches, clock, policies.cache)
         chain: Service[ExtractRequest, tuple[Found[ExtractAnswer], ...]] = self._chain.extract
         if self._parts.names is not None:
@@ -165,7 +178,7 @@ class Pipeline:
         await seed_budgets(self._parts.budgets, self._policies.budget, reports, self._parts.clock)
 
     async def aclose(self) -> None:
-        """Wait for the flights and batches under way. New calls must not come in any more."""
+        """Wait for the refreshes, flights and batches under way. New calls must not come in any more."""
         for close in self._closers:
             await close()
 

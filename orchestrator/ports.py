@@ -106,9 +106,10 @@ class ReportStore(Protocol):
 
 
 class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer at rest. `fresh_until` ends its use as fresh; a store may forget it any time after that.
+    """One answer at rest.
 
-    `cost` is what fetching it cost, so that a hit can say what it saved.
+    `fresh_until` ends its use as fresh, `stale_until` all use, 0 if it has none beyond. A store may forget it
+    any time after both. `cost` is what fetching it cost, so that a hit can say what it saved.
     """
 
     fragment: bytes
@@ -116,9 +117,15 @@ class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     stored_at: float
     fresh_until: float
+    stale_until: float = 0.0
     cost: Cost = FREE
     is_fallback: bool = False
     unsupported: tuple[str, ...] = ()
+
+    @property
+    def useful_until(self) -> float:
+        """The moment from which nobody has a use for it."""
+        return max(self.fresh_until, self.stale_until)
 
 
 class Cache(Protocol):

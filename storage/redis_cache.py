@@ -1,4 +1,4 @@
-"""The cache tier that all instances share, in Redis; each entry leaves by itself when it is no longer fresh.
+"""The cache tier that all instances share, in Redis; an entry leaves by itself when it is of no more use.
 
 A value that is no entry, whoever put it there, is nobody's answer: it is a miss, and the next answer takes
 its place.
@@ -56,14 +56,14 @@ class RedisCache:
             return None
 
     async def put(self, key: str, entry: CacheEntry) -> None:
-        """Store or replace; what is too large or no longer fresh only takes the old one away.
+        """Store or replace; what is too large or of no more use only takes the old one away.
 
         Raises CacheUnavailable.
         """
-        fresh_s = min(entry.fresh_until - self._now(), limits.L2_TTL_S_MAX)
+        useful_s = min(entry.useful_until - self._now(), limits.L2_TTL_S_MAX)
         value = _ENCODER.encode(entry)
-        if fresh_s > 0 and len(value) <= self._entry_bytes_max:
-            ttl_ms = max(1, round(fresh_s * 1000))
+        if useful_s > 0 and len(value) <= self._entry_bytes_max:
+            ttl_ms = max(1, round(useful_s * 1000))
             await self._redis.execute("SET", _key(key), value, "PX", ttl_ms, error=CacheUnavailable)
         else:
             await self._redis.execute("DEL", _key(key), error=CacheUnavailable)

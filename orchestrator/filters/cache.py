@@ -1,66 +1,60 @@
-"""Answers at rest: looked up before anything costs, filled by the one call that fetched.
+"""Answers at rest: looked up before anything costs; given past their time if need be.
 
-Two stages of one idea. `CacheFilter` stands outside single-flight, so that a hit never queues.
-`CacheFillStage` stands inside it, in the detached flight, so that an answer everybody stopped waiting for is
-still kept; it also encodes the answer, once for all who get it. A tier that is out of reach is a recorded
-miss, never an error and never a wait.
+It stands outside single-flight, so that a hit never queues; cache_fill.py, inside, keeps what was fetched.
+A tier that is out of reach is a recorded miss, never an error and never a wait.
 """
 
 from __future__ import annotations
 
 import contextlib
-import random
 from collections.abc import Callable, Sequence
-from typing import Generic
+from typing import Any, Generic
 
 import msgspec
+from msgspec.structs import replace
 
-from orchestrator.errors import CacheUnavailable, NotInCache
-from orchestrator.events import (
-    FREE,
-    CacheHit,
-    CacheMissed,
-    ResultCached,
+from orchestrator import limits
+from orchestrator.cache_policy import CachePolicy
+from orchestrator.canonical import clients_own
+from orchestrator.errors import (
+    AllProvidersFailed,
+    BudgetExhausted,
+    CacheUnavailable,
+    DeadlineExceeded,
+    NotInCache,
+    QuotaExhausted,
 )
-from orchestrator.model import (
-    Call,
-    Found,
-    Page,
-    RequestT,
-    Response,
-    SearchAnswer,
-    encode_fragment,
-)
+from orchestrator.events import FREE, CacheHit, CacheMissed, StaleServed
+from orchestrator.history import spent
+from orchestrator.model import Attempt, CacheControl, Call, RequestT, Response
+from orchestrator.patience import within
 from orchestrator.ports import Cache, CacheEntry, Clock
+from orchestrator.projections.executions import attempts
+from orchestrator.refreshes import Refreshes
 from orchestrator.service import Service
 
+STALE_WAY_BACK_S = 0.75 * limits.WAY_BACK_S
+"""chosen: an old answer in hand leaves so long before the deadline. Attempts end a little earlier, so that
+their failure is still told; what is left is for a loop that is busy."""
 
-class CachePolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """How long an answer stays fresh, in seconds; 0 keeps nothing.
+NO_MISSES: dict[str, str] = {}
 
-    News and finance age fast, an empty answer is soon worth asking again, and an answer of a fallback
-    provider should make room for the first choice as soon as that is back. `jitter_ratio` spreads the ends,
-    so that what was fetched together does not expire together. All chosen.
-    """
 
-    ttl_s: float = 3600.0
-    fast_ttl_s: float = 300.0
-    empty_ttl_s: float = 60.0
-    fallback_ratio: float = 0.25
-    jitter_ratio: float = 0.1
+class _Stale(msgspec.Struct, frozen=True):
+    """The youngest entry that will not do as it is: where, and at which moment it was found."""
 
-    def fresh_s(self, topic: str, found: Found[SearchAnswer] | Found[Page]) -> float:
-        """The time a found answer stays fresh, before jitter."""
-        if found.is_degraded:
-            return 0.0
-        ttl_s = min(self.ttl_s, self.fast_ttl_s) if topic in ("news", "finance") else self.ttl_s
-        if isinstance(found.answer, SearchAnswer) and not found.answer.results:
-            ttl_s = min(ttl_s, self.empty_ttl_s)
-        return ttl_s * self.fallback_ratio if found.is_fallback else ttl_s
+    entry: CacheEntry
+    tier: str
+    at: float
 
 
 class CacheFilter(Generic[RequestT]):
-    """Answers from the first tier that has a fresh entry, and lifts it into the tiers before that one."""
+    """Answers from the first tier that has a fresh entry, and lifts it into the tiers before that one.
+
+    An entry that is stale is given at once for a while, and refreshed behind the caller's back, in
+    `refresh_s` at most. Later it stands in when the inner stages fail for want of a provider, of money or of
+    time, or could offer no more than the floor of the chain. `aclose` waits for the refreshes.
+    """
 
     def __init__(
         self,
@@ -68,47 +62,84 @@ class CacheFilter(Generic[RequestT]):
         clock: Clock,
         key: Callable[[RequestT], str],
         text: Callable[[RequestT], str],
+        *,
+        policy: CachePolicy | None = None,
+        refresh_s: float = limits.DEADLINE_S,
     ) -> None:
         self._tiers = tuple(tiers)
         self._clock = clock
         self._key = key
         self._text = text
+        self._policy = policy or CachePolicy()
+        self._refreshes = Refreshes[RequestT](clock, refresh_s, self._policy.refresh_pause_s)
+        self.aclose = self._refreshes.aclose
 
     async def __call__(self, call: Call[RequestT], service: Service[RequestT, Response]) -> Response:
         """Answer from the cache, else from the inner stages. Raises NotInCache if only a hit was wanted."""
         key = self._key(call.request)
+        if self._policy.is_per_client:
+            key = clients_own(key, call.principal.client if call.principal else "")
         wants = call.caller.cache_control
         misses: dict[str, str] = {}
-        if wants.no_cache or wants.no_store:
-            reason = "bypass"
-            misses = {cache.tier: reason for cache in self._tiers}
-        else:
-            now = self._clock.now()
-            entry, tier = await self._look_up(key, now, wants.max_age_s, misses)
-            if entry is not None:
-                return _hit(call, key, entry, tier=tier, now=now, misses=misses)
-            reason = next((why for why in reversed(misses.values()) if why != "absent"), "absent")
+        now = self._clock.now()
+        entry, tier = await self._look_up(key, now, wants, misses)
+        if entry is not None and tier not in misses:
+            return _hit(call, key, entry, tier=tier, now=now, misses=misses)
+        found = None if entry is None else _Stale(entry, tier, now)
+        if found is not None and now < self._policy.revalidated_until(found.entry, wants):
+            return await self._revalidating(call, key, service, found=found, misses=misses)
+        reason = next((why for why in reversed(misses.values()) if why != "absent"), "absent")
         call.trail.record(CacheMissed(key=key, reason=reason, misses=misses))
         if wants.only_if_cached:
             raise NotInCache("The answer is not in the cache, and only a cached one was asked for.")
         if not wants.no_store:  # RFC 9111, 5.2.1.5: nothing of the request is kept either.
             call.trail.note_text(key, self._text(call.request))
-        return await service(msgspec.structs.replace(call, cache_key=key))
+        inner = replace(call, cache_key=key)
+        if found is None or not any(self._can_stand_in(found, wants, cause) for cause in ("error", "quota")):
+            return await service(inner)
+        return await self._else_stale(inner, service, found)
+
+    async def _revalidating(
+        self,
+        call: Call[RequestT],
+        key: str,
+        service: Service[RequestT, Response],
+        *,
+        found: _Stale,
+        misses: dict[str, str],
+    ) -> Response:
+        """Answer with an old entry at once, and see to a fresh one if the caller lets us spend."""
+        response = await self._give(call, key, found, cause="revalidating", misses=misses)
+        is_begun = not call.caller.cache_control.only_if_cached and self._refreshes.begin(
+            call, key, service, response.age_s
+        )
+        if is_begun:
+            call.trail.note_text(key, self._text(call.request))
+        return response
 
     async def look_again(self, call: Call[RequestT]) -> Response | None:
         """The answer, if one has been stored since the call came by here; `None` if it wants a fresh one."""
-        wants = call.caller.cache_control
-        if wants.no_cache or wants.no_store:
-            return None
         now = self._clock.now()
         misses: dict[str, str] = {}
-        entry, tier = await self._look_up(call.cache_key, now, wants.max_age_s, misses)
-        return None if entry is None else _hit(call, call.cache_key, entry, tier=tier, now=now, misses=misses)
+        entry, tier = await self._look_up(call.cache_key, now, call.caller.cache_control, misses)
+        if entry is None or tier in misses:
+            return None
+        if call.is_refresh:  # Its caller was given an answer before: this is no hit of anybody's.
+            return _response(entry, tier, now)
+        return _hit(call, call.cache_key, entry, tier=tier, now=now, misses=misses)
 
     async def _look_up(
-        self, key: str, now: float, max_age_s: float | None, misses: dict[str, str]
+        self, key: str, now: float, wants: CacheControl, misses: dict[str, str]
     ) -> tuple[CacheEntry | None, str]:
-        """A usable entry and its tier; in `misses` why the others asked have none."""
+        """The first entry that will do, else the youngest that will not, and its tier.
+
+        In `misses` is why the entries of tiers will not do.
+        """
+        if wants.no_store or (wants.no_cache and not wants.stale_if_error_s):
+            misses.update((cache.tier, "bypass") for cache in self._tiers)
+            return None, ""
+        youngest: CacheEntry | None = None
+        its_tier = ""
         for position, cache in enumerate(self._tiers):
             try:
                 entry = await cache.get(key)
@@ -117,98 +148,114 @@ class CacheFilter(Generic[RequestT]):
                 continue
             if entry is None:
                 misses[cache.tier] = "absent"
+                continue
+            if wants.no_cache:
+                misses[cache.tier] = "bypass"
             elif entry.fresh_until <= now:
                 misses[cache.tier] = "expired"
-            elif max_age_s is not None and now - entry.stored_at > max_age_s:
+            elif wants.max_age_s is not None and now - entry.stored_at > wants.max_age_s:
                 misses[cache.tier] = "too_old"
             else:
-                for nearer in self._tiers[:position]:
-                    with contextlib.suppress(CacheUnavailable):
-                        await nearer.put(key, entry)
+                if position:
+                    await self._lift(key, entry, cache.tier)
                 return entry, cache.tier
-        return None, ""
+            if youngest is None or entry.stored_at > youngest.stored_at:
+                youngest, its_tier = entry, cache.tier
+        return youngest, its_tier
 
+    async def _lift(self, key: str, entry: CacheEntry, tier: str) -> None:
+        """Put an entry into the tiers nearer than the one it was found in."""
+        for nearer in self._tiers:
+            if nearer.tier == tier:
+                return
+            with contextlib.suppress(CacheUnavailable):
+                await nearer.put(key, entry)
 
-class CacheFillStage(Generic[RequestT]):
-    """Turns what a provider found into a Response and keeps it in every tier. Followers share its result."""
+    def _can_stand_in(self, found: _Stale, wants: CacheControl, cause: str) -> bool:
+        """As of the moment it was found: a call is not refused for having waited."""
+        return found.at < self._policy.stands_in_until(found.entry, wants, cause)
 
-    def __init__(
-        self,
-        tiers: Sequence[Cache],
-        clock: Clock,
-        policy: CachePolicy,
-        chance: Callable[[], float] = random.random,
-    ) -> None:
-        self._tiers = tuple(tiers)
-        self._clock = clock
-        self._policy = policy
-        self._chance = chance
+    async def _else_stale(
+        self, call: Call[RequestT], service: Service[RequestT, Response], found: _Stale
+    ) -> Response:
+        """The answer of the inner stages, else the old one. Raises what they raise if that will not do."""
+        wants = call.caller.cache_control
+        try:
+            if self._can_stand_in(found, wants, "deadline"):
+                response = await within(call.deadline - STALE_WAY_BACK_S, service(call))
+            else:
+                response = await service(call)
+        except (AllProvidersFailed, BudgetExhausted, DeadlineExceeded, TimeoutError) as failure:
+            cause, tried = _cause(failure), _tried(call, failure)
+            if not self._can_stand_in(found, wants, cause):
+                raise
+        else:
+            if not (response.is_degraded and self._can_stand_in(found, wants, "error")):
+                return response
+            # The floor stood in for the web: what the web said lately is better.
+            cause, tried = "error", response.attempts
+        return await self._give(call, call.cache_key, found, cause=cause, tried=tried)
 
-    async def __call__(
+    async def _give(
         self,
         call: Call[RequestT],
-        service: Service[RequestT, Found[SearchAnswer]] | Service[RequestT, Found[Page]],
+        key: str,
+        found: _Stale,
+        *,
+        cause: str,
+        misses: dict[str, str] = NO_MISSES,
+        tried: tuple[Attempt, ...] = (),
     ) -> Response:
-        """The answer of the inner stages, encoded."""
-        found: Found[SearchAnswer] | Found[Page] = await service(call)
-        now = self._clock.now()
-        ttl_s = self._jittered(self._policy.fresh_s(getattr(call.request, "category", ""), found))
-        entry = CacheEntry(
-            fragment=encode_fragment(found.answer),
-            result_count=found.answer.count,
-            provider=found.provider,
-            stored_at=now,
-            fresh_until=now + ttl_s,
-            cost=found.cost,
-            is_fallback=found.is_fallback,
-            unsupported=found.unsupported,
-        )
-        if ttl_s > 0 and not call.caller.cache_control.no_store:
-            await self._keep(call, entry, ttl_s)
-        return Response(
-            fragment=entry.fragment,
-            result_count=entry.result_count,
-            provider=entry.provider,
-            ttl_s=ttl_s,
-            is_degraded=found.is_degraded,
-            is_fallback=found.is_fallback,
-            cost=found.cost,
-            attempts=found.attempts,
-            unsupported=found.unsupported,
-        )
-
-    async def _keep(self, call: Call[RequestT], entry: CacheEntry, ttl_s: float) -> None:
-        kept = []
-        for cache in self._tiers:
-            try:
-                await cache.put(call.cache_key, entry)
-                kept.append(cache.tier)
-            except CacheUnavailable:
-                continue
-        size_bytes = len(entry.fragment)
+        """Answer with an old entry."""
+        entry, tier, now = found.entry, found.tier, self._clock.now()
+        await self._lift(key, entry, tier)
+        response = _response(entry, tier, now)
         call.trail.record(
-            ResultCached(key=call.cache_key, tiers=tuple(kept), ttl_s=ttl_s, size_bytes=size_bytes)
+            StaleServed(
+                key=key,
+                tier=tier,
+                age_s=response.age_s,
+                cause=cause,
+                saved=entry.cost,
+                misses={asked: why for asked, why in misses.items() if asked != tier},
+            )
         )
+        return replace(response, is_stale=True, cost=spent(call.trail.events), attempts=tried)
 
-    def _jittered(self, ttl_s: float) -> float:
-        return ttl_s * (1.0 + self._policy.jitter_ratio * (2.0 * self._chance() - 1.0))
+
+def _cause(failure: Exception) -> str:
+    """Why no fresh answer could be had."""
+    match failure:
+        case BudgetExhausted():
+            return "budget"
+        case QuotaExhausted():
+            return "budget" if any(tried.reason == "budget" for tried in failure.attempts) else "quota"
+        case AllProvidersFailed():
+            return "error"
+        case _:
+            return "deadline"
+
+
+def _tried(call: Call[Any], failure: Exception) -> tuple[Attempt, ...]:
+    """Who was asked for a fresh answer, and what came of it; of another's flight only its end tells."""
+    return failure.attempts if isinstance(failure, AllProvidersFailed) else attempts(call.trail.events)
 
 
 def _hit(
     call: Call[RequestT], key: str, entry: CacheEntry, *, tier: str, now: float, misses: dict[str, str]
 ) -> Response:
-    age_s = max(0.0, now - entry.stored_at)
-    call.trail.record(CacheHit(key=key, tier=tier, age_s=age_s, saved=entry.cost, misses=misses))
-    return _from_entry(entry, tier, age_s, now)
+    response = _response(entry, tier, now)
+    call.trail.record(CacheHit(key=key, tier=tier, age_s=response.age_s, saved=entry.cost, misses=misses))
+    return response
 
 
-def _from_entry(entry: CacheEntry, tier: str, age_s: float, now: float) -> Response:
+def _response(entry: CacheEntry, tier: str, now: float) -> Response:
     return Response(
         fragment=entry.fragment,
         result_count=entry.result_count,
         provider=entry.provider,
         cache=tier,
-        age_s=age_s,
+        age_s=max(0.0, now - entry.stored_at),
         ttl_s=entry.fresh_until - now,
         is_fallback=entry.is_fallback,
         cost=FREE,

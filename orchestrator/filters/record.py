@@ -22,6 +22,7 @@ from orchestrator.events import (
     RequestCompleted,
     RequestFailed,
     RequestReceived,
+    StaleServed,
 )
 from orchestrator.history import saved
 from orchestrator.model import DEPTHS, TOPICS, Call, ExtractRequest, RequestT, Response, SearchRequest
@@ -131,7 +132,7 @@ def _key(call: Call[RequestT]) -> str:
     """The cache key of a search, `""` before the cache has seen it; an extract has one for each page."""
     if isinstance(call.request, SearchRequest):
         for envelope in call.trail.events:
-            if isinstance(envelope.event, CacheHit | CacheMissed):
+            if isinstance(envelope.event, CacheHit | CacheMissed | StaleServed):
                 return envelope.event.key
     return ""
 

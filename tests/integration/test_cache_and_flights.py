@@ -117,7 +117,7 @@ async def test_errors_are_not_cached(amos: GatewayServer, tavily: TavilySimulato
 
 async def test_entries_expire(tmp_path: Path, tavily: TavilySimulator):
     """After AMOS_CACHE_TTL_S an answer is fetched anew, and the header says that a stale one was there."""
-    async with serving(tmp_path, tavily=tavily, cache_ttl_s=0.2) as amos:
+    async with serving(tmp_path, tavily=tavily, cache_ttl_s=0.2, stale_while_revalidate_s=0) as amos:
         await amos.search("tide tables")
         await asyncio.sleep(0.25)
         response = await amos.search("tide tables")

@@ -105,17 +105,24 @@ async def test_what_one_instance_fetched_all_have(
         assert again.json()["amos"]["cache"] == "l1"
 
 
-async def test_an_entry_leaves_when_it_is_no_longer_fresh(
+async def test_an_entry_leaves_when_it_is_of_no_more_use(
     tmp_path: Path, tavily: TavilySimulator, valkey: Valkey
 ):
-    """Every key in Redis has an end, that of the answer's freshness."""
+    """Every key in Redis has an end: that of the answer's freshness and the longest of its stale times."""
     async with serving(
-        tmp_path, tavily=tavily, redis_url=valkey.url, redis_timeout_s=PATIENT_S, cache_ttl_s=100
+        tmp_path,
+        tavily=tavily,
+        redis_url=valkey.url,
+        redis_timeout_s=PATIENT_S,
+        cache_ttl_s=100,
+        stale_while_revalidate_s=20,
+        stale_if_error_s=700,
+        stale_if_quota_s=500,
     ) as amos:
         await amos.search("tide tables")
 
         (key,) = valkey.command("KEYS", "amos:cache:v1:{*}")
-        assert 80_000 < valkey.command("PTTL", key) <= 110_000
+        assert 780_000 < valkey.command("PTTL", key) <= 810_000
 
 
 async def test_a_memory_of_no_bytes_is_no_tier(tmp_path: Path, tavily: TavilySimulator, valkey: Valkey):

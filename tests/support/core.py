@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from orchestrator.cache_policy import CachePolicy
 from orchestrator.errors import AllProvidersFailed, ProviderUnavailable
-from orchestrator.filters.cache import CachePolicy
 from orchestrator.filters.retry import RetryPolicy
 from orchestrator.gateway import Gateway, Probe
 from orchestrator.model import (

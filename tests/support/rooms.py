@@ -46,6 +46,11 @@ CORE: dict[str, set[str]] = {
     | {"ports", "service", "pipeline", "recorder", "key_admin", "health", "record_watch", "reports.metrics"}
     | {"filters.authenticate", "filters.circuit_breaker"},
     "filters/authenticate.py": FILTER | {"key_ring", "strangers"},
+    "cache_policy.py": VALUES | {"ports"},
+    "refreshes.py": VALUES | {"ports", "service"},
+    "filters/cache.py": FILTER
+    | {"cache_policy", "canonical", "patience", "projections.executions", "refreshes"},
+    "filters/cache_fill.py": FILTER | {"cache_policy"},
     "filters/deadline.py": FILTER | {"patience"},
     "filters/validate.py": FILTER | {"addresses", "countries", "sanitise"},
     "filters/public_address.py": FILTER | {"addresses"},

@@ -8,6 +8,7 @@ import contextlib
 import msgspec
 import pytest
 
+from orchestrator.cache_policy import CachePolicy
 from orchestrator.errors import (
     AllProvidersFailed,
     DeadlineExceeded,
@@ -23,7 +24,6 @@ from orchestrator.events import (
     RequestFailed,
     ResultCached,
 )
-from orchestrator.filters.cache import CachePolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.filters.retry import RetryPolicy
 from orchestrator.model import (

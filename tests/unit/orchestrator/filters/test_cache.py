@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from orchestrator.cache_policy import CachePolicy
 from orchestrator.errors import CacheUnavailable, NotInCache
 from orchestrator.events import (
     CacheHit,
@@ -12,7 +13,8 @@ from orchestrator.events import (
     Cost,
     ResultCached,
 )
-from orchestrator.filters.cache import CacheFillStage, CacheFilter, CachePolicy
+from orchestrator.filters.cache import CacheFilter
+from orchestrator.filters.cache_fill import CacheFillStage
 from orchestrator.model import (
     CacheControl,
     ExtractRequest,
