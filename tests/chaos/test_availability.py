@@ -12,6 +12,7 @@ An outage thus lasts fewer attempts than in life, and what is found out in secon
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -19,16 +20,19 @@ from typing import Any
 
 import pytest
 
+from orchestrator.cache_policy import CachePolicy
 from tests.chaos.conftest import Install
 from tests.support import availability
 from tests.support.availability import Ended, is_useful
 from tests.support.bill_by_call import Bill, bill
 from tests.support.fault_player import FaultPlayer, Played
-from tests.support.fault_schedule import draw
+from tests.support.fault_schedule import PROVIDERS, Outage, draw
 from tests.support.installation import Installation
 from tests.support.processes import UpstreamProcess
 from tests.support.steady_load import Asked, SteadyLoad
 from tests.support.valkey import Valkey
+
+Upstreams = tuple[UpstreamProcess, UpstreamProcess]
 
 FACTOR = 30.0
 """chosen: a nominal minute takes two seconds, so that the longest outage, ten seconds, is longer than the
@@ -36,9 +40,6 @@ deadline of a call, and an hour takes two minutes."""
 
 USEFUL_RATIO_MIN = 0.999
 """Of a thousand calls one may have no useful answer."""
-
-TTL_S = 3_600.0
-"""Nominal: the default of AMOS_CACHE_TTL_S."""
 
 
 @dataclass
@@ -72,18 +73,35 @@ async def redis() -> AsyncIterator[Valkey]:
         yield valkey
 
 
-def scaled(redis: Valkey) -> dict[str, str]:
-    """The settings of an installation in compressed time: two processes, one Valkey."""
+def scaled(redis: Valkey, **nominal_s: float) -> dict[str, str]:
+    """The settings of an installation in compressed time: two processes, one Valkey.
+
+    Every default that is a time of minutes or more is named here, as it is in life; `nominal_s` has others.
+    """
+    policy = {
+        "AMOS_CACHE_TTL_S": 3_600.0,
+        "AMOS_STALE_WHILE_REVALIDATE_S": 300.0,
+        "AMOS_STALE_IF_ERROR_S": 86_400.0,
+        "AMOS_STALE_IF_QUOTA_S": 259_200.0,
+        **nominal_s,
+    }
     return {
         "AMOS_REDIS_URL": redis.url,
         "AMOS_WORKERS": "2",
-        "AMOS_CACHE_TTL_S": str(TTL_S / FACTOR),
+        **{name: str(seconds / FACTOR) for name, seconds in policy.items()},
     }
+
+
+def stale_age_s_max(settings: Mapping[str, str]) -> float:
+    """How old an answer may be at most, jitter included."""
+    windows = ("AMOS_STALE_IF_ERROR_S", "AMOS_STALE_IF_QUOTA_S", "AMOS_STALE_WHILE_REVALIDATE_S")
+    ttl_s = float(settings["AMOS_CACHE_TTL_S"]) * (1 + CachePolicy().jitter_ratio)
+    return ttl_s + max(float(settings[name]) for name in windows)
 
 
 async def live(
     installation: Installation,
-    upstreams: tuple[UpstreamProcess, UpstreamProcess],
+    upstreams: Upstreams,
     redis: Valkey,
     *,
     seed: int,
@@ -102,9 +120,16 @@ async def live(
     finally:
         is_over.set()
         await asking
+    return await the_end(installation, upstreams, player, load)
+
+
+async def the_end(
+    installation: Installation, upstreams: Upstreams, player: FaultPlayer, load: SteadyLoad
+) -> Day:
+    """End AMOS in good order and collect what everybody knows."""
     faults = await installation.settled(load)
     facts = availability.facts(installation.amos.database)
-    calls = {"tavily": tavily.calls(), "jina": jina.calls()}
+    calls = {name: process.calls() for name, process in zip(PROVIDERS, upstreams, strict=True)}
     return Day(
         asked=load.asked,
         ends=availability.executions(facts),
@@ -112,7 +137,7 @@ async def live(
         played=player.played,
         calls=calls,
         faults=faults,
-        stale_age_s_max=TTL_S / FACTOR,
+        stale_age_s_max=stale_age_s_max(installation.amos.settings),
     )
 
 
@@ -133,9 +158,7 @@ def show(day: Day, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [1])
-async def test_a_day_of_outages(
-    install: Install, upstreams: tuple[UpstreamProcess, UpstreamProcess], redis: Valkey, seed: int
-) -> None:
+async def test_a_day_of_outages(install: Install, upstreams: Upstreams, redis: Valkey, seed: int) -> None:
     """With one provider down at a time 99.9 % of the calls have a useful answer, by the log as by the callers."""
     installation = install(**scaled(redis))
 
@@ -146,3 +169,59 @@ async def test_a_day_of_outages(
     assert availability.differences(day.asked, day.ends) == []
     assert [difference for bill in day.bills for difference in bill.differences] == []
     assert len(day.useful) >= USEFUL_RATIO_MIN * len(day.asked)
+
+
+# --- both down ----------------------------------------------------------------------------------------------
+
+FIVE_MINUTES_S = 300.0
+
+REFUSED_S_MAX = 0.1
+"""A call that nobody can answer is refused so soon, once the circuits are open. Real seconds."""
+
+PROBES_MAX = 40
+"""chosen: calls of the five minutes that may reach a provider: those that open the circuits, retries included,
+and the probes of both, which become fewer by the minute."""
+
+
+@pytest.mark.parametrize(("tavily_kind", "jina_kind"), [("503 page", "reset")])
+async def test_both_are_down(
+    install: Install, upstreams: Upstreams, redis: Valkey, tavily_kind: str, jina_kind: str
+) -> None:
+    """With both down for five minutes what was asked within the stale window is answered; others are refused at once."""
+    window_s = 2.2 * FIVE_MINUTES_S
+    stale = {"AMOS_STALE_IF_ERROR_S": window_s, "AMOS_STALE_IF_QUOTA_S": window_s}
+    settings = scaled(redis, AMOS_CACHE_TTL_S=30.0, AMOS_STALE_WHILE_REVALIDATE_S=0.0, **stale)
+    installation = install(**settings)
+    player = FaultPlayer(dict(zip(PROVIDERS, upstreams, strict=True)), redis, FACTOR)
+    await installation.amos.start()
+    load = SteadyLoad(installation.amos.base_url, 1, player)
+    forgotten, known = load.new(40), load.new(80)
+    await load.ask(*forgotten)
+    await asyncio.sleep(1.1 * window_s / FACTOR)
+    await load.ask(*known)
+    await asyncio.sleep(1.2 * 30.0 / FACTOR)
+
+    for target, kind in zip(PROVIDERS, (tavily_kind, jina_kind), strict=True):
+        await player.break_(Outage(target, kind, 0.0, FIVE_MINUTES_S))
+    asked = load.new(80) + forgotten + known + known
+    random.Random(1).shuffle(asked)
+    later = await load.ask_steadily(asked, FIVE_MINUTES_S / FACTOR)
+    for target in PROVIDERS:
+        await player.mend(target)
+    day = await the_end(installation, upstreams, player, load)
+    show(day, 1)
+
+    assert day.faults == []
+    assert availability.differences(day.asked, day.ends) == []
+    useful = {id(one) for one in day.useful}
+    lost = [one for one in later if one.query in known and (one.outcome != "stale" or id(one) not in useful)]
+    assert availability.explained(lost, day.ends) == []
+    others = [one for one in later if one.query not in known]
+    assert {one.outcome for one in others} == {"503"}
+    refused_s = [
+        day.ends[one.execution_id].duration_s for one in others if not day.ends[one.execution_id].has_asked
+    ]
+    assert len(refused_s) > len(others) / 2
+    assert max(refused_s) <= REFUSED_S_MAX
+    down = [call for calls in day.calls.values() for call in calls if call["fault"] != "none"]
+    assert len(down) <= PROBES_MAX

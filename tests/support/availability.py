@@ -26,11 +26,15 @@ AGE_SLACK_S = 1.0
 
 
 class Ended(NamedTuple):
-    """One execution as the log has it; `outcome` is the same word as `Asked.outcome`."""
+    """One execution as the log has it; `outcome` is the same word as `Asked.outcome`.
+
+    `has_asked` says whether a provider was asked in it, or in the flight that it joined.
+    """
 
     outcome: str
     duration_s: float
-    tries: tuple[str, ...]
+    tries: tuple[str, ...] = ()
+    has_asked: bool = False
 
     @property
     def is_useful(self) -> bool:
@@ -80,7 +84,7 @@ def explained(asked: Iterable[Asked], ends: Mapping[str, Ended]) -> list[str]:
 
     Each line ends with the last of these executions, to be looked at with `amos events show`.
     """
-    nothing = Ended("not recorded", 0.0, ())
+    nothing = Ended("not recorded", 0.0)
     alike: Counter[str] = Counter()
     last: dict[str, str] = {}
     for one in asked:
@@ -133,11 +137,12 @@ def calls_while_down(played: Iterable[Played], calls: Mapping[str, Iterable[Mapp
 
 def _ended(own: Sequence[Fact]) -> Ended:
     tries = tuple(_tries(own))
+    has_asked = bool(of(own, "attempt.started", "flight.joined"))
     end = next(iter(of(own, "request.completed", "request.failed")), None)
     if end is None:
-        return Ended("unended", 0.0, tries)
+        return Ended("unended", 0.0, tries, has_asked)
     if end["kind"] == "request.failed":
-        return Ended(str(status_of(end["error"])), end["duration_s"], tries)
+        return Ended(str(status_of(end["error"])), end["duration_s"], tries, has_asked)
     if end.get("degraded"):
         outcome = "degraded"
     elif not end["results"]:
@@ -146,7 +151,7 @@ def _ended(own: Sequence[Fact]) -> Ended:
         outcome = "stale"
     else:
         outcome = "cached" if end["cache"] in ("l1", "l2") else "fetched"
-    return Ended(outcome, end["duration_s"], tries)
+    return Ended(outcome, end["duration_s"], tries, has_asked)
 
 
 def _tries(own: Iterable[Fact]) -> Iterator[str]:

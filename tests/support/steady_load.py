@@ -9,6 +9,7 @@ import asyncio
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Protocol
 
 import httpx
@@ -119,6 +120,17 @@ class SteadyLoad:
             answers = await asyncio.gather(*(one(query) for query in queries))
         self._known += [query for query in queries if query not in known]
         return answers
+
+    async def ask_steadily(self, queries: Sequence[str], within_s: float) -> list[Asked]:
+        """Ask exactly these, spread evenly over a time; what became of them, in their order."""
+        begun = time.monotonic()
+        calls = []
+        async with self._client() as client, asyncio.TaskGroup() as group:
+            for number, query in enumerate(queries):
+                await asyncio.sleep(max(0.0, begun + number * within_s / len(queries) - time.monotonic()))
+                is_new = query not in self._known
+                calls.append(group.create_task(self._ask(client, query, is_new=is_new)))
+        return [call.result() for call in calls]
 
     def new(self, count: int) -> list[str]:
         """Questions that nobody has asked."""
