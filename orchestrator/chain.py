@@ -17,6 +17,7 @@ from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter
 from orchestrator.filters.retry import RetryFilter
 from orchestrator.filters.timeout import TimeoutFilter
 from orchestrator.filters.validate_result import ValidateResultFilter
+from orchestrator.last_resort import LastResort
 from orchestrator.model import (
     AnswerT,
     ExtractAnswer,
@@ -44,7 +45,7 @@ class Chain:
         self.search = self._search()
         self.extract = self._extract()
 
-    def _search(self) -> Fallback[SearchRequest, SearchAnswer]:
+    def _search(self) -> LastResort[SearchRequest, SearchAnswer]:
         steps = [
             Step[SearchRequest, SearchAnswer](
                 provider=provider.name,
@@ -57,9 +58,13 @@ class Chain:
             for provider in self._parts.providers
             if "search" in provider.operations
         ]
-        return Fallback(steps, self._parts.clock, _search_again_if_empty, remainders_max=1)
+        return LastResort(
+            steps,
+            lambda these: Fallback(these, self._parts.clock, _search_again_if_empty, remainders_max=1),
+            self._is_passable,
+        )
 
-    def _extract(self) -> Fallback[ExtractRequest, ExtractAnswer]:
+    def _extract(self) -> LastResort[ExtractRequest, ExtractAnswer]:
         steps = [
             Step[ExtractRequest, ExtractAnswer](
                 provider=provider.name,
@@ -71,7 +76,14 @@ class Chain:
             for provider in self._parts.providers
             if "extract" in provider.operations
         ]
-        return Fallback(steps, self._parts.clock, _extract_what_failed, remainders_max=len(steps))
+        return LastResort(
+            steps,
+            lambda these: Fallback(these, self._parts.clock, _extract_what_failed, remainders_max=len(these)),
+            self._is_passable,
+        )
+
+    def _is_passable(self, provider: str) -> bool:
+        return self.circuits[provider].is_passable
 
     def _guarded(
         self,

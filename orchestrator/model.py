@@ -358,7 +358,8 @@ class Call(msgspec.Struct, Generic[RequestT], frozen=True, kw_only=True):
 
     `deadline` is a moment of the monotonic clock. `is_hurried` says that the caller's own patience made it
     earlier than the operator's policy would have. `is_refresh` says that its caller was given an old answer
-    and nobody waits for this one. `cache_key` is set by the cache stage, `""` before it.
+    and nobody waits for this one. `is_last_resort` lets it pass open circuits: whoever could have stood in has
+    failed (last_resort.py). `cache_key` is set by the cache stage, `""` before it.
     """
 
     request: RequestT
@@ -367,5 +368,6 @@ class Call(msgspec.Struct, Generic[RequestT], frozen=True, kw_only=True):
     deadline: float
     is_hurried: bool = False
     is_refresh: bool = False
+    is_last_resort: bool = False
     principal: Principal | None = None
     cache_key: str = ""

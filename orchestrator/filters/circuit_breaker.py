@@ -34,6 +34,9 @@ from orchestrator.service import ResponseT, Service
 STATES = (pybreaker.STATE_CLOSED, pybreaker.STATE_OPEN, pybreaker.STATE_HALF_OPEN)
 """`closed`, `open`, `half-open`."""
 
+THROTTLED = "throttled"
+"""The `reason` of a circuit that was opened because the provider has asked us to slow down (429)."""
+
 PROBE_AGAIN_S = 0.5
 """chosen: while another process probes, this one looks again after this time, by when it usually knows."""
 
@@ -91,6 +94,14 @@ class Circuit:
             return 0.0
         return max(0.0, self._opened_until - self._clock.monotonic())
 
+    @property
+    def is_passable(self) -> bool:
+        """Whether a call of last resort may pass although the circuit is not closed.
+
+        A provider that has asked us to slow down is not called earlier, for whatever reason.
+        """
+        return self.state != pybreaker.STATE_CLOSED and self.reason != THROTTLED
+
     def admit(self) -> bool:
         """Let a call through, or raise CircuitOpen. The result says whether the call is to be the probe."""
         if self.state == pybreaker.STATE_CLOSED:
@@ -136,6 +147,14 @@ class Circuit:
         elif self._shared_failures:
             self._shared_failures = 0
             self._report("answered")
+
+    def revived(self) -> None:
+        """A call of last resort was answered: the provider is back, ahead of its time."""
+        if self.state == pybreaker.STATE_CLOSED:
+            self.succeeded(is_probe=False)
+        else:
+            self._breaker.half_open()
+            self.succeeded(is_probe=True)
 
     def failed(self, error: BaseException, *, is_probe: bool) -> None:
         """A call failed: count it if it speaks of ill health, open at once if it asks for a pause."""
@@ -249,6 +268,8 @@ class CircuitBreakerFilter(Generic[RequestT, ResponseT]):
 
     async def __call__(self, call: Call[RequestT], service: Service[RequestT, ResponseT]) -> ResponseT:
         """Answer as the provider does. Raises CircuitOpen without calling it."""
+        if call.is_last_resort and self._circuit.is_passable:
+            return await self._pass(call, service)
         is_probe = self._circuit.admit()
         try:
             if is_probe:
@@ -263,6 +284,16 @@ class CircuitBreakerFilter(Generic[RequestT, ResponseT]):
         finally:
             if is_probe:
                 self._circuit.end_probe()
+
+    async def _pass(self, call: Call[RequestT], service: Service[RequestT, ResponseT]) -> ResponseT:
+        """Pass the open circuit. An answer closes it; a failure is what was expected, and moves nothing."""
+        try:
+            response = await service(call)
+        except Exception as error:
+            self._circuit.failed(error, is_probe=False)
+            raise
+        self._circuit.revived()
+        return response
 
 
 class _Failure(Exception):

@@ -40,6 +40,10 @@ QUOTA = "quota"
 THROTTLED = "throttled"
 """The kind of an outage in which the provider answers 429, with a `Retry-After` that is true."""
 
+THROTTLED_TAIL_S = 40.0
+"""Nominal. `Retry-After` is in whole seconds, and one of them may be half a minute of a compressed day: so long
+after the end of such an outage its provider may still have asked us to wait. It counts as down."""
+
 WRONG_JSON = '{"status": "ok", "items": [1, 2, 3]}'
 """An answer of somebody else's."""
 
@@ -127,17 +131,26 @@ def fault_of(outage: Outage, ends_at: float) -> Fault:
 
 
 def _outages(chance: random.Random, total_s: float) -> tuple[Outage, ...]:
-    lengths = {provider: _lengths(chance, DOWN_RATIO * total_s) for provider in PROVIDERS}
-    order = [provider for provider in PROVIDERS for _ in lengths[provider]]
-    chance.shuffle(order)
-    kinds = {provider: _kinds(chance, provider, len(lengths[provider])) for provider in PROVIDERS}
-    gaps = _parts(chance, total_s - sum(map(sum, lengths.values())), len(order) + 1)
+    drawn = []
+    for provider in PROVIDERS:
+        lengths = _lengths(chance, DOWN_RATIO * total_s)
+        kinds = _kinds(chance, provider, len(lengths))
+        drawn += [
+            Outage(provider, kind, 0.0, length_s) for kind, length_s in zip(kinds, lengths, strict=True)
+        ]
+    chance.shuffle(drawn)
+    taken_s = sum(outage.length_s + _tail_s(outage) for outage in drawn)
+    gaps = _parts(chance, total_s - taken_s, len(drawn) + 1)
     at_s, found = 0.0, []
-    for provider, gap_s in zip(order, gaps, strict=False):
+    for outage, gap_s in zip(drawn, gaps, strict=False):
         begins_s = at_s + gap_s
-        at_s = begins_s + lengths[provider].pop()
-        found.append(Outage(provider, kinds[provider].pop(), begins_s, at_s))
+        found.append(outage._replace(begins_s=begins_s, ends_s=begins_s + outage.length_s))
+        at_s = found[-1].ends_s + _tail_s(outage)
     return tuple(found)
+
+
+def _tail_s(outage: Outage) -> float:
+    return THROTTLED_TAIL_S if outage.kind == THROTTLED else 0.0
 
 
 def _lengths(chance: random.Random, total_s: float) -> list[float]:

@@ -38,6 +38,7 @@ CORE: dict[str, set[str]] = {
     "clock.py": {"ports"},
     **dict.fromkeys(("recorder.py", "strangers.py"), VALUES | {"ports"}),
     "fallback.py": VALUES | {"ports", "service", "outcome", "projections.executions"},
+    "last_resort.py": VALUES | {"service", "fallback", "projections.executions"},
     "per_url.py": VALUES | {"service", "projections.executions"},
     "circuit_sharing.py": VALUES | {"ports", "filters.circuit_breaker"},
     "budget_seed.py": VALUES | {"ports", "filters.budget", "reports.report"},

@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import math
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -221,7 +222,8 @@ class Simulator(ABC):
             answer = self.error(request, fault)
             retry_after = fault.retry_after
             if fault.until:
-                retry_after = f"{max(0.0, fault.until - time.monotonic()):.2f}"
+                # Whole seconds are all that RFC 9110, 10.2.3, knows.
+                retry_after = str(max(1, math.ceil(fault.until - time.monotonic())))
             if retry_after is not None:
                 headers = {**answer.headers, "Retry-After": retry_after}
                 answer = msgspec.structs.replace(answer, headers=headers)
