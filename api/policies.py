@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from api.settings import Settings
 from orchestrator.cache_policy import CachePolicy
+from orchestrator.cooldown import CircuitPolicy
 from orchestrator.filters.budget import MILLION, BudgetPolicy
 from orchestrator.filters.concurrency import ConcurrencyPolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
+from orchestrator.filters.validate_result import ResultPolicy
 from orchestrator.parts import Policies
 
 
@@ -19,7 +21,18 @@ def policies_of(settings: Settings) -> Policies:
         rate_limit=RateLimitPolicy(
             burst=settings.rate_burst, per_minute=settings.rate_per_minute, per_hour=settings.rate_per_hour
         ),
+        circuit=_circuit(settings),
         budget=_budget(settings),
+        results=ResultPolicy(results_min=settings.results_min),
+    )
+
+
+def _circuit(settings: Settings) -> CircuitPolicy:
+    day = settings.tavily_reset_day
+    return CircuitPolicy(
+        failures_max=settings.circuit_failures,
+        cooldowns_s=settings.circuit_cooldowns_s,
+        reset_days={} if day is None else {"tavily": day},
     )
 
 

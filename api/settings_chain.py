@@ -9,8 +9,23 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from api.settings_values import PROVIDERS, ApiKey, WebAddress, conventional, folders, known_providers, split
+from api.settings_values import (
+    PROVIDERS,
+    ApiKey,
+    WebAddress,
+    conventional,
+    cooldowns,
+    folders,
+    known_providers,
+    split,
+)
+from orchestrator import limits
+from orchestrator.cooldown import CircuitPolicy
+from orchestrator.filters.validate_result import ResultPolicy
 from orchestrator.providers import jina_reader, jina_search, tavily_wire
+
+_CIRCUIT = CircuitPolicy()
+"""A default lives once, beside its mechanism; settings only override it."""
 
 
 class ChainSettings(BaseModel):
@@ -31,3 +46,13 @@ class ChainSettings(BaseModel):
         tuple[Path, ...], NoDecode, BeforeValidator(split(os.pathsep)), AfterValidator(folders)
     ] = ()
     """Folders of Markdown, text and HTML that `local` searches; see `local_folders`."""
+    circuit_failures: int = Field(default=_CIRCUIT.failures_max, ge=1, le=1_000)
+    """After so many failures in a row a provider is left alone."""
+    circuit_cooldowns_s: Annotated[
+        tuple[float, ...], NoDecode, BeforeValidator(split(",")), AfterValidator(cooldowns)
+    ] = _CIRCUIT.cooldowns_s
+    """For how long: the first time, the second in a row, and so on; the last one also later."""
+    tavily_reset_day: int | None = Field(default=None, ge=1, le=31)
+    """The day of the month on which Tavily's quota resets, in UTC; `None` if it is not known."""
+    results_min: int = Field(default=ResultPolicy().results_min, ge=1, le=limits.RESULTS_MAX)
+    """With fewer useful results than this the next provider is asked as well."""

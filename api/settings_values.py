@@ -25,6 +25,10 @@ PROVIDERS = ("tavily", "jina", "local")
 PEPPER_CHARS_MIN = 32
 """chosen: even as hexadecimal digits, the poorest common spelling, that is 128 bits."""
 
+COOLDOWN_S = (0.1, 86_400.0)
+"""chosen: the shortest and longest cooldown. A tenth of a second is one attempt; after a day somebody should
+have looked."""
+
 
 def split(separator: str) -> Callable[[Any], Any]:
     """A validator that turns `a,b` into `("a", "b")`; blanks around parts and empty parts are dropped."""
@@ -164,6 +168,17 @@ def known_providers(names: tuple[str, ...]) -> tuple[str, ...]:
     if any(name not in PROVIDERS for name in names):
         raise ValueError(f"names an unknown provider; this version has {', '.join(PROVIDERS)}")
     return names
+
+
+def cooldowns(seconds: tuple[float, ...]) -> tuple[float, ...]:
+    """Durations within bounds, none shorter than the one before it."""
+    if not seconds:
+        raise ValueError("names no duration: write seconds separated by commas, such as 30,60,120,300,900")
+    if any(not COOLDOWN_S[0] <= one <= COOLDOWN_S[1] for one in seconds):
+        raise ValueError(f"each duration must be {COOLDOWN_S[0]:g} to {COOLDOWN_S[1]:g} seconds")
+    if sorted(seconds) != list(seconds):
+        raise ValueError("a later duration must not be shorter than the one before it")
+    return seconds
 
 
 def web_address(url: str) -> str:

@@ -50,7 +50,11 @@ class Chain:
             Step[SearchRequest, SearchAnswer](
                 provider=provider.name,
                 service=self._guarded(
-                    provider, provider.search_estimate, provider.search, self._search_limit(provider)
+                    provider,
+                    provider.search_estimate,
+                    provider.search,
+                    self._search_limit(provider),
+                    self._search_limit(provider),
                 ),
                 reserve_s=self._timing(provider).search_reserve_s,
                 is_floor=provider.name == self._parts.floor,
@@ -60,9 +64,12 @@ class Chain:
         ]
         return LastResort(
             steps,
-            lambda these: Fallback(these, self._parts.clock, _search_again_if_empty, remainders_max=1),
+            lambda these: Fallback(these, self._parts.clock, self._search_again, remainders_max=1),
             self._is_passable,
         )
+
+    def _search_again(self, request: SearchRequest, answer: SearchAnswer) -> SearchRequest | None:
+        return None if answer.count >= self._policies.results.wanted(request) else request
 
     def _extract(self) -> LastResort[ExtractRequest, ExtractAnswer]:
         steps = [
@@ -91,6 +98,7 @@ class Chain:
         estimate: Callable[[RequestT], Cost],
         service: Service[RequestT, Found[AnswerT]],
         limit_s: Callable[[RequestT], float],
+        slow_limit_s: Callable[[RequestT], float] | None = None,
     ) -> Service[RequestT, Found[AnswerT]]:
         """One provider behind its own stages."""
         name, clock = provider.name, self._parts.clock
@@ -99,7 +107,7 @@ class Chain:
             # on.
             RetryFilter[RequestT, Found[AnswerT]](name, clock, self._policies.retry),
             # Around the attempt: it sees every one; a call it does not let through is no attempt.
-            CircuitBreakerFilter[RequestT, Found[AnswerT]](self.circuits[name]),
+            CircuitBreakerFilter[RequestT, Found[AnswerT]](self.circuits[name], clock, slow_limit_s),
             # Around the attempt: a call that may not be paid is none. Inside the breaker: what that refuses
             # is free.
             *self._budget(name, estimate),
@@ -141,10 +149,6 @@ class Chain:
                 policy=policy,
             )
         ]
-
-
-def _search_again_if_empty(request: SearchRequest, answer: SearchAnswer) -> SearchRequest | None:
-    return None if answer.results or not request.limit else request
 
 
 def _extract_what_failed(request: ExtractRequest, answer: ExtractAnswer) -> ExtractRequest | None:

@@ -2,11 +2,11 @@
 
 A circuit spares callers a provider that is down, as long as another one is well. If that one goes down while
 the first may long be back, its cooldown would turn one provider's outage into everybody's. So a call that was
-let down by a provider it did ask may ask those whose circuits are open, one after the other: it has nothing to
-lose. An answer closes the circuit for all.
+let down by a provider it did ask may ask those whose circuits are open: it has nothing to lose. An answer
+closes the circuit for all.
 
-How often that happens is bounded by the circuit of the provider that failed: once that is open too, a call has
-been let down by nobody, and is refused at once. A provider that has asked to be left alone is (429).
+How often that happens is bounded by the circuit of the provider that failed: once that is open too, a call
+has been let down by nobody, and is refused at once. A provider that has asked to be left alone is (429).
 """
 
 from __future__ import annotations

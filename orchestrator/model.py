@@ -358,8 +358,8 @@ class Call(msgspec.Struct, Generic[RequestT], frozen=True, kw_only=True):
 
     `deadline` is a moment of the monotonic clock. `is_hurried` says that the caller's own patience made it
     earlier than the operator's policy would have. `is_refresh` says that its caller was given an old answer
-    and nobody waits for this one. `is_last_resort` lets it pass open circuits: whoever could have stood in has
-    failed (last_resort.py). `cache_key` is set by the cache stage, `""` before it.
+    and nobody waits for this one. `is_last_resort` lets it pass open circuits: whoever could have stood in
+    has failed (last_resort.py). `cache_key` is set by the cache stage, `""` before it.
     """
 
     request: RequestT

@@ -25,14 +25,6 @@ from orchestrator.errors import (
 )
 from orchestrator.events import FREE, Cost
 
-QUOTA_COOLDOWN_S = 3600.0
-"""chosen: no provider says when its quota resets (Tavily: monthly, no field tells it); we look again every
-hour."""
-
-THROTTLE_COOLDOWN_S = 5.0
-"""chosen: for a 429 without `Retry-After`; both providers count by the minute, a few seconds free a few
-calls."""
-
 BAD_REQUEST = "bad_request"
 """The `reason` with which a provider says that the request itself is wrong, whoever is asked."""
 
@@ -87,7 +79,7 @@ def _is_cut_short(error: BaseException) -> bool:
 def is_health_failure(error: BaseException) -> bool:
     """Whether the provider's circuit should count the failure: slow, unreachable, wrong, or refusing our key.
 
-    A throttled or exhausted provider is healthy and has asked for a pause instead (`cooldown_s`). A foreign
+    A throttled or exhausted provider is healthy and has asked for a pause instead (cooldown.py). A foreign
     exception counts: it is a bug in that provider, which would be called, and paid, each time. An error of
     ours that is no ProviderError (the journal is full) does not speak of the provider.
     """
@@ -113,15 +105,6 @@ def bill(error: BaseException, estimate: Cost) -> tuple[Cost, Cost]:
     if not isinstance(error, ProviderError):
         return FREE, estimate
     return error.cost, estimate if error.assumed is None else error.assumed
-
-
-def cooldown_s(error: BaseException) -> float | None:
-    """For how long the provider has asked not to be called, in seconds; `None` if it has not asked."""
-    if isinstance(error, ProviderQuotaExceeded):
-        return error.retry_after_s or QUOTA_COOLDOWN_S
-    if isinstance(error, ProviderThrottled):
-        return error.retry_after_s or THROTTLE_COOLDOWN_S
-    return None
 
 
 def reason(error: BaseException) -> str:

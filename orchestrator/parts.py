@@ -8,12 +8,13 @@ import msgspec
 
 from orchestrator import limits
 from orchestrator.cache_policy import CachePolicy
+from orchestrator.cooldown import CircuitPolicy
 from orchestrator.filters.authenticate import Doorkeeper
 from orchestrator.filters.budget import BudgetPolicy
-from orchestrator.filters.circuit_breaker import CircuitPolicy
 from orchestrator.filters.concurrency import ConcurrencyPolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.filters.retry import RetryPolicy
+from orchestrator.filters.validate_result import ResultPolicy
 from orchestrator.ports import (
     BudgetStore,
     Cache,
@@ -41,6 +42,7 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
     retry: RetryPolicy = RetryPolicy()
     circuit: CircuitPolicy = CircuitPolicy()
     budget: BudgetPolicy = BudgetPolicy()
+    results: ResultPolicy = ResultPolicy()
     timing: ProviderTiming = ProviderTiming()
 
 

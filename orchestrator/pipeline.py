@@ -33,6 +33,7 @@ from orchestrator.filters.record import RecordFilter
 from orchestrator.filters.shared_flight import SharedFlightFilter
 from orchestrator.filters.single_flight import SingleFlightFilter
 from orchestrator.filters.validate import ValidateFilter, check_extract, check_search
+from orchestrator.filters.validate_result import ResultPolicy
 from orchestrator.history import spent
 from orchestrator.model import (
     Call,
@@ -88,7 +89,7 @@ class Pipeline:
         # even if everybody has left, and encoded once for all.
         self.refresh: Service[SearchRequest, Response] = stack(
             *self._flights(SingleFlightFilter[SearchRequest](), cache),
-            service=lambda call: fill(call, lambda inner: _best(chain, inner)),
+            service=lambda call: fill(call, lambda inner: _best(chain, inner, policies.results)),
         )
         return stack(
             # Outermost, so that it sees every end: refusals, timeouts, cancellations.
@@ -184,9 +185,14 @@ class Pipeline:
 
 
 async def _best(
-    chain: Service[SearchRequest, tuple[Found[SearchAnswer], ...]], call: Call[SearchRequest]
+    chain: Service[SearchRequest, tuple[Found[SearchAnswer], ...]],
+    call: Call[SearchRequest],
+    policy: ResultPolicy,
 ) -> Found[SearchAnswer]:
-    """The first answer of the chain that has results, else the first. It costs all that was spent."""
-    found = await chain(call)
-    best = next((one for one in found if one.answer.results), found[0])
+    """The answer of the chain with most results, up to what is enough; the first of equals.
+
+    It costs all that was spent.
+    """
+    wanted = policy.wanted(call.request)
+    best = max(await chain(call), key=lambda one: min(one.answer.count, wanted))
     return msgspec.structs.replace(best, cost=spent(call.trail.events))

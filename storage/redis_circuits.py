@@ -18,40 +18,53 @@ PROBE_MS = 30_000
 _REPORT = Script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local kind, holder, failures_max = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local cooldown, keep = tonumber(ARGV[4]), tonumber(ARGV[7])
-local seen = redis.call('HMGET', KEYS[1], 'state', 'failures', 'until', 'cooldown')
-local state, failures = seen[1] or '', tonumber(seen[2] or 0)
-local left, ours, is_opening = math.max(0, tonumber(seen[3] or 0) - now), 0, false
+local kind, holder, max, told = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local reason, is_quota, keep = ARGV[5], ARGV[6], tonumber(ARGV[7])
+local seen = redis.call('HMGET', KEYS[1], 'state', 'failures', 'openings', 'answers', 'until', 'cooldown')
+local state, failures, openings = seen[1] or '', tonumber(seen[2] or 0), tonumber(seen[3] or 0)
+local answers, left = tonumber(seen[4] or 0), math.max(0, tonumber(seen[5] or 0) - now)
+local ours, pause = 0, nil
+
+local function nth(opening)
+    return tonumber(ARGV[7 + math.min(math.max(opening, 1), #ARGV - 7)])
+end
 
 if kind == 'probed' then
     if redis.call('GET', KEYS[2]) == holder then redis.call('DEL', KEYS[2]) end
 elseif kind == 'failed' and state ~= 'open' then
-    if failures + 1 >= failures_max then
-        is_opening = true
+    if failures + 1 >= max then
+        openings, pause = openings + 1, nth(openings + 1)
     else
-        redis.call('HSET', KEYS[1], 'state', 'closed', 'failures', failures + 1)
+        redis.call('HSET', KEYS[1], 'state', 'closed', 'failures', failures + 1, 'answers', 0)
         redis.call('PEXPIRE', KEYS[1], keep)
     end
-elseif kind == 'opened' or kind == 'remembered' then
-    is_opening = left == 0 or cooldown > tonumber(seen[4])
-elseif (kind == 'closed' and left == 0) or (kind == 'answered' and state ~= 'open') then
+elseif kind == 'remembered' then
+    if left == 0 then openings, pause = math.max(openings, told), nth(1) end
+elseif (kind == 'opened' or kind == 'paused') and left == 0 then
+    openings, pause = openings + 1, nth(openings + 1)
+elseif kind == 'paused' and nth(openings) > tonumber(seen[6]) then
+    pause = nth(openings)
+elseif kind == 'revived' or (kind == 'closed' and left == 0) or (kind == 'answered' and state ~= 'open') then
+    answers = answers + 1
+    if kind ~= 'answered' then answers = 1 end
+    if answers >= max then openings = 0 end
     redis.call('DEL', KEYS[1])
-    redis.call('HSET', KEYS[1], 'state', 'closed', 'failures', 0)
+    redis.call('HSET', KEYS[1], 'state', 'closed', 'failures', 0, 'openings', openings, 'answers', answers)
     redis.call('PEXPIRE', KEYS[1], keep)
 end
-if is_opening then
+if pause then
     ours = 1
-    redis.call('HSET', KEYS[1], 'state', 'open', 'failures', 0, 'cooldown', ARGV[4],
-        'until', string.format('%.0f', now + cooldown), 'reason', ARGV[5], 'quota', ARGV[6])
-    redis.call('PEXPIRE', KEYS[1], keep + cooldown)
+    redis.call('HSET', KEYS[1], 'state', 'open', 'failures', 0, 'openings', openings, 'answers', 0,
+        'cooldown', pause, 'until', string.format('%.0f', now + pause), 'reason', reason, 'quota', is_quota)
+    redis.call('PEXPIRE', KEYS[1], keep + pause)
 end
 
-local is = redis.call('HMGET', KEYS[1], 'state', 'failures', 'until', 'cooldown', 'reason', 'quota')
+local is = redis.call('HMGET', KEYS[1],
+    'state', 'failures', 'openings', 'until', 'cooldown', 'reason', 'quota')
 left = 0
-if is[1] == 'open' then left = math.max(0, tonumber(is[3]) - now) end
-return {ours, is[1] or '', tonumber(is[2] or 0), left,
-    tonumber(is[4] or 0), is[5] or '', tonumber(is[6] or 0)}
+if is[1] == 'open' then left = math.max(0, tonumber(is[4]) - now) end
+return {ours, is[1] or '', tonumber(is[2] or 0), tonumber(is[3] or 0), left,
+    tonumber(is[5] or 0), is[6] or '', tonumber(is[7] or 0)}
 """)
 
 _TAKE_PROBE = Script("""
@@ -70,23 +83,25 @@ class RedisCircuits:
 
     async def report(self, report: CircuitReport, holder: str) -> SharedCircuit:
         """Tell, and learn how things stand now."""
-        ours, state, failures, left_ms, cooldown_ms, reason, is_quota = await self._client.evaluate(
+        ours, state, failures, openings, left_ms, cooldown_ms, reason, is_quota = await self._client.evaluate(
             _REPORT,
             (f"amos:circuit:{{{report.provider}}}", _probe(report.provider)),
             (
                 report.kind,
                 holder,
                 report.failures_max,
-                round(report.cooldown_s * 1000),
+                report.openings,
                 report.reason,
                 int(report.is_quota),
                 KEEP_MS,
+                *(round(pause_s * 1000) for pause_s in report.pauses_s),
             ),
             error=CircuitBoardUnavailable,
         )
         return SharedCircuit(
             state=state.decode(),
             failures=failures,
+            openings=openings,
             left_s=left_ms / 1000,
             cooldown_s=cooldown_ms / 1000,
             reason=reason.decode(),

@@ -14,20 +14,21 @@ it probes.
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Awaitable, Callable
 from typing import Generic
 
-import msgspec
 import pybreaker
 
-from orchestrator.errors import CircuitOpen, ProviderQuotaExceeded
+from orchestrator.cooldown import SLOW, CircuitPolicy, asks_for_pause, nth
+from orchestrator.errors import CircuitOpen, ProviderQuotaExceeded, ProviderTimeout
 from orchestrator.facts import (
     CircuitClosed,
     CircuitHalfOpened,
     CircuitOpened,
 )
 from orchestrator.model import Call, RequestT
-from orchestrator.outcome import cooldown_s, is_health_failure, reason
+from orchestrator.outcome import is_health_failure, reason
 from orchestrator.ports import CircuitReport, Clock, FactSink, SharedCircuit
 from orchestrator.service import ResponseT, Service
 
@@ -41,27 +42,30 @@ PROBE_AGAIN_S = 0.5
 """chosen: while another process probes, this one looks again after this time, by when it usually knows."""
 
 
-class CircuitPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """`failures_max` failures in a row open the circuit for `cooldown_s`.
+class Circuit:
+    """The state of one provider, shared by all its operations. `state` is `closed`, `open` or `half-open`.
 
-    Both chosen: five failures are no accident, and half a minute is shorter than the outages worth waiting
-    for.
+    `openings` counts how often it has opened since the provider was well for the last time, which is after
+    `failures_max` answers in a row. `chance` gives numbers from 0 to 1.
     """
 
-    failures_max: int = 5
-    cooldown_s: float = 30.0
-
-
-class Circuit:
-    """The state of one provider, shared by all its operations. `state` is `closed`, `open` or `half-open`."""
-
-    def __init__(self, provider: str, clock: Clock, facts: FactSink, policy: CircuitPolicy) -> None:
+    def __init__(
+        self,
+        provider: str,
+        clock: Clock,
+        facts: FactSink,
+        policy: CircuitPolicy,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         self.provider = provider
         self.since = clock.now()
         self.reason = ""
+        self.openings = 0
         self._clock = clock
         self._facts = facts
         self._policy = policy
+        self._chance = chance
+        self._answers = 0  # in a row, while there are openings to forgive
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=policy.failures_max, throw_new_error_on_trip=False, name=provider
         )
@@ -135,53 +139,65 @@ class Circuit:
         self._report("probed")
 
     def succeeded(self, *, is_probe: bool) -> None:
-        """A call was answered."""
+        """A call was answered in good time."""
         if not self._listens_to(is_probe=is_probe):
             return
         was = self.state
         self._breaker.call(_nothing)
         if was != self.state:
             self.reason = ""
+            self._answers = 0
             self._note(CircuitClosed(provider=self.provider))
             self._report("closed")
-        elif self._shared_failures:
+        elif self._shared_failures or self.openings:
             self._shared_failures = 0
             self._report("answered")
+        self._forgive()
 
     def revived(self) -> None:
         """A call of last resort was answered: the provider is back, ahead of its time."""
         if self.state == pybreaker.STATE_CLOSED:
             self.succeeded(is_probe=False)
-        else:
-            self._breaker.half_open()
-            self.succeeded(is_probe=True)
+            return
+        self._breaker.close()
+        self.reason = ""
+        self._answers = 0
+        self._note(CircuitClosed(provider=self.provider))
+        self._report("revived")
+        self._forgive()
 
     def failed(self, error: BaseException, *, is_probe: bool) -> None:
         """A call failed: count it if it speaks of ill health, open at once if it asks for a pause."""
-        asked_s = cooldown_s(error)
-        if asked_s is not None:
-            self._pause(asked_s, error)
+        if asks_for_pause(error):
+            self._pause(error)
         elif is_health_failure(error) and self._listens_to(is_probe=is_probe):
+            self._answers = 0
             with contextlib.suppress(_Failure):
                 self._breaker.call(_fail)
+            pauses_s = self._pauses_s(error)
             if self.state == pybreaker.STATE_OPEN:
-                self._open(self._policy.cooldown_s, error)
+                self.openings += 1
+                self._open("opened", pauses_s, error)
             else:
-                self._report("failed", reason(error), self._policy.cooldown_s)
+                self._report("failed", reason(error), pauses_s)
+
+    def is_slow(self, took_s: float, limit_s: float) -> bool:
+        """Whether an answer that took so long of the provider's limit speaks of ill health."""
+        return took_s > limit_s * self._policy.slow_ratio
 
     def learn(self, report: CircuitReport, shared: SharedCircuit | None) -> None:
         """Take note of how things stand after a report was told; `None` if it reached nobody."""
         if report.kind != "looked":
             self._untold -= 1
-        if report.kind in ("opened", "remembered"):
+        if report.kind in ("opened", "paused", "remembered"):
             self._is_unheard = shared is None
         if shared is None:
-            if report.kind == "opened":
-                self._note_opened(report)
+            if report.kind in ("opened", "paused"):
+                self._note_opened(report.reason, nth(report.pauses_s, report.openings), report.openings)
             return
         self._shared_failures = shared.failures
         if shared.is_ours and report.kind != "remembered":
-            self._note_opened(report)
+            self._note_opened(report.reason, shared.cooldown_s, shared.openings)
         if shared.is_ours or (self._untold == 0 and not self._has_probe):
             self._adopt(shared)
 
@@ -192,18 +208,28 @@ class Circuit:
                 if self.state != pybreaker.STATE_OPEN:
                     self.since = self._clock.now()
                 self._breaker.open()
+                self.openings = shared.openings
                 self._opened_until = self._clock.monotonic() + shared.left_s
                 self._cooldown_s = shared.cooldown_s
                 self._is_quota = shared.is_quota
                 self.reason = shared.reason
         elif self.state == pybreaker.STATE_OPEN and (self._is_unheard or not shared.state):
-            self._report("remembered", self.reason, self.retry_after_s)
-        elif self.state != pybreaker.STATE_CLOSED and shared.state == pybreaker.STATE_CLOSED:
-            self._breaker.close()
-            self.reason = ""
-            self.since = self._clock.now()
+            self._report("remembered", self.reason, (self.retry_after_s,))
+        elif shared.state == pybreaker.STATE_CLOSED:
+            self.openings = shared.openings
+            if self.state != pybreaker.STATE_CLOSED:
+                self._breaker.close()
+                self.reason = ""
+                self.since = self._clock.now()
 
-    def _report(self, kind: str, why: str = "", cooldown_s: float = 0.0) -> None:
+    def _forgive(self) -> None:
+        """Begin with the shortest cooldown again once the provider has shown that it is well."""
+        if self.openings:
+            self._answers += 1
+            if self._answers >= self._policy.failures_max:
+                self.openings = 0
+
+    def _report(self, kind: str, why: str = "", pauses_s: tuple[float, ...] = ()) -> None:
         if self._tell is None:
             return
         self._untold += 1
@@ -212,7 +238,8 @@ class Circuit:
                 provider=self.provider,
                 kind=kind,
                 failures_max=self._policy.failures_max,
-                cooldown_s=cooldown_s,
+                pauses_s=pauses_s,
+                openings=self.openings,
                 reason=why,
                 is_quota=self._is_quota,
             )
@@ -226,12 +253,21 @@ class Circuit:
         """
         return self.state == pybreaker.STATE_CLOSED or (is_probe and self.state == pybreaker.STATE_HALF_OPEN)
 
-    def _pause(self, seconds: float, error: BaseException) -> None:
-        """Open for the time asked for. Of several told to pause at once the first, or longest, counts."""
-        if self.state != pybreaker.STATE_OPEN or seconds > self._cooldown_s:
-            self._open(seconds, error)
+    def _pauses_s(self, error: BaseException) -> tuple[float, ...]:
+        return self._policy.pauses_s(self.provider, error, self._clock.now(), self._chance())
 
-    def _open(self, seconds: float, error: BaseException) -> None:
+    def _pause(self, error: BaseException) -> None:
+        """Open for the time asked for. Of several told to pause at once the first, or longest, counts."""
+        pauses_s = self._pauses_s(error)
+        if self.state != pybreaker.STATE_OPEN:
+            self.openings += 1
+        elif nth(pauses_s, self.openings) <= self._cooldown_s:
+            return
+        self._answers = 0
+        self._open("paused", pauses_s, error)
+
+    def _open(self, kind: str, pauses_s: tuple[float, ...], error: BaseException) -> None:
+        seconds = nth(pauses_s, self.openings)
         self._breaker.open()
         self._opened_until = self._clock.monotonic() + seconds
         self._cooldown_s = seconds
@@ -239,11 +275,11 @@ class Circuit:
         self.reason = reason(error)
         self.since = self._clock.now()
         if self._tell is None:
-            self._note(CircuitOpened(provider=self.provider, reason=self.reason, cooldown_s=seconds))
-        self._report("opened", self.reason, seconds)
+            self._note_opened(self.reason, seconds, self.openings)
+        self._report(kind, self.reason, pauses_s)
 
-    def _note_opened(self, report: CircuitReport) -> None:
-        event = CircuitOpened(provider=self.provider, reason=report.reason, cooldown_s=report.cooldown_s)
+    def _note_opened(self, why: str, cooldown_s: float, openings: int) -> None:
+        event = CircuitOpened(provider=self.provider, reason=why, cooldown_s=cooldown_s, openings=openings)
         self._facts.record_fact(f"circuit:{self.provider}", event)
 
     def _note(self, event: CircuitOpened | CircuitHalfOpened | CircuitClosed) -> None:
@@ -261,10 +297,18 @@ class Circuit:
 
 
 class CircuitBreakerFilter(Generic[RequestT, ResponseT]):
-    """Calls the provider only while its circuit lets calls through, and tells the circuit how they end."""
+    """Calls the provider only while its circuit lets calls through, and tells the circuit how they end.
 
-    def __init__(self, circuit: Circuit) -> None:
+    `limit_s` gives the provider's limit for a request, of which the policy's `slow_ratio` may be used; `None`
+    where the time depends on what is asked for, such as on the number of pages, and says nothing.
+    """
+
+    def __init__(
+        self, circuit: Circuit, clock: Clock, limit_s: Callable[[RequestT], float] | None = None
+    ) -> None:
         self._circuit = circuit
+        self._clock = clock
+        self._limit_s = limit_s
 
     async def __call__(self, call: Call[RequestT], service: Service[RequestT, ResponseT]) -> ResponseT:
         """Answer as the provider does. Raises CircuitOpen without calling it."""
@@ -274,26 +318,46 @@ class CircuitBreakerFilter(Generic[RequestT, ResponseT]):
         try:
             if is_probe:
                 await self._circuit.begin_probe()
+            begun = self._clock.monotonic()
             response = await service(call)
         except Exception as error:
             self._circuit.failed(error, is_probe=is_probe)
             raise
         else:
-            self._circuit.succeeded(is_probe=is_probe)
+            self._answered(call, self._clock.monotonic() - begun, is_probe=is_probe)
             return response
         finally:
             if is_probe:
                 self._circuit.end_probe()
 
+    def _answered(self, call: Call[RequestT], took_s: float, *, is_probe: bool) -> None:
+        if self._limit_s is not None and self._circuit.is_slow(took_s, self._limit_s(call.request)):
+            late = ProviderTimeout("The answer was late.", provider=self._circuit.provider, reason=SLOW)
+            self._circuit.failed(late, is_probe=is_probe)
+        else:
+            self._circuit.succeeded(is_probe=is_probe)
+
     async def _pass(self, call: Call[RequestT], service: Service[RequestT, ResponseT]) -> ResponseT:
         """Pass the open circuit. An answer closes it; a failure is what was expected, and moves nothing."""
+        begun = self._clock.monotonic()
         try:
             response = await service(call)
         except Exception as error:
             self._circuit.failed(error, is_probe=False)
             raise
-        self._circuit.revived()
+        if not self._is_slow(call, self._clock.monotonic() - begun):
+            self._circuit.revived()
         return response
+
+    def _answered(self, call: Call[RequestT], took_s: float, *, is_probe: bool) -> None:
+        if self._is_slow(call, took_s):
+            late = ProviderTimeout("The answer was late.", provider=self._circuit.provider, reason=SLOW)
+            self._circuit.failed(late, is_probe=is_probe)
+        else:
+            self._circuit.succeeded(is_probe=is_probe)
+
+    def _is_slow(self, call: Call[RequestT], took_s: float) -> bool:
+        return self._limit_s is not None and self._circuit.is_slow(took_s, self._limit_s(call.request))
 
 
 class _Failure(Exception):

@@ -14,9 +14,10 @@ from typing import Generic
 import msgspec
 
 from orchestrator import limits
+from orchestrator.errors import GatewayError, ProviderThrottled
 from orchestrator.events import RetryScheduled
 from orchestrator.model import Call, RequestT
-from orchestrator.outcome import Outcome, cooldown_s, judge, reason
+from orchestrator.outcome import Outcome, judge, reason
 from orchestrator.ports import Clock
 from orchestrator.service import ResponseT, Service
 
@@ -25,9 +26,9 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """When and how often to try the same provider again.
 
     `attempts_max` counts the first one. The wait before retry n (from 1) is drawn evenly from
-    0 to `min(backoff_cap_s, backoff_base_s * 2**(n-1))` ("full jitter"), unless the provider named a time:
-    then exactly that, if it is at most `backoff_cap_s`. All chosen: with 9 s in all a long wait is worth less
-    than the next provider.
+    0 to `min(backoff_cap_s, backoff_base_s * 2**(n-1))` ("full jitter"), unless the provider named a time
+    above 0: then exactly that, if it is at most `backoff_cap_s`. All chosen: with 9 s in all a long wait is
+    worth less than the next provider.
     """
 
     attempts_max: int = 2
@@ -38,7 +39,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     def backoff_s(self, retry: int, asked_s: float | None, chance: float) -> float | None:
         """The wait before the retry in seconds, or `None` if it would be too long. `chance` is 0..1."""
-        if asked_s is not None:
+        if asked_s:
             return asked_s if asked_s <= self.backoff_cap_s else None
         return chance * min(self.backoff_cap_s, self.backoff_base_s * 2.0 ** (retry - 1))
 
@@ -107,8 +108,13 @@ class RetryFilter(Generic[RequestT, ResponseT]):
         """The wait before another attempt, or `None` when this error is the last word."""
         if judge(error) is not Outcome.RETRYABLE or retry >= self._policy.attempts_max:
             return None
-        # A pause the provider has asked for keeps its circuit open: an earlier retry would meet that.
-        asked_s = cooldown_s(error) or getattr(error, "retry_after_s", None)
+        if call.is_last_resort:
+            # Nobody expects it to answer: once is enough to see whether it does.
+            return None
+        asked_s = error.retry_after_s if isinstance(error, GatewayError) else None
+        if asked_s is None and isinstance(error, ProviderThrottled):
+            # Its circuit is open for seconds now: a retry would meet that.
+            return None
         backoff_s = self._policy.backoff_s(retry, asked_s, self._chance())
         now = self._clock.monotonic()
         if backoff_s is None or now + backoff_s + limits.ATTEMPT_S_MIN > call.deadline:

@@ -186,11 +186,11 @@ def reading_answer(provider: str) -> Iterator[None]:
 def retry_after_s(value: str | None, now: float) -> float | None:
     """A `Retry-After` header as seconds from `now` (epoch seconds), 0 to `limits.RETRY_AFTER_S_MAX`.
 
-    Whole seconds and all HTTP-date forms (RFC 9110, 10.2.3) are understood; `None` if absent or unreadable. A
-    date in the past gives 0.
+    Whole seconds and all HTTP-date forms (RFC 9110, 10.2.3) are understood, and fractions of seconds, which
+    limiters send in spite of it; `None` if absent or unreadable. A date in the past gives 0.
     """
     text = (value or "").strip()
-    if re.fullmatch(r"[0-9]{1,18}", text):
+    if re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,18})?", text):
         return min(float(text), limits.RETRY_AFTER_S_MAX)
     try:
         moment = parsedate_to_datetime(text).timestamp()

@@ -109,7 +109,7 @@ def test_a_call_that_was_not_useful_is_explained():
 
 
 def test_the_books_agree():
-    """A call with its intent and its bill makes no difference, and neither does an intent nobody heard of."""
+    """A call with its intent and its bill makes no difference, nor does an intent nobody heard of."""
     lost = {**INTENT, "number": 2, "span_id": "def"}
 
     books = bill("tavily", [INTENT, ANSWERED, lost], [CALL])

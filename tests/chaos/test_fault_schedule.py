@@ -26,7 +26,7 @@ HOUR_S = 3_600.0
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_provider_is_down_for_a_fifth_of_the_time(provider: str):
-    """Each provider is down for 20 % of the time, a little less where no outage of five minutes fits any more."""
+    """Each provider is down for 20 % of the time, or a little less where the last outage did not fit."""
     for seed in SEEDS:
         own = [outage for outage in draw(seed, HOUR_S).outages if outage.target == provider]
 

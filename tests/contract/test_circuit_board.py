@@ -32,13 +32,14 @@ async def board(request):
     await client.aclose()
 
 
-def report(kind, cooldown_s=COOLDOWN_S, *, provider="tavily", is_quota=False, reason="http_500"):
+def report(kind, *pauses_s, provider="tavily", is_quota=False, reason="http_500", openings=0):
     """What a process tells."""
     return CircuitReport(
         provider=provider,
         kind=kind,
         failures_max=MAX,
-        cooldown_s=cooldown_s,
+        pauses_s=pauses_s or (COOLDOWN_S,),
+        openings=openings,
         reason=reason,
         is_quota=is_quota,
     )
@@ -47,6 +48,17 @@ def report(kind, cooldown_s=COOLDOWN_S, *, provider="tavily", is_quota=False, re
 async def test_nobody_has_told_anything(board):
     """A provider that nobody has reported is neither open nor closed."""
     assert await board.report(report("looked"), "a") == SharedCircuit()
+
+
+async def test_a_last_resort_closes(board):
+    """Who was answered past the open circuit closes it for all, ahead of its time; a mere probe would not."""
+    await board.report(report("opened", 60.0), "a")
+    probed = await board.report(report("closed"), "a")
+
+    revived = await board.report(report("revived"), "b")
+
+    assert (probed.state, revived.state, revived.openings) == ("open", "closed", 1)
+    assert (await board.report(report("looked"), "a")).state == "closed"
 
 
 async def test_failures_of_all_add_up(board):
@@ -80,7 +92,7 @@ async def test_of_two_who_open_at_once_one_has(board):
     """Who comes second with no longer a pause learns that it is open already; a longer one prevails."""
     first = await board.report(report("opened"), "a")
     second = await board.report(report("opened", reason="timeout"), "b")
-    longer = await board.report(report("opened", 60.0, is_quota=True, reason="http_432"), "c")
+    longer = await board.report(report("paused", 60.0, is_quota=True, reason="http_432"), "c")
 
     assert [first.is_ours, second.is_ours, longer.is_ours] == [True, False, True]
     assert second.reason == "http_500"
@@ -118,7 +130,7 @@ async def test_a_probe_that_succeeds_closes(board):
 
     closed = await board.report(report("closed"), "a")
 
-    assert closed == SharedCircuit(state="closed")
+    assert closed == SharedCircuit(state="closed", openings=1)
 
 
 async def test_a_probe_that_fails_opens_again(board):
@@ -130,6 +142,73 @@ async def test_a_probe_that_fails_opens_again(board):
 
     assert again.is_ours
     assert again.left_s > 0
+
+
+STEPS_S = (0.2, 0.4, 60.0)
+
+
+async def open_again(board, times):
+    """So many openings in a row, each right after the cooldown of the one before; what they lasted."""
+    seen = []
+    for _ in range(times):
+        one = await board.report(report("opened", *STEPS_S), "a")
+        assert one.is_ours
+        seen.append((one.openings, one.cooldown_s))
+        await asyncio.sleep(min(one.left_s + 0.02, 0.5))
+    return seen
+
+
+async def test_each_opening_lasts_longer(board):
+    """The board counts openings of all and chooses the step; the last step stands for all later ones."""
+    assert await open_again(board, 3) == [(1, 0.2), (2, 0.4), (3, 60.0)]
+
+
+async def test_failures_that_add_up_to_an_opening_have_its_step(board):
+    """It is the same count, whether one process saw enough or all together did."""
+    await open_again(board, 1)
+    await board.report(report("closed"), "a")
+    for _ in range(MAX):
+        seen = await board.report(report("failed", *STEPS_S), "b")
+
+    assert (seen.openings, seen.cooldown_s, seen.is_ours) == (2, 0.4, True)
+
+
+async def test_answers_of_all_forgive_openings(board):
+    """As many answers in a row as failures open, the probe included, begin again with the first step."""
+    await open_again(board, 2)
+    await board.report(report("closed"), "a")
+    seen = [await board.report(report("answered"), f"p{n}") for n in range(MAX - 1)]
+
+    assert [one.openings for one in seen] == [2, 2, 2, 0]
+    assert await open_again(board, 1) == [(1, 0.2)]
+
+
+async def test_a_failure_among_the_answers_forgives_nothing(board):
+    """They count in a row over all processes."""
+    await open_again(board, 1)
+    await board.report(report("closed"), "a")
+    for kind in ("answered", "answered", "answered", "failed", "answered", "answered"):
+        seen = await board.report(report(kind, *STEPS_S), "a")
+
+    assert (seen.state, seen.openings) == ("closed", 1)
+
+
+async def test_a_longer_pause_prolongs_and_is_no_further_opening(board):
+    """Who asks for a longer pause while it is open gets it; failures prolong nothing."""
+    await board.report(report("opened", 10.0, 50.0), "a")
+
+    failed = await board.report(report("opened", 20.0, 50.0), "b")
+    asked = await board.report(report("paused", 20.0, 50.0), "b")
+
+    assert (failed.is_ours, failed.cooldown_s) == (False, 10.0)
+    assert (asked.is_ours, asked.cooldown_s, asked.openings) == (True, 20.0, 1)
+
+
+async def test_what_is_remembered_keeps_its_count(board):
+    """A board that forgot is told how often it was."""
+    seen = await board.report(report("remembered", 5.0, openings=3), "a")
+
+    assert (seen.state, seen.openings, seen.cooldown_s) == ("open", 3, 5.0)
 
 
 async def test_old_news_changes_nothing(board):

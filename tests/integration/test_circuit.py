@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator.filters.circuit_breaker import CircuitPolicy
+from orchestrator.cooldown import CircuitPolicy
 from orchestrator.parts import Policies
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.jina_simulator import JinaSimulator
@@ -23,7 +23,7 @@ SEARCHES = 200
 CALLS_MAX = 20
 """Of `SEARCHES` distinct searches, how many may reach a dead provider."""
 
-SHORT_COOLDOWN = Policies(circuit=CircuitPolicy(cooldown_s=1.0))
+SHORT_COOLDOWN = Policies(circuit=CircuitPolicy(cooldowns_s=(1.0,), jitter_ratio=0.0))
 
 
 @pytest.fixture

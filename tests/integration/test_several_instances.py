@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from orchestrator.filters.circuit_breaker import CircuitPolicy
+from orchestrator.cooldown import CircuitPolicy
 from orchestrator.parts import Policies
 from storage import redis_flight
 from tests.support.gateway_server import GatewayServer, serving
@@ -255,7 +255,7 @@ async def test_a_killed_leader_costs_one_more(tmp_path: Path, valkey: Valkey):
 
 FAILURES_MAX = 5
 
-SHORT = Policies(circuit=CircuitPolicy(failures_max=FAILURES_MAX, cooldown_s=2.0))
+SHORT = Policies(circuit=CircuitPolicy(failures_max=FAILURES_MAX, cooldowns_s=(2.0,), jitter_ratio=0.0))
 
 
 async def test_a_dead_provider_is_noticed_by_all_together(

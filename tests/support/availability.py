@@ -102,8 +102,10 @@ def explained(asked: Iterable[Asked], ends: Mapping[str, Ended]) -> list[str]:
 def table(asked: Sequence[Asked], useful: Sequence[Asked]) -> list[str]:
     """The calls by what was down when they began, and all of them."""
     lines = [
-        f"{'':<14}{'calls':>7}{'useful':>8}{'fetched':>9}{'cached':>8}{'stale':>7}{'other':>7}"
-        f"{'ratio':>10}{'p50':>9}{'p99':>9}{'max':>9}"
+        (
+            f"{'':<14}{'calls':>7}{'useful':>8}{'fetched':>9}{'cached':>8}{'stale':>7}{'other':>7}"
+            f"{'ratio':>10}{'p50':>9}{'p99':>9}{'max':>9}"
+        )
     ]
     helped = {id(one) for one in useful}
     phases = sorted({one.phase for one in asked})

@@ -1,4 +1,4 @@
-"""The ledger held against the providers' own, call by call: each call that arrived has its intent, and its bill.
+"""The ledger held against the providers' own, call by call: each that arrived has its intent, and its bill.
 
 A simulator says of each call what it has billed. The attempt it belongs to is found by the span id that the
 call came with. What the provider could tell us must be recorded to the last token; what it had no chance to
@@ -38,8 +38,9 @@ class Bill(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"{self.provider:<8}{self.attempts:>7} attempts {self.calls:>7} calls {self.billed:>12,.0f} billed = "
-            f"{self.told:,.0f} recorded as spent + {self.untold:,.0f} untold, {self.assumed:,.0f} assumed for these"
+            f"{self.provider:<8}{self.attempts:>7} attempts {self.calls:>7} calls "
+            f"{self.billed:>12,.1f} billed = {self.told:,.1f} recorded as spent + {self.untold:,.1f} untold, "
+            f"for which {self.assumed:,.1f} are assumed"
         )
 
 
@@ -66,8 +67,8 @@ def bill(provider: str, facts: Iterable[Fact], calls: Iterable[Mapping[str, Any]
         elif call["billed"] or call["method"] != "GET":
             unknown.append(f"{provider}: a call of {call['billed']:g} has no intent: {call['path']} {span}")
     wrong = [
-        f"{provider}: {attempt.where} ({attempt.reason or 'answered'}) was billed {billed.get(span, 0.0):g}, recorded "
-        f"are {attempt.spent:g} spent and {attempt.assumed:g} assumed"
+        f"{provider}: {attempt.where} ({attempt.reason or 'answered'}) was billed {billed.get(span, 0.0):g}, "
+        f"recorded are {attempt.spent:g} spent and {attempt.assumed:g} assumed"
         for span, attempt in attempts.items()
         if not _is_right(attempt, billed.get(span, 0.0))
     ]

@@ -23,7 +23,7 @@ BRIEF_S = 0.05
 
 
 class FaultRain:
-    """Rains on the providers until it is told to stop; what falls follows from the seed, on whom it does not."""
+    """Rains on the providers until it is told to stop; what falls follows from the seed, when does not."""
 
     def __init__(self, tavily: UpstreamProcess, jina: UpstreamProcess, seed: int) -> None:
         self._upstreams = {"tavily": tavily, "jina": jina}

@@ -41,8 +41,8 @@ THROTTLED = "throttled"
 """The kind of an outage in which the provider answers 429, with a `Retry-After` that is true."""
 
 THROTTLED_TAIL_S = 40.0
-"""Nominal. `Retry-After` is in whole seconds, and one of them may be half a minute of a compressed day: so long
-after the end of such an outage its provider may still have asked us to wait. It counts as down."""
+"""Nominal. `Retry-After` is in whole seconds, and one of them may be half a minute of a compressed day: so
+long after the end of such an outage its provider may still have asked us to wait. It counts as down."""
 
 WRONG_JSON = '{"status": "ok", "items": [1, 2, 3]}'
 """An answer of somebody else's."""

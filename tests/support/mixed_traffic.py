@@ -21,8 +21,8 @@ import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from orchestrator.cooldown import CircuitPolicy
 from orchestrator.filters.budget import BudgetPolicy
-from orchestrator.filters.circuit_breaker import CircuitPolicy
 from orchestrator.key_admin import KeyWish
 from orchestrator.model import Caller, OwnLimits, SearchRequest
 from orchestrator.parts import Policies
@@ -41,7 +41,7 @@ PEPPER = "p" * 32
 
 POLICIES = Policies(
     deadline_s=3.0,
-    circuit=CircuitPolicy(cooldown_s=0.2),
+    circuit=CircuitPolicy(cooldowns_s=(0.2,), jitter_ratio=0.0),
     budget=BudgetPolicy(client_usd_micros_per_day=480_000),
     timing=ProviderTiming(search_s=0.8, search_advanced_s=1.6, extract_s=0.8),
 )

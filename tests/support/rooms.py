@@ -33,8 +33,12 @@ CORE: dict[str, set[str]] = {
     "key_admin.py": VALUES | {"api_keys", "ports", "key_ring"},
     "service.py": {"model"},
     "outcome.py": {"model", "events", "errors"},
+    "cooldown.py": {"errors"},
     "canonical.py": {"model"},
-    **{f"{name}.py": set() for name in ("addresses", "countries", "patience", "quota", "sanitise")},
+    **{
+        f"{name}.py": set()
+        for name in ("addresses", "countries", "error_pages", "links", "patience", "quota", "sanitise")
+    },
     "clock.py": {"ports"},
     **dict.fromkeys(("recorder.py", "strangers.py"), VALUES | {"ports"}),
     "fallback.py": VALUES | {"ports", "service", "outcome", "projections.executions"},
@@ -52,10 +56,11 @@ CORE: dict[str, set[str]] = {
     "filters/cache.py": FILTER
     | {"cache_policy", "canonical", "patience", "projections.executions", "refreshes"},
     "filters/cache_fill.py": FILTER | {"cache_policy"},
+    "filters/circuit_breaker.py": FILTER | {"cooldown"},
     "filters/deadline.py": FILTER | {"patience"},
     "filters/validate.py": FILTER | {"addresses", "countries", "sanitise"},
     "filters/public_address.py": FILTER | {"addresses"},
-    "filters/validate_result.py": FILTER | {"sanitise"},
+    "filters/validate_result.py": FILTER | {"error_pages", "links", "sanitise"},
     "filters/*.py": FILTER,
     "providers/tavily*.py": PROVIDER | {"providers.tavily_wire"},
     "providers/jina*.py": PROVIDER | JINA,

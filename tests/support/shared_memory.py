@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from orchestrator.cooldown import nth
 from orchestrator.errors import CircuitBoardUnavailable, FlightStoreUnavailable
 from orchestrator.ports import CircuitReport, Clock, FlightView, SharedCircuit
 
@@ -65,17 +66,15 @@ class MemoryCircuitBoard:
         self._clock = clock
         self._circuits: dict[str, SharedCircuit] = {}
         self._until: dict[str, float] = {}
+        self._answers: dict[str, int] = {}
         self._probes: dict[str, tuple[str, float]] = {}
 
     async def report(self, report: CircuitReport, holder: str) -> SharedCircuit:
         """Tell, and learn how things stand now."""
         self._reach()
         before = self._seen(report.provider)
-        self._take_in(report, before, holder)
-        after = self._seen(report.provider)
-        is_ours = report.kind in ("failed", "opened", "remembered") and after.state == "open" != before.state
-        is_ours |= report.kind in ("opened", "remembered") and after.left_s > before.left_s
-        return msgspec.structs.replace(after, is_ours=is_ours)
+        is_ours = self._take_in(report, before, holder)
+        return msgspec.structs.replace(self._seen(report.provider), is_ours=is_ours)
 
     async def take_probe(self, provider: str, holder: str) -> bool:
         """Whether this process may make the one probe."""
@@ -100,28 +99,43 @@ class MemoryCircuitBoard:
         left_s = max(0.0, self._until.get(provider, 0.0) - self._clock.monotonic())
         return msgspec.structs.replace(seen, left_s=left_s if seen.state == "open" else 0.0)
 
-    def _take_in(self, report: CircuitReport, seen: SharedCircuit, holder: str) -> None:
-        name = report.provider
-        if report.kind == "probed":
+    def _take_in(self, report: CircuitReport, seen: SharedCircuit, holder: str) -> bool:
+        """Whether it opens by this report, or for longer."""
+        name, kind, next_ = report.provider, report.kind, seen.openings + 1
+        if kind == "probed":
             if self._probes.get(name, ("", 0.0))[0] == holder:
                 del self._probes[name]
-        elif (report.kind == "closed" and seen.left_s == 0) or (
-            report.kind == "answered" and seen.state != "open"
-        ):
-            self._circuits[name] = SharedCircuit(state="closed")
-        elif report.kind == "failed" and seen.state != "open":
+        elif kind == "failed" and seen.state != "open":
             failures = seen.failures + 1
-            if failures < report.failures_max:
-                self._circuits[name] = SharedCircuit(state="closed", failures=failures)
-            else:
-                self._open(report)
-        elif report.kind in ("opened", "remembered") and (
-            seen.left_s == 0 or report.cooldown_s > seen.cooldown_s
+            if failures >= report.failures_max:
+                return self._open(report, next_, nth(report.pauses_s, next_))
+            self._answers[name] = 0
+            self._circuits[name] = SharedCircuit(state="closed", failures=failures, openings=seen.openings)
+        elif kind == "remembered" and seen.left_s == 0:
+            return self._open(report, max(seen.openings, report.openings), report.pauses_s[0])
+        elif kind in ("opened", "paused") and seen.left_s == 0:
+            return self._open(report, next_, nth(report.pauses_s, next_))
+        elif kind == "paused" and nth(report.pauses_s, seen.openings) > seen.cooldown_s:
+            return self._open(report, seen.openings, nth(report.pauses_s, seen.openings))
+        elif (
+            kind == "revived"
+            or (kind == "closed" and seen.left_s == 0)
+            or (kind == "answered" and seen.state != "open")
         ):
-            self._open(report)
+            self._answers[name] = self._answers.get(name, 0) + 1 if kind == "answered" else 1
+            is_well = self._answers[name] >= report.failures_max
+            self._circuits[name] = SharedCircuit(state="closed", openings=0 if is_well else seen.openings)
+        return False
 
-    def _open(self, report: CircuitReport) -> None:
-        self._until[report.provider] = self._clock.monotonic() + report.cooldown_s
-        self._circuits[report.provider] = SharedCircuit(
-            state="open", cooldown_s=report.cooldown_s, reason=report.reason, is_quota=report.is_quota
+    def _open(self, report: CircuitReport, openings: int, pause_s: float) -> bool:
+        name = report.provider
+        self._answers[name] = 0
+        self._until[name] = self._clock.monotonic() + pause_s
+        self._circuits[name] = SharedCircuit(
+            state="open",
+            openings=openings,
+            cooldown_s=pause_s,
+            reason=report.reason,
+            is_quota=report.is_quota,
         )
+        return True

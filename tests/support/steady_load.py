@@ -18,7 +18,7 @@ import msgspec
 from orchestrator.limits import DEADLINE_S
 
 PATIENCE_S = DEADLINE_S + 1.0
-"""A caller stops reading after ten seconds, as common MCP clients do: the deadline, and a second for the way."""
+"""A caller stops reading after ten seconds, as common MCP clients do: the deadline, and one for the way."""
 
 
 class Situation(Protocol):

@@ -7,15 +7,16 @@ import asyncio
 import pytest
 
 from orchestrator.circuit_sharing import REFRESH_S, REPORTS_MAX, CircuitSharing
+from orchestrator.cooldown import CircuitPolicy
 from orchestrator.errors import CircuitOpen, ProviderQuotaExceeded, ProviderUnavailable
 from orchestrator.facts import CircuitOpened
-from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter, CircuitPolicy
+from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter
 from orchestrator.model import SearchRequest
 from tests.support.calls import make_call
 from tests.support.clock import LoopClock
 from tests.support.shared_memory import MemoryCircuitBoard
 
-POLICY = CircuitPolicy(failures_max=5, cooldown_s=30.0)
+POLICY = CircuitPolicy(failures_max=5, cooldowns_s=(30.0, 60.0), jitter_ratio=0.0)
 SOON_S = REFRESH_S * 1.2
 """By now everybody has asked for news."""
 
@@ -60,7 +61,7 @@ class Process:
 
     def __init__(self, board, facts):
         self.circuit = Circuit("tavily", LoopClock(), facts, POLICY)
-        self.breaker = CircuitBreakerFilter(self.circuit)
+        self.breaker = CircuitBreakerFilter(self.circuit, LoopClock())
         self.sharing = CircuitSharing(board, {"tavily": self.circuit})
 
     async def call(self, upstream):
@@ -189,6 +190,40 @@ async def test_a_probe_that_fails_keeps_all_away(processes, upstream, facts):
     assert states(processes) == ["open"] * 3
     assert facts.kinds() == ["CircuitOpened", "CircuitHalfOpened", "CircuitOpened"]
     assert all(process.circuit.retry_after_s > 28.0 for process in processes)
+
+
+async def test_steps_are_counted_together(processes, upstream, facts):
+    """A probe that fails makes the next cooldown longer, whichever process made it; all count answers."""
+    await let_fail(processes, upstream, 5)
+    for prober, wait_s in ((1, 31.0), (2, 61.0), (0, 61.0)):
+        await asyncio.sleep(wait_s)
+        await processes[prober].call(upstream)
+    await asyncio.sleep(61.0)
+    upstream.outcome = "answer"
+    for n in range(8):
+        await processes[n % 3].call(upstream)
+        await asyncio.sleep(SOON_S)
+    upstream.outcome = DOWN
+    await let_fail(processes, upstream, 5)
+    await asyncio.sleep(SOON_S)
+
+    opened = [(e.openings, e.cooldown_s) for e in facts.events if isinstance(e, CircuitOpened)]
+    assert opened == [(1, 30.0), (2, 60.0), (3, 60.0), (4, 60.0), (1, 30.0)]
+    assert [process.circuit.openings for process in processes] == [1, 1, 1]
+
+
+async def test_a_process_that_is_alone_knows_how_often(processes, upstream, board, facts):
+    """What opened during an outage of the board has the step that follows what was known before it."""
+    await let_fail(processes, upstream, 5)
+    await asyncio.sleep(SOON_S)
+    board.is_down = True
+    await asyncio.sleep(31.0)
+    await processes[1].call(upstream)
+    await asyncio.sleep(SOON_S)
+
+    assert facts.events[-1] == CircuitOpened(
+        provider="tavily", reason="http_503", cooldown_s=60.0, openings=2
+    )
 
 
 async def test_a_cancelled_probe_lets_another_try(processes, upstream):

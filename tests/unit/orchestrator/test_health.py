@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.filters.circuit_breaker import Circuit, CircuitPolicy
+from orchestrator.cooldown import CircuitPolicy
+from orchestrator.filters.circuit_breaker import Circuit
 from orchestrator.health import provider_health, record_health
 from orchestrator.record_watch import Recent, Seen
 from orchestrator.reports.totals import Standing
@@ -26,7 +27,7 @@ class Facts:
 
 def circuit(failures=0):
     """The circuit of Tavily after so many failures in a row."""
-    made = Circuit("tavily", FakeClock(now=100.0), Facts(), CircuitPolicy())
+    made = Circuit("tavily", FakeClock(now=100.0), Facts(), CircuitPolicy(jitter_ratio=0.0))
     for _ in range(failures):
         made.failed(down(), is_probe=False)
     return made

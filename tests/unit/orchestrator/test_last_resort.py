@@ -10,6 +10,7 @@ import pytest
 from orchestrator.errors import AllProvidersFailed, ProviderQuotaExceeded, ProviderThrottled, QuotaExhausted
 from orchestrator.facts import CircuitClosed
 from orchestrator.filters.circuit_breaker import CircuitPolicy
+from orchestrator.filters.retry import RetryPolicy
 from orchestrator.ports import ProviderTiming
 from tests.support.core import POLICIES, Core, both, down, tried
 from tests.support.scripted_provider import ScriptedProvider
@@ -76,7 +77,7 @@ async def test_nobody_has_let_it_down():
 
 
 async def test_one_that_was_asked_is_not_asked_again():
-    """A provider that has failed in this very call, and by that opened its circuit, is not its last resort."""
+    """A provider that has failed in this very call, and so opened its circuit, is not its last resort."""
     tavily, jina = both([down()], [down("jina")])
     core = Core(tavily, jina, policies=ONE)
 
@@ -96,6 +97,18 @@ async def test_one_that_has_asked_for_a_pause_gets_it():
 
     assert tried(failure) == [SKIPPED, ("jina", "retryable", "http_500")]
     assert tavily.calls == 1
+
+
+async def test_it_is_asked_once():
+    """A last resort that fails is not tried again, although a provider thought to be well would be."""
+    tavily, jina = both([down()], [3, down("jina")])
+    core = Core(tavily, jina, policies=msgspec.structs.replace(ONE, retry=RetryPolicy(attempts_max=2)))
+    await core.search("opens the circuit of tavily")
+    asked = tavily.calls
+
+    await failure_of(core, "jina is down")
+
+    assert tavily.calls == asked + 1
 
 
 async def test_a_spent_quota_is_not_the_failure():

@@ -12,10 +12,7 @@ from orchestrator import errors
 from orchestrator.outcome import (
     BAD_REQUEST,
     CUT_SHORT,
-    QUOTA_COOLDOWN_S,
-    THROTTLE_COOLDOWN_S,
     Outcome,
-    cooldown_s,
     is_health_failure,
     judge,
     reason,
@@ -65,24 +62,6 @@ def test_every_provider_error_is_in_the_table():
 def subclasses(kind):
     """All classes below."""
     return [found for child in kind.__subclasses__() for found in (child, *subclasses(child))]
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (provider_error(errors.ProviderThrottled), THROTTLE_COOLDOWN_S),
-        (provider_error(errors.ProviderThrottled, retry_after_s=7.0), 7.0),
-        (provider_error(errors.ProviderThrottled, retry_after_s=0.0), THROTTLE_COOLDOWN_S),
-        (provider_error(errors.ProviderQuotaExceeded), QUOTA_COOLDOWN_S),
-        (provider_error(errors.ProviderQuotaExceeded, retry_after_s=60.0), 60.0),
-        (provider_error(errors.ProviderUnavailable, retry_after_s=7.0), None),
-        (provider_error(errors.ProviderTimeout), None),
-        (ValueError(), None),
-    ],
-)
-def test_only_a_provider_that_counts_our_calls_asks_for_a_pause(error, expected):
-    """A throttling or exhausted provider is left alone for the time it names, or for a time of ours."""
-    assert cooldown_s(error) == expected
 
 
 @pytest.mark.parametrize(

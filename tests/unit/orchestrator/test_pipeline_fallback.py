@@ -23,6 +23,7 @@ from orchestrator.events import (
 )
 from orchestrator.facts import CircuitOpened
 from orchestrator.filters.retry import RetryPolicy
+from orchestrator.filters.validate_result import ResultPolicy
 from orchestrator.model import (
     SearchAnswer,
     SearchRequest,
@@ -111,6 +112,56 @@ async def test_nothing_anywhere_is_an_answer():
 
     assert (response.provider, response.result_count, response.ttl_s) == ("tavily", 0, 60.0)
     assert (await core.search()).cache == "l1"
+
+
+THREE = msgspec.structs.replace(POLICIES, results=ResultPolicy(results_min=3))
+
+
+@pytest.mark.parametrize(
+    ("tavily_count", "jina_count", "provider", "asked"),
+    [
+        (3, 5, "tavily", 1),
+        (2, 3, "jina", 2),
+        (2, 1, "tavily", 2),
+        (2, 2, "tavily", 2),
+        (1, 2, "jina", 2),
+        (0, 1, "jina", 2),
+    ],
+)
+async def test_too_few_results_ask_once_more(tavily_count, jina_count, provider, asked):
+    """With fewer than the policy wants the next provider is asked, and the better answer is given."""
+    tavily, jina = both([tavily_count], [jina_count])
+    core = Core(tavily, jina, policies=THREE)
+
+    response = await core.search()
+
+    assert (response.provider, tavily.calls + jina.calls) == (provider, asked)
+
+
+async def test_as_many_as_the_caller_wants_are_enough():
+    """Whoever asks for two results is not sent on for a third."""
+    tavily, jina = both([2])
+    core = Core(tavily, jina, policies=THREE)
+
+    assert (await core.search(max_results=2)).result_count == 2
+    assert jina.calls == 0
+
+
+async def test_what_is_dropped_does_not_count():
+    """Useful results are counted when they have been looked at: duplicates and error pages are none."""
+    page = result("https://a.example/")
+    challenge = result("https://b.example/", title="404 Not Found", content="nginx")
+    tavily, jina = both([SearchAnswer(results=(page, page, challenge), answer=None, images=())], [3])
+    core = Core(tavily, jina, policies=THREE)
+
+    assert (await core.search()).provider == "jina"
+
+
+async def test_few_results_are_kept_if_the_next_provider_fails():
+    """Whatever one provider found is better than nothing."""
+    core = Core(*both([1], [down("jina")]), policies=THREE)
+
+    assert (await core.search()).result_count == 1
 
 
 async def test_a_caller_who_wants_no_results_gets_none():

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from orchestrator.cooldown import CircuitPolicy
 from orchestrator.errors import (
     CircuitOpen,
     EventLogUnavailable,
@@ -21,49 +22,13 @@ from orchestrator.facts import (
     CircuitHalfOpened,
     CircuitOpened,
 )
-from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter, CircuitPolicy
-from orchestrator.model import SearchRequest
-from tests.support.calls import make_call
+from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter
+from tests.support.circuits import CALL, Facts, Upstream, begin, error, fail
 from tests.support.clock import FakeClock
 
-CALL = make_call(SearchRequest(query="tides"))
 FAILURES_MAX = 5
 COOLDOWN_S = 30.0
-
-
-class Facts:
-    """A FactSink that keeps what it is given."""
-
-    def __init__(self):
-        self.events = []
-
-    def record_fact(self, stream, event):
-        """Keep the fact."""
-        assert stream == "circuit:tavily"
-        self.events.append(event)
-
-    def count_refusal(self, reason):
-        """Never called here."""
-        raise AssertionError(reason)
-
-
-class Upstream:
-    """A provider that can be switched between answers, and held back by a gate."""
-
-    def __init__(self):
-        self.outcome = "answer"
-        self.calls = 0
-        self.gate = None
-
-    async def __call__(self, call):
-        """End as switched at the moment of the call."""
-        self.calls += 1
-        outcome, gate = self.outcome, self.gate
-        if gate is not None:
-            await gate.wait()
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+LIMIT_S = 5.0
 
 
 @pytest.fixture
@@ -81,42 +46,20 @@ def facts():
 @pytest.fixture
 def circuit(clock, facts):
     """The circuit under test."""
-    policy = CircuitPolicy(failures_max=FAILURES_MAX, cooldown_s=COOLDOWN_S)
+    policy = CircuitPolicy(failures_max=FAILURES_MAX, cooldowns_s=(COOLDOWN_S,), jitter_ratio=0.0)
     return Circuit("tavily", clock, facts, policy)
 
 
 @pytest.fixture
-def breaker(circuit):
+def breaker(circuit, clock):
     """The filter under test."""
-    return CircuitBreakerFilter(circuit)
+    return CircuitBreakerFilter(circuit, clock, lambda _request: LIMIT_S)
 
 
 @pytest.fixture
-def upstream():
+def upstream(clock):
     """The provider behind the breaker."""
-    return Upstream()
-
-
-def error(kind=ProviderUnavailable, retry_after_s=None, why="http_503"):
-    """A failure of the provider."""
-    return kind("It failed.", provider="tavily", reason=why, retry_after_s=retry_after_s)
-
-
-async def fail(breaker, upstream, failure, times=1):
-    """Let that many calls fail."""
-    for _ in range(times):
-        upstream.outcome = failure
-        with pytest.raises(type(failure)):
-            await breaker(CALL, upstream)
-
-
-async def begin(breaker, upstream):
-    """Begin a call that the upstream holds back until its gate opens."""
-    upstream.gate = asyncio.Event()
-    task = asyncio.ensure_future(breaker(CALL, upstream))
-    await asyncio.sleep(0)
-    gate, upstream.gate = upstream.gate, None
-    return task, gate
+    return Upstream(clock)
 
 
 async def test_a_closed_circuit_lets_everything_through(breaker, upstream, circuit):
@@ -229,7 +172,9 @@ async def test_a_failed_probe_opens_the_circuit_again(breaker, upstream, circuit
     await fail(breaker, upstream, error(why="reset"))
 
     assert (circuit.state, circuit.retry_after_s) == ("open", COOLDOWN_S)
-    assert facts.events[-1] == CircuitOpened(provider="tavily", reason="reset", cooldown_s=COOLDOWN_S)
+    assert facts.events[-1] == CircuitOpened(
+        provider="tavily", reason="reset", cooldown_s=COOLDOWN_S, openings=2
+    )
 
 
 async def test_only_one_probe_passes_at_a_time(breaker, upstream, clock):

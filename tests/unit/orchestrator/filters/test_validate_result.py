@@ -15,7 +15,6 @@ from orchestrator.events import (
     ResultRejected,
 )
 from orchestrator.filters.validate_result import (
-    ValidateResultFilter,
     host_and_path,
     is_allowed,
     matches,
@@ -23,38 +22,14 @@ from orchestrator.filters.validate_result import (
 from orchestrator.model import (
     ExtractAnswer,
     ExtractRequest,
-    Found,
     Page,
     PageFailure,
-    SearchAnswer,
-    SearchRequest,
 )
-from orchestrator.ports import WEB_SCHEMES
-from tests.support.calls import make_call, recorded
+from tests.support.calls import recorded
 from tests.support.scripted_provider import result
+from tests.support.validation import answer_of, judged, search
 
 A, B = "https://a.example/", "https://b.example/"
-
-
-async def judged(request, answer, schemes=WEB_SCHEMES, cost=FREE):
-    """What the stage makes of an answer, and the call."""
-    call = make_call(request)
-
-    async def service(_call):
-        return Found(answer=answer, provider="tavily", cost=cost)
-
-    found = await ValidateResultFilter(schemes)(call, service)
-    return found.answer, call
-
-
-def answer_of(*results):
-    """An answer with these results."""
-    return SearchAnswer(results=results, answer=None, images=())
-
-
-def search(**fields):
-    """A search with these fields."""
-    return SearchRequest(**{"query": "tides", **fields})
 
 
 async def test_a_good_answer_passes_as_it_is():
@@ -121,9 +96,10 @@ async def test_files_are_for_the_local_provider_only():
 
 async def test_a_url_is_told_once():
     """Of two results with the same URL the first, better one stays."""
-    kept, _ = await judged(search(), answer_of(result(A, score=0.9), result(A, score=0.1)))
+    kept, call = await judged(search(), answer_of(result(A, score=0.9), result(A, score=0.1)))
 
     assert [one.score for one in kept.results] == [0.9]
+    assert recorded(call) == [ResultRejected(provider="tavily", reason="duplicate", dropped=1)]
 
 
 async def test_an_overlong_url_is_dropped():
