@@ -10,6 +10,7 @@ from orchestrator.filters.concurrency import ConcurrencyPolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.filters.validate_result import ResultPolicy
 from orchestrator.parts import Policies
+from orchestrator.ports import ProviderTiming
 
 
 def policies_of(settings: Settings) -> Policies:
@@ -24,6 +25,11 @@ def policies_of(settings: Settings) -> Policies:
         circuit=_circuit(settings),
         budget=_budget(settings),
         results=ResultPolicy(results_min=settings.results_min),
+        timing=ProviderTiming(
+            search_s=settings.search_timeout_s,
+            search_advanced_s=settings.search_advanced_timeout_s,
+            extract_s=settings.extract_timeout_s,
+        ),
     )
 
 

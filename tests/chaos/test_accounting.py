@@ -92,7 +92,7 @@ def test_callers_and_log_agree():
     ids=["another end", "no end", "nobody's end"],
 )
 def test_callers_and_log_differ(ends: dict[str, Ended], words: str):
-    """A call that ended otherwise, or is not in the log, and an execution that nobody asked for, are found."""
+    """A call that ended otherwise, one not in the log, and an execution that nobody asked for are found."""
     (difference,) = differences([STALE], ends)
 
     assert words in difference

@@ -31,7 +31,12 @@ Upstreams = tuple[UpstreamProcess, UpstreamProcess]
 SETTINGS = {
     "AMOS_WORKERS": "2",
     "AMOS_DEADLINE_S": "2",
+    "AMOS_SEARCH_TIMEOUT_S": "0.8",
+    "AMOS_EXTRACT_TIMEOUT_S": "0.8",
     "AMOS_CACHE_TTL_S": "1",
+    "AMOS_STALE_WHILE_REVALIDATE_S": "1",
+    "AMOS_STALE_IF_ERROR_S": "5",
+    "AMOS_CIRCUIT_COOLDOWNS_S": "0.2,0.4",
 }
 """Everything short, so that a day of seconds has some of everything."""
 
