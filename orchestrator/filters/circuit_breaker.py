@@ -100,11 +100,11 @@ class Circuit:
 
     @property
     def is_passable(self) -> bool:
-        """Whether a call of last resort may pass although the circuit is not closed.
+        """Whether a call of last resort may pass, be the circuit open or closed by now.
 
         A provider that has asked us to slow down is not called earlier, for whatever reason.
         """
-        return self.state != pybreaker.STATE_CLOSED and self.reason != THROTTLED
+        return self.reason != THROTTLED
 
     def admit(self) -> bool:
         """Let a call through, or raise CircuitOpen. The result says whether the call is to be the probe."""
@@ -312,7 +312,8 @@ class CircuitBreakerFilter(Generic[RequestT, ResponseT]):
 
     async def __call__(self, call: Call[RequestT], service: Service[RequestT, ResponseT]) -> ResponseT:
         """Answer as the provider does. Raises CircuitOpen without calling it."""
-        if call.is_last_resort and self._circuit.is_passable:
+        circuit = self._circuit
+        if call.is_last_resort and circuit.is_passable and circuit.state != pybreaker.STATE_CLOSED:
             return await self._pass(call, service)
         is_probe = self._circuit.admit()
         try:

@@ -65,7 +65,9 @@ async def reported(installation: Installation, measure: str) -> dict[str, float]
     """What the report of costs says of each provider, in the provider's own unit."""
     status, output = await installation.amos.command("report", "cost", "--json")
     assert status == 0, output
-    return {line["provider"]: line[measure] for line in json.loads(output)["units"]}
+    # Saved is what both had cost together, too: under both names.
+    units = json.loads(output)["units"]
+    return {line["provider"]: line[measure] for line in units if "+" not in line["provider"]}
 
 
 def show(bills: list[Bill], facts: list[Fact]) -> None:

@@ -57,7 +57,7 @@ def is_useful(asked: Asked, stale_age_s_max: float) -> bool:
     """Whether the caller has an answer that helps; `stale_age_s_max` is the oldest that the policy allows."""
     if asked.outcome not in USEFUL or asked.duration_s > PATIENCE_S:
         return False
-    says_its_age = asked.age_header == str(int(asked.age_s))
+    says_its_age = asked.age_header.isdecimal() and abs(int(asked.age_header) - asked.age_s) <= 1.0
     return not asked.is_stale or (says_its_age and 0 < asked.age_s <= stale_age_s_max + AGE_SLACK_S)
 
 

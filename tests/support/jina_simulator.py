@@ -24,6 +24,9 @@ from tests.support.simulator import Simulator, html_answer, json_answer, run
 BALANCE = 10_000_000
 """Tokens that come with a new key."""
 
+WHOLE_DAYS = 10_000_000_000
+"""Tokens for a million searches: a process serves one test after the other."""
+
 ANONYMOUS_PER_MINUTE = 20
 """Reads a minute without a key."""
 
@@ -331,4 +334,4 @@ def _vary_item(item: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run(JinaSimulator)
+    run(JinaSimulator, balance=WHOLE_DAYS)

@@ -282,7 +282,7 @@ def _json(body: bytes) -> Any:
         return None
 
 
-def run(simulator: type[Simulator]) -> None:
+def run(simulator: type[Simulator], **options_of_its_own: Any) -> None:
     """Serve from the command line until killed; the first line printed is the URL."""
     parser = argparse.ArgumentParser(description=simulator.__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
@@ -290,7 +290,9 @@ def run(simulator: type[Simulator]) -> None:
     options = parser.parse_args()
 
     async def serve() -> None:
-        async with simulator(delay_s=options.delay_ms / 1000, port=options.port) as server:
+        async with simulator(
+            delay_s=options.delay_ms / 1000, port=options.port, **options_of_its_own
+        ) as server:
             sys.stdout.write(f"{server.base_url}\n")
             sys.stdout.flush()
             await asyncio.Event().wait()

@@ -145,3 +145,18 @@ async def test_many_at_once():
     responses = await asyncio.gather(*(core.search(f"at once {n}") for n in range(4)))
 
     assert {response.provider for response in responses} == {"tavily"}
+
+
+async def test_it_is_back_already():
+    """A call that was let down asks a provider that another call has brought back in the meantime."""
+    tavily, jina = both([down(), 3], [3, down("jina")])
+    core = Core(tavily, jina, policies=ONE)
+    await core.search("opens the circuit of tavily")
+    jina.delay_s = 1.0
+
+    slow = asyncio.create_task(core.search("waits for jina"))
+    await asyncio.sleep(0.5)
+    core.pipeline.circuits["tavily"].revived()
+    response = await slow
+
+    assert tried(response) == [SKIPPED, ("jina", "retryable", "http_500"), ("tavily", "success", "")]
