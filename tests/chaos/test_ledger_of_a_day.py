@@ -100,4 +100,4 @@ async def test_the_ledger_is_what_the_providers_counted(
     assert all(one.billed == pytest.approx(one.told + one.untold, abs=1e-6) for one in bills)
     assert await reported(installation, "spent") == {one.provider: one.told for one in bills}
     assert await reported(installation, "assumed") == {one.provider: one.assumed for one in bills}
-    assert all(one.attempts >= one.calls > 0 for one in bills)
+    assert all(one.attempts and one.calls for one in bills)

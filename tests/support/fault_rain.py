@@ -18,8 +18,8 @@ CALM_S = 0.15
 CALLS_MAX = 3
 """chosen: so many calls in a row meet the same fault, fewer than open a circuit by themselves."""
 
-BRIEF_S = 0.05
-"""What a provider that throttles asks for here: a day of seconds has no time for more."""
+DRY = (QUOTA, THROTTLED)
+"""What does not fall: both cost nothing, and would keep the others from falling for most of the day."""
 
 
 class FaultRain:
@@ -34,8 +34,8 @@ class FaultRain:
         while not until.is_set():
             await asyncio.sleep(self._chance.expovariate(1 / CALM_S))
             provider = self._chance.choice(list(self._upstreams))
-            kinds = [kind for kind in KINDS[provider] if kind != QUOTA]
-            fault = _brief(KINDS[provider][kind := self._chance.choice(kinds)], kind)
+            kinds = [kind for kind in KINDS[provider] if kind not in DRY]
+            fault = _hurried(KINDS[provider][self._chance.choice(kinds)])
             await self._order(provider, [fault] * self._chance.randint(1, CALLS_MAX))
         for provider in self._upstreams:
             await self._order(provider, [])
@@ -48,8 +48,6 @@ class FaultRain:
         await asyncio.to_thread(self._upstreams[provider].obey, orders)
 
 
-def _brief(fault: Fault, kind: str) -> Fault:
-    if kind == THROTTLED:
-        return msgspec.structs.replace(fault, retry_after=str(BRIEF_S))
-    # A late answer is one that outlives its caller, whose deadline is as short as everything else here.
+def _hurried(fault: Fault) -> Fault:
+    """A late answer is one that outlives its caller, whose deadline is as short as everything else here."""
     return msgspec.structs.replace(fault, delay_s=SLOW_S / 4) if fault.delay_s else fault
