@@ -257,7 +257,7 @@ class CircuitBoard(Protocol):
     async def take_probe(self, provider: str, holder: str) -> bool:
         """Whether this process may make the one probe; it may again, should its report not have arrived.
 
-        A probe that is never reported lapses.
+        A probe that is never reported lapses. Nobody may while the circuit is open for longer.
         """
 
 

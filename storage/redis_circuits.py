@@ -15,6 +15,9 @@ KEEP_MS = 3_600_000
 PROBE_MS = 30_000
 """chosen: longer than any attempt; a prober that died keeps the others from probing for so long."""
 
+EARLY_MS = 10
+"""chosen: a probe that comes so little before the end of the cooldown is not sent away. Rests are rounded."""
+
 _REPORT = Script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -68,9 +71,13 @@ return {ours, is[1] or '', tonumber(is[2] or 0), tonumber(is[3] or 0), left,
 """)
 
 _TAKE_PROBE = Script("""
-local prober = redis.call('GET', KEYS[1])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local seen = redis.call('HMGET', KEYS[1], 'state', 'until')
+if seen[1] == 'open' and tonumber(seen[2]) > now + tonumber(ARGV[3]) then return 0 end
+local prober = redis.call('GET', KEYS[2])
 if prober and prober ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 return 1
 """)
 
@@ -85,7 +92,7 @@ class RedisCircuits:
         """Tell, and learn how things stand now."""
         ours, state, failures, openings, left_ms, cooldown_ms, reason, is_quota = await self._client.evaluate(
             _REPORT,
-            (f"amos:circuit:{{{report.provider}}}", _probe(report.provider)),
+            (_circuit(report.provider), _probe(report.provider)),
             (
                 report.kind,
                 holder,
@@ -112,12 +119,20 @@ class RedisCircuits:
     async def take_probe(self, provider: str, holder: str) -> bool:
         """Whether this process may make the one probe; it may again, should its report not have arrived.
 
-        One that is never reported lapses.
+        One that is never reported lapses. Nobody may while the circuit is open: another one's probe has
+        failed, and this process has not heard of it yet.
         """
         taken = await self._client.evaluate(
-            _TAKE_PROBE, (_probe(provider),), (holder, PROBE_MS), error=CircuitBoardUnavailable
+            _TAKE_PROBE,
+            (_circuit(provider), _probe(provider)),
+            (holder, PROBE_MS, EARLY_MS),
+            error=CircuitBoardUnavailable,
         )
         return bool(taken)
+
+
+def _circuit(provider: str) -> str:
+    return f"amos:circuit:{{{provider}}}"
 
 
 def _probe(provider: str) -> str:

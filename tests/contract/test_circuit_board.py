@@ -9,9 +9,9 @@ import pytest
 from orchestrator.clock import SystemClock
 from orchestrator.errors import CircuitBoardUnavailable
 from orchestrator.ports import CircuitReport, SharedCircuit
-from storage.redis_circuits import PROBE_MS, RedisCircuits
+from storage.redis_circuits import EARLY_MS, PROBE_MS, RedisCircuits
 from storage.redis_client import open_redis
-from tests.support.shared_memory import PROBE_S, MemoryCircuitBoard
+from tests.support.shared_memory import EARLY_S, PROBE_S, MemoryCircuitBoard
 from tests.support.valkey import Valkey
 
 PATIENT_S = 5.0
@@ -121,6 +121,15 @@ async def test_a_probe_whose_report_was_lost_may_be_made_again(board):
     assert not await board.take_probe("tavily", "b")
 
 
+async def test_nobody_probes_while_it_is_open(board):
+    """Who has not heard that another one's probe failed is told so when it would probe."""
+    await board.report(report("opened"), "a")
+
+    assert not await board.take_probe("tavily", "b")
+    await asyncio.sleep(COOLDOWN_S + 0.05)
+    assert await board.take_probe("tavily", "b")
+
+
 async def test_a_probe_that_succeeds_closes(board):
     """After the cooldown a probe may close; during it nothing does."""
     await board.report(report("opened"), "a")
@@ -222,7 +231,7 @@ async def test_old_news_changes_nothing(board):
 
 def test_both_probes_last_as_long():
     """The tests with virtual time tell of the real time to live."""
-    assert PROBE_MS == PROBE_S * 1000
+    assert (PROBE_MS, EARLY_MS) == (PROBE_S * 1000, EARLY_S * 1000)
 
 
 async def test_nothing_is_left_for_ever(valkey):

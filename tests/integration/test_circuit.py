@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from orchestrator.cooldown import CircuitPolicy
 from orchestrator.parts import Policies
+from orchestrator.ports import ProviderTiming
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.jina_simulator import JinaSimulator
 from tests.support.simulator import Fault
@@ -66,8 +69,9 @@ async def provider_health(amos: GatewayServer, provider: str) -> dict[str, Any]:
         (Fault.reset(), 8),
         (Fault.status(401), 8),
         (Fault.body("{}"), 8),
+        (Fault.body('{"results": [{"url": 7}]}'), 8),
     ],
-    ids=["500 one by one", "500", "reset", "401", "no answer in it"],
+    ids=["500 one by one", "500", "reset", "401", "no answer in it", "another shape"],
 )
 async def test_a_dead_tavily_is_left_alone(
     tmp_path: Path, tavily: TavilySimulator, jina: JinaSimulator, fault: Fault, at_once: int
@@ -147,6 +151,80 @@ async def test_a_throttled_tavily_gets_the_pause_it_asked_for(
     assert paused_count == 1
     assert {answer["amos"]["provider"] for answer in meanwhile} == {"jina"}
     assert after[0]["amos"]["provider"] == "tavily"
+
+
+@pytest.mark.parametrize("named", ["0", "0.2"])
+async def test_a_time_that_is_over_at_once_is_waited_for(
+    tmp_path: Path, tavily: TavilySimulator, jina: JinaSimulator, named: str
+):
+    """A 429 with a `Retry-After` of a moment is answered by Tavily itself, after that moment."""
+    tavily.script(Fault.status(429, retry_after=named))
+    async with serving(tmp_path, tavily=tavily, jina=jina) as amos:
+        (answer,) = await searches(amos, ["tide tables"])
+
+    assert answer["amos"]["provider"] == "tavily"
+    assert tavily.count == 2
+    first, second = tavily.calls
+    assert second.at - first.at >= float(named)
+
+
+async def test_a_throttled_tavily_may_name_a_date(
+    tmp_path: Path, tavily: TavilySimulator, jina: JinaSimulator
+):
+    """The other form of `Retry-After`, a date in whole seconds, is kept as well."""
+    tavily.script(Fault.status(429, retry_after=formatdate(time.time() + 3, usegmt=True)))
+    async with serving(tmp_path, tavily=tavily, jina=jina) as amos:
+        await searches(amos, ["too often"])
+        await amos.drain()
+        (opened,) = amos.events("circuit:tavily")
+        paused_count = tavily.count
+        await asyncio.sleep(opened["cooldown_s"] + 0.05)
+        (after,) = await searches(amos, ["after the pause"])
+
+    assert 0.5 < opened["cooldown_s"] <= 3.0
+    assert paused_count == 1
+    assert after["amos"]["provider"] == "tavily"
+
+
+async def test_a_used_up_quota_keeps_away_and_costs_nothing(tmp_path: Path, jina: JinaSimulator):
+    """After the first 432 Tavily is not asked again, and the refusal is on record as free."""
+    async with (
+        TavilySimulator(credits_limit=3) as tavily,
+        serving(tmp_path, tavily=tavily, jina=jina) as amos,
+    ):
+        answers = await searches(amos, [f"question {n}" for n in range(10)])
+        await amos.drain()
+        (opened,) = amos.events("circuit:tavily")
+        failed = [
+            line["event"]
+            for frame in amos.frames()
+            for line in frame["events"]
+            if line["event"]["type"] == "amos.attempt.failed.v1"
+        ]
+
+    assert [answer["amos"]["provider"] for answer in answers] == ["tavily"] * 3 + ["jina"] * 7
+    assert (tavily.count, tavily.credits_used) == (4, 3)
+    assert (opened["reason"], opened["cooldown_s"]) == ("quota", 3600.0)
+    assert [event["reason"] for event in failed] == ["quota"]
+    assert "cost" not in failed[0]
+    assert "assumed" not in failed[0]
+
+
+async def test_late_answers_of_tavily_are_given_until_its_circuit_opens(
+    tmp_path: Path, tavily: TavilySimulator, jina: JinaSimulator
+):
+    """Answers that took nearly all the time there is are used, and send the searches after them to Jina."""
+    tavily.delay_s = 1.0
+    policies = Policies(
+        timing=ProviderTiming(search_s=5.0), circuit=CircuitPolicy(slow_ratio=0.15, failures_max=3)
+    )
+    async with serving(tmp_path, tavily=tavily, jina=jina, policies=policies) as amos:
+        answers = await searches(amos, [f"question {n}" for n in range(5)])
+        await amos.drain()
+        (opened,) = amos.events("circuit:tavily")
+
+    assert [answer["amos"]["provider"] for answer in answers] == ["tavily"] * 3 + ["jina"] * 2
+    assert opened["reason"] == "slow"
 
 
 async def test_empty_answers_open_no_circuit(tmp_path: Path, tavily: TavilySimulator, jina: JinaSimulator):

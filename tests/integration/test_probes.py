@@ -86,7 +86,7 @@ def changes(amos: list[AmosProcesses]) -> list[dict[str, Any]]:
 
 
 async def test_one_probe_for_each_cooldown(amos: list[AmosProcesses], tavily: TavilySimulator):
-    """After the first opening each cooldown ends in one call to Tavily, of all 64 clients at both processes."""
+    """After the first opening each cooldown ends in one call to Tavily, of all clients at both processes."""
     tavily.always(Fault.status(500))
     until_s = asyncio.get_running_loop().time() + DOWN_S
 

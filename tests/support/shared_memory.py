@@ -13,6 +13,7 @@ from orchestrator.ports import CircuitReport, Clock, FlightView, SharedCircuit
 
 LEASE_S = 1.5
 PROBE_S = 30.0
+EARLY_S = 0.01
 
 
 class MemoryFlights:
@@ -81,7 +82,7 @@ class MemoryCircuitBoard:
         self._reach()
         now = self._clock.monotonic()
         prober, until = self._probes.get(provider, ("", 0.0))
-        if prober not in ("", holder) and until > now:
+        if self._seen(provider).left_s > EARLY_S or (prober not in ("", holder) and until > now):
             return False
         self._probes[provider] = holder, now + PROBE_S
         return True

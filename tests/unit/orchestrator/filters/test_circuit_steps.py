@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
-from orchestrator.cooldown import CircuitPolicy
-from orchestrator.errors import CircuitOpen, ProviderThrottled
+from orchestrator.cooldown import RESET_SLACK_S, CircuitPolicy, next_reset
+from orchestrator.errors import CircuitOpen, ProviderQuotaExceeded, ProviderThrottled
 from orchestrator.facts import CircuitOpened
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter
 from tests.support.circuits import CALL, Facts, Upstream, answer, begin, error, fail, opened
@@ -148,6 +150,32 @@ async def test_a_pause_that_was_too_short_is_not_believed_again(breaker, upstrea
         clock.advance(60.0)
 
     assert opened(facts) == [(1, 1.0), (2, 10.0), (3, 20.0)]
+
+
+async def test_a_used_up_quota_costs_one_look_an_hour(breaker, upstream, clock, facts):
+    """A day without credits is 24 refused calls, however many searches there are; each is free."""
+    upstream.outcome = error(ProviderQuotaExceeded)
+    for _ in range(24 * 60):
+        with contextlib.suppress(CircuitOpen, ProviderQuotaExceeded):
+            await breaker(CALL, upstream)
+        clock.advance(60.0)
+
+    assert upstream.calls == 24
+    assert {cooldown_s for _, cooldown_s in opened(facts)} == {3600.0}
+
+
+async def test_a_known_reset_brings_the_provider_back_at_once(clock, facts, upstream):
+    """With the day of the reset configured the first call after that midnight is answered."""
+    circuit = Circuit("tavily", clock, facts, CircuitPolicy(reset_days={"tavily": 16}))
+    breaker = CircuitBreakerFilter(circuit, clock)
+    midnight = next_reset(16, clock.now())
+    clock.advance(midnight - 600.0 - clock.now())
+    await fail(breaker, upstream, error(ProviderQuotaExceeded))
+
+    clock.advance(600.0 + RESET_SLACK_S)
+
+    await answer(breaker, upstream)
+    assert clock.now() == midnight + RESET_SLACK_S
 
 
 # --- slow answers

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator import limits
 from orchestrator.errors import (
     CircuitOpen,
     ProviderRejected,
@@ -151,6 +155,59 @@ async def test_retries_are_budgeted(clock):
         attempts += service.calls
 
     assert attempts - 100 == pytest.approx(20, abs=1)
+
+
+@pytest.mark.parametrize("named_s", [0.05, 0.0])
+async def test_a_throttled_provider_that_names_a_short_time_is_asked_again(clock, named_s):
+    """A 429 that will be over in a moment is worth the moment; one that names no wait gets our own."""
+    service = Service(error(ProviderThrottled, named_s))
+
+    assert await retry_filter(clock)(make_call(REQUEST, clock=clock), service) == "answer"
+
+    assert clock.slept == [0.05]
+
+
+class Flaky:
+    """Fails as often as chance has it, and remembers when it was called."""
+
+    def __init__(self, chance, clock):
+        self.calls = []
+        self._chance, self._clock = chance, clock
+
+    async def __call__(self, call):
+        """Take some time, then answer or fail."""
+        self.calls.append(self._clock.monotonic())
+        self._clock.advance(self._chance.choice((0.0, 0.01, 0.5, 2.0)))
+        if self._chance.random() < 0.7:
+            raise error(retry_after_s=self._chance.choice((None, None, 0.0, 0.3, 5.0)))
+        return "answer"
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_retries_stay_within_the_budget_and_the_deadline(clock, seed):
+    """Over any stretch of calls, retries are at most a ratio of the requests and the constant over time.
+
+    No attempt is begun for which the call has no time any more.
+    """
+    chance = random.Random(seed)
+    policy = RetryPolicy(attempts_max=chance.choice((2, 3, 6)), budget_min_per_s=0.5)
+    retries = RetryFilter("tavily", clock, policy, chance=chance.random)
+    begun_at = clock.monotonic()
+    requests = attempts = 0
+    for _ in range(200):
+        clock.advance(chance.choice((0.0, 0.0, 0.0, 0.1, 3.0)))
+        call = make_call(REQUEST, clock=clock, patience_s=chance.choice((0.1, 1.0, 9.0)))
+        service = Flaky(chance, clock)
+        with contextlib.suppress(ProviderUnavailable):
+            await retries(call, service)
+        requests += 1
+        attempts += len(service.calls)
+
+        assert all(at + limits.ATTEMPT_S_MIN <= call.deadline for at in service.calls[1:])
+        assert len(service.calls) <= policy.attempts_max
+        passed_s = clock.monotonic() - begun_at
+        assert attempts - requests <= 1 + policy.budget_ratio * requests + policy.budget_min_per_s * passed_s
+    assert attempts > requests
 
 
 @given(st.integers(1, 60), st.floats(0, 1))
