@@ -29,6 +29,7 @@ from orchestrator.parts import Parts, Policies
 from orchestrator.pipeline import Pipeline
 from orchestrator.ports import WEB_SCHEMES, Cache, Clock, FactSink, Provider, RateLimitStore
 from orchestrator.providers.jina import Jina
+from orchestrator.providers.key_pool import KeyPool
 from orchestrator.providers.local import Local
 from orchestrator.providers.registry import Roster, Unconfigured, enrol
 from orchestrator.providers.tavily import Tavily
@@ -62,7 +63,7 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
     started_at = clock.now()
     async with contextlib.AsyncExitStack() as cleanup:
         journal, recorder = await cleanup.enter_async_context(record(settings, clock))
-        roster = providers(settings, clock)
+        roster = providers(settings, clock, recorder)
         for provider in roster.providers:
             cleanup.push_async_callback(provider.aclose)
         redis = await _redis(settings, recorder)
@@ -137,31 +138,32 @@ def _tiers(l1: MemoryCache, redis: RedisClient | None) -> tuple[Cache, ...]:
     return (l1, l2) if l1.bytes_max else (l2,)
 
 
-def providers(settings: Settings, clock: Clock) -> Roster:
+def providers(settings: Settings, clock: Clock, facts: FactSink | None = None) -> Roster:
     """The chain of this installation. Raises SettingsError."""
     makers: dict[str, Callable[[], Provider | Unconfigured]] = {
-        "tavily": lambda: _tavily(settings, clock),
-        "jina": lambda: _jina(settings, clock),
+        "tavily": lambda: _tavily(settings, clock, facts),
+        "jina": lambda: _jina(settings, clock, facts),
         "local": lambda: _local(settings, clock),
     }
     return enrol(settings.providers, makers)
 
 
-def _tavily(settings: Settings, clock: Clock) -> Provider | Unconfigured:
-    key = settings.api_key("tavily")
-    if key is None:
+def _tavily(settings: Settings, clock: Clock, facts: FactSink | None) -> Provider | Unconfigured:
+    keys = settings.api_keys("tavily")
+    if not keys:
         return Unconfigured(name="tavily", reason="TAVILY_API_KEY is not set.")
-    return Tavily(Upstream("tavily", clock), settings.tavily_base_url, key)
+    pool = KeyPool("tavily", keys, clock, facts)
+    return Tavily(Upstream("tavily", clock), settings.tavily_base_url, pool)
 
 
-def _jina(settings: Settings, clock: Clock) -> Provider | Unconfigured:
-    key = settings.api_key("jina")
-    if key is None:
+def _jina(settings: Settings, clock: Clock, facts: FactSink | None) -> Provider | Unconfigured:
+    keys = settings.api_keys("jina")
+    if not keys:
         return Unconfigured(name="jina", reason="JINA_API_KEY is not set.")
     return Jina(
         Upstream("jina", clock),
         clock,
-        key,
+        KeyPool("jina", keys, clock, facts),
         search_url=settings.jina_search_url,
         reader_url=settings.jina_reader_url,
         usd_per_million_tokens=settings.jina_usd_per_million_tokens,

@@ -7,8 +7,10 @@ from orchestrator.cache_policy import CachePolicy
 from orchestrator.cooldown import CircuitPolicy
 from orchestrator.filters.budget import MILLION, BudgetPolicy
 from orchestrator.filters.concurrency import ConcurrencyPolicy
+from orchestrator.filters.provider_room import ProviderRoomPolicy, ProviderRooms
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.filters.validate_result import ResultPolicy
+from orchestrator.hedging import HedgePolicy
 from orchestrator.parts import Policies
 from orchestrator.ports import ProviderTiming
 
@@ -24,6 +26,8 @@ def policies_of(settings: Settings) -> Policies:
         ),
         circuit=_circuit(settings),
         budget=_budget(settings),
+        rooms=_rooms(settings),
+        hedge=HedgePolicy(ratio=settings.hedge_ratio),
         results=ResultPolicy(results_min=settings.results_min),
         timing=ProviderTiming(
             search_s=settings.search_timeout_s,
@@ -52,6 +56,11 @@ def _cache(settings: Settings) -> CachePolicy:
         stale_if_quota_s=settings.stale_if_quota_s,
         is_per_client=settings.cache_scope == "client",
     )
+
+
+def _rooms(settings: Settings) -> ProviderRooms:
+    at_once = {"tavily": settings.tavily_concurrency, "jina": settings.jina_concurrency}
+    return ProviderRooms(named={name: ProviderRoomPolicy(calls_max=calls) for name, calls in at_once.items()})
 
 
 def _budget(settings: Settings) -> BudgetPolicy:

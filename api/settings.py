@@ -218,14 +218,14 @@ class Settings(CacheSettings, ChainSettings, MoneySettings, BaseSettings):
     @property
     def local_folders(self) -> tuple[Path, ...]:
         """What `local` searches: its folders, or else the project's docs if no web provider has a key."""
-        if self.local_paths or any(self.api_key(name) for name in self.providers):
+        if self.local_paths or any(self.api_keys(name) for name in self.providers):
             return self.local_paths
         return (PROJECT_DOCS,) if PROJECT_DOCS.is_dir() else ()
 
-    def api_key(self, provider: str) -> str | None:
-        """The key of a web provider in clear text, `None` without one. For the provider alone."""
-        key: SecretStr | None = getattr(self, f"{provider}_api_key", None)
-        return key.get_secret_value() if key is not None else None
+    def api_keys(self, provider: str) -> tuple[str, ...]:
+        """The keys of a web provider in clear text, in order, none without one. For the provider alone."""
+        keys: SecretStr | None = getattr(self, f"{provider}_api_key", None)
+        return tuple(keys.get_secret_value().split(",")) if keys is not None else ()
 
     def masked(self) -> dict[str, str]:
         """Every setting by the name of its variable, as text that may be shown: a key only as set or not."""

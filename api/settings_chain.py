@@ -11,7 +11,7 @@ from pydantic_settings import NoDecode
 
 from api.settings_values import (
     PROVIDERS,
-    ApiKey,
+    ApiKeys,
     WebAddress,
     conventional,
     cooldowns,
@@ -21,11 +21,14 @@ from api.settings_values import (
 )
 from orchestrator import limits
 from orchestrator.cooldown import CircuitPolicy
+from orchestrator.filters.provider_room import ProviderRoomPolicy
 from orchestrator.filters.validate_result import ResultPolicy
+from orchestrator.hedging import HedgePolicy
 from orchestrator.ports import ProviderTiming
 from orchestrator.providers import jina_reader, jina_search, tavily_wire
 
 _CIRCUIT = CircuitPolicy()
+_ROOM = ProviderRoomPolicy()
 _TIMING = ProviderTiming()
 """A default lives once, beside its mechanism; settings only override it."""
 
@@ -37,13 +40,19 @@ class ChainSettings(BaseModel):
         tuple[str, ...], NoDecode, BeforeValidator(split(",")), AfterValidator(known_providers)
     ] = PROVIDERS
     """The order in which providers are asked. One without its key is passed by."""
-    tavily_api_key: ApiKey = Field(default=None, validation_alias=conventional("TAVILY_API_KEY"))
+    tavily_api_key: ApiKeys = Field(default=None, validation_alias=conventional("TAVILY_API_KEY"))
+    """The key, or several separated by commas, which are used up in this order."""
     tavily_base_url: WebAddress = tavily_wire.BASE_URL
-    jina_api_key: ApiKey = Field(default=None, validation_alias=conventional("JINA_API_KEY"))
+    jina_api_key: ApiKeys = Field(default=None, validation_alias=conventional("JINA_API_KEY"))
     jina_search_url: WebAddress = jina_search.SEARCH_URL
     jina_reader_url: WebAddress = jina_reader.READER_URL
     jina_usd_per_million_tokens: float = Field(default=jina_search.USD_PER_MILLION_TOKENS, ge=0, le=10_000)
     """What Jina's tokens cost under the plan of the key; 0.05 for keys of September 2026."""
+    tavily_concurrency: int = Field(default=_ROOM.calls_max, ge=1, le=_ROOM.calls_max)
+    """The most calls to Tavily that one process has under way; how many there may be is learnt within it."""
+    jina_concurrency: int = Field(default=_ROOM.calls_max, ge=1, le=_ROOM.calls_max)
+    hedge_ratio: float = Field(default=HedgePolicy().ratio, ge=0, le=1)
+    """The most calls, of all, for which a second provider is asked because the first is slow; 0 is none."""
     local_paths: Annotated[
         tuple[Path, ...], NoDecode, BeforeValidator(split(os.pathsep)), AfterValidator(folders)
     ] = ()

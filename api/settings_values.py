@@ -29,6 +29,9 @@ COOLDOWN_S = (0.1, 86_400.0)
 """chosen: the shortest and longest cooldown. A tenth of a second is one attempt; after a day somebody should
 have looked."""
 
+KEYS_MAX = 32
+"""chosen: each call may be refused once by each of them before it is answered."""
+
 
 def split(separator: str) -> Callable[[Any], Any]:
     """A validator that turns `a,b` into `("a", "b")`; blanks around parts and empty parts are dropped."""
@@ -143,6 +146,20 @@ def key(value: Any) -> Any:
     return value
 
 
+def keys(value: Any) -> Any:
+    """Keys separated by commas, each of which could be one, in the spelling `a,b`."""
+    if not isinstance(value, str):
+        return value
+    found = [part.strip() for part in value.split(",") if part.strip()]
+    if not found:
+        raise ValueError("holds no key")
+    if len(found) > KEYS_MAX:
+        raise ValueError(f"holds more than {KEYS_MAX} keys")
+    if len(set(found)) < len(found):
+        raise ValueError("holds a key twice")
+    return ",".join(map(key, found))
+
+
 def redis_address(value: Any) -> Any:
     """The address of a Redis; checked only, as it is kept secret for its password."""
     if isinstance(value, str):
@@ -210,5 +227,6 @@ def conventional(name: str) -> AliasChoices:
 WebAddress = Annotated[str, AfterValidator(web_address)]
 OptionalWebAddress = WebAddress | None
 ApiKey = Annotated[SecretStr | None, BeforeValidator(key)]
+ApiKeys = Annotated[SecretStr | None, BeforeValidator(keys)]
 RedisUrl = Annotated[SecretStr | None, BeforeValidator(redis_address)]
 Pepper = Annotated[SecretStr | None, BeforeValidator(pepper)]

@@ -6,11 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import flood, footprint, history, hit, l2, lag, limits, mcp_hit, promise, store
+from benchmarks import flood, footprint, history, hit, l2, lag, limits, mcp_hit, miss, promise, store
 
 BENCHMARKS = {
     "hit": hit,
     "l2": l2,
+    "miss": miss,
     "limits": limits,
     "flood": flood,
     "mcp": mcp_hit,

@@ -134,6 +134,13 @@ def bare(headers: Mapping[str, str], body: bytes) -> Iterator[int]:
 
 
 @contextlib.contextmanager
+def passthrough(url: str) -> Iterator[Peer]:
+    """The bare server that hands each call on to this address."""
+    with _peer("benchmarks.passthrough", (url,), b"") as peer:
+        yield peer
+
+
+@contextlib.contextmanager
 def bare_mcp(result: Mapping[str, Any], mode: str) -> Iterator[Peer]:
     """The SDK's bare server, whose tool returns this result."""
     with _peer("benchmarks.bare_mcp", (mode,), json.dumps(result).encode()) as peer:

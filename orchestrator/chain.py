@@ -1,6 +1,6 @@
 """The chains of providers, one for each operation: each provider behind its own stages.
 
-retry · circuit_breaker · budget · attempt · timeout · validate_result · provider
+retry · provider_room · circuit_breaker · budget · attempt · timeout · validate_result · provider
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from orchestrator.fallback import Fallback, Step
 from orchestrator.filters.attempt import AttemptFilter
 from orchestrator.filters.budget import BudgetFilter
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter
+from orchestrator.filters.provider_room import ProviderRoom
 from orchestrator.filters.retry import RetryFilter
 from orchestrator.filters.timeout import TimeoutFilter
 from orchestrator.filters.validate_result import ValidateResultFilter
+from orchestrator.hedging import Hedger
 from orchestrator.last_resort import LastResort
 from orchestrator.model import (
     AnswerT,
@@ -28,12 +30,12 @@ from orchestrator.model import (
     SearchRequest,
 )
 from orchestrator.parts import Parts, Policies
-from orchestrator.ports import Provider, ProviderTiming
+from orchestrator.ports import WEB_SCHEMES, Provider, ProviderTiming
 from orchestrator.service import Filter, Service, stack
 
 
 class Chain:
-    """Both chains of an installation, and the circuits that they share."""
+    """Both chains of an installation, and what they share: circuits, and the room at each web provider."""
 
     def __init__(self, parts: Parts, policies: Policies) -> None:
         self._parts = parts
@@ -41,6 +43,11 @@ class Chain:
         self.circuits: Mapping[str, Circuit] = {
             provider.name: Circuit(provider.name, parts.clock, parts.facts, policies.circuit)
             for provider in parts.providers
+        }
+        self.rooms = {
+            provider.name: self._room(provider.name)
+            for provider in parts.providers
+            if provider.schemes & WEB_SCHEMES
         }
         self.search = self._search()
         self.extract = self._extract()
@@ -58,13 +65,19 @@ class Chain:
                 ),
                 reserve_s=self._timing(provider).search_reserve_s,
                 is_floor=provider.name == self._parts.floor,
+                is_ready=self._is_ready(provider.name),
             )
             for provider in self._parts.providers
             if "search" in provider.operations
         ]
+        hedge = self._policies.hedge
+        # An extract is not hedged: it is long by nature, dear, and its parts fall back page by page.
+        hedger = Hedger(hedge) if hedge.ratio else None
         return LastResort(
             steps,
-            lambda these: Fallback(these, self._parts.clock, self._search_again, remainders_max=1),
+            lambda these: Fallback(
+                these, self._parts.clock, self._search_again, remainders_max=1, hedger=hedger
+            ),
             self._is_passable,
         )
 
@@ -106,6 +119,10 @@ class Chain:
             # Outermost: each retry passes the breaker anew, and an open circuit is final, so the chain moves
             # on.
             RetryFilter[RequestT, Found[AnswerT]](name, clock, self._policies.retry),
+            # Inside the retry: who waits for the next attempt holds no place. Around all that is held or
+            # reserved for a call: who waits holds nothing but a request. Around the breaker: that looks at a
+            # call when its turn has come, and whoever waits when the circuit opens is let go to be refused.
+            *((self.rooms[name],) if name in self.rooms else ()),
             # Around the attempt: it sees every one; a call it does not let through is no attempt.
             CircuitBreakerFilter[RequestT, Found[AnswerT]](self.circuits[name], clock, slow_limit_s),
             # Around the attempt: a call that may not be paid is none. Inside the breaker: what that refuses
@@ -119,6 +136,22 @@ class Chain:
             ValidateResultFilter[RequestT, AnswerT](provider.schemes),
             service=service,
         )
+
+    def _room(self, provider: str) -> ProviderRoom:
+        circuit = self.circuits[provider]
+        room = ProviderRoom(
+            provider,
+            self._parts.clock,
+            self._policies.rooms.of(provider),
+            is_open=lambda: circuit.state != "closed",
+        )
+        circuit.when_opened(room.let_go)
+        return room
+
+    def _is_ready(self, provider: str) -> Callable[[], bool]:
+        """Whether a call to the provider would be let through at once."""
+        circuit, room = self.circuits[provider], self.rooms.get(provider)
+        return lambda: circuit.state == "closed" and (room is None or room.has_place)
 
     def _timing(self, provider: Provider) -> ProviderTiming:
         return provider.timing or self._policies.timing

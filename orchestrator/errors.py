@@ -207,9 +207,10 @@ class CircuitOpen(ProviderError):
 
 
 class ProviderHeldBack(ProviderError):
-    """We keep from calling the provider: its budget is spent or it was called often enough this minute.
+    """We keep from calling the provider: its budget is spent, or it was called often enough.
 
-    `reason` says which: `budget` or `calls_per_minute`; `retry_after_s` is when a call fits again.
+    `reason` says which: `budget`, `calls_per_minute`, or `busy` if as many calls are under way as may be.
+    `retry_after_s` is when a call fits again, `None` if that may be at any moment.
     """
 
     code = "provider_held_back"

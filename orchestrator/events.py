@@ -123,10 +123,12 @@ class ResultCached(Event, frozen=True, kw_only=True, tag="amos.cache.stored.v1")
 
 
 class StaleServed(Event, frozen=True, kw_only=True, tag="amos.cache.stale.v1"):
-    """A tier had an answer under `key` past its freshness, `age_s` old, and the caller was given that.
+    """A tier had an answer under `key`, `age_s` old, past its freshness, and the caller was given that.
 
-    `cause`: `revalidating` (a fresh one is being fetched behind the caller's back), or why no fresh one could
-    be had: `error`, `quota`, `budget` or `deadline`. `saved` and `misses` as of a hit.
+    Or it was fresh, but older than the caller had wanted. `cause`: `revalidating` (it may be given while a
+    fresh one is fetched behind the callers' backs), or why no fresh one could be had: `error`, `quota`,
+    `budget` or `deadline`. `saved` as of a hit; `misses` has why each tier asked, its own too, had no fresh
+    one, unless CacheMissed has said so before.
     """
 
     key: str

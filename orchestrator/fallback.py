@@ -1,14 +1,16 @@
 """One service from an ordered chain of services: the next one is asked for what the one before could not do.
 
 A failure moves on at once. An answer that leaves something open (nothing found; pages unread) may move on
-too, as the policy allows. The last step may be a floor: it stands in when everything before it failed, and
-never because the web simply had nothing.
+too, as the policy allows. A step that is unusually slow may have company: the next one is asked as well, and
+the first useful answer counts (hedging.py). The last step may be a floor: it stands in when everything before
+it failed, and never because the web simply had nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
-from typing import Generic
+from typing import Any, Generic, TypeAlias
 
 import msgspec
 
@@ -25,8 +27,9 @@ from orchestrator.errors import (
     QuotaExhausted,
     StorageError,
 )
-from orchestrator.events import ProviderSkipped
-from orchestrator.model import AnswerT, Attempt, Call, Found, RequestT
+from orchestrator.events import AttemptHedged, AttemptStarted, AttemptSucceeded, ProviderSkipped
+from orchestrator.hedging import Hedger
+from orchestrator.model import AnswerT, Attempt, Call, Found, RequestT, SearchRequest
 from orchestrator.outcome import NO_TIME, Outcome, judge, reason
 from orchestrator.ports import Clock
 from orchestrator.projections.executions import attempts
@@ -39,21 +42,33 @@ RESERVE_RATIO_MAX = 0.5
 """chosen: however much the rest of the chain would like to keep, the step at hand gets half of what is
 left."""
 
+CLOCK_STEP_S = 0.001
+"""chosen: moments of the record are those of the wall clock, and a millisecond of it is not worth waiting
+for."""
+
 
 class Step(msgspec.Struct, Generic[RequestT, AnswerT], frozen=True, kw_only=True):
-    """One provider of the chain. `reserve_s` is the time to keep for it while earlier steps are tried."""
+    """One provider of the chain. `reserve_s` is the time to keep for it while earlier steps are tried.
+
+    `is_ready` says whether it would be called at once.
+    """
 
     provider: str
     service: Service[RequestT, Found[AnswerT]]
     reserve_s: float
     is_floor: bool = False
+    is_ready: Callable[[], bool] = lambda: True
+
+
+End: TypeAlias = Found[AnswerT] | Exception | None
+"""What came of asking a step: an answer, a failure, or nothing, because another answer came before."""
 
 
 class Fallback(Generic[RequestT, AnswerT]):
     """The chain. Answers with everything found, in order of the chain, at least one.
 
     `remainder(request, answer)` is what is still to be asked after an answer, or `None`; at most
-    `remainders_max` times is it asked of a further step.
+    `remainders_max` times is it asked of a further step. Without a `hedger` one step is asked at a time.
     """
 
     def __init__(
@@ -62,11 +77,13 @@ class Fallback(Generic[RequestT, AnswerT]):
         clock: Clock,
         remainder: Callable[[RequestT, AnswerT], RequestT | None],
         remainders_max: int,
+        hedger: Hedger | None = None,
     ) -> None:
         self._steps = tuple(steps)
         self._clock = clock
         self._remainder = remainder
         self._remainders_max = remainders_max
+        self._hedger = hedger
 
     async def __call__(self, call: Call[RequestT]) -> tuple[Found[AnswerT], ...]:
         """Ask the steps in order. Raises AllProvidersFailed, QuotaExhausted, InvalidRequest."""
@@ -74,22 +91,108 @@ class Fallback(Generic[RequestT, AnswerT]):
         found: list[Found[AnswerT]] = []
         errors: list[Exception] = []
         request: RequestT | None = call.request
-        for position, step in enumerate(self._steps):
-            if request is None or len(found) > self._remainders_max or (found and step.is_floor):
-                break
-            narrowed = msgspec.structs.replace(call, request=request, deadline=self._share(call, position))
-            try:
-                answer = await self._ask(step, narrowed)
-            except Exception as error:  # noqa: BLE001 - any failure of one provider moves on to the next
-                _raise_if_nobody_could(error)
-                errors.append(error)
-                continue
-            found.append(msgspec.structs.replace(answer, is_fallback=position > 0, is_degraded=step.is_floor))
-            request = self._remainder(request, answer.answer)
+        position = 0
+        while request is not None and self._goes_on(position, found):
+            asked = request
+            for end in await self._ends(call, asked, position):
+                step = self._steps[position]
+                if isinstance(end, Exception):
+                    _raise_if_nobody_could(end)
+                    errors.append(end)
+                elif end is not None:
+                    answer = msgspec.structs.replace(end, is_fallback=position > 0, is_degraded=step.is_floor)
+                    found.append(answer)
+                    request = self._remainder(asked, end.answer)
+                position += 1
         tried = attempts(call.trail.events[first_event:])
         if not found:
             raise _failure(tried, errors)
         return tuple(msgspec.structs.replace(one, attempts=tried) for one in found)
+
+    def _goes_on(self, position: int, found: Sequence[Found[AnswerT]]) -> bool:
+        """Whether there is a step left to ask for what is open, and it may be asked."""
+        if position >= len(self._steps) or len(found) > self._remainders_max:
+            return False
+        return not (found and self._steps[position].is_floor)
+
+    async def _ends(self, call: Call[RequestT], request: RequestT, position: int) -> Sequence[End[AnswerT]]:
+        """What came of the step at the position and, if it was hedged, of the one after it."""
+        after_s = None
+        if self._hedger is not None and position + 1 < len(self._steps):
+            self._hedger.called()
+            after_s = self._hedger.after_s(self._steps[position].provider, _depth(request))
+        if self._hedger is None or after_s is None or self._steps[position + 1].is_floor:
+            return (await self._end(call, request, position),)
+        return await self._raced(call, request, position, after_s, self._hedger)
+
+    async def _raced(
+        self, call: Call[RequestT], request: RequestT, position: int, after_s: float, hedger: Hedger
+    ) -> Sequence[End[AnswerT]]:
+        """As `_ends`; the next step is asked too if this one has not answered after `after_s`.
+
+        The loser is called off and waited for, so that its end is in the record before the call's own.
+        """
+        step, other = self._steps[position : position + 2]
+        first = asyncio.ensure_future(self._end(call, request, position))
+        asked = [first]
+        try:
+            if not (await self._is_slow(first, call, step.provider, after_s) and other.is_ready()):
+                return (await first,)
+            if not hedger.take():
+                return (await first,)
+            call.trail.record(AttemptHedged(provider=step.provider, after_s=after_s))
+            second = asyncio.ensure_future(self._end(call, request, position + 1))
+            asked.append(second)
+            await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            if not first.done() and self._is_enough(request, second.result()):
+                # How long it would have taken nobody knows: at least so long. Left out, the slowest answers
+                # would be missing from what is usual, and more and more calls would seem slow.
+                hedger.answered(step.provider, _depth(request), self._under_way_s(call, step.provider))
+                return (None, second.result())
+            end = await first
+            if self._is_enough(request, end) or _ends_all(end):
+                return (end,)
+            return (end, await second)
+        finally:
+            await _call_off(asked)
+
+    async def _is_slow(
+        self, first: asyncio.Future[End[AnswerT]], call: Call[RequestT], provider: str, after_s: float
+    ) -> bool:
+        """Wait until the step has ended, or its provider was called `after_s` ago; the latter is slow.
+
+        The time counts from the attempt: waiting for our own turn at a provider is not its slowness.
+        """
+        left_s = after_s
+        while not first.done():
+            await asyncio.wait((first,), timeout=left_s)
+            left_s = after_s - self._under_way_s(call, provider)
+            if left_s <= CLOCK_STEP_S:
+                break
+        return not first.done()
+
+    def _under_way_s(self, call: Call[RequestT], provider: str) -> float:
+        """How long ago the last attempt at the provider began; 0 if there was none."""
+        for envelope in reversed(call.trail.events):
+            if isinstance(envelope.event, AttemptStarted) and envelope.event.provider == provider:
+                return self._clock.now() - envelope.at
+        return 0.0
+
+    def _is_enough(self, request: RequestT, end: End[AnswerT]) -> bool:
+        """Whether this is an answer that leaves nothing open."""
+        return isinstance(end, Found) and self._remainder(request, end.answer) is None
+
+    async def _end(self, call: Call[RequestT], request: RequestT, position: int) -> End[AnswerT]:
+        """What came of asking one step."""
+        step = self._steps[position]
+        narrowed = msgspec.structs.replace(call, request=request, deadline=self._share(call, position))
+        try:
+            answer = await self._ask(step, narrowed)
+        except Exception as error:  # noqa: BLE001 - any failure of one provider moves on to the next
+            return error
+        if self._hedger is not None:
+            self._hedger.answered(step.provider, _depth(request), _took_s(call, step.provider))
+        return answer
 
     async def _ask(self, step: Step[RequestT, AnswerT], call: Call[RequestT]) -> Found[AnswerT]:
         if call.deadline - self._clock.monotonic() < limits.ATTEMPT_S_MIN:
@@ -111,11 +214,40 @@ class Fallback(Generic[RequestT, AnswerT]):
         return end - min(reserve_s, left_s * RESERVE_RATIO_MAX)
 
 
+def _depth(request: object) -> str:
+    """What tells quick requests from slow ones: the depth of a search."""
+    return request.depth if isinstance(request, SearchRequest) else ""
+
+
+def _took_s(call: Call[Any], provider: str) -> float:
+    """The duration of the last answered attempt at the provider."""
+    events = (envelope.event for envelope in reversed(call.trail.events))
+    return next(
+        (e.duration_s for e in events if isinstance(e, AttemptSucceeded) and e.provider == provider), 0.0
+    )
+
+
+async def _call_off(asked: Sequence[asyncio.Future[Any]]) -> None:
+    """End what is still under way, and wait until it has ended."""
+    under_way = [one for one in asked if not one.done()]
+    for one in under_way:
+        one.cancel()
+    if under_way:
+        await asyncio.wait(under_way)
+
+
+def _ends_all(end: object) -> bool:
+    """Whether this is a failure after which nobody else is asked."""
+    return isinstance(end, CallerError | StorageError) or (
+        isinstance(end, Exception) and judge(end) is Outcome.INVALID
+    )
+
+
 def _raise_if_nobody_could(error: Exception) -> None:
     """Stop the chain for a request no provider will take, and for a record that cannot be kept."""
     if isinstance(error, CallerError | StorageError):
         raise error
-    if judge(error) is Outcome.INVALID:
+    if _ends_all(error):
         raise InvalidRequest("The search provider refused the request as invalid.") from error
 
 

@@ -6,7 +6,7 @@ Every surface holds one Gateway and nothing else.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from orchestrator import limits
 from orchestrator.errors import (
@@ -141,7 +141,22 @@ class Gateway:
                 ("provider", "state"),
                 tuple(states),
             ),
+            *self._provider_figures(),
         )
+
+    def _provider_figures(self) -> Iterator[Family]:
+        rooms = self._pipeline.rooms.items()
+        for name, help_, values in (
+            (
+                "under_way",
+                "Calls to a provider that this process has under way.",
+                [r.calls for _, r in rooms],
+            ),
+            ("max", "How many of them there may be at the moment.", [r.calls_max for _, r in rooms]),
+            ("waiting", "Calls that wait for their turn at it.", [r.waiting for _, r in rooms]),
+        ):
+            rows = tuple(((provider,), value) for (provider, _), value in zip(rooms, values, strict=True))
+            yield Family(f"amos_provider_calls_{name}", help_, GAUGE, ("provider",), rows)
 
     async def health(self) -> tuple[ComponentHealth, ...]:
         """Every component: stores, providers in the order of the chain, providers without credentials.

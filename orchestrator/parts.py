@@ -12,9 +12,11 @@ from orchestrator.cooldown import CircuitPolicy
 from orchestrator.filters.authenticate import Doorkeeper
 from orchestrator.filters.budget import BudgetPolicy
 from orchestrator.filters.concurrency import ConcurrencyPolicy
+from orchestrator.filters.provider_room import ProviderRooms
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.filters.retry import RetryPolicy
 from orchestrator.filters.validate_result import ResultPolicy
+from orchestrator.hedging import HedgePolicy
 from orchestrator.ports import (
     BudgetStore,
     Cache,
@@ -41,6 +43,8 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit: RateLimitPolicy = RateLimitPolicy()
     retry: RetryPolicy = RetryPolicy()
     circuit: CircuitPolicy = CircuitPolicy()
+    rooms: ProviderRooms = ProviderRooms()
+    hedge: HedgePolicy = HedgePolicy()
     budget: BudgetPolicy = BudgetPolicy()
     results: ResultPolicy = ResultPolicy()
     timing: ProviderTiming = ProviderTiming()

@@ -6,7 +6,8 @@
     pages     for each page: cache · flights · fill · batch
     flights   single_flight in the process, shared_flight between processes if there are several
     fallback  for each provider (chain.py):
-              retry · circuit_breaker · budget · attempt · timeout · validate_result · provider
+              retry · provider_room · circuit_breaker · budget · attempt · timeout · validate_result ·
+              provider
 
 Where a stage stands is an argument, not a habit; docs/decisions/0002-stage-order.md has the longer ones.
 """
@@ -27,6 +28,7 @@ from orchestrator.filters.cache_fill import CacheFillStage
 from orchestrator.filters.circuit_breaker import Circuit
 from orchestrator.filters.concurrency import ConcurrencyFilter
 from orchestrator.filters.deadline import EXTRACT_POLICY_S, DeadlineFilter, extract_total_s
+from orchestrator.filters.provider_room import ProviderRoom
 from orchestrator.filters.public_address import PublicAddressFilter
 from orchestrator.filters.rate_limit import RateLimitFilter
 from orchestrator.filters.record import RecordFilter
@@ -158,6 +160,11 @@ class Pipeline:
     def circuits(self) -> Mapping[str, Circuit]:
         """The circuit of each provider, in the order of the chain."""
         return self._chain.circuits
+
+    @property
+    def rooms(self) -> Mapping[str, ProviderRoom]:
+        """The places at each web provider."""
+        return self._chain.rooms
 
     @property
     def calls(self) -> int:

@@ -214,11 +214,9 @@ class CircuitReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `kind`: `looked` (nothing, it only asks), `failed`, `opened` (by failures), `paused` (opened because the
     provider asked for it), `remembered` (it is open here, and the others have forgotten or never heard),
-    `answered` (a success after failures or openings), `closed` (a probe succeeded), `revived` (so
-    did a call of last resort, before it was time to probe) or `probed` (a probe is over).
-
-    `pauses_s` says how long it shall be open, the first, second, … time in a row, the last one also later;
-    `openings` is which time this is as far as this process knows.
+    `answered` (a success after failures or openings), `closed` (a probe succeeded), `revived` (so did a call
+    of last resort, ahead of time) or `probed` (a probe is over). `pauses_s`: how long it shall be open, the
+    first, second, … time in a row, the last one also later; `openings`: which time this is, as far as known.
     """
 
     provider: str
@@ -233,9 +231,8 @@ class CircuitReport(msgspec.Struct, frozen=True, kw_only=True):
 class SharedCircuit(msgspec.Struct, frozen=True, kw_only=True):
     """A provider's circuit as all processes together see it. `state`: `open`, `closed`, `""` if nobody told.
 
-    `failures` counts those in a row while closed, `openings` how often it has opened since all was well for
-    the last time. An open circuit may be probed when `left_s` is 0. `is_ours`: it is by the report just made
-    that it has opened.
+    `failures` counts those in a row while closed, `openings` how often it has opened since all was well. An
+    open circuit may be probed when `left_s` is 0. `is_ours`: by the report just made it has opened.
     """
 
     state: str = ""

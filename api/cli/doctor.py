@@ -88,7 +88,8 @@ async def _look(settings: Settings, *, is_online: bool) -> list[Finding]:
         ready = {finding.name for finding in providers if finding.status == machine.OK}
         with output.waiting("asking the providers"):
             asked = [name for name in settings.providers if f"provider {name}" in ready]
-            found += [await ask_provider(settings, name) for name in asked]
+            for name in asked:
+                found += await ask_provider(settings, name)
     return found
 
 

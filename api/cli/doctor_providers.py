@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
 from api.cli.doctor_checks import FAILURE, OK, UNCONFIGURED, WARNING, Finding
 from api.cli.quantities import seconds
 from api.composition import gateway, providers
@@ -35,15 +37,29 @@ async def check_providers(settings: Settings) -> list[Finding]:
     for provider in roster.providers:
         await provider.aclose()
         folders = f"searches {', '.join(map(str, settings.local_folders))}"
+        keys = len(settings.api_keys(provider.name))
+        configured = f"configured, with {keys} keys" if keys > 1 else "configured"
         found[provider.name] = _finding(
-            provider.name, OK, folders if provider.name == "local" else "configured"
+            provider.name, OK, folders if provider.name == "local" else configured
         )
     return [found[name] for name in settings.providers] + ([] if roster.providers else [_NOBODY])
 
 
-async def ask_provider(settings: Settings, name: str) -> Finding:
-    """One search at one provider, alone: recorded and billed as every other search is."""
+async def ask_provider(settings: Settings, name: str) -> list[Finding]:
+    """One search at one provider, alone, with each of its keys: recorded and billed as every other is."""
     alone = settings.model_copy(update={"providers": (name,), "local_paths": settings.local_folders})
+    keys = settings.api_keys(name)
+    if len(keys) < 2:
+        return [await _ask(alone, f"online {name}")]
+    return [
+        await _ask(
+            alone.model_copy(update={f"{name}_api_key": SecretStr(key)}), f"online {name}, key {number}"
+        )
+        for number, key in enumerate(keys, start=1)
+    ]
+
+
+async def _ask(alone: Settings, shown: str) -> Finding:
     caller = Caller(door="cli", is_in_process=True, cache_control=CacheControl(no_cache=True))
     async with gateway(alone) as running:
         call = running.open(SearchRequest(query=QUESTION, max_results=1), caller)
@@ -51,9 +67,9 @@ async def ask_provider(settings: Settings, name: str) -> Finding:
             response = await running.search(call)
         except GatewayError as error:
             step = f"Check key, quota and address; see `amos events show {call.trail.execution_id}`."
-            return Finding(name=f"online {name}", status=FAILURE, detail=error.message, next_step=step)
+            return Finding(name=shown, status=FAILURE, detail=error.message, next_step=step)
     took = seconds(sum(attempt.duration_s for attempt in response.attempts))
-    return Finding(name=f"online {name}", status=OK, detail=f"answered in {took}")
+    return Finding(name=shown, status=OK, detail=f"answered in {took}")
 
 
 def _finding(name: str, status: str, detail: str) -> Finding:

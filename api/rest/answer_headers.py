@@ -12,6 +12,7 @@ from orchestrator.events import (
     CacheMissed,
     RequestCompleted,
     ResultCached,
+    StaleServed,
 )
 from orchestrator.model import Call, Response, Trail
 from orchestrator.trace_context import span_id_of, traceparent
@@ -61,6 +62,8 @@ def correlation(trail: Trail, request_id: bytes) -> list[Header]:
 def cache_status(trail: Trail, response: Response) -> bytes:
     """RFC 9211: one member for each tier asked, the one nearest the provider first."""
     match response.cache:
+        case "l1" | "l2" if response.is_stale:
+            return _stale(trail, response)
         case "l1":
             return b"amos-l1; hit; ttl=%d" % response.ttl_s
         case "l2":
@@ -72,6 +75,21 @@ def cache_status(trail: Trail, response: Response) -> bytes:
             return b"amos-l1; fwd=partial"
         case _:
             return b", ".join(_forwarded(trail) or [b"amos-l1; fwd=miss"])
+
+
+def _stale(trail: Trail, response: Response) -> bytes:
+    """That of an answer past its freshness, whose `ttl` is negative (RFC 9211, 2.4).
+
+    Given at once it is a hit. If a fresh one was asked for in vain it counts as forwarded, and `detail` is
+    why.
+    """
+    causes = [envelope.event.cause for envelope in trail.events if isinstance(envelope.event, StaleServed)]
+    is_hit = causes[-1:] == ["revalidating"]
+    how = b"hit" if is_hit else b"fwd=stale; detail=" + "".join(causes[-1:]).encode()
+    name = b"amos-%b; " % response.cache.encode()
+    own = name + how + b"; ttl=%d" % response.ttl_s
+    members = _forwarded(trail) or [own]
+    return b", ".join(own if member.startswith(name) else member for member in members)
 
 
 def weak_etag(fragment: bytes) -> bytes:
@@ -93,8 +111,8 @@ def _forwarded(trail: Trail) -> list[bytes]:
     stored: tuple[str, ...] = ()
     for envelope in trail.events:
         match envelope.event:
-            case CacheHit() | CacheMissed() as asked:
-                misses = asked.misses
+            case CacheHit() | CacheMissed() | StaleServed() as asked:
+                misses = asked.misses or misses
             case ResultCached() as kept:
                 stored = kept.tiers
             case _:

@@ -22,6 +22,16 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
 _NO_TRACE = ("", "")
 
+SECONDS_MAX = 999_999_999
+"""chosen: 30 years; a longer time means the same, and would not fit a float exactly."""
+
+_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_MEMBER = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.?)*"?)+')
+"""What stands between the commas that are in no quotes (RFC 9110, 5.6); a quote that is never closed takes
+all that follows, so that no header is read twice."""
+_DIRECTIVE = re.compile(rf"\s*({_NAME})(?:=({_NAME}|{_QUOTED}))?\s*")
+
 
 class Visitor(msgspec.Struct, frozen=True):
     """One request's headers, and why it cannot be the local operator's (`""` if it is theirs).
@@ -99,19 +109,29 @@ def trace_of(traceparent: bytes) -> tuple[str, str]:
 
 @lru_cache(maxsize=256)
 def cache_control(value: bytes) -> CacheControl:
-    """The request directives we know (RFC 9111, 5.2.1); others and malformed ones are ignored."""
-    directives: dict[str, str] = {}
-    for part in value.decode("latin-1").lower().split(","):
-        name, _, argument = part.strip().partition("=")
-        directives[name] = argument.strip('"')
-    max_age = directives.get("max-age", "")
+    """The request directives we know (RFC 9111, 5.2.1; RFC 5861, 4); others and malformed ones are ignored.
+
+    Of a directive that is given twice the first counts.
+    """
+    given: dict[str, str | None] = {}
+    for member in _MEMBER.findall(value.decode("latin-1")):
+        if (directive := _DIRECTIVE.fullmatch(member)) is not None:
+            given.setdefault(directive[1].lower(), directive[2])
     return CacheControl(
-        no_cache="no-cache" in directives,
-        no_store="no-store" in directives,
-        only_if_cached="only-if-cached" in directives,
-        # Nine digits are 30 years; a longer number means the same and would not fit a float exactly.
-        max_age_s=float(max_age[:9]) if max_age.isascii() and max_age.isdigit() else None,
+        no_cache="no-cache" in given,
+        no_store="no-store" in given,
+        only_if_cached="only-if-cached" in given,
+        max_age_s=_seconds(given.get("max-age")),
+        stale_if_error_s=_seconds(given.get("stale-if-error")),
     )
+
+
+def _seconds(argument: str | None) -> float | None:
+    """Whole seconds, perhaps in quotes (RFC 9111, 1.2.2 and 5.2); `None` for anything else."""
+    digits = (argument or "").strip('"')
+    if not (digits.isascii() and digits.isdigit()):
+        return None
+    return float(min(int(digits.lstrip("0")[:10] or "0"), SECONDS_MAX))
 
 
 def visitor_of(scope: Scope) -> Visitor:

@@ -34,6 +34,8 @@ LOCAL_OPERATOR = Principal(
 )
 """The person at this machine: may do everything, is not limited."""
 
+AGE_UNHEEDED = "Cache-Control max-age was not heeded: it needs the scope refresh, because it may spend money."
+
 _AT_THE_MACHINE = CallerAuthenticated(client=LOCAL_OPERATOR.client, method="local_operator")
 _IN_PROCESS = CallerAuthenticated(client=LOCAL_OPERATOR.client, method="in_process")
 
@@ -101,7 +103,22 @@ class AuthenticateFilter:
             require(principal, self._scope, "refresh")
         elif self._scope not in principal.scopes:
             require(principal, self._scope)
-        return await service(msgspec.structs.replace(call, principal=principal))
+        known = msgspec.structs.replace(call, principal=principal)
+        if wants.max_age_s is not None and "refresh" not in principal.scopes:
+            return await _at_any_age(known, service)
+        return await service(known)
+
+
+async def _at_any_age(call: Call[RequestT], service: Service[RequestT, Response]) -> Response:
+    """The answer for a caller who may not have a fresh one fetched just because of its age, and is told so.
+
+    A refusal would depend on what happens to be in the cache; request directives are advice (RFC 9111,
+    5.2.1).
+    """
+    wants = msgspec.structs.replace(call.caller.cache_control, max_age_s=None)
+    caller = msgspec.structs.replace(call.caller, cache_control=wants)
+    response = await service(msgspec.structs.replace(call, caller=caller))
+    return msgspec.structs.replace(response, notes=(*response.notes, AGE_UNHEEDED))
 
 
 def require(principal: Principal, *scopes: str) -> None:

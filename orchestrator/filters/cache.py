@@ -217,7 +217,7 @@ class CacheFilter(Generic[RequestT]):
                 age_s=response.age_s,
                 cause=cause,
                 saved=entry.cost,
-                misses={asked: why for asked, why in misses.items() if asked != tier},
+                misses=misses,
             )
         )
         return replace(response, is_stale=True, cost=spent(call.trail.events), attempts=tried)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Awaitable, Callable
-from typing import Generic
+from typing import Any, Generic
 
 import pybreaker
 
@@ -85,6 +85,10 @@ class Circuit:
         `take_probe` asks the others whether this process may probe.
         """
         self._tell, self._take_probe = tell, take_probe
+
+    def when_opened(self, act: Callable[[], None]) -> None:
+        """Call `act`, which must not wait, each time the circuit opens, whoever has found out."""
+        self._breaker.add_listener(_Opening(act))
 
     @property
     def state(self) -> str:
@@ -359,6 +363,18 @@ class CircuitBreakerFilter(Generic[RequestT, ResponseT]):
 
     def _is_slow(self, call: Call[RequestT], took_s: float) -> bool:
         return self._limit_s is not None and self._circuit.is_slow(took_s, self._limit_s(call.request))
+
+
+class _Opening(pybreaker.CircuitBreakerListener):
+    """Acts when a circuit opens."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act = act
+
+    def state_change(self, cb: object, old_state: object, new_state: Any) -> None:
+        """What pybreaker calls."""
+        if new_state.name == pybreaker.STATE_OPEN:
+            self._act()
 
 
 class _Failure(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestrator.events import (
     AttemptFailed,
+    AttemptHedged,
     AttemptSucceeded,
     ProviderSkipped,
     RequestCompleted,
@@ -14,17 +15,19 @@ from orchestrator.facts import (
     CircuitClosed,
     CircuitHalfOpened,
     CircuitOpened,
+    ProviderKeyRested,
 )
 from orchestrator.projections.fold import Increment, Rollup, microseconds
 
 
 class ProvidersRollup(Rollup):
-    """Counts facts about providers, of six subjects.
+    """Counts facts about providers, of eight subjects.
 
     attempt: one call, with its outcome (`success`, `empty` or a judgement of outcome.py) and cause, and in
     `executions` whether it was the first of its execution at this provider; answer: a search that it
     answered, as the `first` or as a `fallback`; skip: it was passed by; retry: it is
-    to be asked again; rejection: results of it were dropped (`results` counts them); circuit: `opened`,
+    to be asked again; hedge: it was slow and the next one was asked too; key: one of its keys has `rested`;
+    rejection: results of it were dropped (`results` counts them); circuit: `opened`,
     `half_opened`, `closed`. `duration_us` is a sum in whole microseconds.
     """
 
@@ -39,6 +42,8 @@ class ProvidersRollup(Rollup):
             RequestCompleted: _answered,
             ProviderSkipped: _skipped,
             RetryScheduled: _retried,
+            AttemptHedged: _hedged,
+            ProviderKeyRested: _rested,
             ResultRejected: _rejected,
             CircuitOpened: _opened,
             CircuitHalfOpened: _half_opened,
@@ -70,6 +75,14 @@ def _skipped(minute: int, skipped: ProviderSkipped) -> tuple[Increment, ...]:
 
 def _retried(minute: int, retry: RetryScheduled) -> tuple[Increment, ...]:
     return (((minute, retry.provider, "retry", "", "scheduled", retry.reason), (1, 0, 0, 0)),)
+
+
+def _hedged(minute: int, hedged: AttemptHedged) -> tuple[Increment, ...]:
+    return (((minute, hedged.provider, "hedge", "", "slow", ""), (1, 0, 0, 0)),)
+
+
+def _rested(minute: int, key: ProviderKeyRested) -> tuple[Increment, ...]:
+    return (((minute, key.provider, "key", "", "rested", key.reason), (1, 0, 0, 0)),)
 
 
 def _rejected(minute: int, rejected: ResultRejected) -> tuple[Increment, ...]:

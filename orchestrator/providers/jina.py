@@ -26,6 +26,7 @@ from orchestrator.ports import WEB_SCHEMES, Clock
 from orchestrator.providers import jina_reader as reader
 from orchestrator.providers import jina_search as search
 from orchestrator.providers.jina_faults import NAME, classify_read, classify_search
+from orchestrator.providers.key_pool import KeyPool
 from orchestrator.providers.upstream import Reply, Upstream, trace_headers
 from orchestrator.providers.upstream_faults import reading_answer
 
@@ -57,7 +58,7 @@ class Jina:
         self,
         upstream: Upstream,
         clock: Clock,
-        api_key: str,
+        keys: KeyPool,
         *,
         search_url: str = search.SEARCH_URL,
         reader_url: str = reader.READER_URL,
@@ -65,7 +66,7 @@ class Jina:
     ) -> None:
         self._upstream = upstream
         self._clock = clock
-        self._authorization = f"Bearer {api_key}"
+        self._keys = keys
         self._search_url = search_url
         self._reader_url = reader_url
         self._usd_per_million_tokens = usd_per_million_tokens
@@ -84,15 +85,8 @@ class Jina:
         if request.limit == 0:
             # To Jina, `num: 0` still is a search at full price.
             return self._found(NO_RESULTS, 0, request)
-        reply = await self._upstream.post_json(
-            self._search_url,
-            headers=self._headers(call) | search.search_headers(request, self._remaining_s(call)),
-            body=search.search_body(request, search.utc_date(self._clock.now())),
-        )
-        if reply.status != 200:
-            verdict = classify_search(reply)
-            if isinstance(verdict, ProviderError):
-                raise verdict
+        reply = await self._keys.call(lambda key: self._search(call, key))
+        if reply is None:
             return self._found(NO_RESULTS, 0, request)
         with reading_answer(self.name):
             answer, tokens = search.read_search(reply.body, request)
@@ -102,13 +96,30 @@ class Jina:
             answer, search.formula_tokens(len(answer.results)) if tokens is None else tokens, request
         )
 
+    async def _search(self, call: Call[SearchRequest], key: str) -> Reply | None:
+        """The answer to a search with this key, `None` if nothing was found."""
+        request = call.request
+        reply = await self._upstream.post_json(
+            self._search_url,
+            headers=self._headers(call, key) | search.search_headers(request, self._remaining_s(call)),
+            body=search.search_body(request, search.utc_date(self._clock.now())),
+        )
+        if reply.status == 200:
+            return reply
+        verdict = classify_search(reply)
+        if isinstance(verdict, ProviderError):
+            raise verdict
+        return None
+
     async def extract(self, call: Call[ExtractRequest]) -> Found[ExtractAnswer]:
         """Read each page once, `READS_AT_ONCE` at a time, in the order asked for.
 
         Raises the first ProviderError of the whole provider if no page could be read; beside a page that was
         read, such an error is a failure of the pages it met.
         """
-        reading = _Reading(self._upstream, self._reader_url, call, self._read_headers(call))
+        wished = reader.read_headers(call.request, self._remaining_s(call))
+        headers = trace_headers(call, self.name) | wished
+        reading = _Reading(self._upstream, self._reader_url, self._keys, call, headers)
         await reading.run(self._remaining_s(call) - LAST_PAGE_S)
         refusal = reading.refusal
         if refusal is not None and not reading.pages:
@@ -128,11 +139,8 @@ class Jina:
         """Close the connections. Safe to call twice."""
         await self._upstream.aclose()
 
-    def _headers(self, call: Call[SearchRequest] | Call[ExtractRequest]) -> dict[str, str]:
-        return {"Authorization": self._authorization, **trace_headers(call, self.name)}
-
-    def _read_headers(self, call: Call[ExtractRequest]) -> dict[str, str]:
-        return self._headers(call) | reader.read_headers(call.request, self._remaining_s(call))
+    def _headers(self, call: Call[SearchRequest], key: str) -> dict[str, str]:
+        return {"Authorization": key, **trace_headers(call, self.name)}
 
     def _remaining_s(self, call: Call[SearchRequest] | Call[ExtractRequest]) -> float:
         return call.deadline - self._clock.monotonic()
@@ -154,10 +162,16 @@ class _Reading:
     """The reads of one extract: their common bound, what came of them, and what ended them early."""
 
     def __init__(
-        self, upstream: Upstream, url: str, call: Call[ExtractRequest], headers: dict[str, str]
+        self,
+        upstream: Upstream,
+        url: str,
+        keys: KeyPool,
+        call: Call[ExtractRequest],
+        headers: dict[str, str],
     ) -> None:
         self._upstream = upstream
         self._url = url
+        self._keys = keys
         self._headers = headers
         self._targets = tuple(dict.fromkeys(call.request.urls))
         self._places = asyncio.Semaphore(READS_AT_ONCE)
@@ -199,15 +213,16 @@ class _Reading:
                 return
             self.unsettled += 1
             try:
-                self._outcomes[target] = await self._page(target)
+                self._outcomes[target] = await self._keys.call(lambda key: self._page(target, key))
             except ProviderError as error:
                 self.refusal = self.refusal or error
                 self.unsettled -= error.assumed == FREE
             else:
                 self.unsettled -= 1
 
-    async def _page(self, target: str) -> Page | PageFailure:
-        reply = await self._upstream.post_json(self._url, headers=self._headers, body={"url": target})
+    async def _page(self, target: str, key: str) -> Page | PageFailure:
+        headers = {"Authorization": key, **self._headers}
+        reply = await self._upstream.post_json(self._url, headers=headers, body={"url": target})
         if reply.status != 200:
             verdict = classify_read(reply)
             if isinstance(verdict, ProviderError):

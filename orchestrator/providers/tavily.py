@@ -1,7 +1,7 @@
 """Tavily: search and extract over its REST API, the vocabulary of which is our own.
 
 The request goes out as the caller wrote it, so there is nothing Tavily cannot honour (`unsupported` is
-empty). The key is ours and travels as a bearer token; whatever the caller showed us stays here.
+empty). The keys are ours and travel as bearer tokens; whatever the caller showed us stays here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from orchestrator.model import (
 )
 from orchestrator.ports import WEB_SCHEMES
 from orchestrator.providers import tavily_wire as wire
-from orchestrator.providers.upstream import Upstream, trace_headers
+from orchestrator.providers.key_pool import KeyPool
+from orchestrator.providers.upstream import Reply, Upstream, trace_headers
 from orchestrator.providers.upstream_faults import reading_answer, status_fault
 
 
@@ -34,10 +35,10 @@ class Tavily:
     schemes = WEB_SCHEMES
     timing = None
 
-    def __init__(self, upstream: Upstream, base_url: str, api_key: str) -> None:
+    def __init__(self, upstream: Upstream, base_url: str, keys: KeyPool) -> None:
         self._upstream = upstream
         self._base_url = base_url.rstrip("/")
-        self._authorization = f"Bearer {api_key}"
+        self._keys = keys
 
     def search_estimate(self, request: SearchRequest) -> Cost:
         """1 credit, or 2 where the depth is or may become `advanced`."""
@@ -66,10 +67,14 @@ class Tavily:
         body: dict[str, Any],
         read: Callable[[bytes, RequestT], tuple[AnswerT, Cost]],
     ) -> Found[AnswerT]:
-        headers = {"Authorization": self._authorization, **trace_headers(call, self.name)}
-        reply = await self._upstream.post_json(self._base_url + path, headers=headers, body=body)
-        if reply.status != 200:
-            raise status_fault(reply, self.name)
+        reply = await self._keys.call(lambda key: self._post(call, path, key, body))
         with reading_answer(self.name):
             answer, cost = read(reply.body, call.request)
         return Found(answer=answer, provider=self.name, cost=cost)
+
+    async def _post(self, call: Call[RequestT], path: str, key: str, body: dict[str, Any]) -> Reply:
+        headers = {"Authorization": key, **trace_headers(call, self.name)}
+        reply = await self._upstream.post_json(self._base_url + path, headers=headers, body=body)
+        if reply.status != 200:
+            raise status_fault(reply, self.name)
+        return reply

@@ -1,10 +1,13 @@
 """The HTTP client of one provider: a JSON request out, a bounded answer in, every failure one of our errors.
 
 httpx is the interface; aiohttp carries it (`httpx-aiohttp`), because httpx's own connection pool serves a
-tenth of the calls at 64 concurrent ones. Both are known to this module and upstream_faults.py only.
+tenth of the calls at 64 concurrent ones. Both are known to this module and upstream_faults.py only. The
+transport is called without httpx's client around it: that parses the address anew for each call and looks for
+cookies in each answer, a fifth of what a miss takes, for things we do not want.
 
-On purpose it follows no redirect (a key would travel along), keeps no cookie (calls of different people would
-share it) and ignores the proxy variables of the environment; `SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured.
+On purpose nothing follows a redirect (a key would travel along), keeps a cookie (calls of different people
+would share it) or reads the proxy variables of the environment; `SSL_CERT_FILE` and `SSL_CERT_DIR` are
+honoured.
 """
 
 from __future__ import annotations
@@ -12,8 +15,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
-from functools import cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from functools import cache, lru_cache
 from typing import Any
 
 import aiohttp
@@ -41,8 +43,8 @@ UPSTREAM_S_MAX = 60.0
 """chosen: no call lasts longer, whoever forgot to limit it. The timeout stage normally cancels much
 earlier."""
 
-USER_AGENT = "amos"
-"""How we introduce ourselves."""
+HEADERS = {"User-Agent": "amos", "Accept": "application/json", "Accept-Encoding": "gzip"}
+"""How we introduce ourselves, and what we can read."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,14 +65,7 @@ class Upstream:
     def __init__(self, provider: str, clock: Clock, *, connections_max: int = CONNECTIONS_MAX) -> None:
         self._provider = provider
         self._clock = clock
-        self._client = httpx.AsyncClient(
-            transport=_transport(connections_max),
-            headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"},
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            follow_redirects=False,
-            trust_env=False,
-            timeout=None,  # noqa: S113 - the attempt has its own limit, and UPSTREAM_S_MAX is behind it
-        )
+        self._transport = transport(connections_max)
 
     async def post_json(self, url: str, *, headers: Mapping[str, str], body: Mapping[str, Any]) -> Reply:
         """Send `body` as JSON and read the whole answer, whatever its status.
@@ -79,13 +74,15 @@ class Upstream:
         closes the connection.
         """
         content = msgspec.json.encode(body)
-        sent = {**headers, "Content-Type": "application/json"}
+        sent = {**HEADERS, **headers, "Content-Type": "application/json"}
         try:
-            async with (
-                asyncio.timeout(UPSTREAM_S_MAX),
-                self._client.stream("POST", url, headers=sent, content=content) as response,
-            ):
-                received = await self._read(response)
+            async with asyncio.timeout(UPSTREAM_S_MAX):
+                request = httpx.Request("POST", _parsed(url), headers=sent, content=content)
+                response = await self._transport.handle_async_request(request)
+                try:
+                    received = await self._read(response)
+                finally:
+                    await response.aclose()
         except TRANSPORT_ERRORS as error:
             raise transport_fault(error, self._provider) from error
         return Reply(
@@ -97,7 +94,7 @@ class Upstream:
 
     async def aclose(self) -> None:
         """Close all connections. Safe to call twice."""
-        await self._client.aclose()
+        await self._transport.aclose()
 
     async def _read(self, response: httpx.Response) -> bytes:
         """The decompressed body, refused while it is being read once it grows too large."""
@@ -125,7 +122,9 @@ def trace_headers(call: Call[Any], provider: str) -> dict[str, str]:
     return {}
 
 
-def _transport(connections_max: int) -> AiohttpTransport:
+def transport(connections_max: int = CONNECTIONS_MAX) -> AiohttpTransport:
+    """What carries the calls of one provider, over at most so many sockets at once."""
+
     def session() -> aiohttp.ClientSession:
         # Made at the first call, because aiohttp wants a running event loop.
         connector = aiohttp.TCPConnector(ssl=_tls(), limit=connections_max, keepalive_timeout=KEEPALIVE_S)
@@ -134,6 +133,12 @@ def _transport(connections_max: int) -> AiohttpTransport:
         )
 
     return AiohttpTransport(verify=_tls(), client=session)
+
+
+@lru_cache(maxsize=16)
+def _parsed(url: str) -> httpx.URL:
+    """The address, parsed once: an installation calls a handful. Raises httpx.InvalidURL."""
+    return httpx.URL(url)
 
 
 @cache

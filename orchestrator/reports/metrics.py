@@ -177,6 +177,20 @@ def _providers(facts: Sequence[Row]) -> tuple[Family, ...]:
             "calls",
         ),
         _counter(
+            "amos_provider_hedges_total",
+            "Times a provider was slow and the next one was asked too.",
+            about("hedge"),
+            provider,
+            "calls",
+        ),
+        _counter(
+            "amos_provider_key_rests_total",
+            "Times one of several keys was drained, refused or throttled and began to rest.",
+            about("key"),
+            why,
+            "calls",
+        ),
+        _counter(
             "amos_provider_rejected_results_total",
             "Results of a provider that were dropped before anybody saw them.",
             about("rejection"),

@@ -112,6 +112,8 @@ def _figures(facts: Sequence[Row], bills: Sequence[Row]) -> dict[str, Any]:
         **calls,
         "failures": by_value([row for row in facts if _is_failure(row)], "reason"),
         "retries": total(facts, "calls", subject="retry"),
+        "hedged": total(facts, "calls", subject="hedge"),
+        "keys_rested": by_value(facts, "reason", subject="key"),
         "rejected": total(facts, "results", subject="rejection"),
         "tried": tried,
         "won": won,

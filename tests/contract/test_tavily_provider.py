@@ -26,6 +26,7 @@ from orchestrator.providers.upstream import Upstream
 from tests.support.calls import make_call
 from tests.support.faults import Fault
 from tests.support.http_server import DeadPort
+from tests.support.keys import one_key
 from tests.support.tavily_simulator import TavilySimulator
 
 SEARCH = SearchRequest(query="tide tables harbour museum")
@@ -42,7 +43,7 @@ async def simulator():
 @pytest.fixture
 async def tavily(simulator):
     """The provider, pointed at the simulator."""
-    provider = Tavily(Upstream("tavily", SystemClock()), simulator.base_url, simulator.api_key)
+    provider = Tavily(Upstream("tavily", SystemClock()), simulator.base_url, one_key(simulator.api_key))
     yield provider
     await provider.aclose()
 
@@ -249,7 +250,7 @@ async def test_a_broken_connection_is_replaced(tavily, simulator):
 async def test_a_refused_connection_is_our_error(simulator):
     """A port nobody listens at is an unreachable provider."""
     with DeadPort() as dead:
-        provider = Tavily(Upstream("tavily", SystemClock()), dead.base_url, simulator.api_key)
+        provider = Tavily(Upstream("tavily", SystemClock()), dead.base_url, one_key(simulator.api_key))
         error = await failure_of(provider.search(make_call(SEARCH)))
         await provider.aclose()
 
@@ -258,7 +259,7 @@ async def test_a_refused_connection_is_our_error(simulator):
 
 async def test_an_unknown_host_is_our_error():
     """A host name that does not exist is an unreachable provider."""
-    provider = Tavily(Upstream("tavily", SystemClock()), "http://tavily.invalid", "tvly-simulated")
+    provider = Tavily(Upstream("tavily", SystemClock()), "http://tavily.invalid", one_key("tvly-simulated"))
     error = await failure_of(provider.search(make_call(SEARCH)))
     await provider.aclose()
 
@@ -268,7 +269,7 @@ async def test_an_unknown_host_is_our_error():
 async def test_plain_http_behind_https_is_our_error(simulator):
     """A TLS handshake that fails is an unreachable provider."""
     url = simulator.base_url.replace("http://", "https://")
-    provider = Tavily(Upstream("tavily", SystemClock()), url, simulator.api_key)
+    provider = Tavily(Upstream("tavily", SystemClock()), url, one_key(simulator.api_key))
     error = await failure_of(provider.search(make_call(SEARCH)))
     await provider.aclose()
 
@@ -278,7 +279,7 @@ async def test_plain_http_behind_https_is_our_error(simulator):
 @pytest.mark.parametrize("url", ["ftp://tavily.example", "tavily.example", "http://"])
 async def test_an_unusable_url_is_our_error(url):
     """A base URL that is none makes the provider unavailable, not the gateway fail."""
-    provider = Tavily(Upstream("tavily", SystemClock()), url, "tvly-simulated")
+    provider = Tavily(Upstream("tavily", SystemClock()), url, one_key("tvly-simulated"))
     error = await failure_of(provider.search(make_call(SEARCH)))
     await provider.aclose()
 
@@ -340,7 +341,7 @@ async def test_a_cookie_is_not_kept(tavily, simulator):
 
 async def test_closing_twice_is_safe(simulator):
     """A provider may be closed before its first call, and again."""
-    provider = Tavily(Upstream("tavily", SystemClock()), simulator.base_url, simulator.api_key)
+    provider = Tavily(Upstream("tavily", SystemClock()), simulator.base_url, one_key(simulator.api_key))
     await provider.aclose()
     await provider.aclose()
 
@@ -348,7 +349,9 @@ async def test_closing_twice_is_safe(simulator):
 @pytest.mark.parametrize("suffix", ["/", "/prefix/", ""])
 async def test_the_base_url_may_have_a_path(simulator, suffix):
     """A slash at the end makes no double slash, a prefix is kept."""
-    provider = Tavily(Upstream("tavily", SystemClock()), simulator.base_url + suffix, simulator.api_key)
+    provider = Tavily(
+        Upstream("tavily", SystemClock()), simulator.base_url + suffix, one_key(simulator.api_key)
+    )
     simulator.always(Fault.body('{"results": []}'))
     await provider.search(make_call(SEARCH))
     await provider.aclose()

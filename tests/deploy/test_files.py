@@ -179,7 +179,7 @@ def test_a_gateway_starts_from_its_environment_and_secrets(tmp_path: Path):
     assert not settings.is_loopback
     assert settings.trusted_proxies
     assert made["postgres_password"] in settings.database_url
-    assert settings.api_key("tavily") is None
+    assert settings.api_keys("tavily") == ()
     assert settings.bootstrap_admin_key_file is not None
     assert id_of(settings.bootstrap_admin_key_file.read_text(encoding="utf-8"))
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.support.valkey import Valkey
 
 TAVILY_KEY = "tvly-canary-5f1d"
+DRAINED_KEY = "tvly-canary-90c2"
 JINA_KEY = "jina_canary_77ab"
 PEPPER = "pepper-canary-0123456789-0123456789"
 QUERY = "canaryquery zebra lighthouse"
@@ -92,8 +93,9 @@ async def test_no_canary_is_found_anywhere(
     """No log line, file, table, Redis value, report, error or answer holds a key; queries have one table."""
     caplog.set_level(logging.WARNING)
     caplog.set_level(logging.DEBUG, logger="amos")  # as AMOS_LOG_LEVEL=debug does
-    tavily.api_key, jina.api_key = TAVILY_KEY, JINA_KEY
-    tavily.keys, jina.keys = {TAVILY_KEY}, {JINA_KEY}
+    tavily.api_key, jina.api_key = f"{DRAINED_KEY},{TAVILY_KEY}", JINA_KEY
+    tavily.keys, jina.keys = {TAVILY_KEY, DRAINED_KEY}, {JINA_KEY}
+    tavily.for_key(DRAINED_KEY, Fault.status(432))
     options = {"redis_url": valkey.url, "key_pepper": PEPPER, "store_query_text": texts_kept}
     async with serving(tmp_path, tavily=tavily, jina=jina, **options) as amos:
         await amos.drain()
@@ -115,7 +117,7 @@ async def test_no_canary_is_found_anywhere(
         shown = repr(amos.settings) + str(amos.settings.masked()) + repr(made)
 
     logged = caplog.text
-    keys = [TAVILY_KEY, JINA_KEY, PEPPER, made.raw, made.raw.split("_")[3]]
+    keys = [TAVILY_KEY, DRAINED_KEY, JINA_KEY, PEPPER, made.raw, made.raw.split("_")[3]]
     everywhere = {**in_journal, **written(tmp_path), **kept_in(valkey)}
     everywhere |= {path: text.encode() for path, text in told_of.items()}
     everywhere |= {"log": logged.encode(), "shown": shown.encode(), "errors": "".join(errors).encode()}
@@ -131,4 +133,5 @@ async def test_no_canary_is_found_anywhere(
     assert found_queries == []
     frames = json.dumps(amos.frames())
     assert "canaryquery" not in frames.lower()
+    assert [event["key_number"] for event in amos.events("provider:tavily")][:1] == [1]
     assert len(amos.frames()) > 10, "there was something to search"

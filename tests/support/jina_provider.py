@@ -15,6 +15,7 @@ from orchestrator.errors import (
 from orchestrator.providers.jina import Jina
 from orchestrator.providers.upstream import Upstream
 from tests.support.jina_simulator import JinaSimulator
+from tests.support.keys import one_key
 
 PROVIDER_ERRORS: dict[int, tuple[type[ProviderError], str]] = {
     40001: (ProviderRejected, "bad_request"),
@@ -49,7 +50,7 @@ def provider_of(simulator: JinaSimulator, api_key: str | None = None, **options:
     return Jina(
         Upstream("jina", SystemClock()),
         SystemClock(),
-        api_key or simulator.api_key,
+        one_key(api_key or simulator.api_key),
         search_url=simulator.search_url,
         reader_url=simulator.reader_url,
         **options,

@@ -1,4 +1,4 @@
-"""Keys for tests: a ring over keys in memory, and the administration that makes them."""
+"""Keys for tests: a ring over keys in memory, the administration that makes them, and keys of providers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ from orchestrator.clock import SystemClock
 from orchestrator.key_admin import KeyAdmin, KeyWish, NewKey
 from orchestrator.key_ring import KeyRing
 from orchestrator.ports import Clock
+from orchestrator.providers.key_pool import KeyPool
 from orchestrator.recorder import Recorder
 from tests.support.memory_api_keys import MemoryApiKeys
 from tests.support.memory_journal import MemoryJournal
 
 PEPPER = b"pepper of the tests, 32 bytes long"
+
+
+def one_key(key: str = "simulated-key") -> KeyPool:
+    """The pool of a provider that has one key."""
+    return KeyPool("any", (key,), SystemClock())
 
 
 class Keys:

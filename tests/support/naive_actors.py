@@ -164,6 +164,7 @@ def providers(facts: Sequence[Fact], asked: Question) -> Figures:
 
 def _is_of_provider(fact: Fact) -> bool:
     about = (*OUTCOMES, "provider.skipped", "retry.scheduled", "result.rejected", *CIRCUIT)
+    about += ("attempt.hedged", "provider.key_rested")
     return fact["kind"] in about or _is_won(fact)
 
 
@@ -188,6 +189,8 @@ def _provider(own: Sequence[Fact]) -> Figures:
         **calls(own),
         "failures": tally(of(own, "attempt.failed"), "reason"),
         "retries": len(of(own, "retry.scheduled")),
+        "hedged": len(of(own, "attempt.hedged")),
+        "keys_rested": tally(of(own, "provider.key_rested"), "reason"),
         "rejected": sum(fact["dropped"] for fact in of(own, "result.rejected")),
         "tried": tried,
         "won": len(won),

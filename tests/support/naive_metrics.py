@@ -23,6 +23,13 @@ STANDING = (
 )
 """What `/metrics` says of itself and not of the facts."""
 
+COUNTED_BY_REASON = {
+    "provider.skipped": "amos_provider_skips_total",
+    "retry.scheduled": "amos_provider_retries_total",
+    "provider.key_rested": "amos_provider_key_rests_total",
+}
+"""Facts that are one each, by provider and reason."""
+
 
 def shown(text: str) -> dict[Sample, float]:
     """The samples of a scrape in Prometheus' text format, without those of `STANDING`."""
@@ -83,10 +90,10 @@ def _providers(facts: Sequence[Fact]) -> Counter[Sample]:
             case "request.completed" if (fact["operation"], fact["cache"]) == ("search", "miss"):
                 place = "fallback" if fact.get("fallback") else "first"
                 sums[_sample("amos_provider_answers_total", **whose, **operation, place=place)] += 1
-            case "provider.skipped":
-                sums[_sample("amos_provider_skips_total", **why)] += 1
-            case "retry.scheduled":
-                sums[_sample("amos_provider_retries_total", **why)] += 1
+            case "attempt.hedged":
+                sums[_sample("amos_provider_hedges_total", **whose)] += 1
+            case "provider.skipped" | "retry.scheduled" | "provider.key_rested" as kind:
+                sums[_sample(COUNTED_BY_REASON[kind], **why)] += 1
             case "result.rejected":
                 sums[_sample("amos_provider_rejected_results_total", **why)] += fact["dropped"]
             case "circuit.opened" | "circuit.half_opened" | "circuit.closed":

@@ -18,6 +18,7 @@ import msgspec
 from orchestrator.events import (
     FREE,
     AttemptFailed,
+    AttemptHedged,
     AttemptStarted,
     AttemptSucceeded,
     CacheHit,
@@ -43,6 +44,7 @@ from orchestrator.facts import (
     CircuitHalfOpened,
     CircuitOpened,
     InstanceStarted,
+    ProviderKeyRested,
 )
 from tests.support.histories import NOON
 
@@ -123,6 +125,10 @@ class RandomHistories:
                 (f"circuit:{provider}", CircuitOpened(provider=provider, reason="failures", cooldown_s=3.0)),
                 (f"circuit:{provider}", CircuitHalfOpened(provider=provider)),
                 (f"circuit:{provider}", CircuitClosed(provider=provider)),
+                (
+                    f"provider:{provider}",
+                    ProviderKeyRested(provider=provider, key_number=1, reason="quota", rest_s=60.0),
+                ),
                 ("instance:i-1", InstanceStarted(version="0.4", pid=7)),
             )
         )
@@ -229,6 +235,8 @@ class _Execution:
             **self._whose,
         }
         intended_at = self._record(AttemptStarted(span_id="a" * 16, **fields))
+        if self._chance(0.1):
+            self._record(AttemptHedged(provider=provider, after_s=1.0))
         if self._chance(0.08):
             raise _Died
         duration_s = self._one_of(DURATIONS_S)

@@ -10,7 +10,13 @@ MAY_IMPORT_ROOM = {
 
 VALUES = {"model", "quota", "events", "facts", "errors", "history", "limits", "trace_context"}
 FILTER = VALUES | {"ports", "service", "outcome"}
-PROVIDER = VALUES | {"ports", "providers.billing", "providers.upstream", "providers.upstream_faults"}
+PROVIDER = VALUES | {
+    "ports",
+    "providers.billing",
+    "providers.key_pool",
+    "providers.upstream",
+    "providers.upstream_faults",
+}
 JINA = {"countries"} | {f"providers.jina_{part}" for part in ("faults", "reader", "search")}
 LOCAL = {
     f"providers.local_{part}"
@@ -37,11 +43,20 @@ CORE: dict[str, set[str]] = {
     "canonical.py": {"model"},
     **{
         f"{name}.py": set()
-        for name in ("addresses", "countries", "error_pages", "links", "patience", "quota", "sanitise")
+        for name in (
+            "addresses",
+            "countries",
+            "error_pages",
+            "hedging",
+            "links",
+            "patience",
+            "quota",
+            "sanitise",
+        )
     },
     "clock.py": {"ports"},
     **dict.fromkeys(("recorder.py", "strangers.py"), VALUES | {"ports"}),
-    "fallback.py": VALUES | {"ports", "service", "outcome", "projections.executions"},
+    "fallback.py": VALUES | {"ports", "service", "outcome", "hedging", "projections.executions"},
     "last_resort.py": VALUES | {"service", "fallback", "projections.executions"},
     "per_url.py": VALUES | {"service", "projections.executions"},
     "circuit_sharing.py": VALUES | {"ports", "filters.circuit_breaker"},

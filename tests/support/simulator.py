@@ -5,6 +5,7 @@ In a test:
     async with TavilySimulator() as tavily:
         tavily.script(Fault.status(429, retry_after=30), times=2)   # the next two calls
         tavily.when("harbour", Fault.reset())                       # every query with that word
+        tavily.for_key("tvly-2", Fault.status(432))                 # every call with that key
         tavily.always(Fault.hang())                                 # everything else, until told otherwise
         tavily.delay_s = 0.01
         ... tavily.base_url, tavily.api_key, tavily.calls, tavily.count
@@ -63,6 +64,8 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     always: Fault | None = None
     script: list[Fault] = []
     when: dict[str, Fault] = {}
+    keys: dict[str, Fault] = {}
+    """Keys that are accepted from now on, and what becomes of calls with them."""
 
 
 class Simulator(ABC):
@@ -84,6 +87,7 @@ class Simulator(ABC):
         self._calls: deque[Recorded] = deque(maxlen=CALLS_KEPT)
         self._script: deque[Fault] = deque()
         self._when: dict[str, Fault] = {}
+        self._by_key: dict[str, Fault] = {}
         self._always = NO_FAULT
 
     async def __aenter__(self) -> Self:
@@ -116,6 +120,11 @@ class Simulator(ABC):
         """Every call whose query or URL contains the text gets this fault. A script comes first."""
         self._when[text] = self._checked(fault)
 
+    def for_key(self, key: str, fault: Fault) -> None:
+        """Every call with this key, which is accepted, gets this fault. Only a script comes before it."""
+        self.keys.add(key)
+        self._by_key[key] = self._checked(fault)
+
     def always(self, fault: Fault) -> None:
         """Every call that neither a script nor a text decides gets this fault."""
         self._always = self._checked(fault)
@@ -124,6 +133,7 @@ class Simulator(ABC):
         """Forget every fault and the delay; the calls stay counted."""
         self._script.clear()
         self._when.clear()
+        self._by_key.clear()
         self._always = NO_FAULT
         self.delay_s = 0.0
 
@@ -188,6 +198,9 @@ class Simulator(ABC):
     def _fault(self, request: Request, body: Any) -> Fault:
         if self._script:
             return self._script.popleft()
+        fault = self._by_key.get(key_of(request), NO_FAULT)
+        if fault != NO_FAULT:
+            return fault
         if self._when:
             texts = self.texts(request, body)
             for text, fault in self._when.items():
@@ -262,6 +275,13 @@ class Simulator(ABC):
             self.script(fault)
         for text, fault in orders.when.items():
             self.when(text, fault)
+        for key, fault in orders.keys.items():
+            self.for_key(key, fault)
+
+
+def key_of(request: Request) -> str:
+    """The bearer token of a request, `""` without one."""
+    return request.headers.get("authorization", "").removeprefix("Bearer ")
 
 
 def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] = JSON) -> Answer:

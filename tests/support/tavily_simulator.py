@@ -7,7 +7,9 @@ always gives the same answer.
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,7 +20,7 @@ from tests.support.faults import Fault
 from tests.support.generated import hosts_for, page_text, seed_of, sentence, title_for
 from tests.support.http_server import Answer, Request
 from tests.support.rate_window import RateWindow
-from tests.support.simulator import Simulator, html_answer, json_answer, run
+from tests.support.simulator import Simulator, html_answer, json_answer, key_of, run
 from tests.support.tavily_refusals import shape_error, type_error, value_error
 
 MESSAGES = {
@@ -72,6 +74,10 @@ class TavilySimulator(Simulator):
         self.credits_limit = credits_limit
         self.quota_status = quota_status
         self.is_rate_first = is_rate_first
+        self.key_limits: dict[str, int] = {}
+        """Quotas of single keys; others have none of their own."""
+        self.key_credits: Counter[str] = Counter()
+        """Credits spent with each key."""
         self.search_credits = 0
         """Credits spent on searches."""
         self.pages_extracted = {"basic": 0, "advanced": 0}
@@ -105,11 +111,14 @@ class TavilySimulator(Simulator):
         if not self._is_known(request, body):
             return self.error(request, Fault.status(401))
         if path == "/usage":
-            return json_answer(self._usage())
+            return json_answer(self._usage(key_of(request)))
         refusal = shape_error(path, body) or value_error(path, body) or self._limits(request)
         if refusal is not None:
             return refusal
-        return self._search(body) if path == "/search" else self._extract(body)
+        before = self.credits_used
+        answer = self._search(body) if path == "/search" else self._extract(body)
+        self.key_credits[key_of(request)] += self.credits_used - before
+        return answer
 
     @override
     def error(self, request: Request, fault: Fault) -> Answer:
@@ -151,7 +160,9 @@ class TavilySimulator(Simulator):
         return None
 
     def _quota(self, request: Request) -> Answer | None:
-        if self.credits_limit is None or self.credits_used < self.credits_limit:
+        key = key_of(request)
+        is_within = self.credits_limit is None or self.credits_used < self.credits_limit
+        if is_within and self.key_credits[key] < self.key_limits.get(key, math.inf):
             return None
         return self.error(request, Fault.status(self.quota_status))
 
@@ -200,7 +211,7 @@ class TavilySimulator(Simulator):
             content["usage"] = {"credits": self.extract_credits - before}
         return json_answer(content)
 
-    def _usage(self) -> dict[str, Any]:
+    def _usage(self, key: str) -> dict[str, Any]:
         spent = {
             "search_usage": self.search_credits,
             "extract_usage": self.extract_credits,
@@ -216,7 +227,7 @@ class TavilySimulator(Simulator):
             "paygo_limit": None,
         }
         return {
-            "key": {"usage": self.credits_used, "limit": self.credits_limit, **spent},
+            "key": {"usage": self.key_credits[key], "limit": self.key_limits.get(key), **spent},
             "account": account | spent,
         }
 

@@ -22,7 +22,10 @@ class CacheOptions(TypedDict, total=False):
     only_if_cached: bool
     """Answer from the cache or raise DeadlineExceeded."""
     max_age_s: int
-    """Take no cached answer older than this, in seconds."""
+    """Take no cached answer older than this, in seconds; needs the scope `refresh`, else it is not heeded."""
+    stale_if_error_s: int
+    """Take an answer that is past its freshness by so much at most, in seconds, if no fresh one can be
+    had."""
 
 
 class SearchOptions(CacheOptions, total=False):
@@ -117,6 +120,8 @@ def _post(path: str, body: dict[str, Any], options: SearchOptions | ExtractOptio
     ]
     if (max_age_s := fields.pop("max_age_s", None)) is not None:
         directives.append(f"max-age={int(max_age_s)}")
+    if (stale_if_error_s := fields.pop("stale_if_error_s", None)) is not None:
+        directives.append(f"stale-if-error={int(stale_if_error_s)}")
     extra = fields.pop("extra", {})
     given = {name: _plain(value) for name, value in fields.items() if value is not None}
     headers = {"Cache-Control": ", ".join(directives)} if directives else {}

@@ -65,6 +65,22 @@ def test_doctor_asks_providers_online(amos: CommandLine):
     assert "answered" in findings["online local"]["detail"]
 
 
+def test_doctor_asks_with_each_key(amos: CommandLine):
+    """Of several keys the doctor tells the number, and with --online each is tried by itself."""
+    dead = f"http://127.0.0.1:{free_port()}"
+    keys = {"TAVILY_API_KEY": "tvly-one,tvly-two", "AMOS_TAVILY_BASE_URL": dead}
+
+    done = amos.run("doctor", "--online", "--json", **keys)
+
+    findings = {finding["name"]: finding for finding in done.json["findings"]}
+    assert findings["provider tavily"]["detail"] == "configured, with 2 keys"
+    assert [name for name in findings if name.startswith("online tavily")] == [
+        "online tavily, key 1",
+        "online tavily, key 2",
+    ]
+    assert "tvly-" not in done.stdout + done.stderr
+
+
 def test_doctor_looks_at_redis(amos: CommandLine, valkey: Valkey):
     """Redis in reach is shown with version and latency, out of reach it is a failure; never a password."""
     found = amos.run("doctor", "--json", AMOS_REDIS_URL=valkey.url, AMOS_REDIS_TIMEOUT_S="1")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from api.policies import policies_of
 from api.settings import load
-from orchestrator.parts import Policies
+from orchestrator.cooldown import CircuitPolicy
+from orchestrator.ports import ProviderTiming
 
 
 def test_nothing_set_is_the_policy_as_it_is():
-    """Without settings every policy keeps the defaults of its mechanism."""
-    assert policies_of(load({})) == Policies()
+    """Without settings a policy keeps the defaults of its mechanism."""
+    policies = policies_of(load({}))
+
+    assert (policies.timing, policies.circuit) == (ProviderTiming(), CircuitPolicy())
 
 
 def test_the_time_of_an_attempt_can_be_set():

@@ -169,11 +169,34 @@ def test_keys_are_masked_everywhere():
     """A key is seen by its provider alone."""
     settings = load({"TAVILY_API_KEY": KEY})
 
-    assert settings.api_key("tavily") == KEY
+    assert settings.api_keys("tavily") == (KEY,)
     assert KEY not in repr(settings)
     assert settings.masked()["AMOS_TAVILY_API_KEY"] == "set, not shown"
     assert settings.masked()["AMOS_JINA_API_KEY"] == "not set"
     assert KEY not in str(settings.masked())
+
+
+def test_a_provider_may_have_several_keys():
+    """Keys are separated by commas, with blanks or line ends around them, and keep their order."""
+    settings = load({"TAVILY_API_KEY": f" {KEY}-2 ,{KEY}-1,\n{KEY}-3,"})
+
+    assert settings.api_keys("tavily") == (f"{KEY}-2", f"{KEY}-1", f"{KEY}-3")
+    assert settings.api_keys("jina") == settings.api_keys("local") == ()
+    assert KEY not in repr(settings) + str(settings.masked())
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        (f"{KEY},{KEY}", "holds a key twice"),
+        (",", "holds no key"),
+        (f"{KEY},two words", "holds characters that no key has; was more than the key copied?"),
+        (",".join(f"{KEY}-{n}" for n in range(33)), "holds more than 32 keys"),
+    ],
+)
+def test_keys_that_cannot_be_are_a_fault(value, fault):
+    """A list of keys with a slip stops the start, and the fault does not repeat it."""
+    assert faults_of({"JINA_API_KEY": value}) == [f"JINA_API_KEY: {fault}"]
 
 
 def test_the_password_of_the_database_is_masked():
@@ -192,7 +215,7 @@ def test_our_name_wins_over_the_conventional_one(tmp_path):
     env_file = tmp_path / ".env"
     env_file.write_text("AMOS_TAVILY_API_KEY=ours\n")
 
-    assert load({"TAVILY_API_KEY": "theirs"}, env_file).api_key("tavily") == "ours"
+    assert load({"TAVILY_API_KEY": "theirs"}, env_file).api_keys("tavily") == ("ours",)
 
 
 def test_the_environment_wins_over_env_file_and_secrets(tmp_path):
@@ -208,7 +231,7 @@ def test_the_environment_wins_over_env_file_and_secrets(tmp_path):
 
     settings = load({"AMOS_PORT": "3"}, env_file)
 
-    assert (settings.port, settings.log_level, settings.api_key("tavily")) == (3, "debug", KEY)
+    assert (settings.port, settings.log_level, settings.api_keys("tavily")) == (3, "debug", (KEY,))
 
 
 def test_a_secret_that_is_not_text_is_a_fault(tmp_path):

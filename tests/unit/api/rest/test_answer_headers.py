@@ -13,6 +13,7 @@ from orchestrator.events import (
     Event,
     RequestCompleted,
     ResultCached,
+    StaleServed,
 )
 from orchestrator.model import Call, Caller, Response, SearchRequest
 
@@ -89,6 +90,37 @@ def test_each_tier_asked_has_its_member(cache: str, event: CacheHit | CacheMisse
     events = (event,) if cache == "l2" else (event, STORED)
 
     assert cache_status(trail(*events), response(cache, ttl_s=41.9)) == expected
+
+
+@pytest.mark.parametrize(
+    ("tier", "misses", "cause", "expected"),
+    [
+        ("l1", {"l1": "expired"}, "revalidating", b"amos-l1; hit; ttl=-30"),
+        (
+            "l1",
+            {"l1": "expired", "l2": "outage"},
+            "revalidating",
+            b"amos-l2; fwd=miss; detail=outage, amos-l1; hit; ttl=-30",
+        ),
+        (
+            "l2",
+            {"l1": "absent", "l2": "expired"},
+            "quota",
+            b"amos-l2; fwd=stale; detail=quota; ttl=-30, amos-l1; fwd=uri-miss",
+        ),
+    ],
+)
+def test_a_stale_answer_says_how_stale_and_why(
+    tier: str, misses: dict[str, str], cause: str, expected: bytes
+):
+    """It is a hit with a negative time to live, or was forwarded in vain."""
+    stale = StaleServed(key="k", tier=tier, age_s=90.0, cause=cause, misses=misses)
+    events = [stale]
+    if cause != "revalidating":
+        missed = CacheMissed(key="k", reason="expired", misses=misses)
+        events = [missed, msgspec.structs.replace(stale, misses={})]
+
+    assert cache_status(trail(*events), response(tier, ttl_s=-30.5, is_stale=True)) == expected
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,14 @@ import pytest
 from orchestrator.api_keys import SCOPES
 from orchestrator.errors import KeysUnavailable, PermissionDenied, Unauthenticated
 from orchestrator.events import CallerAuthenticated
-from orchestrator.filters.authenticate import LOCAL_OPERATOR, AuthenticateFilter, Doorkeeper, require
-from orchestrator.model import CacheControl, Principal, SearchRequest
+from orchestrator.filters.authenticate import (
+    AGE_UNHEEDED,
+    LOCAL_OPERATOR,
+    AuthenticateFilter,
+    Doorkeeper,
+    require,
+)
+from orchestrator.model import CacheControl, Principal, Response, SearchRequest
 from tests.support.calls import make_call, recorded
 from tests.support.keys import Keys
 
@@ -18,6 +24,11 @@ REQUEST = SearchRequest(query="tides")
 async def principal_of(call):
     """Inner stages that tell who asks."""
     return call.principal
+
+
+async def wishes_of(call):
+    """Inner stages that tell what is asked of the cache."""
+    return call.caller.cache_control
 
 
 def door(keys: Keys | None = None, scope: str = "search", **options) -> AuthenticateFilter:
@@ -147,13 +158,34 @@ async def test_passing_the_cache_by_needs_a_scope(wants):
     assert await door(keys)(call, principal_of)
 
 
-@pytest.mark.parametrize("wants", [CacheControl(max_age_s=60.0), CacheControl(only_if_cached=True)])
-async def test_other_wishes_need_none(wants):
+async def test_other_wishes_need_none():
     """What spends nothing that an ordinary search would not is everybody's."""
     keys = Keys()
     new = await keys.make()
+    wants = CacheControl(only_if_cached=True, stale_if_error_s=5.0)
 
-    assert await door(keys)(make_call(REQUEST, credential=new.raw, cache_control=wants), principal_of)
+    assert await door(keys)(make_call(REQUEST, credential=new.raw, cache_control=wants), wishes_of) == wants
+
+
+async def test_an_age_is_heeded_only_of_those_who_may_refresh():
+    """`max-age=1` would fetch anew every second: without the scope it is left unheard, and that is said."""
+    keys = Keys()
+    plain, refresher = await keys.make(), await keys.make(scopes=("search", "refresh"))
+    wants = CacheControl(max_age_s=1.0, only_if_cached=True)
+    heard: list[CacheControl] = []
+
+    async def answering(call):
+        heard.append(call.caller.cache_control)
+        return Response(fragment=b"", result_count=0, provider="tavily", notes=("Reduced.",))
+
+    unheeded, heeded = [
+        await door(keys)(make_call(REQUEST, credential=key.raw, cache_control=wants), answering)
+        for key in (plain, refresher)
+    ]
+
+    assert heard == [CacheControl(only_if_cached=True), wants]
+    assert unheeded.notes == ("Reduced.", AGE_UNHEEDED)
+    assert heeded.notes == ("Reduced.",)
 
 
 def test_only_missing_scopes_are_named():

@@ -9,13 +9,14 @@ from orchestrator.errors import SettingsError
 from orchestrator.providers.registry import Unconfigured, enrol
 from orchestrator.providers.tavily import Tavily
 from orchestrator.providers.upstream import Upstream
+from tests.support.keys import one_key
 
 
 def maker(name):
     """A maker of a provider of that name, which needs nothing to be made."""
 
     def make():
-        provider = Tavily(Upstream(name, SystemClock()), "http://127.0.0.1", "key")
+        provider = Tavily(Upstream(name, SystemClock()), "http://127.0.0.1", one_key())
         provider.name = name
         return provider
 

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from orchestrator.events import (
     AttemptFailed,
+    AttemptHedged,
     ProviderSkipped,
     ResultRejected,
     RetryScheduled,
 )
-from orchestrator.facts import CallersRefused, CircuitOpened
+from orchestrator.facts import CallersRefused, CircuitOpened, ProviderKeyRested
 from orchestrator.reports.health import HealthReport
 from orchestrator.reports.metrics import NEEDS, Histogram, families
 from orchestrator.reports.totals import Standing
@@ -40,6 +41,8 @@ def everything():
         CallersRefused(reason="no_credential", count=7),
         ProviderSkipped(provider="jina", reason="circuit_open"),
         RetryScheduled(provider="tavily", backoff_s=0.1, reason="http_503"),
+        AttemptHedged(provider="tavily", after_s=1.5),
+        ProviderKeyRested(provider="tavily", key_number=2, reason="quota", rest_s=3600.0),
         ResultRejected(provider="tavily", reason="unsafe_url", dropped=3),
         CircuitOpened(provider="tavily", reason="http_503", cooldown_s=30.0),
     )
@@ -62,11 +65,13 @@ def test_counters_say_what_the_reports_say():
 
 
 def test_every_fact_about_a_provider_has_a_metric():
-    """Skips, retries, rejected results, circuits, and whose answers were given in which place."""
+    """Skips, retries, second calls, keys, dropped results, circuits, and whose answers came in which place."""
     found = metrics(*everything())
 
     assert found["amos_provider_skips_total"] == {("jina", "circuit_open"): 2}
     assert found["amos_provider_retries_total"] == {("tavily", "http_503"): 1}
+    assert found["amos_provider_hedges_total"] == {("tavily",): 1}
+    assert found["amos_provider_key_rests_total"] == {("tavily", "quota"): 1}
     assert found["amos_provider_rejected_results_total"] == {("tavily", "unsafe_url"): 3}
     assert found["amos_circuit_changes_total"] == {("tavily", "opened"): 1}
     assert found["amos_provider_answers_total"] == {

@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.events import (
     AttemptFailed,
+    AttemptHedged,
     AttemptStarted,
     AttemptSucceeded,
     Envelope,
@@ -14,7 +15,7 @@ from orchestrator.events import (
     RetryScheduled,
     UnknownEvent,
 )
-from orchestrator.facts import CircuitClosed, CircuitOpened
+from orchestrator.facts import CircuitClosed, CircuitOpened, ProviderKeyRested
 from orchestrator.reports.providers import ProvidersReport
 from orchestrator.reports.report import Fact
 from tests.support.histories import CREDIT, NOON, answered, fallback, hit, miss, numbered, whose
@@ -58,6 +59,20 @@ def test_a_retried_search_is_tried_once():
 
     assert (tavily["calls"], tavily["retries"], tavily["success_ratio"]) == (2, 1, 0.5)
     assert (tavily["tried"], tavily["win_ratio"]) == (1, 1.0)
+
+
+def test_second_calls_and_resting_keys_are_counted():
+    """The row of a provider says how often it was slow enough for company, and why its keys rested."""
+    hedged = AttemptHedged(provider="tavily", after_s=1.5)
+    keys = [
+        ProviderKeyRested(provider="tavily", key_number=number, reason=reason, rest_s=60.0)
+        for number, reason in ((1, "quota"), (2, "throttled"), (2, "throttled"))
+    ]
+
+    tavily = of(report(*miss(), hedged, *keys), "tavily")
+
+    assert tavily["hedged"] == 1
+    assert tavily["keys_rested"] == {"quota": 1, "throttled": 2}
 
 
 def test_nobody_wins_an_extract():
