@@ -65,7 +65,7 @@ def test_counters_say_what_the_reports_say():
 
 
 def test_every_fact_about_a_provider_has_a_metric():
-    """Skips, retries, second calls, keys, dropped results, circuits, whose answers came in which place."""
+    """Skips, retries, second calls, keys, rejected results, circuits, and whose answers came where."""
     found = metrics(*everything())
 
     assert found["amos_provider_skips_total"] == {("jina", "circuit_open"): 2}
