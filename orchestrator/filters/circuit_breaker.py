@@ -335,13 +335,6 @@ class CircuitBreakerFilter(Generic[RequestT, ResponseT]):
             if is_probe:
                 self._circuit.end_probe()
 
-    def _answered(self, call: Call[RequestT], took_s: float, *, is_probe: bool) -> None:
-        if self._limit_s is not None and self._circuit.is_slow(took_s, self._limit_s(call.request)):
-            late = ProviderTimeout("The answer was late.", provider=self._circuit.provider, reason=SLOW)
-            self._circuit.failed(late, is_probe=is_probe)
-        else:
-            self._circuit.succeeded(is_probe=is_probe)
-
     async def _pass(self, call: Call[RequestT], service: Service[RequestT, ResponseT]) -> ResponseT:
         """Pass the open circuit. An answer closes it; a failure is what was expected, and moves nothing."""
         begun = self._clock.monotonic()

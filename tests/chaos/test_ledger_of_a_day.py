@@ -1,7 +1,8 @@
 """What a mixed day has cost, in AMOS's ledger and in the books of the providers: the same, call by call.
 
-Searches and extracts, hits and joins, retries, timeouts, cut and broken answers, refusals, deadlines that end
-calls in the middle, and workers that are killed in them, on two processes with one Valkey.
+Searches and extracts, hits, joins, refreshes, retries, timeouts, cut, broken and useless answers, refusals,
+a key that is used up beside one that is not, second calls to the next provider, deadlines that end calls in
+the middle, and workers that are killed in them, on two processes with one Valkey.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import os
 import random
 import signal
 import sys
+from collections import Counter
 
+import msgspec
 import pytest
 
 from tests.chaos.conftest import Install
 from tests.support import availability
 from tests.support.bill_by_call import Bill, bill
 from tests.support.fault_rain import FaultRain
+from tests.support.faults import Fault
 from tests.support.installation import Installation
 from tests.support.load import Load
 from tests.support.naive_fold import Fact, of
@@ -27,6 +31,12 @@ from tests.support.seeds import MORE_SEEDS, SEEDS
 from tests.support.valkey import Valkey
 
 Upstreams = tuple[UpstreamProcess, UpstreamProcess]
+
+DRAINED = "tvly-drained"
+"""A key whose quota is used up."""
+
+BILLED = "pilot boats"
+"""A search that Tavily answers and bills, with results that are of no use."""
 
 SETTINGS = {
     "AMOS_WORKERS": "2",
@@ -37,8 +47,13 @@ SETTINGS = {
     "AMOS_STALE_WHILE_REVALIDATE_S": "1",
     "AMOS_STALE_IF_ERROR_S": "5",
     "AMOS_CIRCUIT_COOLDOWNS_S": "0.2,0.4",
+    "AMOS_HEDGE_RATIO": "0.5",
+    "TAVILY_API_KEY": f"{DRAINED},tvly-simulated",
 }
 """Everything short, so that a day of seconds has some of everything."""
+
+LIVED = frozenset({"attempt.failed", "cache.refresh_started", "cache.stale", "provider.key_rested"})
+"""What must have happened for a day to have been mixed. Second calls depend on the machine as well."""
 
 DAY_S = 8.0
 """chosen: some hundred calls, of which some dozen go wrong."""
@@ -71,11 +86,10 @@ async def reported(installation: Installation, measure: str) -> dict[str, float]
 
 
 def show(bills: list[Bill], facts: list[Fact]) -> None:
-    """Write out the sums, and why attempts failed."""
-    reasons: dict[str, int] = {}
-    for fact in of(facts, "attempt.failed"):
-        reasons[fact["reason"]] = reasons.get(fact["reason"], 0) + 1
-    sys.stdout.write("\n".join([*map(str, bills), f"failed attempts: {reasons}"]) + "\n")
+    """Write out the sums, what happened, and why attempts failed."""
+    kinds = Counter(fact["kind"] for fact in facts)
+    reasons = Counter(fact["reason"] for fact in of(facts, "attempt.failed"))
+    sys.stdout.write("\n".join([*map(str, bills), f"{dict(kinds)}", f"{dict(reasons)}"]) + "\n")
 
 
 @pytest.mark.parametrize("seed", SEEDS[:1] + MORE_SEEDS)
@@ -83,6 +97,10 @@ async def test_the_ledger_is_what_the_providers_counted(
     install: Install, upstreams: Upstreams, valkey: Valkey, seed: int
 ) -> None:
     """Every call that reached a provider has its intent, and what it was billed is recorded or assumed."""
+    spent, useless = (
+        msgspec.to_builtins(fault) for fault in (Fault.status(432), Fault.variant("unusable_urls"))
+    )
+    upstreams[0].obey({"keys": {DRAINED: spent}, "when": {BILLED: useless}})
     installation = install(**SETTINGS, AMOS_REDIS_URL=valkey.url)
     await installation.amos.start()
 
@@ -101,3 +119,4 @@ async def test_the_ledger_is_what_the_providers_counted(
     assert await reported(installation, "spent") == {one.provider: one.told for one in bills}
     assert await reported(installation, "assumed") == {one.provider: one.assumed for one in bills}
     assert all(one.attempts and one.calls for one in bills)
+    assert {fact["kind"] for fact in facts} >= LIVED
