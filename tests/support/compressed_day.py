@@ -1,9 +1,10 @@
 """A day of outages in minutes: an installation in compressed time, lived through, and all accounts of it.
 
-Scaled is the plan of the outages and what the operator's policy says in minutes and hours: cooldowns, how
-long answers are kept. What a caller feels is not: the deadline, the time of an attempt, the waits between
-attempts and what Redis may take are as they are. An outage thus lasts fewer attempts than in life, and what
-is found out in seconds costs a larger share of it. That is harder than life, never easier.
+By FACTOR are scaled: the plan of the outages, and what the operator's policy says in minutes and hours, which
+are cooldowns and how long answers are kept. By ATTEMPT_FACTOR, a sixth of that: the time of an attempt. As they
+are: the deadline of a call, the waits between attempts, what Redis may take, how often instances ask each
+other for news. So whatever takes seconds in life takes a larger part of each outage here, and one call may
+live to see two of them. That is harder than life, never easier.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from orchestrator.cache_policy import CachePolicy
 from orchestrator.cooldown import CircuitPolicy
+from orchestrator.ports import ProviderTiming
 from tests.support import availability
 from tests.support.availability import Ended, is_useful
 from tests.support.bill_by_call import Bill, bill
@@ -29,6 +31,10 @@ from tests.support.valkey import Valkey
 FACTOR = 30.0
 """chosen: a nominal minute takes two seconds, so that the longest outage, ten seconds, is longer than the
 deadline of a call, and an hour takes two minutes."""
+
+ATTEMPT_FACTOR = 5.0
+"""chosen: an attempt of five seconds may take one. By the whole factor it would be 0.17 s, which a simulated
+provider on a busy machine needs for a good answer; as it is it would last for half of the longest outage."""
 
 STALE_WINDOWS = ("AMOS_STALE_WHILE_REVALIDATE_S", "AMOS_STALE_IF_ERROR_S", "AMOS_STALE_IF_QUOTA_S")
 
@@ -153,6 +159,7 @@ def scaled(redis: Valkey, **nominal_s: float) -> dict[str, str]:
         "AMOS_REDIS_URL": redis.url,
         "AMOS_WORKERS": "2",
         "AMOS_CIRCUIT_COOLDOWNS_S": _comma(seconds / FACTOR for seconds in CircuitPolicy().cooldowns_s),
+        "AMOS_SEARCH_TIMEOUT_S": str(ProviderTiming().search_s / ATTEMPT_FACTOR),
         **{name: str(seconds / FACTOR) for name, seconds in policy.items()},
     }
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tests.support.fault_schedule import KINDS, QUOTA, SLOW_S, THROTTLED
+from tests.support.fault_schedule import KINDS, QUOTA, THROTTLED
 from tests.support.faults import NO_FAULT, Fault
 from tests.support.processes import UpstreamProcess
 
@@ -37,7 +37,6 @@ class FaultRain:
             provider = self._chance.choice(list(self._upstreams))
             kinds = KINDS[provider].items()
             fault = self._chance.choice([f for kind, f in kinds if kind not in DRY and f.kind != "variant"])
-            fault = _hurried(fault)
             await self._order(provider, [fault] * self._chance.randint(1, CALLS_MAX))
         for provider in self._upstreams:
             await self._order(provider, [])
@@ -48,8 +47,3 @@ class FaultRain:
             "script": [msgspec.to_builtins(fault) for fault in script],
         }
         await asyncio.to_thread(self._upstreams[provider].obey, orders)
-
-
-def _hurried(fault: Fault) -> Fault:
-    """A late answer is one that outlives its caller, whose deadline is as short as everything else here."""
-    return msgspec.structs.replace(fault, delay_s=SLOW_S / 4) if fault.delay_s else fault

@@ -28,8 +28,8 @@ OUTAGE_S_MIN = 5.0
 OUTAGE_S_MAX = 300.0
 """An outage takes from five seconds to five minutes; as many take less than 39 s as more."""
 
-SLOW_S = 4.0
-"""Real seconds, less than an attempt may take: an answer that is late, and good."""
+SLOW_S = 0.8
+"""Real seconds, four fifths of what an attempt may take in compressed time: late, and a good answer."""
 
 DRIP_S = 0.1
 """Real seconds between sixteen bytes: an answer of three kilobytes takes twenty seconds."""
