@@ -1,7 +1,7 @@
 """A day of outages in minutes: an installation in compressed time, lived through, and all accounts of it.
 
-By FACTOR are scaled: the plan of the outages, and what the operator's policy says in minutes and hours, which
-are cooldowns and how long answers are kept. By ATTEMPT_FACTOR, a sixth of that: the time of an attempt. As they
+By FACTOR are scaled: the plan of the outages, and what the operator's policy says in minutes and hours:
+cooldowns, and how long answers are kept. By ATTEMPT_FACTOR, a sixth of that: the time of an attempt. As they
 are: the deadline of a call, the waits between attempts, what Redis may take, how often instances ask each
 other for news. So whatever takes seconds in life takes a larger part of each outage here, and one call may
 live to see two of them. That is harder than life, never easier.

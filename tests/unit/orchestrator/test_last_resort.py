@@ -47,6 +47,16 @@ async def test_the_stand_in_fails(error: Exception):
     assert isinstance(core.journal.events("circuit:tavily")[-1], CircuitClosed)
 
 
+async def test_pages_have_it_too():
+    """An extract that the stand-in fails is read by the provider that is back."""
+    core = Core(*both([down(), 1], [1, down("jina")]), policies=ONE)
+    await core.extract("https://almanac.example/opens-the-circuit")
+
+    response = await core.extract("https://almanac.example/jina-is-down")
+
+    assert tried(response) == [SKIPPED, ("jina", "retryable", "http_500"), ("tavily", "success", "")]
+
+
 async def test_it_is_down_as_well():
     """If the last resort fails the call fails with everything that was tried, and nothing else changes."""
     core = Core(*both([down()], [3, 3, down("jina")]), policies=TWO)
