@@ -44,6 +44,14 @@ THROTTLED_TAIL_S = 40.0
 """Nominal. `Retry-After` is in whole seconds, and one of them may be half a minute of a compressed day: so
 long after the end of such an outage its provider may still have asked us to wait. It counts as down."""
 
+WAITED_FOR = ("hang", "slow drip", "slow")
+"""Kinds of outages that a call notices only when its attempt has taken too long."""
+
+WAITED_TAIL_S = 30.0
+"""Nominal. In a compressed day an attempt takes a second, which is half a minute of the day and five seconds in
+life. So much longer a call waits in vain; so long after the end of such an outage the other provider stays up,
+or calls would live to see two outages that are far apart."""
+
 WRONG_JSON = '{"status": "ok", "items": [1, 2, 3]}'
 """An answer of somebody else's."""
 
@@ -150,6 +158,8 @@ def _outages(chance: random.Random, total_s: float) -> tuple[Outage, ...]:
 
 
 def _tail_s(outage: Outage) -> float:
+    if outage.kind in WAITED_FOR:
+        return WAITED_TAIL_S
     return THROTTLED_TAIL_S if outage.kind == THROTTLED else 0.0
 
 
