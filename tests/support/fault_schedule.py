@@ -48,9 +48,9 @@ WAITED_FOR = ("hang", "slow drip", "slow")
 """Kinds of outages that a call notices only when its attempt has taken too long."""
 
 WAITED_TAIL_S = 30.0
-"""Nominal. In a compressed day an attempt takes a second, which is half a minute of the day and five seconds in
-life. So much longer a call waits in vain; so long after the end of such an outage the other provider stays up,
-or calls would live to see two outages that are far apart."""
+"""Nominal. In a compressed day an attempt takes a second, which is half a minute of the day and five seconds
+in life. So much longer a call waits in vain; so long after the end of such an outage the other provider stays
+up, or calls would live to see two outages that are far apart."""
 
 WRONG_JSON = '{"status": "ok", "items": [1, 2, 3]}'
 """An answer of somebody else's."""
