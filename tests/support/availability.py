@@ -28,13 +28,15 @@ AGE_SLACK_S = 1.0
 class Ended(NamedTuple):
     """One execution as the log has it; `outcome` is the same word as `Asked.outcome`.
 
-    `has_asked` says whether a provider was asked in it, or in the flight that it joined.
+    `has_asked` says whether a provider was asked in it, or in the flight that it joined; `begun_at` is epoch
+    seconds.
     """
 
     outcome: str
     duration_s: float
     tries: tuple[str, ...] = ()
     has_asked: bool = False
+    begun_at: float = 0.0
 
     @property
     def is_useful(self) -> bool:
@@ -51,6 +53,14 @@ def facts(database: Path | str) -> list[Fact]:
     """Every fact of the log, in the order of positions."""
     rows = query(database, "SELECT * FROM frames ORDER BY position")
     return facts_of({**row, "events": json.loads(row["events"])} for row in rows)
+
+
+def open_since(facts: Iterable[Fact]) -> float:
+    """The moment in epoch seconds when the last provider's circuit opened for the first time."""
+    first: dict[str, float] = {}
+    for fact in of(facts, "circuit.opened"):
+        first.setdefault(fact["provider"], fact["at"])
+    return max(first.values(), default=0.0)
 
 
 def is_useful(asked: Asked, stale_age_s_max: float) -> bool:
@@ -139,12 +149,12 @@ def calls_while_down(played: Iterable[Played], calls: Mapping[str, Iterable[Mapp
 
 def _ended(own: Sequence[Fact]) -> Ended:
     tries = tuple(_tries(own))
-    has_asked = bool(of(own, "attempt.started", "flight.joined"))
+    more = bool(of(own, "attempt.started", "flight.joined")), own[0]["at"]
     end = next(iter(of(own, "request.completed", "request.failed")), None)
     if end is None:
-        return Ended("unended", 0.0, tries, has_asked)
+        return Ended("unended", 0.0, tries, *more)
     if end["kind"] == "request.failed":
-        return Ended(str(status_of(end["error"])), end["duration_s"], tries, has_asked)
+        return Ended(str(status_of(end["error"])), end["duration_s"], tries, *more)
     if end.get("degraded"):
         outcome = "degraded"
     elif not end["results"]:
@@ -153,7 +163,7 @@ def _ended(own: Sequence[Fact]) -> Ended:
         outcome = "stale"
     else:
         outcome = "cached" if end["cache"] in ("l1", "l2") else "fetched"
-    return Ended(outcome, end["duration_s"], tries, has_asked)
+    return Ended(outcome, end["duration_s"], tries, *more)
 
 
 def _tries(own: Iterable[Fact]) -> Iterator[str]:

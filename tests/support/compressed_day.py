@@ -43,7 +43,8 @@ STALE_WINDOWS = ("AMOS_STALE_WHILE_REVALIDATE_S", "AMOS_STALE_IF_ERROR_S", "AMOS
 class Day:
     """What has been lived through: as callers saw it, as the log has it, as providers counted it.
 
-    `faults` are those of the record itself (see `Installation.settled`).
+    `faults` are those of the record itself (see `Installation.settled`), `open_since` the moment by which every
+    circuit had opened.
     """
 
     asked: list[Asked]
@@ -54,6 +55,7 @@ class Day:
     calls: Mapping[str, list[dict[str, Any]]]
     faults: list[str]
     stale_age_s_max: float
+    open_since: float
 
     @property
     def useful(self) -> list[Asked]:
@@ -139,6 +141,7 @@ class CompressedDay:
             calls=calls,
             faults=faults,
             stale_age_s_max=stale_age_s_max(amos.settings),
+            open_since=availability.open_since(facts),
         )
 
 
