@@ -43,8 +43,8 @@ STALE_WINDOWS = ("AMOS_STALE_WHILE_REVALIDATE_S", "AMOS_STALE_IF_ERROR_S", "AMOS
 class Day:
     """What has been lived through: as callers saw it, as the log has it, as providers counted it.
 
-    `faults` are those of the record itself (see `Installation.settled`), `open_since` the moment by which every
-    circuit had opened.
+    `faults` are those of the record itself (see `Installation.settled`), `open_since` the moment by which
+    every circuit had opened.
     """
 
     asked: list[Asked]
