@@ -27,7 +27,7 @@ from orchestrator.gateway import Gateway
 from orchestrator.key_admin import KeyAdmin
 from orchestrator.parts import Parts, Policies
 from orchestrator.pipeline import Pipeline
-from orchestrator.ports import WEB_SCHEMES, Cache, Clock, FactSink, Provider, RateLimitStore
+from orchestrator.ports import WEB_SCHEMES, Cache, Clock, FactSink, FlightStore, Provider, RateLimitStore
 from orchestrator.providers.jina import Jina
 from orchestrator.providers.key_pool import KeyPool
 from orchestrator.providers.local import Local
@@ -46,6 +46,7 @@ from storage.redis_circuits import RedisCircuits
 from storage.redis_client import RedisClient, open_redis
 from storage.redis_flight import RedisFlights
 from storage.redis_rate_limit import RedisRateLimit, SharedRateLimit
+from storage.redis_wakeups import RedisWakeups
 from storage.sql_engine import open_engine
 from storage.sql_reports import SqlReports
 
@@ -66,9 +67,7 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         roster = providers(settings, clock, recorder)
         for provider in roster.providers:
             cleanup.push_async_callback(provider.aclose)
-        redis = await _redis(settings, recorder)
-        if redis is not None:
-            cleanup.push_async_callback(redis.aclose)
+        redis, flights = await cleanup.enter_async_context(_redis(settings, recorder))
         l1 = MemoryCache(settings.l1_max_bytes)
         store = await cleanup.enter_async_context(key_store(settings))
         ring = await cleanup.enter_async_context(key_ring(store, settings, clock))
@@ -86,6 +85,7 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
             roster,
             doorkeeper=doorkeeper,
             redis=redis,
+            flights=flights,
         )
         cleanup.push_async_callback(pipeline.aclose)
         engine = open_engine(settings.database_url)
@@ -123,11 +123,21 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         )
 
 
-async def _redis(settings: Settings, facts: FactSink) -> RedisClient | None:
-    """What instances share, whether it is in reach yet or not; `None` if nothing is configured."""
+@contextlib.asynccontextmanager
+async def _redis(
+    settings: Settings, facts: FactSink
+) -> AsyncIterator[tuple[RedisClient | None, FlightStore | None]]:
+    """What instances share, in reach yet or not, and their flights; `None` if nothing is configured."""
     if settings.redis_url is None:
-        return None
-    return await open_redis(settings.redis_url.get_secret_value(), facts, settings.redis_timeout_s)
+        yield None, None
+        return
+    url = settings.redis_url.get_secret_value()
+    async with (
+        contextlib.aclosing(await open_redis(url, facts, settings.redis_timeout_s)) as redis,
+        contextlib.aclosing(RedisWakeups(redis)) as wakeups,
+    ):
+        wakeups.start()
+        yield redis, RedisFlights(redis, wakeups)
 
 
 def _tiers(l1: MemoryCache, redis: RedisClient | None) -> tuple[Cache, ...]:
@@ -186,6 +196,7 @@ def _pipeline(
     *,
     doorkeeper: Doorkeeper,
     redis: RedisClient | None,
+    flights: FlightStore | None,
 ) -> Pipeline:
     offline = [provider.name for provider in roster.providers if not provider.schemes & WEB_SCHEMES]
     has_web = len(offline) < len(roster.providers)
@@ -197,7 +208,7 @@ def _pipeline(
         providers=roster.providers,
         # Own documents stand in for the web only if there is a web to stand in for.
         floor=offline[0] if offline and has_web else "",
-        flights=RedisFlights(redis) if redis else None,
+        flights=flights,
         circuits=RedisCircuits(redis) if redis else None,
         # Without Redis, or while it is out of reach, this process counts what it spends by itself.
         budgets=(*((RedisBudget(redis),) if redis else ()), MemoryBudget(clock)),

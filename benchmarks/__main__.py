@@ -6,13 +6,29 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import flood, footprint, history, hit, l2, lag, limits, mcp_hit, miss, promise, store
+from benchmarks import (
+    flights,
+    flood,
+    footprint,
+    history,
+    hit,
+    l2,
+    l2_lost,
+    lag,
+    limits,
+    mcp_hit,
+    miss,
+    promise,
+    store,
+)
 
 BENCHMARKS = {
     "hit": hit,
     "l2": l2,
     "miss": miss,
+    "l2_lost": l2_lost,
     "limits": limits,
+    "flights": flights,
     "flood": flood,
     "mcp": mcp_hit,
     "promise": promise,

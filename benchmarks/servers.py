@@ -187,13 +187,13 @@ def ask_tavily(settings: Mapping[str, str], query: str) -> tuple[int, Request]:
 
 
 @contextlib.contextmanager
-def valkey() -> Iterator[str]:
-    """A Valkey on the core of the others; yields its address."""
+def valkey() -> Iterator[Valkey]:
+    """A Valkey on the core of the others."""
     server = Valkey()
     server.launch()
     try:
         pin(server.pid, OTHER_CORE)
-        yield server.url
+        yield server
     finally:
         server.close()
 

@@ -176,18 +176,8 @@ class RateLimitStore(Protocol):
 # --- what several processes and hosts share
 
 
-class FlightView(msgspec.Struct, frozen=True):
-    """A key as others see it: who holds its lease now, `""` if nobody, and how the flight asked about ended.
-
-    `outcome` is `None` while that is not known.
-    """
-
-    holder: str
-    outcome: bytes | None
-
-
 class FlightStore(Protocol):
-    """Which process fetches the answer of a key, and what came of it. Every method is one round trip.
+    """Which process fetches the answer of a key, and what came of it. All but `outcome` are one round trip.
 
     A holder names one flight of one process and is never used again. A lease lapses by itself when it is not
     renewed. All raise FlightStoreUnavailable.
@@ -205,8 +195,11 @@ class FlightStore(Protocol):
         `None` leaves nothing: somebody else shall try.
         """
 
-    async def look(self, key: str, holder: str) -> FlightView:
-        """Who holds the lease now, and how the flight of `holder` ended."""
+    async def outcome(self, key: str, holder: str) -> bytes | None:
+        """Wait until the flight of `holder` has ended, by landing or by the lapse of its lease.
+
+        Returns what it left, `None` if nothing, or nothing any more. Waits as long as the lease is renewed.
+        """
 
 
 class CircuitReport(msgspec.Struct, frozen=True, kw_only=True):

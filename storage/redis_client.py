@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from redis.asyncio.client import PubSub
 from redis.exceptions import NoScriptError, ResponseError
 
 from orchestrator import limits
@@ -137,6 +138,13 @@ class RedisClient:
             if not isinstance(failure.__cause__, NoScriptError):
                 raise
         return await self.execute("EVAL", script.source, len(keys), *keys, *arguments, error=error)
+
+    def subscription(self) -> PubSub:
+        """A connection of its own for messages, to where the commands go; whoever asked for it closes it.
+
+        It neither waits for an outage to end nor begins one.
+        """
+        return self._line.subscription()
 
     async def aclose(self) -> None:
         """Fail what is under way and close the connections. Safe to call twice."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from redis.asyncio import ConnectionPool, Redis, RedisCluster, Sentinel
+from redis.asyncio.client import PubSub
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -27,9 +28,9 @@ EXCHANGES_MAX = 2
 """chosen: exchanges at once. Each carries all that was asked while the other was under way, so more of them
 would only make each smaller; the server does one thing at a time."""
 
-CONNECTIONS_MAX = 8
-"""chosen: connections to one server: two for exchanges, two for the probe that opens and checks as many, and
-as many again for those that are being given up."""
+CONNECTIONS_MAX = 10
+"""chosen: connections to one server: two for exchanges, two for the probe that opens and checks as many, one
+for the subscription, and as many again for those that are being given up."""
 
 COMMANDS_MAX = 64
 """chosen: more save no time, and on a busy loop their answers take more turns than a deadline grants."""
@@ -56,6 +57,9 @@ class Line(Protocol):
 
     async def probe(self) -> None:
         """Write something. Raises what `send` raises, and the refusals of `OUT_OF_SERVICE`."""
+
+    def subscription(self) -> PubSub:
+        """A connection for messages, made when it first subscribes; whoever asked for it closes it."""
 
     async def hang_up(self) -> None:
         """Drop idle connections, so that the next exchange finds out anew where Redis is."""
@@ -130,6 +134,10 @@ class _ServerLine:
         """Write something."""
         _check(await self.send([("SET", "amos:probe", 1, "PX", PROBE_LIFE_MS)]))
 
+    def subscription(self) -> PubSub:
+        """A connection for messages."""
+        return self._client.pubsub()
+
     async def hang_up(self) -> None:
         """Drop idle connections."""
         await self._client.connection_pool.disconnect(inuse_connections=False)
@@ -168,6 +176,10 @@ class _ClusterLine:
             self._client.nodes_manager.get_node_from_slot(slot).name: key for slot, key in keys.items()
         }
         _check(await self.send([("SET", key, 1, "PX", PROBE_LIFE_MS) for key in by_node.values()]))
+
+    def subscription(self) -> PubSub:
+        """A connection for messages, to one node: what is published at any of them reaches all."""
+        return self._client.pubsub()
 
     async def hang_up(self) -> None:
         """Drop all connections; the next exchange begins by asking for the nodes."""

@@ -21,6 +21,11 @@ CALLS_COUNT = 5
 SLOW_RATIO = 0.2
 """chosen: from this part of the time an answer has, a busy moment may use up the rest."""
 
+_MAY_PUBLISH = Script("""
+return type(redis.pcall('PUBLISH', 'amos:landed:doctor', '')) == 'number' and 1 or 0
+""")
+"""Nobody listens there. Who may publish to a channel may also subscribe to it."""
+
 _VERSION = Script("return redis.REDIS_VERSION or 'older than 7'")
 """Redis 7.0 gave scripts this name."""
 
@@ -40,6 +45,7 @@ async def check_redis(settings: Settings) -> list[Finding]:
             begun = time.perf_counter()
             version = (await redis.evaluate(_VERSION, ["amos:probe"], error=StorageError)).decode()
             latencies_s.append(time.perf_counter() - begun)
+        may_publish = await redis.evaluate(_MAY_PUBLISH, ["amos:probe"], error=StorageError)
     except StorageError as error:
         return [_failure(f"{redis.address}: {error.message}", "Its log may say why.")]
     finally:
@@ -48,12 +54,14 @@ async def check_redis(settings: Settings) -> list[Finding]:
     detail = f"{redis.address}, version {version}, answers in {median_s * 1000:.1f} ms"
     if not version.split(".")[0].isdigit() or int(version.split(".")[0]) < MAJOR_OLDEST:
         return [_failure(detail, f"Use Redis or Valkey {MAJOR_OLDEST} or newer.")]
+    step = ""
+    if not may_publish:
+        step = "Let its user use the channels &amos:landed:*, or identical searches are answered later."
     if median_s > settings.redis_timeout_s * SLOW_RATIO:
         step = (
             "Put it nearer, or raise AMOS_REDIS_TIMEOUT_S: what takes longer than that counts as no answer."
         )
-        return [Finding(name="redis", status=WARNING, detail=detail, next_step=step)]
-    return [Finding(name="redis", status=OK, detail=detail)]
+    return [Finding(name="redis", status=WARNING if step else OK, detail=detail, next_step=step)]
 
 
 _REACH = {

@@ -5,8 +5,7 @@ and renewed while its holder lives: when a leader dies it lapses, and exactly on
 over. If the store is out of reach everybody goes alone, at once.
 
 The answer reaches the others through the store, for a moment only; the cache is filled by the leader as
-always. They look often at first and less often the longer it takes: so a wait grows by a tenth at most, and
-no connection is held open for it, which would need one for each key on each node of a cluster.
+always. The store tells those who wait when the flight has ended.
 """
 
 from __future__ import annotations
@@ -37,11 +36,6 @@ from orchestrator.service import Service
 
 RENEW_S = 0.5
 """chosen: a third of the lease, so that one lost renewal does not end it."""
-
-LOOK_RATIO = 0.1
-LOOK_S_MIN = 0.01
-LOOK_S_MAX = 0.1
-"""chosen: the next look follows after a tenth of the time waited so far, within these bounds in seconds."""
 
 TOO_LARGE = "too_large"
 """The code of a landing whose answer is not sent: what is too large for the shared cache would hold up
@@ -116,15 +110,8 @@ class SharedFlightFilter(Generic[RequestT]):
         execution_id, *rest = leader.split(":")
         trace_id = rest[0] if len(rest) > 1 else ""  # a leader of an earlier version does not tell it
         call.trail.record(FlightJoined(key=call.cache_key, leader=execution_id, leader_trace_id=trace_id))
-        begun = self._clock.monotonic()
-        while True:
-            waited_s = self._clock.monotonic() - begun
-            await self._clock.sleep(min(max(waited_s * LOOK_RATIO, LOOK_S_MIN), LOOK_S_MAX))
-            view = await self._flights.look(call.cache_key, leader)
-            if view.outcome is not None:
-                return _decoded(view.outcome)
-            if view.holder != leader:
-                return None
+        outcome = await self._flights.outcome(call.cache_key, leader)
+        return None if outcome is None else _decoded(outcome)
 
     async def _lead(
         self, call: Call[RequestT], holder: str, service: Service[RequestT, Response]

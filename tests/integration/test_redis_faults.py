@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from orchestrator.canonical import search_key
+from orchestrator.limits import REDIS_TIMEOUT_S
 from orchestrator.model import SearchRequest
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.processes import until
@@ -195,6 +198,30 @@ async def test_a_silent_redis_is_nobodys_concern(
     assert (await statuses(amos, "after"))[0] == MISS
     assert await facts(amos) == ["lost", "restored"]
     assert tavily.count == 12
+
+
+@pytest.mark.parametrize("harm", ["pause", "kill"])
+async def test_a_lost_redis_costs_one_wait_and_then_nothing(amos: GatewayServer, mortal: Valkey, harm: str):
+    """The miss that finds out loses the time of one exchange, and no other loses anything.
+
+    Quartiles, because a busy machine makes some of them slow, and does so without Redis too.
+    """
+    before_s = [await taken_s(amos, f"before {number}") for number in range(24)]
+    getattr(mortal, harm)()
+
+    first_s, *others_s = [await taken_s(amos, f"after {number}") for number in range(25)]
+
+    usual_s = statistics.quantiles(before_s)[0]
+    assert first_s < max(before_s) + REDIS_TIMEOUT_S + 1.0
+    assert statistics.quantiles(others_s)[0] < usual_s + REDIS_TIMEOUT_S / 2
+    assert await facts(amos) == ["lost"]
+
+
+async def taken_s(amos: GatewayServer, query: str) -> float:
+    """The seconds a search takes."""
+    begun = time.perf_counter()
+    assert (await amos.search(query)).status_code == 200
+    return time.perf_counter() - begun
 
 
 async def test_a_killed_redis_returns_empty(amos: GatewayServer, tavily: TavilySimulator, mortal: Valkey):

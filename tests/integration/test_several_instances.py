@@ -19,7 +19,7 @@ from orchestrator.parts import Policies
 from storage import redis_flight
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.jina_simulator import JinaSimulator
-from tests.support.processes import AmosProcesses, UpstreamProcess, until
+from tests.support.processes import until
 from tests.support.simulator import Fault
 from tests.support.tavily_simulator import TavilySimulator
 from tests.support.valkey import Valkey
@@ -210,45 +210,6 @@ async def test_redis_stops_in_the_middle_of_a_flight(tmp_path: Path, tavily: Tav
     assert {response.status_code for response in (*responses, *others)} == {200}
     assert tavily.count <= INSTANCES + 30
     assert took_s < DEADLINE_S / 2
-
-
-async def test_a_killed_leader_costs_one_more(tmp_path: Path, valkey: Valkey):
-    """When an instance dies in a call, those who wait for it elsewhere share one further call."""
-    with UpstreamProcess("tavily_simulator", 2_500.0) as upstream:
-        settings = {
-            "AMOS_PROVIDERS": "tavily",
-            "TAVILY_API_KEY": "tvly-simulated",
-            "AMOS_TAVILY_BASE_URL": upstream.base_url,
-            "AMOS_REDIS_URL": valkey.url,
-            "AMOS_REDIS_TIMEOUT_S": "1",
-        }
-        doomed = AmosProcesses(tmp_path / "doomed", settings)
-        survivors: dict[str, Any] = {
-            "tavily_base_url": upstream.base_url,
-            "tavily_api_key": "tvly-simulated",
-            "redis_url": valkey.url,
-            "redis_timeout_s": 1.0,
-            "deadline_s": 25.0,
-        }
-        async with (
-            doomed,
-            serving(tmp_path / "b", **survivors) as second,
-            serving(tmp_path / "c", **survivors) as third,
-        ):
-            leader = asyncio.create_task(
-                second.client.post(f"{doomed.base_url}/search", json={"query": "tide tables"})
-            )
-            await until(lambda: len(upstream.calls()) > 0, 10.0, lambda: "no call arrived")
-            followers = asyncio.create_task(spread([second, third], "tide tables", 20))
-            await asyncio.sleep(0.5)
-            await doomed.kill_all()
-            responses = await followers
-            with pytest.raises(httpx.TransportError):
-                await leader
-
-        assert {response.status_code for response in responses} == {200}
-        assert len(upstream.calls()) == 2
-        assert Counter(r.json()["amos"]["cache"] for r in responses) == {"miss": 1, "collapsed": 19}
 
 
 # --- circuits -----------------------------------------------------------------------------------------------

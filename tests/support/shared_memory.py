@@ -5,13 +5,17 @@ They pass the same contract suites as their Redis twins. `is_down` puts one out 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 import msgspec
 
 from orchestrator.cooldown import nth
 from orchestrator.errors import CircuitBoardUnavailable, FlightStoreUnavailable
-from orchestrator.ports import CircuitReport, Clock, FlightView, SharedCircuit
+from orchestrator.ports import CircuitReport, Clock, SharedCircuit
 
 LEASE_S = 1.5
+LOOK_S = 0.5
 PROBE_S = 30.0
 EARLY_S = 0.01
 
@@ -25,6 +29,7 @@ class MemoryFlights:
         self._clock = clock
         self._leases: dict[str, tuple[str, float]] = {}
         self._outcomes: dict[tuple[str, str], bytes] = {}
+        self._landed: dict[str, asyncio.Event] = {}
 
     async def claim(self, key: str, holder: str) -> str:
         """Take the lease unless somebody has it."""
@@ -46,10 +51,17 @@ class MemoryFlights:
             del self._leases[key]
         if outcome is not None:
             self._outcomes[key, holder] = outcome
+        if key in self._landed:
+            self._landed.pop(key).set()
 
-    async def look(self, key: str, holder: str) -> FlightView:
-        """Who holds the lease, and how the flight of `holder` ended."""
-        return FlightView(self._leader(key), self._outcomes.get((key, holder)))
+    async def outcome(self, key: str, holder: str) -> bytes | None:
+        """Wait until the flight of `holder` has ended."""
+        while self._leader(key) == holder:
+            landed = self._landed.setdefault(key, asyncio.Event())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await landed.wait()
+        return self._outcomes.get((key, holder))
 
     def _leader(self, key: str) -> str:
         self.calls += 1

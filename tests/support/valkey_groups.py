@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import Self
+
+from redis import Redis
 
 from tests.support.valkey import Valkey, free_ports
 
@@ -19,6 +22,12 @@ START_S = 30.0
 
 SLOTS_COUNT = 16_384
 """Redis Cluster specification: the slots of a Cluster."""
+
+KEYS_AT_ONCE = 10
+"""As many keys `valkey-cli` moves in one step."""
+
+MIGRATE_MS = 5_000
+"""What a step may take, in milliseconds."""
 
 
 class Sentinels:
@@ -97,6 +106,30 @@ class Cluster:
         """Forget all entries."""
         for node in self.nodes:
             node.flushall()
+
+    def move_slots(self, slots: Iterable[int]) -> None:
+        """Give slots with all their keys to the next node, as `valkey-cli --cluster reshard` does.
+
+        Each must still be where it was at the start.
+        """
+        with ExitStack() as stack:
+            clients = [stack.enter_context(Redis(port=node.port)) for node in self.nodes]
+            ids = [client.execute_command("CLUSTER MYID") for client in clients]
+            for slot in slots:
+                source = slot * 3 // SLOTS_COUNT
+                target = (source + 1) % 3
+                here, there = clients[source], clients[target]
+                there.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[source])
+                here.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[target])
+                while keys := here.execute_command("CLUSTER GETKEYSINSLOT", slot, KEYS_AT_ONCE):
+                    address = "127.0.0.1", self.nodes[target].port
+                    here.execute_command("MIGRATE", *address, "", 0, MIGRATE_MS, "REPLACE", "KEYS", *keys)
+                for client in (there, here, *clients):
+                    client.execute_command("CLUSTER SETSLOT", slot, "NODE", ids[target])
+
+    def slot(self, key: str) -> int:
+        """The slot of a key."""
+        return int(self.nodes[0].command("CLUSTER", "KEYSLOT", key))
 
     def close(self) -> None:
         """Kill all."""

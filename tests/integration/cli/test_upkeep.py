@@ -94,6 +94,18 @@ def test_doctor_looks_at_redis(amos: CommandLine, valkey: Valkey):
     assert "hunter2" not in gone.stdout + gone.stderr
 
 
+def test_doctor_misses_a_right_in_redis(amos: CommandLine, valkey: Valkey):
+    """A user of Redis without channels is a warning that names what is missing."""
+    valkey.command("ACL", "SETUSER", "dumb", "on", ">secret", "~*", "+@all", "resetchannels")
+    url = valkey.url.replace("redis://", "redis://dumb:secret@")
+    found = amos.run("doctor", "--json", AMOS_REDIS_URL=url, AMOS_REDIS_TIMEOUT_S="1")
+    valkey.command("ACL", "DELUSER", "dumb")
+
+    (redis,) = [finding for finding in found.json["findings"] if finding["name"] == "redis"]
+    assert (redis["status"], found.exit_code) == ("warning", 0)
+    assert "&amos:landed:*" in redis["next_step"]
+
+
 def test_a_broken_database_spoils_no_answer(amos: CommandLine):
     """A damaged database is the doctor's failure; a search is answered all the same, and journalled."""
     (amos.folder / "var").mkdir()

@@ -1,12 +1,28 @@
-"""An engine of a database's writer, and what databases are like at other times."""
+"""An engine of a database's writer, what databases are like at other times, and some virtual time."""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
 
 import pytest
 
 from storage import sql_postgres, sql_sqlite
 from storage.sql_engine import open_engine, sqlite_url
+from tests.support.clock import VirtualTimeLoop
 from tests.support.postgres import shared_postgres
+
+VIRTUAL = {"test_redis_wakeups.py"}
+"""Files whose tests talk to nobody."""
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """One kind of loop for each test."""
+    if item.path.name in VIRTUAL:
+        return {"virtual": VirtualTimeLoop}
+    return {"real": asyncio.SelectorEventLoop}
 
 
 @pytest.fixture
