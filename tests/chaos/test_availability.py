@@ -97,7 +97,7 @@ NEWS_S = 1.0
 """So long after a circuit has opened every instance knows. They ask each other twice a second."""
 
 PROBES_MAX = 100
-"""chosen: so many calls may reach a provider in vain: of each one ten from each process (provider_room.py) are
+"""chosen: calls that may reach a provider in vain: at each one ten from each process (provider_room.py) are
 under way when its circuit opens, each of these has a last resort, and probes become fewer by the minute. It
 would be a thousand without circuits."""
 
