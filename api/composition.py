@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
+from api.budgets import budget_store, running_budgets
+from api.cache import InstanceCache, instance_cache
 from api.keys import key_ring, key_store, pepper
 from api.loop_lag import LoopLag
 from api.names import SystemNames
-from api.policies import policies_of
+from api.policies import policies_of, warming_of
 from api.probes import (
     cache_health,
     journal_health,
@@ -21,10 +23,13 @@ from api.probes import (
 from api.process_figures import ProcessFigures
 from api.record import record
 from api.settings import Settings
+from api.warming import on_schedule
+from orchestrator.budget_ports import BudgetStore
 from orchestrator.clock import SystemClock
 from orchestrator.filters.authenticate import Doorkeeper
-from orchestrator.gateway import Gateway
+from orchestrator.gateway import Gateway, Probe
 from orchestrator.key_admin import KeyAdmin
+from orchestrator.key_ring import KeyRing
 from orchestrator.parts import Parts, Policies
 from orchestrator.pipeline import Pipeline
 from orchestrator.ports import WEB_SCHEMES, Cache, Clock, FactSink, FlightStore, Provider, RateLimitStore
@@ -37,10 +42,10 @@ from orchestrator.providers.upstream import Upstream
 from orchestrator.record_watch import RecordWatch
 from orchestrator.recorder import Recorder
 from orchestrator.strangers import Strangers
-from storage.memory_budget import MemoryBudget
+from orchestrator.warming import Warming
+from storage.file_journal import FileJournal
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
-from storage.redis_budget import RedisBudget
 from storage.redis_cache import RedisCache
 from storage.redis_circuits import RedisCircuits
 from storage.redis_client import RedisClient, open_redis
@@ -49,16 +54,19 @@ from storage.redis_rate_limit import RedisRateLimit, SharedRateLimit
 from storage.redis_wakeups import RedisWakeups
 from storage.sql_engine import open_engine
 from storage.sql_reports import SqlReports
+from storage.sql_warming import SqlAsked
 
 
 @contextlib.asynccontextmanager
-async def gateway(settings: Settings, policies: Policies | None = None) -> AsyncIterator[Gateway]:
+async def gateway(
+    settings: Settings, policies: Policies | None = None, *, warms: bool = False
+) -> AsyncIterator[Gateway]:
     """A gateway on the data directory, for as long as the context lasts.
 
     It writes to the journal only; a recorder must be running for its facts to reach SQL. Several may run on
     one data directory at once, each with its own journal segments. Leaving waits for the flights under way.
     `policies` stand in for those the settings make, for whoever embeds the gateway and wants what has no
-    setting.
+    setting. It `warms` its cache when the settings say so only if it is to stay, as a server is.
     """
     clock = SystemClock()
     started_at = clock.now()
@@ -68,22 +76,21 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         for provider in roster.providers:
             cleanup.push_async_callback(provider.aclose)
         redis, flights = await cleanup.enter_async_context(_redis(settings, recorder))
-        l1 = MemoryCache(settings.l1_max_bytes)
+        cache = await cleanup.enter_async_context(instance_cache(settings, redis, recorder, clock))
         store = await cleanup.enter_async_context(key_store(settings))
         ring = await cleanup.enter_async_context(key_ring(store, settings, clock))
-        doorkeeper = Doorkeeper(
-            ring,
-            trusts_local_operator=settings.is_loopback,
-            strangers=Strangers(clock, settings.anonymous_per_minute),
-        )
         chosen = policies or policies_of(settings)
+        rate_limits, spent = _rate_limits(redis, clock, recorder), budget_store(redis, clock)
+        tiers = _tiers(cache.l1, redis)
         pipeline = _pipeline(
             chosen,
             clock,
             recorder,
-            _tiers(l1, redis),
+            tiers,
             roster,
-            doorkeeper=doorkeeper,
+            rate_limits=rate_limits,
+            budget=spent,
+            doorkeeper=_doorkeeper(settings, ring, clock),
             redis=redis,
             flights=flights,
         )
@@ -91,36 +98,80 @@ async def gateway(settings: Settings, policies: Policies | None = None) -> Async
         engine = open_engine(settings.database_url)
         cleanup.push_async_callback(engine.dispose)
         reports = SqlReports(engine)
-        await pipeline.begin(reports)
+        budgets = await cleanup.enter_async_context(
+            running_budgets(
+                settings,
+                chosen.budget,
+                spent,
+                reports=reports,
+                facts=recorder,
+                clock=clock,
+                rate_limits=rate_limits,
+            )
+        )
         watch = RecordWatch(reports, clock, chosen.budget)
         cleanup.push_async_callback(watch.aclose)
         loop_lag = LoopLag()
         await cleanup.enter_async_context(loop_lag.watched())
+        warming = Warming(
+            pipeline,
+            recorder,
+            tiers,
+            SqlAsked(engine),
+            deadline_s=chosen.deadline_s,
+            policy=warming_of(settings),
+            flights=flights,
+        )
+        if warms:  # Last: it ends before what it works with.
+            await cleanup.enter_async_context(on_schedule(warming, settings, clock))
         yield Gateway(
             pipeline,
             recorder,
             reports,
             clock,
             unconfigured={one.name: one.reason for one in roster.unconfigured},
-            probes=(
-                lambda: journal_health(journal),
-                lambda: recorder_health(settings.data_dir, clock.now(), started_at),
-                lambda: cache_health(l1),
-                *((lambda: redis_health("cache:l2", redis),) if redis is not None else ()),
-                lambda: keys_health(ring),
-                *(
-                    (lambda: traces_health(settings.data_dir, clock.now(), started_at),)
-                    if settings.exports_traces
-                    else ()
-                ),
-            ),
+            probes=_probes(settings, clock, journal, cache, redis=redis, ring=ring),
+            cache=cache.admin,
             keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
+            budgets=budgets,
             watch=watch,
             figures=ProcessFigures(
-                clock, started_at, settings.data_dir, journal, l1, redis, loop_lag
+                clock, started_at, settings.data_dir, journal, cache, redis, loop_lag
             ).measure,
             recorder_lag_s=lambda: recorder_lag_s(settings.data_dir, clock.now(), started_at),
+            warming=warming,
         )
+
+
+def _probes(
+    settings: Settings,
+    clock: Clock,
+    journal: FileJournal,
+    cache: InstanceCache,
+    *,
+    redis: RedisClient | None,
+    ring: KeyRing,
+) -> tuple[Probe, ...]:
+    """What tells how the parts of this process are."""
+    started_at = clock.now()
+    return (
+        lambda: journal_health(journal),
+        lambda: recorder_health(settings.data_dir, clock.now(), started_at),
+        lambda: cache_health(cache),
+        *((lambda: redis_health("cache:l2", redis),) if redis is not None else ()),
+        lambda: keys_health(ring),
+        *(
+            (lambda: traces_health(settings.data_dir, clock.now(), started_at),)
+            if settings.exports_traces
+            else ()
+        ),
+    )
+
+
+def _doorkeeper(settings: Settings, ring: KeyRing, clock: Clock) -> Doorkeeper:
+    """Who knows the callers."""
+    strangers = Strangers(clock, settings.anonymous_per_minute)
+    return Doorkeeper(ring, trusts_local_operator=settings.is_loopback, strangers=strangers)
 
 
 @contextlib.asynccontextmanager
@@ -194,6 +245,8 @@ def _pipeline(
     caches: tuple[Cache, ...],
     roster: Roster,
     *,
+    rate_limits: RateLimitStore,
+    budget: BudgetStore,
     doorkeeper: Doorkeeper,
     redis: RedisClient | None,
     flights: FlightStore | None,
@@ -204,14 +257,13 @@ def _pipeline(
         clock=clock,
         facts=recorder,
         caches=caches,
-        rate_limits=_rate_limits(redis, clock, recorder),
+        rate_limits=rate_limits,
         providers=roster.providers,
         # Own documents stand in for the web only if there is a web to stand in for.
         floor=offline[0] if offline and has_web else "",
         flights=flights,
         circuits=RedisCircuits(redis) if redis else None,
-        # Without Redis, or while it is out of reach, this process counts what it spends by itself.
-        budgets=(*((RedisBudget(redis),) if redis else ()), MemoryBudget(clock)),
+        budget=budget,
         doorkeeper=doorkeeper,
         names=SystemNames(),
     )

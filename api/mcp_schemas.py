@@ -140,7 +140,7 @@ _AMOS = _object(
         "provider": _text("Who gave the answer."),
         "cache": _text("l1 or l2: from the cache; collapsed: shared with the same call at that time."),
         "age_s": {"type": "number", "description": "Seconds since the answer was fetched."},
-        "stale": _flag("It is older than it should be, because nothing fresher could be had."),
+        "stale": _flag("It is past its time: a fresher one is being fetched, or could not be had."),
         "degraded": _flag("The web could not be reached; local documents stand in for it."),
         "attempts": {
             "type": "array",

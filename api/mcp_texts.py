@@ -50,6 +50,7 @@ ADVICE: dict[type[GatewayError], str] = {
     errors.RateLimited: WAIT,
     errors.AnonymousLimited: WAIT,
     errors.BudgetExhausted: TELL_THE_USER,
+    errors.CannotWarm: TELL_THE_USER,
     errors.ProviderError: LATER,
     errors.ProviderTimeout: LATER,
     errors.ProviderUnavailable: LATER,

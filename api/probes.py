@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from api.cache import InstanceCache
 from orchestrator import limits
 from orchestrator.health import ComponentHealth
 from orchestrator.key_ring import KeyRing
 from storage.file_journal import FileJournal
 from storage.file_status import read_status
-from storage.memory_cache import MemoryCache
 from storage.redis_client import RedisClient
 
 
@@ -87,10 +87,16 @@ def keys_health(ring: KeyRing) -> ComponentHealth:
     )
 
 
-def cache_health(cache: MemoryCache) -> ComponentHealth:
-    """The memory cache, which cannot fail."""
-    detail = f"{len(cache)} answers, {cache.size_bytes} bytes."
-    return ComponentHealth(name="cache:l1", status="ok", since=cache.since, detail=detail)
+def cache_health(cache: InstanceCache) -> ComponentHealth:
+    """The memory cache, which cannot fail; it is degraded while it holds less because memory is short."""
+    l1, memory = cache.l1, cache.memory
+    detail = f"{len(l1)} answers, {l1.size_bytes} of {l1.bytes_max} bytes."
+    if not memory.is_short:
+        return ComponentHealth(name="cache:l1", status="ok", since=l1.since, detail=detail)
+    detail += f" It may hold {l1.bytes_configured} when memory is not short."
+    return ComponentHealth(
+        name="cache:l1", status="degraded", since=memory.since, detail=detail, advice=_MORE_MEMORY
+    )
 
 
 def redis_health(name: str, redis: RedisClient) -> ComponentHealth:
@@ -104,6 +110,11 @@ def redis_health(name: str, redis: RedisClient) -> ComponentHealth:
         advice=_MEND_REDIS if outage else "",
     )
 
+
+_MORE_MEMORY = (
+    "Fewer answers are kept, so more is paid for. Give the process or its container more memory, or "
+    "AMOS_L1_MAX_BYTES less of it; `amos cache stats --url` shows what is in use."
+)
 
 _MAKE_ROOM = (
     "Make room on the disk of AMOS_DATA_DIR. A full journal is one that the recorder cannot empty: see the "

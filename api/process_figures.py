@@ -12,13 +12,13 @@ from typing import NamedTuple
 import msgspec
 
 from api import __version__
+from api.cache import InstanceCache
 from api.loop_lag import LoopLag
 from api.probes import recorder_lag_s
 from orchestrator.ports import Clock
 from orchestrator.reports.metrics import COUNTER, GAUGE, HISTOGRAM, Family, gauge
 from storage.file_journal import FileJournal
 from storage.file_status import RecorderStatus, read_status
-from storage.memory_cache import MemoryCache
 from storage.redis_client import RedisClient
 
 
@@ -29,7 +29,7 @@ class ProcessFigures(NamedTuple):
     started_at: float
     data_dir: Path
     journal: FileJournal
-    l1: MemoryCache
+    cache: InstanceCache
     redis: RedisClient | None
     loop_lag: LoopLag
 
@@ -72,10 +72,15 @@ class ProcessFigures(NamedTuple):
         )
 
     def _cache(self) -> Iterator[Family]:
-        l1 = self.l1
+        l1, memory = self.cache.l1, self.cache.memory
         yield gauge("amos_cache_l1_entries", "Answers in this process's memory.", len(l1))
         yield gauge("amos_cache_l1_bytes", "What they take.", l1.size_bytes)
-        yield gauge("amos_cache_l1_max_bytes", "What they may take.", l1.bytes_max)
+        yield gauge("amos_cache_l1_max_bytes", "What they may take now.", l1.bytes_max)
+        yield gauge(
+            "amos_cache_l1_configured_bytes",
+            "What they may take when memory is not short.",
+            l1.bytes_configured,
+        )
         yield Family(
             "amos_cache_l1_evictions_total",
             "Answers that were pushed out by others.",
@@ -83,6 +88,10 @@ class ProcessFigures(NamedTuple):
             (),
             (((), l1.evictions),),
         )
+        usage = memory.usage
+        if usage is not None:
+            yield gauge("amos_memory_used_bytes", "Of the memory whose limit is nearest.", usage.used_bytes)
+            yield gauge("amos_memory_limit_bytes", "That limit.", usage.limit_bytes)
 
 
 def redis_figures(redis: RedisClient) -> Iterator[Family]:

@@ -145,7 +145,10 @@ async def work(
     `ready_fd` is written to when connections are accepted.
     """
     tls = tls_files(settings)
-    async with stop_requested(watches_parent=True) as stop, composition.gateway(settings) as gateway:
+    async with (
+        stop_requested(watches_parent=True) as stop,
+        composition.gateway(settings, warms=True) as gateway,
+    ):
         app = create_app(gateway, settings)
         calm_collector()
         config = hypercorn_config(fd, tls=tls, redirect_fd=redirect_fd, is_shared=settings.workers > 1)

@@ -198,7 +198,22 @@ class Settings(CacheSettings, ChainSettings, MoneySettings, BaseSettings):
             raise ValueError("AMOS_TLS_CERT_FILE and AMOS_TLS_KEY_FILE: set both, or neither")
         if self.redirect_port is not None and self.tls_cert_file is None:
             raise ValueError("AMOS_REDIRECT_PORT: needs AMOS_TLS_CERT_FILE and AMOS_TLS_KEY_FILE")
+        if self.warms and not self.store_query_text:
+            raise ValueError(
+                "AMOS_WARM_AT and AMOS_WARM_EVERY_S: with AMOS_STORE_QUERY_TEXT=false nobody knows what to "
+                "ask again"
+            )
+        if self.warms and self.cache_scope == "client":
+            raise ValueError(
+                "AMOS_WARM_AT and AMOS_WARM_EVERY_S: with AMOS_CACHE_SCOPE=client every answer is a client's "
+                "own, and none can be fetched for all"
+            )
         return self
+
+    @property
+    def warms(self) -> bool:
+        """Whether the cache is warmed by itself."""
+        return bool(self.warm_at or self.warm_every_s)
 
     @property
     def exports_traces(self) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
+from api.settings_values import stretch_of_day
 from orchestrator import limits
 from orchestrator.cache_policy import CachePolicy
+from orchestrator.warming_plan import TOP_MAX, WarmingPolicy
 
 _POLICY = CachePolicy()
+_WARMING = WarmingPolicy()
 
 
 class CacheSettings(BaseModel):
@@ -33,3 +36,15 @@ class CacheSettings(BaseModel):
     """Whose answers a caller may get: everybody's, or only those fetched for the same client."""
     l1_max_bytes: int = Field(default=limits.L1_BYTES_MAX, ge=0)
     """Size of the cache in memory; 0 switches it off."""
+    memory_max_bytes: int | None = Field(default=None, ge=1)
+    """What a worker may take in all before its cache gives way; `None` leaves it to the cgroup's limit."""
+
+    # --- warming: off unless one of the first two is set
+    warm_at: Annotated[str | None, AfterValidator(stretch_of_day)] = None
+    """The stretch of a day, in UTC, in which the cache is warmed once: `03:00-05:00`."""
+    warm_every_s: float | None = Field(default=None, ge=60)
+    """Warm as often; with `warm_at` only in that stretch."""
+    warm_top: int = Field(default=_WARMING.top, ge=1, le=TOP_MAX)
+    """How many of the searches that are asked most are kept warm."""
+    warm_usd_max: float = Field(default=_WARMING.usd_micros_max / 1_000_000, gt=0, le=1_000_000)
+    """What one warming may cost."""

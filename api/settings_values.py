@@ -25,12 +25,11 @@ PROVIDERS = ("tavily", "jina", "local")
 PEPPER_CHARS_MIN = 32
 """chosen: even as hexadecimal digits, the poorest common spelling, that is 128 bits."""
 
+KEYS_MAX = 32
+"""chosen: each call may be refused once by each of them before it is answered."""
 COOLDOWN_S = (0.1, 86_400.0)
 """chosen: the shortest and longest cooldown. A tenth of a second is one attempt; after a day somebody should
 have looked."""
-
-KEYS_MAX = 32
-"""chosen: each call may be refused once by each of them before it is answered."""
 
 
 def split(separator: str) -> Callable[[Any], Any]:
@@ -212,6 +211,14 @@ def prefixes(paths: tuple[str, ...]) -> tuple[str, ...]:
             "each prefix begins with / and holds letters, digits and - . _ ~ only, such as /amos"
         )
     return tuple(path.rstrip("/") for path in paths)
+
+
+def stretch_of_day(value: str | None) -> str | None:
+    """A stretch of the day as `HH:MM-HH:MM`, which may go over midnight."""
+    clock = r"([01][0-9]|2[0-3]):[0-5][0-9]"
+    if value is not None and re.fullmatch(f"{clock}-{clock}", value) is None:
+        raise ValueError("must be a stretch of the day in UTC such as 03:00-05:00")
+    return value
 
 
 def lower(value: Any) -> Any:

@@ -17,16 +17,18 @@ from benchmarks import (
     lag,
     limits,
     mcp_hit,
+    memory,
     miss,
     promise,
     store,
+    zipf,
 )
 
 BENCHMARKS = {
     "hit": hit,
     "l2": l2,
-    "miss": miss,
     "l2_lost": l2_lost,
+    "miss": miss,
     "limits": limits,
     "flights": flights,
     "flood": flood,
@@ -36,6 +38,8 @@ BENCHMARKS = {
     "store": store,
     "lag": lag,
     "history": history,
+    "zipf": zipf,
+    "memory": memory,
 }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from orchestrator.cashier import Cashier
 from orchestrator.events import Cost
 from orchestrator.fallback import Fallback, Step
 from orchestrator.filters.attempt import AttemptFilter
@@ -44,6 +45,7 @@ class Chain:
             provider.name: Circuit(provider.name, parts.clock, parts.facts, policies.circuit)
             for provider in parts.providers
         }
+        self.cashier = None if parts.budget is None else Cashier(parts.budget, parts.facts)
         self.rooms = {
             provider.name: self._room(provider.name)
             for provider in parts.providers
@@ -72,7 +74,7 @@ class Chain:
         ]
         hedge = self._policies.hedge
         # An extract is not hedged: it is long by nature, dear, and its parts fall back page by page.
-        hedger = Hedger(hedge) if hedge.ratio else None
+        hedger = Hedger(hedge, self._parts.clock) if hedge.ratio else None
         return LastResort(
             steps,
             lambda these: Fallback(
@@ -175,9 +177,8 @@ class Chain:
             BudgetFilter[RequestT, AnswerT](
                 provider,
                 parts.clock,
-                parts.facts,
                 estimate,
-                stores=parts.budgets,
+                cashier=self.cashier,
                 rate_limits=parts.rate_limits,
                 policy=policy,
             )

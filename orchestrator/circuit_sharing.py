@@ -14,9 +14,10 @@ import secrets
 from collections.abc import Mapping
 from functools import partial
 
+from orchestrator.circuits import CircuitReport
 from orchestrator.errors import CircuitBoardUnavailable
 from orchestrator.filters.circuit_breaker import Circuit
-from orchestrator.ports import CircuitBoard, CircuitReport
+from orchestrator.ports import CircuitBoard
 
 REFRESH_S = 0.5
 """chosen: how long a process without failures of its own may not know that a circuit has opened or closed."""

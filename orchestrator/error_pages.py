@@ -100,10 +100,10 @@ def is_error_page(title: str, text: str) -> bool:
         return False
     heading = title.strip() or next((line for line in text.splitlines() if _MARKS.sub("", line)), "")
     heading = _MARKS.sub(" ", heading.lower()).strip()
-    words = _MARKS.sub(" ", text.lower()).strip()
-    while heading and words.startswith(heading):
-        words = words.removeprefix(heading).strip()
-    return any(
-        head.fullmatch(heading) is not None and (not words or said.search(words) is not None)
-        for head, said in _COMPILED
-    )
+    said = [words for known, words in _COMPILED if known.fullmatch(heading) is not None]
+    if not said:
+        return False
+    text = _MARKS.sub(" ", text.lower()).strip()
+    while text.startswith(heading):
+        text = text.removeprefix(heading).strip()
+    return not text or any(words.search(text) is not None for words in said)

@@ -3,7 +3,7 @@
     GatewayError(message)
     ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) → RefusedTooOften ·
     │                 PermissionDenied(scopes) · RateLimited(windows) → AnonymousLimited ·
-    │                 BudgetExhausted
+    │                 BudgetExhausted · CannotWarm
     ├ ProviderError   ProviderTimeout · ProviderUnavailable → ProviderThrottled ·
     │                 ProviderRejected → ProviderQuotaExceeded · ProviderProtocolError ·
     │                 ResultInvalid · CircuitOpen · ProviderHeldBack
@@ -113,6 +113,12 @@ class BudgetExhausted(CallerError):
     """The caller's own budget is spent; `retry_after_s` is the time until its period ends."""
 
     code = "budget_exhausted"
+
+
+class CannotWarm(CallerError):
+    """The cache is not warmed: it is being warmed already, or there is nothing to warm it by."""
+
+    code = "cannot_warm"
 
 
 class ProviderError(GatewayError):

@@ -74,8 +74,10 @@ class CacheCleared(Event, frozen=True, kw_only=True, tag="amos.cache.cleared.v1"
 class WarmingFinished(Event, frozen=True, kw_only=True, tag="amos.warming.finished.v1"):
     """Answers that are often asked for were fetched ahead of their callers.
 
-    `cause`: `schedule` or `command`; `ended_by`: `done`, `budget`, `time` or `cancelled`. Of the `candidates`
-    so many were `warmed`, `failed`, and left out because they were fresh (`skipped`).
+    `cause`: `schedule` or `command`; `ended_by`: `done`, `budget`, `time`, `provider` (the first one is ill),
+    `record` (nothing can be recorded) or `cancelled`. Of the `candidates` so many were `warmed`, `failed`,
+    left out because they were fresh (`skipped`), and left out because nobody knows any more what was asked
+    (`unknown`). The others were not come to.
     """
 
     cause: str
@@ -84,6 +86,7 @@ class WarmingFinished(Event, frozen=True, kw_only=True, tag="amos.warming.finish
     warmed: int
     skipped: int
     failed: int
+    unknown: int = 0
     cost: Cost = FREE
     duration_s: float
 
@@ -113,16 +116,21 @@ class BudgetStopped(Event, frozen=True, kw_only=True, tag="amos.budget.stopped.v
 
 
 class UsageReconciled(Event, frozen=True, kw_only=True, tag="amos.budget.reconciled.v1"):
-    """A provider told what it has counted in `period` (a UTC month); the record has `recorded` of it.
+    """A provider told what it has counted for our `keys` (how many) there, and was compared with the record.
 
-    Both in the provider's `unit`. `recorded` includes what is assumed to have been billed.
+    Since `since`, when both were first seen in this count, its counter has grown by `reported` and the record
+    by `recorded`, what is assumed to have been billed included; both are 0 at that first look. `counter` is
+    what it told now, `total` what the record has of it in all. All in the provider's `unit`.
     """
 
     provider: str
-    period: str
     unit: str
+    since: float
     reported: float
     recorded: float
+    counter: float
+    total: float
+    keys: int = 1
 
 
 class KeyCreated(Event, frozen=True, kw_only=True, tag="amos.key.created.v1"):

@@ -2,8 +2,9 @@
 
 A failure moves on at once. An answer that leaves something open (nothing found; pages unread) may move on
 too, as the policy allows. A step that is unusually slow may have company: the next one is asked as well, and
-the first useful answer counts (hedging.py). The last step may be a floor: it stands in when everything before
-it failed, and never because the web simply had nothing.
+the first useful answer counts (hedging.py). One that was busy may have room when all others have failed, and
+is asked once more. The last step may be a floor: it stands in when everything before it failed, and never
+because the web simply had nothing.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from orchestrator.errors import (
     QuotaExhausted,
     StorageError,
 )
-from orchestrator.events import AttemptHedged, AttemptStarted, AttemptSucceeded, ProviderSkipped
+from orchestrator.events import AttemptHedged, ProviderSkipped
 from orchestrator.hedging import Hedger
-from orchestrator.model import AnswerT, Attempt, Call, Found, RequestT, SearchRequest
-from orchestrator.outcome import NO_TIME, Outcome, judge, reason
+from orchestrator.model import AnswerT, Attempt, Call, Found, RequestT
+from orchestrator.outcome import BUSY, NO_TIME, Outcome, judge, reason
 from orchestrator.ports import Clock
 from orchestrator.projections.executions import attempts
 from orchestrator.service import Service
@@ -41,10 +42,6 @@ RETRY_AFTER_S = 5.0
 RESERVE_RATIO_MAX = 0.5
 """chosen: however much the rest of the chain would like to keep, the step at hand gets half of what is
 left."""
-
-CLOCK_STEP_S = 0.001
-"""chosen: moments of the record are those of the wall clock, and a millisecond of it is not worth waiting
-for."""
 
 
 class Step(msgspec.Struct, Generic[RequestT, AnswerT], frozen=True, kw_only=True):
@@ -91,14 +88,16 @@ class Fallback(Generic[RequestT, AnswerT]):
         found: list[Found[AnswerT]] = []
         errors: list[Exception] = []
         request: RequestT | None = call.request
-        position = 0
-        while request is not None and self._goes_on(position, found):
+        steps, position = self._steps, 0
+        while request is not None and self._goes_on(steps[position:], found):
             asked = request
-            for end in await self._ends(call, asked, position):
-                step = self._steps[position]
+            for end in await self._ends(call, asked, steps[position:]):
+                step = steps[position]
                 if isinstance(end, Exception):
                     _raise_if_nobody_could(end)
                     errors.append(end)
+                    if _is_busy(end) and len(steps) == len(self._steps):
+                        steps = _once_more(steps, step)
                 elif end is not None:
                     answer = msgspec.structs.replace(end, is_fallback=position > 0, is_degraded=step.is_floor)
                     found.append(answer)
@@ -109,45 +108,51 @@ class Fallback(Generic[RequestT, AnswerT]):
             raise _failure(tried, errors)
         return tuple(msgspec.structs.replace(one, attempts=tried) for one in found)
 
-    def _goes_on(self, position: int, found: Sequence[Found[AnswerT]]) -> bool:
-        """Whether there is a step left to ask for what is open, and it may be asked."""
-        if position >= len(self._steps) or len(found) > self._remainders_max:
+    def _goes_on(self, steps: Sequence[Step[RequestT, AnswerT]], found: Sequence[Found[AnswerT]]) -> bool:
+        """Whether the first of the steps that are left, if any is, may be asked for what is open."""
+        if not steps or len(found) > self._remainders_max:
             return False
-        return not (found and self._steps[position].is_floor)
+        return not (found and steps[0].is_floor)
 
-    async def _ends(self, call: Call[RequestT], request: RequestT, position: int) -> Sequence[End[AnswerT]]:
-        """What came of the step at the position and, if it was hedged, of the one after it."""
+    async def _ends(
+        self, call: Call[RequestT], request: RequestT, steps: Sequence[Step[RequestT, AnswerT]]
+    ) -> Sequence[End[AnswerT]]:
+        """What came of the first of these steps and, if it was hedged, of the one after it.
+
+        Where nobody waits nothing is gained by haste.
+        """
         after_s = None
-        if self._hedger is not None and position + 1 < len(self._steps):
-            self._hedger.called()
-            after_s = self._hedger.after_s(self._steps[position].provider, _depth(request))
-        if self._hedger is None or after_s is None or self._steps[position + 1].is_floor:
-            return (await self._end(call, request, position),)
-        return await self._raced(call, request, position, after_s, self._hedger)
+        if self._hedger is not None and len(steps) > 1 and not call.is_refresh:
+            after_s = self._hedger.after_s(call, steps[0].provider)
+        if self._hedger is None or after_s is None or steps[1].is_floor:
+            return (await self._end(call, request, steps),)
+        return await self._raced(call, request, steps, after_s, self._hedger)
 
     async def _raced(
-        self, call: Call[RequestT], request: RequestT, position: int, after_s: float, hedger: Hedger
+        self,
+        call: Call[RequestT],
+        request: RequestT,
+        steps: Sequence[Step[RequestT, AnswerT]],
+        after_s: float,
+        hedger: Hedger,
     ) -> Sequence[End[AnswerT]]:
         """As `_ends`; the next step is asked too if this one has not answered after `after_s`.
 
         The loser is called off and waited for, so that its end is in the record before the call's own.
         """
-        step, other = self._steps[position : position + 2]
-        first = asyncio.ensure_future(self._end(call, request, position))
+        step, other = steps[:2]
+        first = asyncio.ensure_future(self._end(call, request, steps))
         asked = [first]
         try:
-            if not (await self._is_slow(first, call, step.provider, after_s) and other.is_ready()):
-                return (await first,)
-            if not hedger.take():
+            is_slow = await hedger.is_slow(first, call, step.provider, after_s)
+            if not (is_slow and other.is_ready() and hedger.take()):
                 return (await first,)
             call.trail.record(AttemptHedged(provider=step.provider, after_s=after_s))
-            second = asyncio.ensure_future(self._end(call, request, position + 1))
+            second = asyncio.ensure_future(self._end(call, request, steps[1:]))
             asked.append(second)
             await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
             if not first.done() and self._is_enough(request, second.result()):
-                # How long it would have taken nobody knows: at least so long. Left out, the slowest answers
-                # would be missing from what is usual, and more and more calls would seem slow.
-                hedger.answered(step.provider, _depth(request), self._under_way_s(call, step.provider))
+                hedger.lost(call, step.provider)
                 return (None, second.result())
             end = await first
             if self._is_enough(request, end) or _ends_all(end):
@@ -156,42 +161,22 @@ class Fallback(Generic[RequestT, AnswerT]):
         finally:
             await _call_off(asked)
 
-    async def _is_slow(
-        self, first: asyncio.Future[End[AnswerT]], call: Call[RequestT], provider: str, after_s: float
-    ) -> bool:
-        """Wait until the step has ended, or its provider was called `after_s` ago; the latter is slow.
-
-        The time counts from the attempt: waiting for our own turn at a provider is not its slowness.
-        """
-        left_s = after_s
-        while not first.done():
-            await asyncio.wait((first,), timeout=left_s)
-            left_s = after_s - self._under_way_s(call, provider)
-            if left_s <= CLOCK_STEP_S:
-                break
-        return not first.done()
-
-    def _under_way_s(self, call: Call[RequestT], provider: str) -> float:
-        """How long ago the last attempt at the provider began; 0 if there was none."""
-        for envelope in reversed(call.trail.events):
-            if isinstance(envelope.event, AttemptStarted) and envelope.event.provider == provider:
-                return self._clock.now() - envelope.at
-        return 0.0
-
     def _is_enough(self, request: RequestT, end: End[AnswerT]) -> bool:
         """Whether this is an answer that leaves nothing open."""
         return isinstance(end, Found) and self._remainder(request, end.answer) is None
 
-    async def _end(self, call: Call[RequestT], request: RequestT, position: int) -> End[AnswerT]:
-        """What came of asking one step."""
-        step = self._steps[position]
-        narrowed = msgspec.structs.replace(call, request=request, deadline=self._share(call, position))
+    async def _end(
+        self, call: Call[RequestT], request: RequestT, steps: Sequence[Step[RequestT, AnswerT]]
+    ) -> End[AnswerT]:
+        """What came of asking the first of these steps, while time is kept for the others."""
+        step = steps[0]
+        narrowed = msgspec.structs.replace(call, request=request, deadline=self._share(call, steps[1:]))
         try:
             answer = await self._ask(step, narrowed)
         except Exception as error:  # noqa: BLE001 - any failure of one provider moves on to the next
             return error
         if self._hedger is not None:
-            self._hedger.answered(step.provider, _depth(request), _took_s(call, step.provider))
+            self._hedger.answered(call, step.provider)
         return answer
 
     async def _ask(self, step: Step[RequestT, AnswerT], call: Call[RequestT]) -> Found[AnswerT]:
@@ -206,25 +191,24 @@ class Fallback(Generic[RequestT, AnswerT]):
             call.trail.record(ProviderSkipped(provider=step.provider, reason=reason(not_called)))
             raise
 
-    def _share(self, call: Call[RequestT], position: int) -> float:
-        """The moment by which the step must be done, so that the steps after it get their time too."""
+    def _share(self, call: Call[RequestT], later: Sequence[Step[RequestT, AnswerT]]) -> float:
+        """The moment by which a step must be done, so that the later ones get their time too."""
         end = call.deadline - limits.WAY_BACK_S
         left_s = max(0.0, end - self._clock.monotonic())
-        reserve_s = sum(step.reserve_s for step in self._steps[position + 1 :])
+        reserve_s = sum(step.reserve_s for step in later)
         return end - min(reserve_s, left_s * RESERVE_RATIO_MAX)
 
 
-def _depth(request: object) -> str:
-    """What tells quick requests from slow ones: the depth of a search."""
-    return request.depth if isinstance(request, SearchRequest) else ""
+def _is_busy(error: Exception) -> bool:
+    return isinstance(error, ProviderHeldBack) and error.reason == BUSY
 
 
-def _took_s(call: Call[Any], provider: str) -> float:
-    """The duration of the last answered attempt at the provider."""
-    events = (envelope.event for envelope in reversed(call.trail.events))
-    return next(
-        (e.duration_s for e in events if isinstance(e, AttemptSucceeded) and e.provider == provider), 0.0
-    )
+def _once_more(
+    steps: tuple[Step[RequestT, AnswerT], ...], step: Step[RequestT, AnswerT]
+) -> tuple[Step[RequestT, AnswerT], ...]:
+    """The steps with this one once more at their end, but before the floor."""
+    end = len(steps) - steps[-1].is_floor
+    return (*steps[:end], step, *steps[end:])
 
 
 async def _call_off(asked: Sequence[asyncio.Future[Any]]) -> None:

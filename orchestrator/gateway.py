@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from orchestrator import limits
+from orchestrator.budgets import Budgets
+from orchestrator.cache_admin import CacheAdmin
 from orchestrator.errors import (
     GatewayError,
     KeysUnavailable,
@@ -18,7 +20,7 @@ from orchestrator.errors import (
 )
 from orchestrator.filters.authenticate import require
 from orchestrator.filters.circuit_breaker import STATES
-from orchestrator.health import ComponentHealth, provider_health, record_health
+from orchestrator.health import ComponentHealth, provider_health, record_health, usage_health
 from orchestrator.key_admin import KeyAdmin
 from orchestrator.model import Call, Caller, ExtractRequest, Principal, RequestT, Response, SearchRequest
 from orchestrator.pipeline import Pipeline
@@ -26,6 +28,7 @@ from orchestrator.ports import Clock, ReportStore
 from orchestrator.record_watch import RecordWatch
 from orchestrator.recorder import Recorder
 from orchestrator.reports.metrics import GAUGE, NEEDS, Family, families, gauge
+from orchestrator.warming import Warming
 
 Probe = Callable[[], ComponentHealth]
 """Looks at a component without waiting."""
@@ -47,9 +50,12 @@ class Gateway:
         unconfigured: Mapping[str, str],
         probes: Sequence[Probe] = (),
         keys: KeyAdmin | None = None,
+        budgets: Budgets | None = None,
+        cache: CacheAdmin | None = None,
         watch: RecordWatch | None = None,
         figures: Figures = tuple,
         recorder_lag_s: Callable[[], float] = float,
+        warming: Warming | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._recorder = recorder
@@ -63,6 +69,12 @@ class Gateway:
         self.reports = reports
         self.keys = keys
         """What may be done to API keys; `None` in a gateway that has none."""
+        self.budgets = budgets
+        """What may be spent; `None` in a gateway that does not count it."""
+        self.cache = cache
+        """What may be done to the cache; likewise."""
+        self.warming = warming
+        """What fetches answers ahead of their callers; `None` in a gateway without a record to go by."""
 
     def open(self, request: RequestT, caller: Caller) -> Call[RequestT]:
         """Begin an execution: give the request its id and trail. Nothing is recorded until it is searched."""
@@ -141,6 +153,7 @@ class Gateway:
                 ("provider", "state"),
                 tuple(states),
             ),
+            *(() if self.budgets is None else self.budgets.figures()),
             *self._provider_figures(),
         )
 
@@ -175,7 +188,14 @@ class Gateway:
             for name, why in self._unconfigured.items()
         ]
         record = () if seen is None else record_health(seen, self._clock.now())
-        return (*(probe() for probe in self._probes), *record, *providers, *missing)
+        return (*(probe() for probe in self._probes), *record, *self._usages(), *providers, *missing)
+
+    def _usages(self) -> tuple[ComponentHealth, ...]:
+        budgets = self.budgets
+        if budgets is None:
+            return ()
+        looks = budgets.looks.values()
+        return tuple(usage_health(look, is_off=budgets.is_off(look.fact)) for look in looks)
 
     def not_ready(self) -> tuple[str, ...]:
         """Why calls should go to another instance for now, as sentences; empty when ready."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import msgspec
 
 from orchestrator import limits
-from orchestrator.filters.budget import MILLION
+from orchestrator.budget_policy import MILLION, PROVIDER, Account
 from orchestrator.filters.circuit_breaker import Circuit
+from orchestrator.reconciliation import Look
 from orchestrator.record_watch import Recent, Seen, Spending
 from orchestrator.reports.totals import Standing
 
@@ -80,11 +81,12 @@ def provider_health(circuit: Circuit, recent: Recent | None) -> ComponentHealth:
         lately = f"{recent.success_ratio:.0%} of {recent.calls} calls in the last 15 minutes succeeded."
     if circuit.state != "closed":
         when = f"it may be called again in {circuit.retry_after_s:.0f} s"
+        again = f", {circuit.openings} times in a row" if circuit.openings > 1 else ""
         return ComponentHealth(
             name=name,
             status="down" if circuit.state == "open" else "degraded",
             since=circuit.since,
-            detail=f"Circuit {circuit.state} after {circuit.reason}; {when}. {lately}".rstrip(),
+            detail=f"Circuit {circuit.state} after {circuit.reason}{again}; {when}. {lately}".rstrip(),
             advice="Calls go to the next provider until it answers again. If it stays, look at the "
             "provider's status page, plan and key; `amos doctor --online` asks it once.",
         )
@@ -100,18 +102,47 @@ def provider_health(circuit: Circuit, recent: Recent | None) -> ComponentHealth:
 
 
 def _budget_health(spending: Spending) -> ComponentHealth:
-    spent, limit = spending.spent / MILLION, spending.limit / MILLION
+    account = spending.account
+    of = f"{account.name.removeprefix(PROVIDER)}:" if account.is_of_provider else ""
+    form = ",.0f" if account.is_of_provider else ",.2f"
+    spent, limit = spending.spent / MILLION, account.limit / MILLION
     return ComponentHealth(
-        name=f"budget:{spending.per}",
+        name=f"budget:{of}{account.per}",
         status="degraded" if spending.is_near else "ok",
         since=spending.since,
-        detail=f"{spent:.2f} of {limit:.2f} USD of this {spending.per} (UTC) are spent.",
-        advice=f"At the limit no paid provider is called until the {spending.per} is over. `amos report "
-        f"cost` shows where it went; AMOS_BUDGET_USD_PER_{spending.per.upper()} is the limit."
-        if spending.is_near
+        detail=f"{spent:{form}} of {limit:{form}} {account.unit} of this {account.per} (UTC) are spent.",
+        advice=_spent_advice(account) if spending.is_near else "",
+    )
+
+
+def _spent_advice(account: Account) -> str:
+    """What to do about an account of which little is left."""
+    per = account.per.upper()
+    if account.is_of_provider:
+        name = account.name.removeprefix(PROVIDER)
+        variable = f"AMOS_{name.upper()}_{account.unit.upper()}_PER_{per}"
+        what = f"At the limit {name} is passed by until the {account.per} is over"
+    else:
+        variable, what = f"AMOS_BUDGET_USD_PER_{per}", _NOBODY_PAID.format(account.per)
+    return f"{what}. `amos report cost` shows where it went; {variable} is the limit."
+
+
+def usage_health(look: Look, *, is_off: bool) -> ComponentHealth:
+    """What a provider has counted beside what is recorded, as of the last look."""
+    seen = look.fact
+    return ComponentHealth(
+        name=f"usage:{seen.provider}",
+        status="degraded" if is_off else "ok",
+        since=look.at,
+        detail=f"It has counted {seen.reported:,.0f} {seen.unit} where {seen.recorded:,.0f} are recorded.",
+        advice="`amos budget --reconcile` asks again. If it stays: who else uses the key, and are the prices "
+        "those of the plan? Nothing is corrected by itself."
+        if is_off
         else "",
     )
 
+
+_NOBODY_PAID = "At the limit no paid provider is called until the {} is over"
 
 _MEND_DATABASE = (
     "Look at the database and its log, and at AMOS_DATABASE_URL; the journal keeps what is recorded "

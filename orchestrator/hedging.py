@@ -8,12 +8,22 @@ figures; fallback.py does the asking.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
+from typing import Any
 
 import msgspec
 
+from orchestrator.events import AttemptStarted, AttemptSucceeded
+from orchestrator.model import Call
+from orchestrator.ports import Clock
+
 CREDIT_MAX = 10.0
 """chosen: second calls that may be saved up for a slow minute; a long calm must not pay for a storm."""
+
+CLOCK_STEP_S = 0.001
+"""chosen: moments of the record are those of the wall clock, and a millisecond of it is not worth waiting
+for."""
 
 
 class HedgePolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,34 +43,25 @@ class HedgePolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hedger:
-    """What one chain knows of the times of its providers, and the second calls it has left.
+    """What one chain of searches knows of the times of its providers, and the second calls it has left.
 
-    Each call adds `ratio` to those, a second call takes 1. It begins with none, so there are never more of
-    them than `ratio` of all calls. Nothing here waits.
+    Each search adds `ratio` to those, a second call takes 1. It begins with none, so there are never more of
+    them than `ratio` of all searches.
     """
 
-    def __init__(self, policy: HedgePolicy) -> None:
+    def __init__(self, policy: HedgePolicy, clock: Clock) -> None:
         self._policy = policy
+        self._clock = clock
         self._left = 0.0
         self._durations_s: dict[tuple[str, str], deque[float]] = {}
 
-    def answered(self, provider: str, depth: str, duration_s: float) -> None:
-        """An attempt was answered after this time, or was given up after it because another one was."""
-        key = (provider, depth)
-        if key not in self._durations_s:
-            self._durations_s[key] = deque(maxlen=self._policy.samples_max)
-        self._durations_s[key].append(duration_s)
-
-    def after_s(self, provider: str, depth: str) -> float | None:
-        """After how long the provider is slow for a search of this depth; `None` if too little is known."""
-        durations_s = sorted(self._durations_s.get((provider, depth), ()))
+    def after_s(self, call: Call[Any], provider: str) -> float | None:
+        """After how long the provider is slow with this search, which is counted; `None` if nobody knows."""
+        self._left = min(CREDIT_MAX, self._left + self._policy.ratio)
+        durations_s = sorted(self._durations_s.get((provider, call.request.depth), ()))
         if len(durations_s) < max(1, self._policy.samples_min):
             return None
         return durations_s[min(int(self._policy.quantile * len(durations_s)), len(durations_s) - 1)]
-
-    def called(self) -> None:
-        """A call came by, which may need a second one or not."""
-        self._left = min(CREDIT_MAX, self._left + self._policy.ratio)
 
     def take(self) -> bool:
         """Whether there may be a second call; if so it is counted."""
@@ -68,3 +69,45 @@ class Hedger:
             return False
         self._left -= 1.0
         return True
+
+    async def is_slow(
+        self, answer: asyncio.Future[Any], call: Call[Any], provider: str, after_s: float
+    ) -> bool:
+        """Wait until the answer is there, or its provider was called `after_s` ago; the latter is slow.
+
+        The time counts from the attempt: waiting for our own turn at a provider is not its slowness.
+        """
+        left_s = after_s
+        while not answer.done():
+            await asyncio.wait((answer,), timeout=left_s)
+            left_s = after_s - self._under_way_s(call, provider)
+            if left_s <= CLOCK_STEP_S:
+                break
+        return not answer.done()
+
+    def answered(self, call: Call[Any], provider: str) -> None:
+        """The provider has answered the call."""
+        for envelope in reversed(call.trail.events):
+            if isinstance(envelope.event, AttemptSucceeded) and envelope.event.provider == provider:
+                self._learn(call, provider, envelope.event.duration_s)
+                return
+
+    def lost(self, call: Call[Any], provider: str) -> None:
+        """Another provider was faster. How long this one would have taken nobody knows: at least so long.
+
+        Left out, the slowest answers would be missing from what is usual, and ever more calls would be slow.
+        """
+        self._learn(call, provider, self._under_way_s(call, provider))
+
+    def _learn(self, call: Call[Any], provider: str, duration_s: float) -> None:
+        key = (provider, call.request.depth)
+        if key not in self._durations_s:
+            self._durations_s[key] = deque(maxlen=self._policy.samples_max)
+        self._durations_s[key].append(duration_s)
+
+    def _under_way_s(self, call: Call[Any], provider: str) -> float:
+        """How long ago the last attempt at the provider began; 0 if there was none."""
+        for envelope in reversed(call.trail.events):
+            if isinstance(envelope.event, AttemptStarted) and envelope.event.provider == provider:
+                return self._clock.now() - envelope.at
+        return 0.0

@@ -15,8 +15,11 @@ from orchestrator.events import (
     CacheHit,
     Cost,
     Envelope,
+    FlightJoined,
+    RefreshStarted,
     RequestCompleted,
     RequestFailed,
+    ResultCached,
     StaleServed,
 )
 
@@ -39,6 +42,10 @@ HITS = frozenset({"l1", "l2"})
 """The values of `cache` that are hits."""
 
 
+WARMING = "warming"
+"""The client and the door of executions without a caller, and why an answer of theirs is fetched."""
+
+
 def has_ended(envelopes: Iterable[Envelope]) -> bool:
     """Whether the last word of an execution, RequestCompleted or RequestFailed, is among them."""
     return any(isinstance(envelope.event, RequestCompleted | RequestFailed) for envelope in envelopes)
@@ -50,6 +57,21 @@ def last_word(envelopes: Sequence[Envelope]) -> RequestCompleted | RequestFailed
         if isinstance(envelope.event, RequestCompleted | RequestFailed):
             return envelope.event
     return None
+
+
+def has_no_caller(envelopes: Sequence[Envelope]) -> bool:
+    """Whether it is an execution that warming began: it has no last word, and ends with a frame.
+
+    A frame is written when an attempt is about to begin, or when all is over. So it is over when none of its
+    attempts is open.
+    """
+    first = envelopes[0].event if envelopes else None
+    return isinstance(first, RefreshStarted) and first.cause == WARMING
+
+
+def has_refreshed(envelopes: Iterable[Envelope]) -> bool:
+    """Whether an execution has led to a fresh answer in the cache, by itself or by the one it waited for."""
+    return any(isinstance(envelope.event, ResultCached | FlightJoined) for envelope in envelopes)
 
 
 def unsettled(envelopes: Iterable[Envelope]) -> list[AttemptStarted]:

@@ -340,8 +340,11 @@ class Trail(Protocol):
     def record(self, event: Event) -> None:
         """Note a fact now. It is written with the next `commit`."""
 
-    def note_text(self, key: str, text: str) -> None:
-        """Keep the query text behind a cache key for the erasable table; nothing happens if that is off."""
+    def note_text(self, key: str, text: str, request: str = "") -> None:
+        """Keep the query text behind a cache key for the erasable table; nothing happens if that is off.
+
+        `request` is what else was asked, as `asked.options_of` writes it; `""` keeps nothing of that.
+        """
 
     async def commit(self) -> None:
         """Write what is pending as one frame and wait until it is durable.
@@ -357,9 +360,9 @@ class Call(msgspec.Struct, Generic[RequestT], frozen=True, kw_only=True):
     """One request on its way through the stack; stages pass on changed copies, never the same one changed.
 
     `deadline` is a moment of the monotonic clock. `is_hurried` says that the caller's own patience made it
-    earlier than the operator's policy would have. `is_refresh` says that its caller was given an old answer
-    and nobody waits for this one. `is_last_resort` lets it pass open circuits: whoever could have stood in
-    has failed (last_resort.py). `cache_key` is set by the cache stage, `""` before it.
+    earlier than the operator's policy would have. `is_refresh` says that nobody waits: its caller
+    was given an old answer, or there is none. `is_last_resort` lets it pass open circuits: whoever could have
+    stood in has failed (last_resort.py). `cache_key` is set by the cache stage, `""` before it.
     """
 
     request: RequestT

@@ -34,6 +34,9 @@ CUT_SHORT = "cut_short"
 NO_TIME = "deadline"
 """The `reason` for which a provider was passed by: the call had too little time left."""
 
+BUSY = "busy"
+"""The `reason` for which a provider was passed by: as many calls to it as may be were under way."""
+
 OUT_OF_TIME = frozenset({"timeout", CUT_SHORT, NO_TIME})
 """Reasons for which an attempt might have ended otherwise with more time."""
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import msgspec
 
 from orchestrator import limits
+from orchestrator.budget_policy import BudgetPolicy
+from orchestrator.budget_ports import BudgetStore
 from orchestrator.cache_policy import CachePolicy
 from orchestrator.cooldown import CircuitPolicy
 from orchestrator.filters.authenticate import Doorkeeper
-from orchestrator.filters.budget import BudgetPolicy
 from orchestrator.filters.concurrency import ConcurrencyPolicy
 from orchestrator.filters.provider_room import ProviderRooms
 from orchestrator.filters.rate_limit import RateLimitPolicy
@@ -18,7 +19,6 @@ from orchestrator.filters.retry import RetryPolicy
 from orchestrator.filters.validate_result import ResultPolicy
 from orchestrator.hedging import HedgePolicy
 from orchestrator.ports import (
-    BudgetStore,
     Cache,
     CircuitBoard,
     Clock,
@@ -55,8 +55,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 
     `floor` names the provider that only stands in for the others, `""` if none does. `doorkeeper` knows the
     callers; the default has no keys and knows the local operator alone. `flights` and
-    `circuits` are what this process shares with others, `None` if there are none. Of `budgets` a later one
-    counts while those before it are out of reach. Without `names` the hosts of pages are judged by their
+    `circuits` are what this process shares with others, `None` if there are none. `budget` counts
+    what is spent; without it nothing is limited. Without `names` the hosts of pages are judged by their
     spelling alone.
     """
 
@@ -68,6 +68,6 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     floor: str = ""
     flights: FlightStore | None = None
     circuits: CircuitBoard | None = None
-    budgets: Sequence[BudgetStore] = ()
+    budget: BudgetStore | None = None
     doorkeeper: Doorkeeper = Doorkeeper()
     names: NameResolver | None = None

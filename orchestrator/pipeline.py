@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sized
 
 import msgspec
 
-from orchestrator.budget_seed import seed_budgets
+from orchestrator.asked import options_of
 from orchestrator.canonical import page_key, search_key
 from orchestrator.chain import Chain
 from orchestrator.circuit_sharing import CircuitSharing
@@ -49,7 +49,6 @@ from orchestrator.model import (
 )
 from orchestrator.parts import Parts, Policies
 from orchestrator.per_url import PageBatch, PerUrl
-from orchestrator.ports import ReportStore
 from orchestrator.service import Filter, Service, stack
 
 
@@ -70,6 +69,9 @@ class Pipeline:
         self._flying: list[Sized] = []
         self.search: Service[SearchRequest, Response] = self._search()
         self.extract: Service[ExtractRequest, Response] = self._extract()
+        if self._chain.cashier is not None:
+            # After the flights: what they have begun is still to be settled.
+            self._closers.append(self._chain.cashier.aclose)
         if parts.circuits is not None:
             # Last: what is under way may still have something to tell.
             self._closers.append(CircuitSharing(parts.circuits, self._chain.circuits).aclose)
@@ -81,6 +83,7 @@ class Pipeline:
             clock,
             search_key,
             lambda request: request.query,
+            options=options_of,
             policy=policies.cache,
             refresh_s=policies.deadline_s,
         )
@@ -156,6 +159,11 @@ class Pipeline:
             return [flight]
         return [flight, SharedFlightFilter(self._parts.flights, self._parts.clock, cache.look_again)]
 
+    def price(self, request: SearchRequest) -> int:
+        """The most that a search can be expected to cost if every provider is asked, in millionths of $1."""
+        searchers = (one for one in self._parts.providers if "search" in one.operations)
+        return sum(provider.search_estimate(request).usd_micros for provider in searchers)
+
     @property
     def circuits(self) -> Mapping[str, Circuit]:
         """The circuit of each provider, in the order of the chain."""
@@ -180,10 +188,6 @@ class Pipeline:
     def flights(self) -> int:
         """Different calls that are being fetched: searches, and pages of extracts."""
         return sum(len(flights) for flights in self._flying)
-
-    async def begin(self, reports: ReportStore) -> None:
-        """Before the first call: let budgets know what was spent before. Waits for two seconds at most."""
-        await seed_budgets(self._parts.budgets, self._policies.budget, reports, self._parts.clock)
 
     async def aclose(self) -> None:
         """Wait for the refreshes, flights and batches under way. New calls must not come in any more."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from orchestrator.api_keys import ApiKey
+from orchestrator.circuits import CircuitReport, SharedCircuit
 from orchestrator.events import (
     FREE,
     Cost,
@@ -57,15 +58,19 @@ class Journal(Protocol):
         """The name of this writer's series of frames; never used again after the process has ended."""
 
     def append(
-        self, stream: str, recorded_at: float, events: Sequence[Envelope], texts: Mapping[str, str]
+        self,
+        stream: str,
+        recorded_at: float,
+        events: Sequence[Envelope],
+        texts: Mapping[str, str],
+        requests: Mapping[str, str] | None = None,
     ) -> Awaitable[None]:
         """Take one frame now, in call order; the result is done when the frame is durable.
 
-        The journal numbers the frame itself, because only it knows which frames were really written: a frame
-        that failed leaves no hole in the series. Raises EventLogUnavailable (through the result) when it
-        could not be made durable: the disk is full, the frame is larger than `limits.FRAME_BYTES_MAX` or the
-        journal has reached its bound. A caller that does not await, or whose wait is cancelled, still has its
-        frame written.
+        The journal numbers the frame itself: one that failed leaves no hole in the series. Raises
+        EventLogUnavailable (through the result) when it could not be made durable: the disk is full, the
+        frame is larger than `limits.FRAME_BYTES_MAX` or the journal has reached its bound. A caller that does
+        not await, or whose wait is cancelled, still has its frame written.
         """
 
 
@@ -202,42 +207,6 @@ class FlightStore(Protocol):
         """
 
 
-class CircuitReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What one process has seen of a provider.
-
-    `kind`: `looked` (nothing, it only asks), `failed`, `opened` (by failures), `paused` (opened because the
-    provider asked for it), `remembered` (it is open here, and the others have forgotten or never heard),
-    `answered` (a success after failures or openings), `closed` (a probe succeeded), `revived` (so did a call
-    of last resort, ahead of time) or `probed` (a probe is over). `pauses_s`: how long it shall be open, the
-    first, second, … time in a row, the last one also later; `openings`: which time this is, as far as known.
-    """
-
-    provider: str
-    kind: str
-    failures_max: int = 0
-    pauses_s: tuple[float, ...] = ()
-    openings: int = 0
-    reason: str = ""
-    is_quota: bool = False
-
-
-class SharedCircuit(msgspec.Struct, frozen=True, kw_only=True):
-    """A provider's circuit as all processes together see it. `state`: `open`, `closed`, `""` if nobody told.
-
-    `failures` counts those in a row while closed, `openings` how often it has opened since all was well. An
-    open circuit may be probed when `left_s` is 0. `is_ours`: by the report just made it has opened.
-    """
-
-    state: str = ""
-    failures: int = 0
-    openings: int = 0
-    left_s: float = 0.0
-    cooldown_s: float = 0.0
-    reason: str = ""
-    is_quota: bool = False
-    is_ours: bool = False
-
-
 class CircuitBoard(Protocol):
     """Where processes tell each other of their circuits. All raise CircuitBoardUnavailable."""
 
@@ -249,44 +218,6 @@ class CircuitBoard(Protocol):
 
         A probe that is never reported lapses. Nobody may while the circuit is open for longer.
         """
-
-
-class Charge(msgspec.Struct, frozen=True, kw_only=True):
-    """A sum on one account, in millionths of its unit; it may be negative when it settles another.
-
-    `account` and `period` (a UTC day or month) name the figure it adds to, which is kept until `ends_at`.
-    """
-
-    account: str
-    period: str
-    ends_at: float
-    limit: int
-    amount: int
-
-
-class Balance(msgspec.Struct, frozen=True, kw_only=True):
-    """What an account says to a charge: the sum with it, or without it if it did not fit.
-
-    `mark` is the highest of 75, 90 and 100 per cent that this account was told of for the first time in its
-    period, 0 if none; 100 means that a charge was refused.
-    """
-
-    is_refused: bool = False
-    spent: int
-    mark: int = 0
-
-
-class BudgetStore(Protocol):
-    """Counts what is spent. All charges of a call are made or none. All raise BudgetStoreUnavailable."""
-
-    async def reserve(self, charges: Sequence[Charge]) -> tuple[Balance, ...]:
-        """Make the charges if no account goes beyond its limit by that; a balance for each, in order."""
-
-    async def settle(self, charges: Sequence[Charge]) -> None:
-        """Correct what was reserved by the (negative) difference, whatever the limits."""
-
-    async def seed(self, charge: Charge) -> None:
-        """Begin a figure that is not there yet with what was spent before."""
 
 
 # --- keys

@@ -11,8 +11,9 @@ import contextlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from orchestrator.budget_audit import spent_on
+from orchestrator.budget_policy import Account, BudgetPolicy
 from orchestrator.errors import GatewayError
-from orchestrator.filters.budget import Account, BudgetPolicy
 from orchestrator.ports import Clock, ReportStore
 from orchestrator.reports.report import Question
 from orchestrator.reports.totals import Standing
@@ -58,20 +59,19 @@ NEAR_PERCENT = 90
 
 
 class Spending(NamedTuple):
-    """What is spent of a budget of the whole installation, in millionths of a US dollar.
+    """What is spent of an account of the installation or of a provider, in millionths of its unit.
 
-    `per` is `day` or `month`; `since` is when it was first seen near its limit, or no longer; epoch seconds.
+    `since` is when it was first seen near its limit, or no longer; epoch seconds.
     """
 
-    per: str
+    account: Account
     spent: int
-    limit: int
     since: float
 
     @property
     def is_near(self) -> bool:
         """Whether little is left, or nothing."""
-        return self.spent * 100 >= self.limit * NEAR_PERCENT
+        return self.spent * 100 >= self.account.limit * NEAR_PERCENT
 
 
 class Seen(NamedTuple):
@@ -94,7 +94,7 @@ class RecordWatch:
 
     def __init__(self, reports: ReportStore, clock: Clock, budget: BudgetPolicy) -> None:
         self._reports = reports
-        self._accounts = [account for account in budget.accounts("") if account.name == "all"]
+        self._accounts = (*budget.of_all, *budget.of_providers)
         self._clock = clock
         self._seen = Seen(clock.now())
         self._task: asyncio.Task[None] | None = None
@@ -156,9 +156,8 @@ class RecordWatch:
     async def _spent(self, account: Account) -> Spending:
         now = self._clock.now()
         report = await self._reports.report("cost", Question(since=account.begins_at(now), until=now))
-        spent = report["spent_usd_micros"] + report["assumed_usd_micros"]
-        found = Spending(account.per, spent, account.limit, now)
-        known = next((one for one in self._seen.spendings if one.per == account.per), None)
+        found = Spending(account, spent_on(account, report), now)
+        known = next((one for one in self._seen.spendings if one.account == account), None)
         if known is not None and known.is_near == found.is_near:
             return found._replace(since=known.since)
         return found

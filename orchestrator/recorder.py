@@ -39,6 +39,7 @@ class ExecutionTrail:
         self._events: list[Envelope] = []
         self._written = 0
         self._texts: dict[str, str] = {}
+        self._requests: dict[str, str] = {}
         execution = uuid_utils.uuid7()
         self.execution_id = str(execution)
         self.trace_id = trace_id or execution.hex
@@ -53,10 +54,12 @@ class ExecutionTrail:
         """Note a fact now; it is written with the next `commit`."""
         self._events.append(Envelope(len(self._events) + 1, self._now(), event))
 
-    def note_text(self, key: str, text: str) -> None:
+    def note_text(self, key: str, text: str, request: str = "") -> None:
         """Keep the text behind a cache key for the erasable table, unless texts are switched off."""
         if self._recorder.keeps_texts:
             self._texts[key] = text
+            if request:
+                self._requests[key] = request
 
     async def commit(self) -> None:
         """Write what is pending as one frame and wait until it is durable.
@@ -77,14 +80,14 @@ class ExecutionTrail:
 
     def _write(self) -> Awaitable[None]:
         """Hand over what is pending now; the result is done when it is durable."""
-        begun, reached, texts = self._written, len(self._events), self._texts
-        self._written, self._texts = reached, {}
+        begun, reached, words = self._written, len(self._events), (self._texts, self._requests)
+        self._written, self._texts, self._requests = reached, {}, {}
         events = tuple(self._events[begun:])
-        write = self._recorder.journal.append(self.execution_id, self._now(), events, texts)
-        return self._see_through(write, begun, reached, texts)
+        write = self._recorder.journal.append(self.execution_id, self._now(), events, *words)
+        return self._see_through(write, begun, reached, words)
 
     async def _see_through(
-        self, write: Awaitable[None], begun: int, reached: int, texts: dict[str, str]
+        self, write: Awaitable[None], begun: int, reached: int, words: tuple[dict[str, str], dict[str, str]]
     ) -> None:
         try:
             await write
@@ -93,7 +96,9 @@ class ExecutionTrail:
             # refused because its intent could not be written still ends with a frame, and that may fit.
             # If somebody has written on meanwhile it is too late for that.
             if self._written == reached:
-                self._written, self._texts = begun, {**texts, **self._texts}
+                texts, requests = words
+                self._written = begun
+                self._texts, self._requests = {**texts, **self._texts}, {**requests, **self._requests}
             raise
 
 

@@ -15,7 +15,7 @@ import msgspec
 from orchestrator import limits
 from orchestrator.events import RefreshStarted
 from orchestrator.history import has_ended
-from orchestrator.model import DEFAULT_CACHE_CONTROL, Call, RequestT, Response
+from orchestrator.model import Call, RequestT, Response
 from orchestrator.ports import Clock
 from orchestrator.service import Service
 
@@ -43,14 +43,14 @@ class Refreshes(Generic[RequestT]):
         call.trail.record(RefreshStarted(key=key, cause="stale", age_s=age_s))
         refresh = msgspec.structs.replace(
             call,
-            caller=msgspec.structs.replace(call.caller, cache_control=DEFAULT_CACHE_CONTROL),
             deadline=self._clock.monotonic() + self._total_s,
             is_hurried=False,
             is_refresh=True,
             cache_key=key,
         )
-        name = f"refresh {call.trail.execution_id}"
-        self._under_way[key] = asyncio.create_task(self._fetch(refresh, service), name=name)
+        task = asyncio.create_task(self._fetch(refresh, service), name=f"refresh {call.trail.execution_id}")
+        self._under_way[key] = task
+        task.add_done_callback(lambda _: self._under_way.pop(key))
         return True
 
     async def _fetch(self, call: Call[RequestT], service: Service[RequestT, Response]) -> None:
@@ -62,7 +62,6 @@ class Refreshes(Generic[RequestT]):
         except Exception:  # noqa: BLE001, S110 - nobody waits; what was tried is in the record
             pass
         finally:
-            del self._under_way[call.cache_key]
             if not is_kept:
                 self._pause(call.cache_key)
             if has_ended(call.trail.events):

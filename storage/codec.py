@@ -36,11 +36,15 @@ class UnreadableFrame(ValueError):
 
 
 class QueryText(NamedTuple):
-    """The text behind a cache key as its row in SQL, and which frame brought it."""
+    """The text behind a cache key as its row in SQL, and which frame brought it.
+
+    `request` is what else was asked, `""` if that was not kept.
+    """
 
     key_hash: str
     text: str
     first_seen_at: float
+    request: str
     instance: str
     instance_seq: int
 
@@ -81,6 +85,7 @@ class _RawFrame(msgspec.Struct):
     recorded_at: float
     events: msgspec.Raw
     texts: dict[_Name, str] = {}
+    requests: dict[_Name, str] = {}
 
 
 class RawEnvelope(msgspec.Struct, frozen=True):
@@ -168,8 +173,11 @@ def frame_row(payload: bytes) -> tuple[FrameRow, list[QueryText]]:
         last = last_word(decode_events(events))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UnreadableFrame("A record of the journal is no frame.") from error
-    whose = (frame.recorded_at, frame.instance, frame.instance_seq)
-    return _row(frame, events, last), [QueryText(key, text, *whose) for key, text in frame.texts.items()]
+    whose = (frame.instance, frame.instance_seq)
+    return _row(frame, events, last), [
+        QueryText(key, text, frame.recorded_at, frame.requests.get(key, ""), *whose)
+        for key, text in frame.texts.items()
+    ]
 
 
 def _row(frame: _RawFrame, events: str, last: RequestCompleted | RequestFailed | None) -> FrameRow:

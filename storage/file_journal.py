@@ -141,7 +141,12 @@ class FileJournal:
         return JournalLook(self._condition.fault, self._condition.since, self._backlog.size_bytes)
 
     def append(
-        self, stream: str, recorded_at: float, events: Sequence[Envelope], texts: Mapping[str, str]
+        self,
+        stream: str,
+        recorded_at: float,
+        events: Sequence[Envelope],
+        texts: Mapping[str, str],
+        requests: Mapping[str, str] | None = None,
     ) -> Awaitable[None]:
         """Take one frame now; the result is done when it is durable. See ports.Journal."""
         loop = asyncio.get_running_loop()
@@ -156,6 +161,7 @@ class FileJournal:
             recorded_at=recorded_at,
             events=tuple(events),
             texts=dict(texts),
+            requests=dict(requests or {}),
         )
         try:
             payload = self._encoder.encode(frame)

@@ -6,15 +6,22 @@ from collections.abc import Sequence
 
 import msgspec
 
-from orchestrator.ports import Balance, Charge, Clock
+from orchestrator.budget_ports import Balance, Charge
+from orchestrator.ports import Clock
 
 MARKS = (75, 90)
 """Per cent of a limit that are worth a warning."""
 
+GRACE_S = 86_400.0
+"""chosen: a figure outlives its period by a day, for who settles late and for clocks that are put back."""
+
 
 class _Figure(msgspec.Struct):
+    """`mark` is the highest that was told; it was told for `limit`."""
+
     spent: int
     ends_at: float
+    limit: int
     mark: int = 0
 
 
@@ -41,29 +48,47 @@ class MemoryBudget:
         )
 
     async def settle(self, charges: Sequence[Charge]) -> None:
-        """Correct what was reserved by the difference, whatever the limits."""
+        """Correct figures by these amounts, whatever the limits."""
         for charge in charges:
-            figure = self._figures.get((charge.account, charge.period))
-            if figure is not None:
-                figure.spent += charge.amount
+            if charge.amount > 0 or (charge.account, charge.period) in self._figures:
+                self._figure(charge).spent += charge.amount
 
-    async def seed(self, charge: Charge) -> None:
-        """Begin a figure that is not there yet with what was spent before."""
+    async def figures(self, charges: Sequence[Charge]) -> tuple[int | None, ...]:
+        """What is counted, `None` where there is no figure."""
+        found = [self._figures.get((charge.account, charge.period)) for charge in charges]
+        return tuple(None if figure is None else figure.spent for figure in found)
+
+    async def raise_to(self, charge: Charge, mark: int = 0) -> None:
+        """See to it that the figure is at least the amount, and that no mark up to this one is told again."""
+        figure = self._figure(charge)
+        figure.spent = max(figure.spent, charge.amount)
+        figure.mark = max(figure.mark, mark)
+
+    def mark(self, charge: Charge) -> int:
+        """The highest mark of its figure that was told, 0 if none."""
+        figure = self._figures.get((charge.account, charge.period))
+        return 0 if figure is None else figure.mark
+
+    def begin(self, charge: Charge, spent: int, mark: int) -> None:
+        """Begin a figure that is not there yet with what others have counted and told."""
         if (charge.account, charge.period) not in self._figures:
-            self._figure(charge).spent = charge.amount
+            figure = self._figure(charge)
+            figure.spent, figure.mark = spent, mark
 
     def _figure(self, charge: Charge) -> _Figure:
         key = charge.account, charge.period
         figure = self._figures.get(key)
         if figure is None:
             now = self._clock.now()
-            self._figures = {key: one for key, one in self._figures.items() if one.ends_at > now}
-            figure = self._figures[key] = _Figure(0, charge.ends_at)
+            self._figures = {key: one for key, one in self._figures.items() if one.ends_at + GRACE_S > now}
+            figure = self._figures[key] = _Figure(0, charge.ends_at, charge.limit)
+        if charge.limit > figure.limit:
+            figure.limit, figure.mark = charge.limit, 0
         return figure
 
 
 def _is_over(figure: _Figure, charge: Charge) -> bool:
-    return figure.spent + charge.amount > charge.limit
+    return charge.amount > 0 and figure.spent + charge.amount > charge.limit
 
 
 def _refusal(figure: _Figure) -> Balance:

@@ -1,125 +1,181 @@
 """Budgets counted for all processes, on Redis: a hash for each account and period, all in one slot.
 
 One script looks at all accounts of a call and charges them all or none. A paid call is one in a hundred
-requests at most, so that one slot of a Cluster carries them.
+requests at most, so that one slot of a Cluster carries them. Amounts are added by Redis itself, as integers;
+they are compared as doubles, which are exact up to 9e15: a thousand million of a provider's units.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
+from orchestrator.budget_ports import Balance, Charge
 from orchestrator.errors import BudgetStoreUnavailable
-from orchestrator.ports import Balance, Charge
+from storage.memory_budget import GRACE_S
 from storage.redis_client import RedisClient, Script
 
-GRACE_S = 86_400.0
-"""chosen: a figure outlives its period by a day, for whoever settles late and for clocks that differ."""
-
+# For each key: limit, amount, the end, and what this process knows to be spent and told. The reply has for
+# each whether it is refused, what is spent, the mark to tell, and the highest mark that is told now.
 _RESERVE = Script("""
 local balances, is_over = {}, false
 for i, key in ipairs(KEYS) do
-    local seen = redis.call('HMGET', key, 'spent', 'mark')
-    local spent, limit, amount = tonumber(seen[1]), tonumber(ARGV[4 * i - 3]), tonumber(ARGV[4 * i - 2])
+    local seen = redis.call('HMGET', key, 'spent', 'mark', 'limit')
+    local limit, amount = tonumber(ARGV[5 * i - 4]), tonumber(ARGV[5 * i - 3])
+    local spent, mark = tonumber(seen[1]), tonumber(seen[2]) or 0
     if not spent then
-        spent = tonumber(ARGV[4 * i])
-        redis.call('HSET', key, 'spent', ARGV[4 * i])
+        spent, mark = tonumber(ARGV[5 * i - 1]), tonumber(ARGV[5 * i])
+        redis.call('HSET', key, 'spent', ARGV[5 * i - 1])
     end
-    balances[i] = {0, spent, 0, tonumber(seen[2] or 0)}
-    if spent + amount > limit then
+    if limit > (tonumber(seen[3]) or 0) then
+        if seen[3] then mark = 0 end
+        redis.call('HSET', key, 'limit', ARGV[5 * i - 4])
+    end
+    balances[i] = {0, spent, 0, mark}
+    if amount > 0 and spent + amount > limit then
         balances[i][1], is_over = 1, true
     end
 end
 for i, key in ipairs(KEYS) do
-    local limit, balance, mark = tonumber(ARGV[4 * i - 3]), balances[i], 0
+    local limit, balance, mark = tonumber(ARGV[5 * i - 4]), balances[i], 0
     if is_over then
         if balance[1] == 1 then mark = 100 end
     else
-        balance[2] = redis.call('HINCRBY', key, 'spent', ARGV[4 * i - 2])
+        balance[2] = redis.call('HINCRBY', key, 'spent', ARGV[5 * i - 3])
         for _, step in ipairs({75, 90}) do
             if balance[2] * 100 >= limit * step then mark = step end
         end
     end
     if mark > balance[4] then
-        redis.call('HSET', key, 'mark', mark)
-        balance[3] = mark
+        balance[3], balance[4] = mark, mark
     end
-    redis.call('PEXPIREAT', key, ARGV[4 * i - 1])
+    redis.call('HSET', key, 'mark', balance[4])
+    redis.call('PEXPIREAT', key, ARGV[5 * i - 2])
 end
 return balances
 """)
 
+# For each key: the amount, the end, and what this process knows to be spent. The reply has what is spent now.
 _SETTLE = Script("""
+local spent = {}
 for i, key in ipairs(KEYS) do
-    if redis.call('EXISTS', key) == 1 then redis.call('HINCRBY', key, 'spent', ARGV[i]) end
+    local amount, known = ARGV[3 * i - 2], ARGV[3 * i]
+    local is_there = redis.call('EXISTS', key) == 1
+    if not is_there and tonumber(known) > 0 then
+        redis.call('HSET', key, 'spent', known)
+        is_there = true
+    end
+    spent[i] = 0
+    if is_there or tonumber(amount) > 0 then
+        spent[i] = redis.call('HINCRBY', key, 'spent', amount)
+        redis.call('PEXPIREAT', key, ARGV[3 * i - 1])
+    end
 end
-return 1
+return spent
 """)
 
-_SEED = Script("""
-redis.call('HSETNX', KEYS[1], 'spent', ARGV[1])
-return redis.call('PEXPIREAT', KEYS[1], ARGV[2])
+_FIGURES = Script("""
+local spent = {}
+for i, key in ipairs(KEYS) do spent[i] = redis.call('HGET', key, 'spent') end
+return spent
 """)
+
+# The amount, the mark, the limit that it was told for, and the end.
+_RAISE = Script("""
+local seen = redis.call('HMGET', KEYS[1], 'spent', 'mark')
+if (tonumber(seen[1]) or -1) < tonumber(ARGV[1]) then redis.call('HSET', KEYS[1], 'spent', ARGV[1]) end
+if (tonumber(seen[2]) or 0) < tonumber(ARGV[2]) then redis.call('HSET', KEYS[1], 'mark', ARGV[2]) end
+redis.call('HSETNX', KEYS[1], 'limit', ARGV[3])
+return redis.call('PEXPIREAT', KEYS[1], ARGV[4])
+""")
+
+
+class Known(NamedTuple):
+    """A figure as this process last saw it: what is spent, the highest mark told, the end of its period."""
+
+    spent: int = 0
+    mark: int = 0
+    ends_at: float = 0.0
 
 
 class RedisBudget:
     """A BudgetStore for all processes on one Redis. Every method is one exchange.
 
-    A Redis that comes back empty, or was away when the figures were seeded, gives no budget anew: a figure it
-    does not know begins with what this process knows of it.
+    A Redis that comes back empty gives no budget anew: a figure it does not know begins with what this
+    process knows of it.
     """
 
     def __init__(self, client: RedisClient, now: Callable[[], float] = time.time) -> None:
         self._client = client
         self._now = now
-        self._known: dict[str, tuple[int, float]] = {}
-        """By key the figure last seen here, and the end of its period."""
+        self._known: dict[str, Known] = {}
+
+    @property
+    def is_away(self) -> bool:
+        """Whether a call made now would fail without having asked Redis."""
+        return self._client.outage is not None
+
+    def known(self, charge: Charge) -> Known:
+        """The figure as it was last seen here."""
+        return self._known.get(_key(charge), Known())
 
     async def reserve(self, charges: Sequence[Charge]) -> tuple[Balance, ...]:
         """Make the charges if no account goes beyond its limit by that; a balance for each, in order."""
         arguments = [
             part
             for charge in charges
-            for part in (
-                charge.limit,
-                charge.amount,
-                _until_ms(charge),
-                self._known.get(_key(charge), (0, 0.0))[0],
-            )
+            for part in (charge.limit, charge.amount, _until_ms(charge), *self.known(charge)[:2])
         ]
         balances = await self._client.evaluate(
             _RESERVE, [_key(charge) for charge in charges], arguments, error=BudgetStoreUnavailable
         )
-        for charge, (_, spent, *_) in zip(charges, balances, strict=True):
-            self._remember(charge, spent)
+        for charge, (_, spent, _, mark) in zip(charges, balances, strict=True):
+            self._remember(charge, spent, mark)
         return tuple(
             Balance(is_refused=bool(is_refused), spent=spent, mark=mark)
             for is_refused, spent, mark, _ in balances
         )
 
     async def settle(self, charges: Sequence[Charge]) -> None:
-        """Correct what was reserved by the difference, whatever the limits."""
-        await self._client.evaluate(
-            _SETTLE,
-            [_key(charge) for charge in charges],
-            [charge.amount for charge in charges],
-            error=BudgetStoreUnavailable,
+        """Correct figures by these amounts, whatever the limits."""
+        arguments = [
+            part
+            for charge in charges
+            for part in (charge.amount, _until_ms(charge), self.known(charge).spent)
+        ]
+        found = await self._client.evaluate(
+            _SETTLE, [_key(charge) for charge in charges], arguments, error=BudgetStoreUnavailable
         )
+        for charge, spent in zip(charges, found, strict=True):
+            self._remember(charge, spent, self.known(charge).mark)
 
-    async def seed(self, charge: Charge) -> None:
-        """Begin a figure that is not there yet with what was spent before."""
-        if _key(charge) not in self._known:
-            self._remember(charge, charge.amount)
-        await self._client.evaluate(
-            _SEED, (_key(charge),), (charge.amount, _until_ms(charge)), error=BudgetStoreUnavailable
-        )
+    async def figures(self, charges: Sequence[Charge]) -> tuple[int | None, ...]:
+        """What is counted, `None` where there is no figure."""
+        keys = [_key(charge) for charge in charges]
+        found = await self._client.evaluate(_FIGURES, keys, error=BudgetStoreUnavailable) if keys else ()
+        figures = tuple(None if spent is None else int(spent) for spent in found)
+        for charge, spent in zip(charges, figures, strict=True):
+            if spent is not None:
+                self._remember(charge, spent, self.known(charge).mark)
+        return figures
 
-    def _remember(self, charge: Charge, spent: int) -> None:
+    async def raise_to(self, charge: Charge, mark: int = 0) -> None:
+        """See to it that the figure is at least the amount, and that no mark up to this one is told again.
+
+        While Redis is out of reach this is remembered, for when it has no figure.
+        """
+        known = self.known(charge)
+        self._remember(charge, max(known.spent, charge.amount), max(known.mark, mark))
+        arguments = (charge.amount, mark, charge.limit, _until_ms(charge))
+        await self._client.evaluate(_RAISE, (_key(charge),), arguments, error=BudgetStoreUnavailable)
+
+    def _remember(self, charge: Charge, spent: int, mark: int) -> None:
         key = _key(charge)
         if key not in self._known:
             now = self._now()
-            self._known = {key: known for key, known in self._known.items() if known[1] > now}
-        self._known[key] = spent, charge.ends_at
+            self._known = {key: known for key, known in self._known.items() if known.ends_at + GRACE_S > now}
+        self._known[key] = Known(spent, mark, charge.ends_at)
 
 
 def _key(charge: Charge) -> str:

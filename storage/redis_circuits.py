@@ -5,8 +5,8 @@ All times are the server's own, so that no two machines need to agree on the hou
 
 from __future__ import annotations
 
+from orchestrator.circuits import CircuitReport, SharedCircuit
 from orchestrator.errors import CircuitBoardUnavailable
-from orchestrator.ports import CircuitReport, SharedCircuit
 from storage.redis_client import RedisClient, Script
 
 KEEP_MS = 3_600_000

@@ -119,7 +119,7 @@ class RedisClient:
         try:
             return await future
         except ResponseError as refusal:
-            raise error(f"Redis refused: {_code(refusal)}") from refusal
+            raise error(f"Redis refused: {refusal_code(refusal)}") from refusal
         except Exception as failure:
             raise error(f"Redis is out of reach: {_reason(failure)}") from failure
 
@@ -202,7 +202,7 @@ class RedisClient:
 
     def _lose(self, failure: BaseException) -> None:
         """Begin an outage: nobody waits any longer, and nobody else begins to."""
-        detail = _code(failure) if isinstance(failure, ResponseError) else _reason(failure)
+        detail = refusal_code(failure) if isinstance(failure, ResponseError) else _reason(failure)
         if self.outage is None:
             if time.monotonic() - self._restored_at > PROBE_EVERY_S:
                 self._is_lost.set()
@@ -281,7 +281,7 @@ async def open_redis(
     return client
 
 
-def _code(refusal: BaseException) -> str:
+def refusal_code(refusal: BaseException) -> str:
     """The first word of a refusal, which is its code; the rest may quote the command."""
     word = str(refusal).split(" ", 1)[0].rstrip(":")
     return word if word.isupper() else type(refusal).__name__

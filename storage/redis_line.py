@@ -6,12 +6,14 @@ and has no timeout on single reads: `redis_client` gives each exchange a deadlin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from redis.asyncio import ConnectionPool, Redis, RedisCluster, Sentinel
 from redis.asyncio.client import PubSub
 from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ClusterDownError, NoPermissionError, ReadOnlyError, ResponseError
@@ -46,6 +48,10 @@ PROBES_MAX = 32
 """chosen: 32 keys miss one of three nodes once in a hundred thousand times, and meet a third of a hundred."""
 
 
+Send = Callable[[Sequence[Command]], Awaitable[list[Any]]]
+"""Sends commands to one server, and gives the raw replies as `Line.send` does."""
+
+
 class Line(Protocol):
     """A way to Redis. A cancelled `send` drops its connections."""
 
@@ -54,6 +60,9 @@ class Line(Protocol):
 
         Raises RedisError, RedisClusterException or OSError if there is no getting through.
         """
+
+    async def primaries(self) -> list[Send]:
+        """A way to each server that takes writes, for commands about all its keys. Raises as `send`."""
 
     async def probe(self) -> None:
         """Write something. Raises what `send` raises, and the refusals of `OUT_OF_SERVICE`."""
@@ -118,17 +127,14 @@ class _ServerLine:
         pool: ConnectionPool = self._client.connection_pool
         connection = await pool.get_connection()  # type: ignore[no-untyped-call]
         try:
-            replies: list[Any] = []
-            await connection.send_packed_command(connection.pack_commands(commands))
-            for _ in commands:
-                try:
-                    replies.append(await connection.read_response())
-                except ResponseError as refusal:
-                    replies.append(refusal)
-            return replies
+            return await _exchange(connection, commands)
         finally:
             # One with replies left unread, by an error or a cancellation, is closed by redis-py itself.
             await pool.release(connection)
+
+    async def primaries(self) -> list[Send]:
+        """The one there is."""
+        return [self.send]
 
     async def probe(self) -> None:
         """Write something."""
@@ -166,6 +172,11 @@ class _ClusterLine:
                 raise reply
         return replies
 
+    async def primaries(self) -> list[Send]:
+        """A way to each of them."""
+        await self._client.initialize()
+        return [partial(_send_to, node) for node in self._client.get_primaries()]
+
     async def probe(self) -> None:
         """Write something to every node: one that has just come back refuses while the others are content."""
         await self._client.initialize()
@@ -188,6 +199,27 @@ class _ClusterLine:
     async def aclose(self) -> None:
         """Drop all connections."""
         await self._client.aclose()
+
+
+async def _send_to(node: ClusterNode, commands: Sequence[Command]) -> list[Any]:
+    """One write to this node, then the replies."""
+    connection = node.acquire_connection()
+    try:
+        return await _exchange(connection, commands)
+    finally:
+        node.release(connection)
+
+
+async def _exchange(connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
+    """The raw replies in order, refusals among them."""
+    replies: list[Any] = []
+    await connection.send_packed_command(connection.pack_commands(commands))
+    for _ in commands:
+        try:
+            replies.append(await connection.read_response())
+        except ResponseError as refusal:
+            replies.append(refusal)
+    return replies
 
 
 def _check(replies: list[Any]) -> None:

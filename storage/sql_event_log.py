@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import BigInteger, Row, Select, Table, Text, bindparam, exists, func, select
+from sqlalchemy import BigInteger, Row, Select, Table, Text, bindparam, exists, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.errors import EventLogUnavailable
@@ -58,7 +58,7 @@ class SqlEventLog:
             await self._dialect.lock_log(connection)
             if pruned := await find_pruned(connection, {instance for instance, *_ in new}):
                 new = [row for row in new if not pruned.has(*row[:2])]
-                brought = [text for text in brought if not pruned.has(*text[3:])]
+                brought = [text for text in brought if not pruned.has(*text[-2:])]
             if brought:  # first, because they ask whether their frame is there
                 await connection.exec_driver_sql(self._remember, brought)
             if new:
@@ -91,7 +91,10 @@ class SqlEventLog:
         return str(statement.on_conflict_do_nothing(index_elements=list(key)).compile(dialect=dialect))
 
     def _insert_texts(self) -> str:
-        """The text of an INSERT of texts whose frame is not there, leaving alone the texts that are."""
+        """The text of an INSERT of texts whose frame is not there, leaving alone the texts that are.
+
+        A row of before requests were kept gets what it lacks.
+        """
         of_frame = (
             frames.c.instance == bindparam("instance", type_=Text()),
             frames.c.instance_seq == bindparam("instance_seq", type_=BigInteger()),
@@ -99,8 +102,13 @@ class SqlEventLog:
         values = [bindparam(column.name, type_=column.type) for column in queries.c]
         new = select(*values).where(~exists().where(*of_frame))
         statement = self._dialect.insert(queries).from_select(list(queries.c), new)
-        dialect = self._engine.dialect
-        return str(statement.on_conflict_do_nothing(index_elements=["key_hash"]).compile(dialect=dialect))
+        lacking = statement.on_conflict_do_update(
+            index_elements=["key_hash"],
+            set_={"request": statement.excluded.request},
+            where=(queries.c.request == literal_column("''"))
+            & (statement.excluded.request != literal_column("''")),
+        )
+        return str(lacking.compile(dialect=self._engine.dialect))
 
 
 async def newest_position(connection: AsyncConnection) -> int:

@@ -73,6 +73,8 @@ queries = Table(
     Column("key_hash", Text, primary_key=True),
     Column("text", Text, nullable=False),
     Column("first_seen_at", Double, nullable=False),
+    # What else was asked, as JSON (`asked.options_of`); "" for pages, and in rows of before there was this.
+    Column("request", Text, nullable=False, server_default=""),
 )
 
 checkpoints = Table(

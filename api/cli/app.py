@@ -13,6 +13,8 @@ import typer
 from api import __version__
 from api.cli import (
     EXIT_INTERRUPTED,
+    budget,
+    cache,
     db,
     doctor,
     events,
@@ -48,10 +50,13 @@ app.command()(search.search)
 app.command()(extract.extract)
 app.command()(stdio.mcp)
 app.command()(report.report)
+app.command()(budget.budget)
 app.add_typer(events.app, name="events")
 app.command()(index.index)
 app.command()(doctor.doctor)
+app.add_typer(cache.app, name="cache")
 app.add_typer(keys.app, name="keys")
+app.add_typer(cache.app, name="cache")
 app.add_typer(db.app, name="db")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from api.cli.failure import EXIT_USAGE, CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
     from pathlib import Path
 
 KEY_BYTES_MAX = 1_024
@@ -34,6 +34,9 @@ class Connection(Protocol):
     async def execution(self, execution_id: str) -> bytes:
         """The JSON account of one execution. Raises NotFound."""
 
+    async def budget(self, *, reconcile: bool) -> bytes:
+        """What may be spent and what was, as `GET /budget` gives it, or `POST /budget/reconcile`."""
+
     async def keys(self) -> bytes:
         """All API keys, as `GET /keys` gives them."""
 
@@ -45,6 +48,15 @@ class Connection(Protocol):
 
     async def revoke_key(self, key_id: str) -> bytes:
         """The key, ended for good. Raises KeyNotFound."""
+
+    async def cache_stats(self) -> bytes:
+        """The tiers of the cache, as `GET /cache` gives them."""
+
+    async def clear_cache(self, tier: str) -> bytes:
+        """What was thrown away of the tier, `""` for all, as `DELETE /cache` says it."""
+
+    def warm(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+        """A warming as the body of `POST /cache/warm` says: its lines. Raises CannotWarm."""
 
 
 @asynccontextmanager

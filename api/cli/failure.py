@@ -35,6 +35,7 @@ _NEXT_STEPS: tuple[tuple[type[errors.GatewayError], str], ...] = (
     (errors.DeadlineExceeded, "Try again, or allow more time with AMOS_DEADLINE_S."),
     (errors.KeyNotFound, "`amos keys list` shows the ids of all keys."),
     (errors.NotFound, "`amos events tail` lists recent executions; the newest appear after about a second."),
+    (errors.CannotWarm, "docs/operations/caching.md says what warming needs."),
     (errors.Unauthenticated, "Ask the server's operator how to reach it."),
     (errors.EventLogUnavailable, "`amos doctor` checks the data folder, the database and the disk."),
     (errors.KeysUnavailable, "`amos doctor` checks the database; `amos db upgrade` brings it up to date."),

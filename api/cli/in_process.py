@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from api.cli import output
+from api.cli.failure import EXIT_USAGE, CommandError
 from api.rest.dialects import tavily
 from api.settings import load
 from orchestrator.errors import EventLogUnavailable
@@ -22,9 +23,10 @@ from orchestrator.history import last_word
 from orchestrator.model import CacheControl, Caller
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
     from api.settings import Settings
+    from orchestrator.cache_admin import CacheAdmin
     from orchestrator.gateway import Gateway
     from orchestrator.key_admin import KeyAdmin
     from orchestrator.model import Call, RequestT, Response
@@ -77,6 +79,14 @@ class InProcess:
         record = await self._record()
         return msgspec.json.encode(await executions.answer(record.reports, execution_id))
 
+    async def budget(self, *, reconcile: bool) -> bytes:
+        """What may be spent and what the database here says was, as `GET /budget` gives it."""
+        await bring_in(self._settings)
+        gateway = await self._gateway()
+        assert gateway.budgets is not None  # every gateway of a composition has them
+        report = gateway.budgets.reconcile() if reconcile else gateway.budgets.report()
+        return msgspec.json.encode(await report)
+
     async def keys(self) -> bytes:
         """The keys in the database here, as `GET /keys` gives them."""
         from api.rest import keys  # noqa: PLC0415
@@ -100,6 +110,44 @@ class InProcess:
         from api.rest import keys  # noqa: PLC0415
 
         return msgspec.json.encode(await keys.revoke(await self._admin(), key_id, OPERATOR))
+
+    async def cache_stats(self) -> bytes:
+        """What instances share, as `GET /cache` gives it. Raises CommandError if they share nothing."""
+        return msgspec.json.encode(await (await self._cache()).view())
+
+    async def clear_cache(self, tier: str) -> bytes:
+        """What was thrown away, as `DELETE /cache` says it. Raises CommandError if nothing is shared."""
+        cache = await self._cache()
+        self._cleanup.push_async_callback(_bring_in_or_say_so, self._settings)
+        return msgspec.json.encode(await cache.clear(tier, by=OPERATOR))
+
+    async def _cache(self) -> CacheAdmin:
+        from api.cache import shared_cache_admin  # noqa: PLC0415
+
+        admin = await self._cleanup.enter_async_context(shared_cache_admin(self._settings))
+        if admin is None:
+            raise CommandError(
+                "AMOS_REDIS_URL is not set, so answers are kept in the memory of each server and nowhere "
+                "else; this command has no part in that.",
+                "Ask the server: --url 127.0.0.1:8000. A server that starts again has an empty cache.",
+            )
+        return admin
+
+    async def warm(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+        """A warming from here, of the cache that is shared; another would end with this command."""
+        from api.warming_run import telling, wish_of  # noqa: PLC0415
+
+        if self._settings.redis_url is None:
+            raise CommandError(
+                "Without AMOS_REDIS_URL the cache of this command ends with it.",
+                "Warm that of a server: amos cache warm --url 127.0.0.1:8000",
+                exit_code=EXIT_USAGE,
+            )
+        gateway = await self._gateway()
+        await bring_in(self._settings)  # what was asked a moment ago counts too
+        async with telling(gateway.warming, wish_of(body)) as lines:
+            async for line in lines:
+                yield line
 
     async def _admin(self) -> KeyAdmin:
         from api.keys import key_admin  # noqa: PLC0415

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -14,7 +14,7 @@ from api.cli import output
 from api.cli.failure import EXIT_FAILURE, EXIT_USAGE, CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
 TIMEOUT = httpx.Timeout(40.0, connect=5.0)
 """Seconds: an extract may take its server 30 (limits.EXTRACT_DEADLINE_S_MAX); the rest is the way there."""
@@ -27,7 +27,7 @@ NEXT_STEPS = {
     403: "Ask the server's operator for a key with that scope.",
     404: "Check the address and the id; an execution appears about a second after its answer.",
     429: "Slow down, or ask the server's operator for a higher limit.",
-    432: "The providers' quotas are used up; ask the server's operator.",
+    432: "A budget or the providers' quotas are used up; `amos budget --url …` shows which.",
     503: "`amos report health --url …` shows which provider fails.",
     504: "Try again, or ask the server's operator for a longer AMOS_DEADLINE_S.",
 }
@@ -58,6 +58,10 @@ class HttpConnection:
         """An execution of the server."""
         return await self._send("GET", f"executions/{quote(execution_id, safe='')}")
 
+    async def budget(self, *, reconcile: bool) -> bytes:
+        """What the server may spend and has spent."""
+        return await (self._send("POST", "budget/reconcile") if reconcile else self._send("GET", "budget"))
+
     async def keys(self) -> bytes:
         """The keys of the server."""
         return await self._send("GET", "keys")
@@ -74,10 +78,45 @@ class HttpConnection:
         """A key of the server, ended."""
         return await self._send("DELETE", f"keys/{quote(key_id, safe='')}")
 
+    async def cache_stats(self) -> bytes:
+        """The cache of the server."""
+        return await self._send("GET", "cache")
+
+    async def clear_cache(self, tier: str) -> bytes:
+        """What the server threw away."""
+        return await self._send("DELETE", "cache", params={"tier": tier} if tier else {})
+
+    async def warm(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+        """A warming of the server, line by line; leaving it ends it there too."""
+        with self._explaining():
+            async with self._client.stream("POST", "cache/warm", json=body) as answer:
+                if not answer.is_success:
+                    await answer.aread()
+                    raise _refused(answer)
+                async for text in answer.aiter_lines():
+                    line = _object(text.encode())
+                    if "error" in line:
+                        raise CommandError(str(line["error"].get("message", "The server has failed.")))
+                    yield line
+
     async def _send(self, method: str, path: str, **options: Any) -> bytes:
         base = self._client.base_url
-        try:
+        with self._explaining():
             answer = await self._client.request(method, path, **options)
+        if not answer.is_success:
+            raise _refused(answer)
+        if not _object(answer.content):
+            raise CommandError(
+                f"{base} answers, but not as AMOS does.", "Check the address given with --url."
+            )
+        return answer.content
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """Whatever fails there between us and the server comes out as CommandError."""
+        base = self._client.base_url
+        try:
+            yield
         except httpx.ConnectError as error:
             if reason := _distrust(error):
                 raise CommandError(
@@ -94,13 +133,6 @@ class HttpConnection:
                 "; if the server speaks TLS, write https://." if base.scheme == "http" else "."
             )
             raise CommandError(f"The connection to {base} broke ({type(error).__name__}).", step) from error
-        if not answer.is_success:
-            raise _refused(answer)
-        if not _object(answer.content):
-            raise CommandError(
-                f"{base} answers, but not as AMOS does.", "Check the address given with --url."
-            )
-        return answer.content
 
 
 @asynccontextmanager

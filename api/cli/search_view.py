@@ -99,12 +99,11 @@ def _reasons(body: dict[str, Any], amos: dict[str, Any]) -> Iterator[str]:
 
 
 def _cache(cache: str, amos: dict[str, Any]) -> str:
+    stale = ", stale" if amos.get("stale") else ""
     if cache in {"l1", "l2"}:
-        stale = ", stale" if amos.get("stale") else ""
         return f"cache hit in {cache}, {quantities.seconds(amos.get('age_s') or 0)} old{stale}"
-    return {"miss": "not in cache", "collapsed": "joined a search under way"}.get(
-        cache, f"cache {one_line(cache)}"
-    )
+    words = {"miss": "not in cache", "collapsed": "joined a search under way"}
+    return words.get(cache, f"cache {one_line(cache)}") + stale
 
 
 def _cost(amos: dict[str, Any]) -> str:

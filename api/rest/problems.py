@@ -31,6 +31,7 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.AnonymousLimited: 429,
     # Like a used-up plan at Tavily, whose clients have a typed error for it.
     errors.BudgetExhausted: 432,
+    errors.CannotWarm: 409,
     # One provider's failure reaches nobody, since the chain makes it AllProvidersFailed; else it is ours.
     errors.ProviderError: 503,
     errors.ProviderTimeout: 503,

@@ -1,131 +1,54 @@
 """Nothing is spent beyond what was granted: the price is reserved before the call and settled after it.
 
 It stands between the circuit breaker and the attempt, so that a call which does not fit is no attempt and
-leaves no intent. A process that dies in a call leaves its reservation behind: it counts as spent until the
-period ends, as its intent does in the log. Calls per minute are kept here too, because a provider that has to
-throttle us answers nobody for a while.
+leaves no intent. It settles what the attempt has recorded, so that the count and the ledger, which is a fold
+over the same facts, agree. A process that dies in a call leaves its reservation behind: it counts as spent
+until the period ends, as its intent does in the log. Calls per minute are kept here too, because a provider
+that has to throttle us answers nobody for a while.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Generic
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Generic
 
-import msgspec
-
-from orchestrator.errors import (
-    BudgetExhausted,
-    BudgetStoreUnavailable,
-    ProviderHeldBack,
-    RateLimitStoreUnavailable,
-    StorageError,
-)
-from orchestrator.events import FREE, Cost
-from orchestrator.facts import BudgetStopped, BudgetWarned
+from orchestrator.budget_policy import CLIENT, MILLION, Account, BudgetPolicy, corrections
+from orchestrator.budget_ports import Charge
+from orchestrator.cashier import Cashier
+from orchestrator.errors import BudgetExhausted, ProviderHeldBack, RateLimitStoreUnavailable
+from orchestrator.events import FREE, AttemptFailed, AttemptStarted, AttemptSucceeded, Cost, Envelope
 from orchestrator.model import AnswerT, Call, Found, RequestT
-from orchestrator.outcome import bill
-from orchestrator.ports import Balance, BudgetStore, Charge, Clock, FactSink, RateLimitStore, Window
+from orchestrator.ports import Clock, RateLimitStore
+from orchestrator.quota import Verdict
 from orchestrator.service import Service
 
-MILLION = 1_000_000
-
-
-class BudgetPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What may be spent, in millionths of a US dollar, in a UTC day or month; `None` is no limit.
-
-    The first two are for the whole installation, the next two for each client by itself.
-    `units_per_month` limits a provider in its own unit (credits, tokens), `calls_per_minute` how often it is
-    called; a provider that is not named there is not limited.
-    """
-
-    usd_micros_per_day: int | None = None
-    usd_micros_per_month: int | None = None
-    client_usd_micros_per_day: int | None = None
-    client_usd_micros_per_month: int | None = None
-    units_per_month: Mapping[str, float] = {}
-    calls_per_minute: Mapping[str, int] = {}
-
-    def accounts(self, provider: str) -> tuple[Account, ...]:
-        """The accounts of a call to the provider; the name of a client's ends in `:`."""
-        own = self.units_per_month.get(provider)
-        limits = (
-            ("all", "day", self.usd_micros_per_day),
-            ("all", "month", self.usd_micros_per_month),
-            (CLIENT, "day", self.client_usd_micros_per_day),
-            (CLIENT, "month", self.client_usd_micros_per_month),
-            (f"provider:{provider}", "month", None if own is None else round(own * MILLION)),
-        )
-        return tuple(Account(name, per, limit) for name, per, limit in limits if limit is not None)
-
-    def window(self, provider: str) -> Window | None:
-        """The calls per minute as a window of the limiter, `None` if they are not limited."""
-        calls = self.calls_per_minute.get(provider)
-        return None if calls is None else Window("minute", calls, 60.0)
-
-
-CLIENT = "client:"
-"""Begins the name of a client's account."""
-
-
-class Account(msgspec.Struct, frozen=True):
-    """A limit, in millionths, on what is spent per `day` or `month` (UTC)."""
-
-    name: str
-    per: str
-    limit: int
-
-    def charge(self, client: str, cost: Cost, now: float) -> Charge:
-        """The cost on this account at a moment of epoch seconds."""
-        begin = datetime.fromtimestamp(self.begins_at(now), UTC)
-        if self.per == "day":
-            period, end = f"{begin:%Y-%m-%d}", begin + timedelta(days=1)
-        else:
-            period, end = f"{begin:%Y-%m}", (begin + timedelta(days=32)).replace(day=1)
-        return Charge(
-            account=self.name + client if self.name == CLIENT else self.name,
-            period=period,
-            ends_at=end.timestamp(),
-            limit=self.limit,
-            amount=self.measure(cost),
-        )
-
-    def begins_at(self, now: float) -> float:
-        """The beginning of the period that a moment lies in; both in epoch seconds."""
-        today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        return (today if self.per == "day" else today.replace(day=1)).timestamp()
-
-    def measure(self, cost: Cost) -> int:
-        """The cost in millionths of the account's unit."""
-        return round(cost.amount * MILLION) if self.name.startswith("provider:") else cost.usd_micros
+WAIT_RATIO_MAX = 0.25
+"""chosen: of the time a provider has, a quarter at most is spent waiting for its minute to allow a call."""
 
 
 class BudgetFilter(Generic[RequestT, AnswerT]):
-    """Reserves, calls, settles. `stores` are asked in order: a later one while those before are out of reach.
-
-    While none is in reach calls pass: their price is in the log all the same.
-    """
+    """Reserves, waits for the provider's pace, calls, settles."""
 
     def __init__(
         self,
         provider: str,
         clock: Clock,
-        facts: FactSink,
         estimate: Callable[[RequestT], Cost],
         *,
-        stores: Sequence[BudgetStore],
+        cashier: Cashier | None,
         rate_limits: RateLimitStore,
         policy: BudgetPolicy,
     ) -> None:
         self._provider = provider
         self._clock = clock
-        self._facts = facts
         self._estimate = estimate
-        self._stores = tuple(stores)
+        self._cashier = cashier
         self._rate_limits = rate_limits
         self._accounts = policy.accounts(provider)
         self._window = policy.window(provider)
+        self._wait_s_max = policy.wait_s
+        self._waiting = 0
 
     async def __call__(
         self, call: Call[RequestT], service: Service[RequestT, Found[AnswerT]]
@@ -134,32 +57,60 @@ class BudgetFilter(Generic[RequestT, AnswerT]):
 
         Raises without calling it: ProviderHeldBack, or BudgetExhausted if it is the caller's own budget.
         """
-        await self._keep_pace()
         estimate = self._estimate(call.request)
-        if estimate == FREE or not self._accounts:
+        if estimate == FREE or not self._accounts or self._cashier is None:
+            await self._keep_pace(call)
             return await service(call)
         client = call.principal.client if call.principal else ""
         now = self._clock.now()
         charges = tuple(account.charge(client, estimate, now) for account in self._accounts)
-        store = await self._reserve(charges, now)
+        verdict = await self._cashier.reserve(charges)
+        if verdict.refused is not None:
+            raise self._refusal(self._accounts[charges.index(verdict.refused)], verdict.refused, now)
+        begun = len(call.trail.events)
         try:
-            found = await service(call)
-        except BaseException as error:
-            # An intent that could not be written was followed by no call.
-            billed, assumed = (FREE, FREE) if isinstance(error, StorageError) else bill(error, estimate)
-            await self._settle(store, charges, billed + assumed)
-            raise
-        await self._settle(store, charges, found.cost)
-        return found
+            # After the money, so that who may not spend any more takes no room from those who may.
+            await self._keep_pace(call)
+            return await service(call)
+        finally:
+            if verdict.is_made:
+                cost = self._bill(call.trail.events[begun:])
+                await self._cashier.settle(
+                    corrections(self._accounts, charges, client, cost, self._clock.now())
+                )
 
-    async def _keep_pace(self) -> None:
-        if self._window is None:
-            return
-        try:
-            verdict = await self._rate_limits.hit(f"provider:{self._provider}", (self._window,))
-        except RateLimitStoreUnavailable:
-            return
-        if not verdict.allowed:
+    def _bill(self, events: Iterable[Envelope]) -> Cost:
+        """What the log says the attempt cost; nothing if there was none.
+
+        One without an outcome, as one that is cut off by a bug, costs its estimate there too.
+        """
+        number, cost = 0, FREE
+        for event in (envelope.event for envelope in events):
+            if isinstance(event, AttemptStarted) and event.provider == self._provider and not number:
+                number, cost = event.number, event.estimate
+            elif isinstance(event, AttemptSucceeded) and (event.provider, event.number) == (
+                self._provider,
+                number,
+            ):
+                cost = event.cost
+            elif isinstance(event, AttemptFailed) and (event.provider, event.number) == (
+                self._provider,
+                number,
+            ):
+                cost = event.cost + event.assumed
+        return cost
+
+    async def _keep_pace(self, call: Call[RequestT]) -> None:
+        """Wait if the minute allows another call soon, else hold the provider back."""
+        verdict = await self._hit()
+        if verdict is not None and not verdict.allowed and self._may_wait(call, verdict):
+            self._waiting += 1
+            try:
+                await self._clock.sleep(verdict.retry_after_s)
+            finally:
+                self._waiting -= 1
+            verdict = await self._hit()
+        if verdict is not None and not verdict.allowed:
             raise ProviderHeldBack(
                 f"{self._provider} was called as often as it may be in a minute.",
                 provider=self._provider,
@@ -168,53 +119,35 @@ class BudgetFilter(Generic[RequestT, AnswerT]):
                 assumed=FREE,
             )
 
-    async def _reserve(self, charges: Sequence[Charge], now: float) -> BudgetStore | None:
-        """Where the charges were made, `None` if nowhere."""
-        for store in self._stores:
-            try:
-                balances = await store.reserve(charges)
-            except BudgetStoreUnavailable:
-                continue
-            refused = None
-            for charge, balance in zip(charges, balances, strict=True):
-                self._tell(charge, balance)
-                refused = charge if balance.is_refused else refused
-            if refused is not None:
-                raise self._refusal(refused, now)
-            return store
-        return None
+    async def _hit(self) -> Verdict | None:
+        """What the limiter says to one more call; `None` if nobody limits or nobody knows."""
+        if self._window is None:
+            return None
+        try:
+            return await self._rate_limits.hit(f"provider:{self._provider}", (self._window,))
+        except RateLimitStoreUnavailable:
+            return None
 
-    def _tell(self, charge: Charge, balance: Balance) -> None:
-        if not balance.mark:
-            return
-        fields: dict[str, Any] = {
-            "account": charge.account,
-            "period": charge.period,
-            "spent": balance.spent,
-            "limit": charge.limit,
-        }
-        is_stop = balance.mark == 100
-        event = BudgetStopped(**fields) if is_stop else BudgetWarned(percent=balance.mark, **fields)
-        self._facts.record_fact(f"budget:{charge.account}", event)
+    def _may_wait(self, call: Call[RequestT], verdict: Verdict) -> bool:
+        """Whether it is soon, in time, and not behind others for whom there will be no room either."""
+        left_s = (call.deadline - self._clock.monotonic()) * WAIT_RATIO_MAX
+        room = max(1, round(verdict.window.quota * self._wait_s_max / verdict.window.period_s))
+        return verdict.retry_after_s <= min(self._wait_s_max, left_s) and self._waiting < room
 
-    def _refusal(self, charge: Charge, now: float) -> BudgetExhausted | ProviderHeldBack:
-        wait_s = charge.ends_at - now
-        if charge.account.startswith(CLIENT):
-            return BudgetExhausted(f"Your budget for {charge.period} is spent.", retry_after_s=wait_s)
+    def _refusal(self, account: Account, charge: Charge, now: float) -> BudgetExhausted | ProviderHeldBack:
+        wait_s = max(0.0, charge.ends_at - now)
+        if account.name == CLIENT:
+            until = datetime.fromtimestamp(charge.ends_at, UTC)
+            return BudgetExhausted(
+                f"This call does not fit into what is left of your budget of {charge.limit / MILLION:.2f} "
+                f"USD for {charge.period} (UTC). A new one begins at {until:%Y-%m-%dT%H:%M:%SZ}.",
+                retry_after_s=wait_s,
+            )
+        whose = f"the {account.unit} of {self._provider}" if account.is_of_provider else "the budget"
         return ProviderHeldBack(
-            f"A call to {self._provider} does not fit into what is left of the budget for {charge.period}.",
+            f"A call to {self._provider} does not fit into what is left of {whose} for {charge.period}.",
             provider=self._provider,
             reason="budget",
             retry_after_s=wait_s,
             assumed=FREE,
         )
-
-    async def _settle(self, store: BudgetStore | None, charges: Sequence[Charge], cost: Cost) -> None:
-        """Correct the reservation. One that cannot be corrected stays: rather too much is counted."""
-        corrections = [
-            msgspec.structs.replace(charge, amount=account.measure(cost) - charge.amount)
-            for account, charge in zip(self._accounts, charges, strict=True)
-        ]
-        if store is not None and any(correction.amount for correction in corrections):
-            with contextlib.suppress(BudgetStoreUnavailable):
-                await store.settle(corrections)

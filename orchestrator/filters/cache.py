@@ -63,6 +63,7 @@ class CacheFilter(Generic[RequestT]):
         key: Callable[[RequestT], str],
         text: Callable[[RequestT], str],
         *,
+        options: Callable[[RequestT], str] = lambda _request: "",
         policy: CachePolicy | None = None,
         refresh_s: float = limits.DEADLINE_S,
     ) -> None:
@@ -70,6 +71,7 @@ class CacheFilter(Generic[RequestT]):
         self._clock = clock
         self._key = key
         self._text = text
+        self._options = options
         self._policy = policy or CachePolicy()
         self._refreshes = Refreshes[RequestT](clock, refresh_s, self._policy.refresh_pause_s)
         self.aclose = self._refreshes.aclose
@@ -93,7 +95,7 @@ class CacheFilter(Generic[RequestT]):
         if wants.only_if_cached:
             raise NotInCache("The answer is not in the cache, and only a cached one was asked for.")
         if not wants.no_store:  # RFC 9111, 5.2.1.5: nothing of the request is kept either.
-            call.trail.note_text(key, self._text(call.request))
+            call.trail.note_text(key, self._text(call.request), self._options(call.request))
         inner = replace(call, cache_key=key)
         if found is None or not any(self._can_stand_in(found, wants, cause) for cause in ("error", "quota")):
             return await service(inner)
@@ -114,7 +116,7 @@ class CacheFilter(Generic[RequestT]):
             call, key, service, response.age_s
         )
         if is_begun:
-            call.trail.note_text(key, self._text(call.request))
+            call.trail.note_text(key, self._text(call.request), self._options(call.request))
         return response
 
     async def look_again(self, call: Call[RequestT]) -> Response | None:

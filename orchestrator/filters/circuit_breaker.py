@@ -20,6 +20,7 @@ from typing import Any, Generic
 
 import pybreaker
 
+from orchestrator.circuits import CircuitReport, SharedCircuit
 from orchestrator.cooldown import SLOW, CircuitPolicy, asks_for_pause, nth
 from orchestrator.errors import CircuitOpen, ProviderQuotaExceeded, ProviderTimeout
 from orchestrator.facts import (
@@ -29,7 +30,7 @@ from orchestrator.facts import (
 )
 from orchestrator.model import Call, RequestT
 from orchestrator.outcome import is_health_failure, reason
-from orchestrator.ports import CircuitReport, Clock, FactSink, SharedCircuit
+from orchestrator.ports import Clock, FactSink
 from orchestrator.service import ResponseT, Service
 
 STATES = (pybreaker.STATE_CLOSED, pybreaker.STATE_OPEN, pybreaker.STATE_HALF_OPEN)

@@ -1,8 +1,8 @@
 """Bounds the calls under way to one provider, by what it has shown that it can take.
 
 Nobody knows beforehand how many calls at once a provider stands. So the bound begins small and grows with
-each answer, as TCP finds the width of a path (RFC 5681): twice as many from round to round until the provider
-is seen to suffer, from there on one more a round; being throttled or a timeout takes it back by a third. Of a
+each answer, as TCP finds the width of a path (RFC 5681): by leaps from round to round until the provider is
+seen to suffer, from there on by one a round; being throttled or a timeout takes it back by a third. Of a
 provider that is dead from the start no more calls hang than the bound begins with.
 
 It stands outside the circuit breaker and the budget: who waits for a place holds no price reserved, and the
@@ -22,12 +22,9 @@ import msgspec
 from orchestrator.errors import ProviderHeldBack, ProviderThrottled, ProviderTimeout
 from orchestrator.events import FREE
 from orchestrator.model import Call, RequestT
-from orchestrator.outcome import CUT_SHORT
+from orchestrator.outcome import BUSY, CUT_SHORT
 from orchestrator.ports import Clock
 from orchestrator.service import ResponseT, Service
-
-BUSY = "busy"
-"""The `reason` for which a provider is passed by when there is no place and no time to wait for one."""
 
 
 class ProviderRoomPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,8 +32,9 @@ class ProviderRoomPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     The bound is a number of calls, at first `calls_at_first`, never below 1 and never above `calls_max`:
 
-    - an answer adds 1 while at least half of the bound is in use and it is below the threshold, so it doubles
-      with each round; above the threshold it adds `1 / bound`, so it grows by 1 a round;
+    - an answer adds `growth_count` while at least half of the bound is in use and it is below the threshold,
+      so with 3 there are four times as many in each round; above the threshold it adds `1 / bound`, so it
+      grows by 1 a round;
     - a throttled call or a timeout multiplies it by `shrink_ratio` and makes that the threshold, once a
       round: calls that began before the last time say nothing new;
     - when the provider's circuit has opened, or nothing has ended for `idle_s`, it is `calls_at_first` at
@@ -44,13 +42,15 @@ class ProviderRoomPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     A call waits for a place in the order of arrival, at most `wait_ratio` of the time it has for this
     provider, and no more than `waiting_max` at once. Sources: `calls_at_first` is TCP's initial window
-    (RFC 6928); `shrink_ratio` that of CUBIC (RFC 9438, 4.6); the others are chosen: `calls_max` is the number
-    of sockets to one provider, `waiting_max` four rounds of that, and half of the time is then left for the
-    call itself.
+    (RFC 6928); `shrink_ratio` that of CUBIC (RFC 9438, 4.6). The others are chosen. TCP doubles, and has
+    hundreds of rounds; a search has three of a second each before it must turn to the next provider, and ten
+    answers say clearly enough that somebody is there. `calls_max` is the number of sockets to one provider,
+    `waiting_max` four rounds of that, and half of the time is then left for the call itself.
     """
 
     calls_max: int = 256
     calls_at_first: int = 10
+    growth_count: float = 3.0
     shrink_ratio: float = 0.7
     idle_s: float = 10.0
     waiting_max: int = 1_024
@@ -93,8 +93,10 @@ class CallBound:
         """A call was answered while so many were under way, itself included."""
         self._heard_at = now
         if 2 * under_way >= self.calls:
-            step = 1.0 if self._bound < self._threshold else 1.0 / self._bound
-            self._bound = min(self._bound + step, float(self._policy.calls_max))
+            if self._bound < self._threshold:
+                self._bound = min(self._bound + self._policy.growth_count, self._threshold)
+            else:
+                self._bound = min(self._bound + 1.0 / self._bound, float(self._policy.calls_max))
 
     def suffered(self, began: float, now: float) -> None:
         """A call that began at that moment was throttled or timed out."""

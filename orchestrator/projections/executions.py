@@ -6,7 +6,7 @@ that an answer from the cache costs one SQL row and no more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -29,7 +29,7 @@ from orchestrator.events import (
     RequestReceived,
     StaleServed,
 )
-from orchestrator.history import assumed, saved, spent
+from orchestrator.history import WARMING, assumed, has_no_caller, has_refreshed, saved, spent, unsettled
 from orchestrator.model import Attempt
 from orchestrator.projections.fold import fold
 from orchestrator.projections.sentences import sentences
@@ -93,14 +93,27 @@ class ExecutionProjection:
 def explain(envelopes: Iterable[Envelope]) -> Explanation:
     """The explanation of one execution, from all its envelopes in order of `seq`."""
     history = tuple(envelopes)
+    state = fold(ExecutionProjection(), history)
+    if has_no_caller(history):
+        state = msgspec.structs.replace(state, **_without_caller(history))
     return msgspec.structs.replace(
-        fold(ExecutionProjection(), history),
+        state,
         attempts=attempts(history),
         cost=spent(history),
         assumed=assumed(history),
         saved=saved(history),
         why=sentences(history),
     )
+
+
+def _without_caller(history: Sequence[Envelope]) -> dict[str, Any]:
+    """What warming's executions have no first and last word to tell."""
+    whose = {"operation": "search", "door": WARMING, "client": WARMING, "started_at": history[0].at}
+    if unsettled(history):
+        return whose
+    status = "answered" if has_refreshed(history) else "failed"
+    ended_at = history[-1].at
+    return {**whose, "status": status, "ended_at": ended_at, "duration_s": ended_at - history[0].at}
 
 
 def attempts(envelopes: Iterable[Envelope]) -> tuple[Attempt, ...]:

@@ -1,9 +1,9 @@
 """Latency: how long calls stayed, and where the time went, as counts in exponential buckets.
 
-Stages: `hit` is a call answered by the cache, `collapsed` one that waited for another, `miss` one that
-asked a provider, `failed` one without an answer: the whole stay each. Of a miss, `upstream` is the time
-spent waiting for providers and `added` the rest, which is ours. `attempt` is one call to one provider,
-however it ended.
+Stages: `hit` is a call answered by the cache with a fresh answer, `stale` with an old one, at once or after a
+vain wait, `collapsed` one that waited for another, `miss` one that asked a provider, `failed` one without an
+answer: the whole stay each. Of a miss, `upstream` is the time spent waiting for providers and `added` the
+rest, which is ours. `attempt` is one call to one provider, however it ended.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from orchestrator.history import HITS
 from orchestrator.projections.buckets import bucket_of
 from orchestrator.projections.fold import Counts, Increment, Rollup, microseconds
 
-WHOLE_STAYS = ("hit", "collapsed", "miss", "failed")
+WHOLE_STAYS = ("hit", "stale", "collapsed", "miss", "failed")
 """The stages that are a whole stay of a call: each call is in one of them."""
 
 WITHIN_S = {"within_20ms": 0.02, "within_9s": 9.0}
@@ -79,7 +79,7 @@ class ClientLatencyRollup(Rollup):
 def stage_of(done: RequestCompleted) -> str:
     """The stage whose duration is the whole stay of an answered call."""
     if done.cache in HITS:
-        return "hit"
+        return "stale" if done.stale else "hit"
     return "collapsed" if done.cache == "collapsed" else "miss"
 
 

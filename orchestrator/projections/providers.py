@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.events import (
+    AttemptEvent,
     AttemptFailed,
     AttemptHedged,
     AttemptSucceeded,
@@ -17,6 +18,7 @@ from orchestrator.facts import (
     CircuitOpened,
     ProviderKeyRested,
 )
+from orchestrator.history import WARMING
 from orchestrator.projections.fold import Increment, Rollup, microseconds
 
 
@@ -24,9 +26,9 @@ class ProvidersRollup(Rollup):
     """Counts facts about providers, of eight subjects.
 
     attempt: one call, with its outcome (`success`, `empty` or a judgement of outcome.py) and cause, and in
-    `executions` whether it was the first of its execution at this provider; answer: a search that it
-    answered, as the `first` or as a `fallback`; skip: it was passed by; retry: it is
-    to be asked again; hedge: it was slow and the next one was asked too; key: one of its keys has `rested`;
+    `executions` whether it was the first of its execution at this provider, for a caller; answer: a search
+    that it answered, as the `first` or as a `fallback`; skip: it was passed by; retry: it is to be asked
+    again; hedge: it was slow and the next one was asked too; key: one of its keys has `rested`;
     rejection: results of it were dropped (`results` counts them); circuit: `opened`,
     `half_opened`, `closed`. `duration_us` is a sum in whole microseconds.
     """
@@ -53,12 +55,17 @@ class ProvidersRollup(Rollup):
 
 def _succeeded(minute: int, done: AttemptSucceeded) -> tuple[Increment, ...]:
     key = (minute, done.provider, "attempt", done.operation, "success" if done.results else "empty", "")
-    return ((key, (1, int(done.number == 1), done.results, microseconds(done.duration_s))),)
+    return ((key, (1, _first_for_caller(done), done.results, microseconds(done.duration_s))),)
 
 
 def _failed(minute: int, failed: AttemptFailed) -> tuple[Increment, ...]:
     key = (minute, failed.provider, "attempt", failed.operation, failed.outcome, failed.reason)
-    return ((key, (1, int(failed.number == 1), 0, microseconds(failed.duration_s))),)
+    return ((key, (1, _first_for_caller(failed), 0, microseconds(failed.duration_s))),)
+
+
+def _first_for_caller(ended: AttemptEvent) -> int:
+    """1 for the first attempt of an execution at a provider; warming has no caller it could answer."""
+    return int(ended.number == 1 and ended.door != WARMING)
 
 
 def _answered(minute: int, done: RequestCompleted) -> tuple[Increment, ...]:

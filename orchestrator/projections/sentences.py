@@ -52,6 +52,14 @@ _OMISSIONS = {
     "calls_per_minute": "it was called as often as it may be in a minute",
 }
 
+_REJECTIONS = {
+    "unusable": "without a URL that can be followed",
+    "empty": "without title and text",
+    "error_page": "the page of an error or a challenge",
+    "duplicate": "the same page as one before",
+    "domain": "from a host that the caller ruled out",
+}
+
 
 def sentences(envelopes: Sequence[Envelope]) -> tuple[str, ...]:
     """The story of one execution, in order, then the calls that never ended.
@@ -146,7 +154,8 @@ def _of_provider(event: object) -> str:
             return f"{skipped.provider} was passed by: {_OMISSIONS.get(skipped.reason, skipped.reason)}."
         case ResultRejected() as rejected:
             verb = "was" if rejected.dropped == 1 else "were"
-            return f"{_results(rejected.dropped)} of {rejected.provider} {verb} dropped: {rejected.reason}."
+            why = _REJECTIONS.get(rejected.reason, rejected.reason)
+            return f"{_results(rejected.dropped)} of {rejected.provider} {verb} dropped: {why}."
         case _:
             return ""
 

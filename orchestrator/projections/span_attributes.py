@@ -33,6 +33,7 @@ from orchestrator.events import (
     RetryScheduled,
     StaleServed,
 )
+from orchestrator.history import WARMING, spent
 
 Attributes: TypeAlias = dict[str, str | int | float | bool]
 
@@ -64,6 +65,21 @@ def call_attributes(
             "amos.attempts": sum(isinstance(event, AttemptStarted) for event in events),
             **_door_attributes(received, 0 if closing is None else status),
             **_closing_attributes(closing),
+        }
+    )
+
+
+def refresh_attributes(execution_id: str, envelopes: Sequence[Envelope], error: str) -> Attributes:
+    """Of the span of an execution that warming began; `error` as in the span."""
+    return _given(
+        {
+            "amos.execution.id": execution_id,
+            "amos.operation": "search",
+            "amos.door": WARMING,
+            "amos.client": WARMING,
+            "amos.attempts": sum(isinstance(envelope.event, AttemptStarted) for envelope in envelopes),
+            "amos.error": error,
+            **_cost("amos.cost", spent(envelopes)),
         }
     )
 

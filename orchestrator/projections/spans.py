@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.errors import SearchFailed
 from orchestrator.events import (
     AttemptEvent,
     AttemptFailed,
@@ -31,13 +32,14 @@ from orchestrator.events import (
     RequestFailed,
     RequestReceived,
 )
-from orchestrator.history import unsettled
+from orchestrator.history import has_no_caller, has_refreshed, unsettled
 from orchestrator.projections.span_attributes import (
     UNSETTLED,
     Attributes,
     attempt_attributes,
     call_attributes,
     moment_of,
+    refresh_attributes,
 )
 from orchestrator.trace_context import span_id_of, trace_id_of
 
@@ -120,13 +122,19 @@ def spans(
     error `unsettled` that lasts to the last thing known of it. Nothing is made of a history that has lost its
     beginning. Raises ValueError for one with times that cannot be.
     """
-    if not (is_execution(execution_id) and envelopes and isinstance(envelopes[0].event, RequestReceived)):
+    if not (is_execution(execution_id) and envelopes):
         return ()
-    last = next((e for e in envelopes if isinstance(e.event, RequestCompleted | RequestFailed)), None)
+    is_warming = has_no_caller(envelopes)
+    if not (is_warming or isinstance(envelopes[0].event, RequestReceived)):
+        return ()
+    last = _last(envelopes)
     if last is None and not is_over:
         return ()
     life = _life(envelopes, last)
-    call = _call_span(execution_id, envelopes, last, life, status_of)
+    if is_warming:
+        call = _refresh_span(execution_id, envelopes, life)
+    else:
+        call = _call_span(execution_id, envelopes, last, life, status_of)
     return (call, *_attempt_spans(call, envelopes, life, is_over=is_over))
 
 
@@ -148,7 +156,14 @@ def is_notable(envelopes: Sequence[Envelope], status_of: StatusOf, slow_s: float
                 return is_ours or failed.duration_s >= slow_s or bool(unsettled(envelopes[:number]))
             case _:
                 pass
-    return True
+    return not has_no_caller(envelopes) or bool(unsettled(envelopes))
+
+
+def _last(envelopes: Sequence[Envelope]) -> Envelope | None:
+    """The last word; without a caller nobody says one, and it is over when no attempt is open."""
+    if has_no_caller(envelopes):
+        return None if unsettled(envelopes) else envelopes[-1]
+    return next((e for e in envelopes if isinstance(e.event, RequestCompleted | RequestFailed)), None)
 
 
 def _life(envelopes: Sequence[Envelope], last: Envelope | None) -> _Life:
@@ -156,6 +171,8 @@ def _life(envelopes: Sequence[Envelope], last: Envelope | None) -> _Life:
     if last is None:
         end_ns = max(start_ns, *(_ns(envelope.at) for envelope in envelopes))
         return _Life(start_ns=start_ns, end_ns=end_ns, closed_by=0)
+    if has_no_caller(envelopes):
+        return _Life(start_ns=start_ns, end_ns=max(start_ns, _ns(last.at)), closed_by=last.seq)
     end_ns = start_ns + _ns(max(last.event.duration_s, 0.0))
     return _Life(start_ns=start_ns, end_ns=end_ns, closed_by=last.seq)
 
@@ -181,6 +198,24 @@ def _call_span(
         end_ns=life.end_ns,
         error=error,
         attributes=_with_error(attributes, error),
+        moments=_moments(envelopes, life),
+        links=_links(envelopes),
+        closed_by=life.closed_by,
+    )
+
+
+def _refresh_span(execution_id: str, envelopes: Sequence[Envelope], life: _Life) -> Span:
+    """The span of an execution that warming began; it is the root of a trace of its own."""
+    error = UNSETTLED if not life.closed_by else "" if has_refreshed(envelopes) else SearchFailed.code
+    return Span(
+        name="refresh search",
+        kind=INTERNAL,
+        trace_id=trace_id_of(execution_id),
+        span_id=span_id_of(execution_id),
+        start_ns=life.start_ns,
+        end_ns=life.end_ns,
+        error=error,
+        attributes=_with_error(refresh_attributes(execution_id, envelopes, error), error),
         moments=_moments(envelopes, life),
         links=_links(envelopes),
         closed_by=life.closed_by,

@@ -74,10 +74,21 @@ class Upstream:
         closes the connection.
         """
         content = msgspec.json.encode(body)
-        sent = {**HEADERS, **headers, "Content-Type": "application/json"}
+        sent = {**headers, "Content-Type": "application/json"}
+        return await self._send("POST", url, sent, content)
+
+    async def get(self, url: str, *, headers: Mapping[str, str]) -> Reply:
+        """Ask and read the whole answer, otherwise like `post_json`."""
+        return await self._send("GET", url, headers, None)
+
+    async def aclose(self) -> None:
+        """Close all connections. Safe to call twice."""
+        await self._transport.aclose()
+
+    async def _send(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Reply:
         try:
             async with asyncio.timeout(UPSTREAM_S_MAX):
-                request = httpx.Request("POST", _parsed(url), headers=sent, content=content)
+                request = httpx.Request(method, _parsed(url), headers={**HEADERS, **headers}, content=content)
                 response = await self._transport.handle_async_request(request)
                 try:
                     received = await self._read(response)
@@ -91,10 +102,6 @@ class Upstream:
             body=received,
             retry_after_s=retry_after_s(response.headers.get("retry-after"), self._clock.now()),
         )
-
-    async def aclose(self) -> None:
-        """Close all connections. Safe to call twice."""
-        await self._transport.aclose()
 
     async def _read(self, response: httpx.Response) -> bytes:
         """The decompressed body, refused while it is being read once it grows too large."""

@@ -1,6 +1,7 @@
 """Hit rate: how many answers came from the cache.
 
 - *hit_ratio* = (l1 + l2) / answered calls. Calls without an answer do not count.
+- *fresh_hit_ratio* is the same without answers past their freshness, which are hits too: the cache gave them.
 - *collapsed* calls waited for an identical one under way: they spent nothing and are shown apart, as no cache
   tier answered them.
 - *mixed* is an extract that asked a provider for some of its pages only, and no hit.
@@ -45,10 +46,12 @@ class HitRateReport:
 def _summary(rows: Sequence[Row]) -> dict[str, Any]:
     ways = {way: total(rows, "requests", cache=way) for way in WAYS}
     answered, hits = total(rows, "requests"), sum(ways[way] for way in HITS)
+    stale = sum(total(rows, "stale", cache=way) for way in HITS)
     return {
         "answered": answered,
         "hits": hits,
         "hit_ratio": ratio(hits, answered),
+        "fresh_hit_ratio": ratio(hits - stale, answered),
         "collapsed_ratio": ratio(ways["collapsed"], answered),
         **ways,
         "stale": total(rows, "stale"),

@@ -231,7 +231,7 @@ def _durations(rows: Sequence[Row]) -> tuple[Family, ...]:
     return (
         _histogram(
             "amos_request_duration_seconds",
-            "Whole stay of a call: hit, collapsed (it waited for another), miss or failed.",
+            "Whole stay of a call: hit, stale, collapsed (it waited for another), miss or failed.",
             [row for row in rows if row["stage"] in WHOLE_STAYS],
             {"operation": "operation", "stage": "stage"},
         ),

@@ -149,6 +149,7 @@ def _changes(facts: Sequence[Fact], limit: int) -> list[dict[str, Any]]:
             "change": CHANGES[type(fact.event)],
             "reason": getattr(fact.event, "reason", ""),
             "cooldown_s": getattr(fact.event, "cooldown_s", None),
+            "openings": getattr(fact.event, "openings", None),
             "instance": fact.instance,
         }
         for fact in facts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 
 import msgspec
@@ -10,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestrator.budget_ports import Balance, Charge
 from orchestrator.clock import SystemClock
 from orchestrator.errors import BudgetStoreUnavailable
-from orchestrator.ports import Balance, Charge
 from storage.memory_budget import MemoryBudget
 from storage.redis_budget import RedisBudget
 from storage.redis_client import open_redis
+from storage.shared_budget import SharedBudget
 from tests.support.processes import until
 from tests.support.valkey import Valkey
 
@@ -25,14 +27,16 @@ PATIENT_S = 5.0
 LIMIT = 1_000
 
 
-@pytest.fixture(params=["memory", "valkey", "sentinels", "cluster"])
+@pytest.fixture(params=["memory", "valkey", "sentinels", "cluster", "shared"])
 async def budget(request):
     """Every implementation in turn."""
     if request.param == "memory":
         yield MemoryBudget(SystemClock())
         return
-    client = await open_redis(request.getfixturevalue(request.param).url, timeout_s=PATIENT_S)
-    yield RedisBudget(client)
+    redis = "valkey" if request.param == "shared" else request.param
+    client = await open_redis(request.getfixturevalue(redis).url, timeout_s=PATIENT_S)
+    alone = RedisBudget(client)
+    yield SharedBudget(alone, SystemClock()) if request.param == "shared" else alone
     await client.aclose()
 
 
@@ -44,8 +48,8 @@ def charge(amount, account="all", *, period="2026-11-25", limit=LIMIT):
 
 async def spent(budget, account="all", period="2026-11-25"):
     """The figure of an account."""
-    (balance,) = await budget.reserve([charge(0, account, period=period, limit=10**12)])
-    return balance.spent
+    (figure,) = await budget.figures([charge(0, account, period=period)])
+    return figure
 
 
 async def test_what_fits_is_reserved(budget):
@@ -92,11 +96,32 @@ async def test_what_is_never_settled_stays_spent(budget):
     assert refused.is_refused
 
 
-async def test_settling_what_is_not_there_does_nothing(budget):
-    """The correction of a figure that is gone does not begin a new one."""
+async def test_settling_what_is_not_there(budget):
+    """A correction that takes away begins no figure; one that adds does."""
     await budget.settle([charge(-300)])
+    assert await spent(budget) in (None, 0)
 
-    assert await spent(budget) == 0
+    await budget.settle([charge(50), charge(-300, "client:a")])
+
+    assert await spent(budget) == 50
+    assert await spent(budget, "client:a") in (None, 0)
+
+
+async def test_no_figure_is_not_nothing(budget):
+    """Who asks can tell an account that nobody has charged from one that has spent nothing."""
+    await budget.reserve([charge(0, "client:a")])
+
+    assert await budget.figures([charge(0), charge(0, "client:a")]) == (None, 0)
+    assert await budget.figures([]) == ()
+
+
+async def test_what_costs_nothing_here_is_not_refused(budget):
+    """An account that is overdrawn refuses what adds to it, not what does not."""
+    await budget.settle([charge(2 * LIMIT)])
+
+    balances = await budget.reserve([charge(0), charge(5, "client:a")])
+
+    assert [one.is_refused for one in balances] == [False, False]
 
 
 async def test_each_mark_is_told_once(budget):
@@ -112,13 +137,27 @@ async def test_each_mark_is_told_once(budget):
     assert again.mark == 0
 
 
-async def test_a_figure_is_seeded_once(budget):
-    """What was spent before is taken over only where nothing is known yet."""
-    await budget.seed(charge(400))
-    await budget.seed(charge(900))
-    (balance,) = await budget.reserve([charge(100)])
+async def test_a_higher_limit_has_its_own_marks(budget):
+    """Marks are told again under a higher limit, once, and not under a lower one."""
+    low, high = LIMIT // 10, LIMIT
+    marks = []
+    for amount, limit in ((80, low), (30, low), (1, high), (680, high), (1, low), (1, high), (140, high)):
+        (balance,) = await budget.reserve([charge(amount, limit=limit)])
+        marks.append(balance.mark)
 
-    assert balance.spent == 500
+    assert marks == [75, 100, 0, 75, 100, 0, 0]
+
+
+async def test_a_figure_is_raised_to_what_it_should_be(budget):
+    """It begins with the amount, grows to a larger one, and never falls; marks told before stay told."""
+    await budget.raise_to(charge(400))
+    await budget.raise_to(charge(800), 75)
+    await budget.raise_to(charge(200))
+    (balance,) = await budget.reserve([charge(50)])
+    (next_,) = await budget.reserve([charge(50)])
+
+    assert (balance.spent, balance.mark) == (850, 0)
+    assert (next_.spent, next_.mark) == (900, 90)
 
 
 @given(
@@ -135,7 +174,7 @@ async def test_a_figure_is_seeded_once(budget):
 def test_never_beyond_the_limit(valkey, amounts, costs, seed):
     """However reservations and their ends are mixed, what is reserved and spent stays within the limit.
 
-    Both implementations give the same verdicts in the same order.
+    All implementations give the same verdicts in the same order, also when an audit raises the figure.
     """
 
     async def run(budget):
@@ -152,19 +191,26 @@ def test_never_beyond_the_limit(valkey, amounts, costs, seed):
                 reserved, price = held.pop(chance.randrange(len(held)))
                 own += price - reserved
                 await budget.settle([charge(price - reserved, "h", period="p")])
+            if chance.random() < 0.1:
+                own = max(own, target := min(LIMIT, own + chance.randrange(-50, 50)))
+                await budget.raise_to(charge(target, "h", period="p"), chance.choice((0, 0, 75)))
+            assert await budget.figures([charge(0, "h", period="p")]) == (own,)
         return verdicts
 
-    async def both():
+    async def all_of_them():
         client = await open_redis(valkey.url, timeout_s=PATIENT_S)
         try:
-            return await run(MemoryBudget(SystemClock())), await run(RedisBudget(client))
+            memory, redis = MemoryBudget(SystemClock()), RedisBudget(client)
+            verdicts = [await run(memory), await run(redis)]
+            valkey.flushall()
+            return [*verdicts, await run(SharedBudget(RedisBudget(client), SystemClock()))]
         finally:
             await client.aclose()
 
     valkey.flushall()
-    memory, redis = asyncio.run(both())
+    memory, redis, shared = asyncio.run(all_of_them())
 
-    assert memory == redis
+    assert memory == redis == shared
 
 
 async def test_many_at_once_stay_within_the_limit(valkey):
@@ -211,7 +257,9 @@ async def test_an_outage_says_so():
         budget = RedisBudget(client)
         server.kill()
 
-        for attempt in (budget.reserve([charge(1)]), budget.settle([charge(1)]), budget.seed(charge(1))):
+        one = [charge(1)]
+        attempts = budget.reserve(one), budget.settle(one), budget.figures(one), budget.raise_to(*one)
+        for attempt in attempts:
             with pytest.raises(BudgetStoreUnavailable):
                 await asyncio.wait_for(attempt, 2.0)
         await client.aclose()
@@ -239,7 +287,7 @@ async def test_a_seed_that_did_not_reach_redis_is_not_lost():
         budget = RedisBudget(client)
         valkey.kill()
         with pytest.raises(BudgetStoreUnavailable):
-            await budget.seed(charge(900))
+            await budget.raise_to(charge(900))
         await valkey.start()
         await until(lambda: client.outage is None, 10.0, lambda: "still out of reach")
 
@@ -253,10 +301,98 @@ async def test_what_is_known_of_past_periods_is_dropped(valkey):
     """A process that runs for years remembers the figures of the running periods only."""
     client = await open_redis(valkey.url, timeout_s=PATIENT_S)
     budget = RedisBudget(client)
-    over = msgspec.structs.replace(charge(5, "old"), ends_at=SystemClock().now() - 1)
+    over = msgspec.structs.replace(charge(5, "old"), ends_at=SystemClock().now() - 90_000)
     await budget.reserve([over])
 
     await budget.reserve([charge(5)])
     await client.aclose()
 
     assert len(budget._known) == 1
+
+
+# --- alone and back
+
+
+@contextlib.asynccontextmanager
+async def two_processes(server):
+    """Two counts on one Redis, as two processes have them."""
+    clients = [await open_redis(server.url, timeout_s=PATIENT_S) for _ in range(2)]
+    yield [SharedBudget(RedisBudget(client), SystemClock()) for client in clients]
+    for client in clients:
+        await client.aclose()
+
+
+async def back(*budgets):
+    """Wait until Redis is in reach of all."""
+    await until(
+        lambda: not any(budget._shared.is_away for budget in budgets), 10.0, lambda: "still out of reach"
+    )
+
+
+async def test_alone_a_process_goes_on_from_what_all_have_spent():
+    """Redis dies: what is left for each is what was left for all, as far as it has seen."""
+    async with Valkey() as server, two_processes(server) as (ours, theirs):
+        await theirs.reserve([charge(600)])
+        await ours.reserve([charge(200)])
+        server.kill()
+
+        (fits,) = await ours.reserve([charge(200)])
+        (refused,) = await ours.reserve([charge(1)])
+
+    assert (fits.is_refused, fits.spent) == (False, LIMIT)
+    assert refused.is_refused
+
+
+@pytest.mark.parametrize("forgets", [True, False])
+async def test_what_was_spent_alone_is_paid_in(forgets):
+    """When Redis is back it has what both have spent meanwhile, whether it remembers before or not."""
+    async with Valkey() as server, two_processes(server) as (ours, theirs):
+        await theirs.reserve([charge(100)])
+        await ours.reserve([charge(200)])
+        await theirs.reserve([charge(0)])
+        if not forgets:
+            server.command("SAVE")
+        server.kill()
+        await ours.reserve([charge(50)])
+        await ours.settle([charge(-20), charge(-40)])  # of a call before, and of this one
+        await theirs.reserve([charge(10, "client:b"), charge(10)])
+        await server.start()
+        await back(ours, theirs)
+
+        await asyncio.gather(*(budget.reserve([charge(0)]) for budget in (ours, theirs)))
+
+        assert await spent(theirs) == 300 + 50 - 60 + 10
+        assert await spent(ours, "client:b") == 10
+
+
+async def test_a_mark_told_alone_is_not_told_again():
+    """What a process warned of during an outage is known to all afterwards."""
+    async with Valkey() as server, two_processes(server) as (ours, theirs):
+        await ours.reserve([charge(700)])
+        server.kill()
+        (alone,) = await ours.reserve([charge(100)])
+        await server.start()
+        await back(ours, theirs)
+
+        await ours.reserve([charge(0)])
+        (after,) = await theirs.reserve([charge(10)])
+
+    assert (alone.mark, after.mark) == (75, 0)
+    assert after.spent == 810
+
+
+async def test_a_sum_that_may_have_arrived_is_rather_counted_twice(valkey):
+    """Redis hangs in a settlement: what would be added is added later, what would be taken is not."""
+    async with two_processes(valkey) as (ours, _):
+        await ours.reserve([charge(500), charge(500, "client:a")])
+        ours._shared._client._timeout_s = 0.05
+        valkey.pause()
+        try:
+            await ours.settle([charge(-300), charge(100, "client:a")])
+        finally:
+            valkey.resume()
+        await back(ours)
+        await ours.reserve([charge(0)])
+
+        assert await spent(ours) in (200, 500)
+        assert await spent(ours, "client:a") in (600, 700)

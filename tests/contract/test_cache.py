@@ -9,8 +9,10 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 
+import msgspec
 import pytest
 
+from orchestrator.errors import CacheUnavailable
 from orchestrator.events import Cost
 from orchestrator.ports import Cache, CacheEntry
 from storage.memory_cache import MemoryCache
@@ -55,6 +57,7 @@ class CacheContract(ABC):
         """An entry comes back with every field as it was."""
         stored = entry(
             fragment='"results":["ü\\n"]'.encode(),
+            stale_until=time.time() + 7_200.5,
             cost=Cost(amount=1.5, unit="credits", usd_micros=12_000),
             is_fallback=True,
             unsupported=("topic", "days"),
@@ -71,6 +74,14 @@ class CacheContract(ABC):
         await cache.put("k1", stored)
 
         assert await cache.get("k1") in (stored, None)
+
+    async def test_what_is_stale_is_kept_while_it_is_of_use(self, cache):
+        """An entry past its freshness comes back until the end of all its use."""
+        stored = entry(fresh_until=time.time() - 60.0, stale_until=time.time() + 60.0)
+
+        await cache.put("k1", stored)
+
+        assert await cache.get("k1") == stored
 
     async def test_the_last_put_counts(self, cache):
         """Storing under a key replaces what was there."""
@@ -141,6 +152,20 @@ class RedisCacheContract(CacheContract):
     async def create_cache(self, bytes_max: int) -> Cache:
         """A new one on the same Redis."""
         return RedisCache(self.client, bytes_max)
+
+    async def test_an_entry_of_an_earlier_version_is_of_no_use_when_stale(self, cache):
+        """Entries that know nothing of stale times are read, and end with their freshness."""
+        await cache.put("k1", entry())
+        key = "amos:cache:v1:{k1}"
+        fields = msgspec.msgpack.decode(await self.client.execute("GET", key, error=CacheUnavailable))
+        assert fields.pop("stale_until") == 0.0
+        earlier = msgspec.msgpack.encode(fields)
+        await self.client.execute("SET", key, earlier, "PX", 60_000, error=CacheUnavailable)
+
+        found = await cache.get("k1")
+
+        assert found.stale_until == 0.0
+        assert found.useful_until == found.fresh_until
 
 
 class TestRedisCache(RedisCacheContract):

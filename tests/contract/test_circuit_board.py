@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
+from orchestrator.circuits import CircuitReport, SharedCircuit
 from orchestrator.clock import SystemClock
 from orchestrator.errors import CircuitBoardUnavailable
-from orchestrator.ports import CircuitReport, SharedCircuit
 from storage.redis_circuits import EARLY_MS, PROBE_MS, RedisCircuits
 from storage.redis_client import open_redis
 from tests.support.shared_memory import EARLY_S, PROBE_S, MemoryCircuitBoard

@@ -73,7 +73,8 @@ async def test_there_is_some_of_everything(facts: list[Fact]):
 
     assert {fact["kind"] for fact in facts} >= {
         *("attempt.failed", "attempt.started", "attempt.succeeded", "budget.stopped", "budget.warned"),
-        *("cache.hit", "cache.missed", "cache.stored", "caller.refused", "circuit.closed"),
+        *("cache.hit", "cache.missed", "cache.refresh_started", "cache.stored", "caller.refused"),
+        *("circuit.closed", "warming.finished"),
         *("circuit.half_opened", "circuit.opened", "flight.joined", "key.created", "provider.skipped"),
         *("request.throttled", "result.rejected", "retry.scheduled", "instance.started"),
     }

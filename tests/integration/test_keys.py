@@ -263,3 +263,33 @@ async def test_a_flood_of_wrong_keys_writes_only_counts(amos: GatewayServer):
     assert (
         grown <= answers * 2 + 12
     )  # one frame a search, two with a paid call; one count a reason and second
+
+
+@pytest.mark.parametrize(("scope", "calls"), [("shared", 1), ("client", 2)])
+async def test_answers_are_shared_among_clients_or_not(tmp_path, tavily: TavilySimulator, scope, calls):
+    """AMOS_CACHE_SCOPE says whose answers a caller may get; two keys of one client are one client."""
+    async with serving(tmp_path, tavily=tavily, cache_scope=scope) as amos:
+        await amos.drain()
+        keys = [await make(amos, client) for client in ("acme", "acme", "other")]
+
+        for key in keys:
+            assert (await search(amos, key.raw)).status_code == 200
+
+    assert tavily.count == calls
+
+
+async def test_an_age_is_not_heeded_without_the_scope(amos: GatewayServer, tavily: TavilySimulator):
+    """A key that may not refresh cannot have answers fetched anew by a small max-age, and is told so."""
+    plain, refresher = await make(amos), await make(amos, scopes=("search", "refresh"))
+    await search(amos, plain.raw)
+    await asyncio.sleep(1.1)
+
+    unheeded, heeded = [
+        await amos.search("tide tables", {**bearer(key.raw), "Cache-Control": "max-age=1"})
+        for key in (plain, refresher)
+    ]
+
+    assert (unheeded.json()["amos"]["cache"], unheeded.headers["age"]) == ("l1", "1")
+    assert "max-age was not heeded" in unheeded.json()["amos"]["notes"][0]
+    assert (heeded.json()["amos"]["cache"], heeded.json()["amos"]["notes"]) == ("miss", [])
+    assert tavily.count == 2

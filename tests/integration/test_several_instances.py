@@ -235,7 +235,7 @@ async def test_a_dead_provider_is_noticed_by_all_together(
         dead_calls = tavily.count
         tavily.recover()
         tavily.delay_s = 1.5
-        await asyncio.sleep(SHORT.circuit.cooldown_s + 0.1)
+        await asyncio.sleep(SHORT.circuit.cooldowns_s[0] + 0.1)
 
         during = await asyncio.gather(*(amos[n % INSTANCES].search(f"probing {n}") for n in range(12)))
         calls = tavily.count - dead_calls

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from orchestrator.cache_policy import CachePolicy
@@ -20,7 +20,9 @@ from orchestrator.model import (
 )
 from orchestrator.parts import Parts, Policies
 from orchestrator.pipeline import Pipeline
+from orchestrator.ports import FlightStore
 from orchestrator.recorder import Recorder
+from storage.memory_budget import MemoryBudget
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
 from tests.support.clock import LoopClock
@@ -56,10 +58,12 @@ class Core:
     def __init__(
         self,
         *providers: ScriptedProvider,
+        l2: Sequence[Any] = (),
         policies: Policies = POLICIES,
         floor: str = "",
         probes: tuple[Probe, ...] = (),
         unconfigured: dict[str, str] | None = None,
+        flights: FlightStore | None = None,
     ) -> None:
         self.clock = LoopClock()
         self.journal = MemoryJournal()
@@ -69,10 +73,12 @@ class Core:
             Parts(
                 clock=self.clock,
                 facts=self.recorder,
-                caches=(self.cache,),
+                caches=(self.cache, *l2),
                 rate_limits=MemoryRateLimit(self.clock),
                 providers=providers,
                 floor=floor,
+                flights=flights,
+                budgets=(MemoryBudget(self.clock),),
             ),
             policies,
         )

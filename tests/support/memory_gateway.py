@@ -11,6 +11,7 @@ import httpx
 
 from api.app import create_app
 from api.settings import Settings
+from orchestrator.cache_admin import CacheAdmin
 from orchestrator.clock import SystemClock
 from orchestrator.errors import EventLogUnavailable, ProviderUnavailable
 from orchestrator.events import (
@@ -43,6 +44,7 @@ from orchestrator.reports.totals import Standing, Totals
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
 from tests.support.reported import sums_of
+from tests.support.shared_tier import MemoryShared
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,7 +65,12 @@ class ListJournal:
         self.is_full = False
 
     def append(
-        self, stream: str, recorded_at: float, events: Sequence[Envelope], texts: Mapping[str, str]
+        self,
+        stream: str,
+        recorded_at: float,
+        events: Sequence[Envelope],
+        texts: Mapping[str, str],
+        requests: Mapping[str, str] | None = None,
     ) -> Awaitable[None]:
         """Take the frame at once."""
         done = asyncio.get_running_loop().create_future()
@@ -77,6 +84,7 @@ class ListJournal:
             recorded_at=recorded_at,
             events=tuple(events),
             texts=dict(texts),
+            requests=dict(requests or {}),
         )
         self.frames.append(frame)
         done.set_result(None)
@@ -168,20 +176,23 @@ class ScriptedProvider:
 class MemoryGateway:
     """The gateway with its parts at hand. `sick` makes its journal's probe say down.
 
-    With `keys` it knows callers by them; without, only the local operator.
+    With `keys` it knows callers by them; without, only the local operator. If it `shares`, there is a tier
+    that other instances share, with three answers in it, for whoever administers the cache.
     """
 
-    def __init__(self, keys: Keys | None = None) -> None:
+    def __init__(self, keys: Keys | None = None, *, shares: bool = False) -> None:
         self.clock = SystemClock()
         self.journal = ListJournal()
         self.provider = ScriptedProvider()
         self.recorder = Recorder(self.journal, self.clock)
         self.sick = False
+        self.cache = MemoryCache(10_000_000)
+        self.shared = MemoryShared("a", "b", "c") if shares else None
         self.pipeline = Pipeline(
             Parts(
                 clock=self.clock,
                 facts=self.recorder,
-                caches=(MemoryCache(10_000_000),),
+                caches=(self.cache,),
                 rate_limits=MemoryRateLimit(self.clock),
                 providers=(self.provider,),
                 doorkeeper=Doorkeeper(keys.ring if keys else None),
@@ -196,6 +207,7 @@ class MemoryGateway:
             unconfigured={"tavily": "AMOS_TAVILY_API_KEY is not set."},
             probes=(self._journal_health,),
             keys=keys.admin if keys else None,
+            cache=CacheAdmin(self.cache, self.shared, self.recorder, self.clock),
         )
 
     def _journal_health(self) -> ComponentHealth:
@@ -213,10 +225,10 @@ Client = Callable[..., httpx.AsyncClient]
 
 @asynccontextmanager
 async def served(
-    *, keys: Keys | None = None, **settings: Any
+    *, keys: Keys | None = None, shares: bool = False, **settings: Any
 ) -> AsyncIterator[tuple[MemoryGateway, httpx.AsyncClient]]:
     """A gateway in memory and a client of its application, as from this machine."""
-    memory = MemoryGateway(keys)
+    memory = MemoryGateway(keys, shares=shares)
     app = create_app(memory.gateway, Settings(**settings))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
     async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:

@@ -25,12 +25,19 @@ class MemoryJournal:
         self.refuse_next = 0
 
     def append(
-        self, stream: str, recorded_at: float, events: Sequence[Envelope], texts: Mapping[str, str]
+        self,
+        stream: str,
+        recorded_at: float,
+        events: Sequence[Envelope],
+        texts: Mapping[str, str],
+        requests: Mapping[str, str] | None = None,
     ) -> Awaitable[None]:
         """Take one frame now; the result is done when it is durable. See ports.Journal."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
-        loop.call_soon(self._write, waiter, stream, recorded_at, tuple(events), dict(texts))
+        loop.call_soon(
+            self._write, waiter, stream, recorded_at, tuple(events), dict(texts), dict(requests or {})
+        )
         return waiter
 
     def _write(
@@ -40,6 +47,7 @@ class MemoryJournal:
         recorded_at: float,
         events: tuple[Envelope, ...],
         texts: dict[str, str],
+        requests: dict[str, str],
     ) -> None:
         if self.is_full or self.refuse_next:
             self.refuse_next = max(0, self.refuse_next - 1)
@@ -54,6 +62,7 @@ class MemoryJournal:
                 recorded_at=recorded_at,
                 events=events,
                 texts=texts,
+                requests=requests,
             )
         )
         if not waiter.done():

@@ -21,12 +21,13 @@ import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from orchestrator.budget_policy import BudgetPolicy
 from orchestrator.cooldown import CircuitPolicy
-from orchestrator.filters.budget import BudgetPolicy
 from orchestrator.key_admin import KeyWish
 from orchestrator.model import Caller, OwnLimits, SearchRequest
 from orchestrator.parts import Policies
 from orchestrator.ports import ProviderTiming
+from orchestrator.warming_plan import WarmingPolicy
 from tests.support.command_line import CommandLine
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.jina_simulator import BALANCE, JinaSimulator
@@ -148,6 +149,7 @@ async def _live(lived: Lived) -> None:
     await _cancelled(lived)
     await _by_clients(lived)
     await _circuits(lived)
+    await _warmed(lived)
     await _to_whole_credits(lived)
     await _throttled(lived)
 
@@ -299,11 +301,20 @@ async def _circuits(lived: Lived) -> None:
         await lived.search(f"tavily is down {n}", reader)
     jina.always(Fault.status(503))
     for n in range(8):
-        await lived.search(f"tide tables {n}", reader)
+        await lived.search(f"tide tables {n % 4}", reader)
     await lived.extract("nobody-reads-this", headers=reader)
     _calm(tavily, jina)
     await asyncio.sleep(0.25)
     await lived.search("back again", reader)
+
+
+async def _warmed(lived: Lived) -> None:
+    """What was asked twice while only the floor could answer, which is not cached, is fetched after all."""
+    await lived.amos.drain()
+    warming = lived.amos.gateway.warming
+    assert warming is not None
+    finished = await warming.run(WarmingPolicy(pause_s=0.0), cause="command")
+    assert finished.warmed >= 4, finished
 
 
 async def _to_whole_credits(lived: Lived) -> None:
@@ -315,7 +326,7 @@ async def _to_whole_credits(lived: Lived) -> None:
 
 async def _throttled(lived: Lived) -> None:
     """Tavily has had enough of us, and is left alone for some seconds: the last that happens."""
-    lived.tavily.script(Fault.status(429, retry_after=0.05))
+    lived.tavily.script(Fault.status(429))
     await lived.search("too often", lived.reader)
     await lived.search("too early", lived.reader)
 

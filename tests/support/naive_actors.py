@@ -155,6 +155,7 @@ def providers(facts: Sequence[Fact], asked: Question) -> Figures:
                 "change": fact["kind"].partition(".")[2],
                 "reason": fact.get("reason", ""),
                 "cooldown_s": fact.get("cooldown_s"),
+                "openings": fact.get("openings", 1) if fact["kind"] == "circuit.opened" else None,
                 "instance": fact["instance"],
             }
             for fact in newest_first[:LIMIT]

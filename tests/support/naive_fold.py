@@ -63,6 +63,14 @@ def streams(facts: Iterable[Fact]) -> dict[str, list[Fact]]:
     return {stream: own for stream, own in found.items() if own[0]["kind"] == "request.received"}
 
 
+def refreshes(facts: Iterable[Fact]) -> dict[str, list[Fact]]:
+    """The facts of each execution that warming began, by its id, in their order."""
+    found: dict[str, list[Fact]] = {}
+    for fact in facts:
+        found.setdefault(fact["stream"], []).append(fact)
+    return {stream: own for stream, own in found.items() if own[0].get("cause") == "warming"}
+
+
 def micros(fact: Fact, field: str) -> int:
     """The money in a cost field; what is free is not written at all."""
     return int(fact.get(field, {}).get("usd_micros", 0))
@@ -144,8 +152,9 @@ def durations(facts: Iterable[Fact]) -> list[Fact]:
         stages: dict[str, float] = {}
         if fact["kind"] == "request.completed":
             stay_s, upstream_s = fact["duration_s"], fact.get("upstream_s", 0.0)
-            stage = "hit" if fact["cache"] in ("l1", "l2") else fact["cache"]
-            if stage in ("hit", "collapsed"):
+            fresh = "stale" if fact.get("stale") else "hit"
+            stage = fresh if fact["cache"] in ("l1", "l2") else fact["cache"]
+            if stage in ("hit", "stale", "collapsed"):
                 stages = {stage: stay_s}
             else:
                 stages = {"miss": stay_s, "upstream": upstream_s, "added": max(stay_s - upstream_s, 0.0)}

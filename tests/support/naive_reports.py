@@ -34,7 +34,7 @@ QUANTILES = {"p50_s": 0.5, "p90_s": 0.9, "p95_s": 0.95, "p99_s": 0.99}
 SHORTEST_S, LONGEST_S = 1e-6, 86_400.0
 """Durations beyond these count as these where buckets are told."""
 
-STAYS = ("hit", "collapsed", "miss", "failed")
+STAYS = ("hit", "stale", "collapsed", "miss", "failed")
 """Stages that are the whole stay of a call."""
 
 Figures = dict[str, Any]
@@ -169,10 +169,12 @@ def ways(answered: Sequence[Fact]) -> Figures:
     """How the cache has served the answers."""
     count = Counter(fact["cache"] for fact in answered)
     hits = count["l1"] + count["l2"]
+    fresh = [fact for fact in answered if fact["cache"] in ("l1", "l2") and not fact.get("stale")]
     return {
         "answered": len(answered),
         "hits": hits,
         "hit_ratio": share(hits, len(answered)),
+        "fresh_hit_ratio": share(len(fresh), len(answered)),
         "collapsed_ratio": share(count["collapsed"], len(answered)),
         **{way: count[way] for way in WAYS},
         "stale": marked(answered, "stale"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.naive_fold import Fact, micros, of, streams
+from tests.support.naive_fold import Fact, micros, of, refreshes, streams
 from tests.support.otlp_receiver import TakenSpan
 
 Span = dict[str, Any]
@@ -46,7 +46,9 @@ def shown(taken: Iterable[TakenSpan]) -> list[Span]:
 
 def counted(facts: Sequence[Fact], statuses: Mapping[str, int]) -> list[Span]:
     """The spans of these facts, when nothing is under way. `statuses` are those of the failures."""
-    return _ordered(span for stream, own in streams(facts).items() for span in _of(stream, own, statuses))
+    spans = [span for stream, own in streams(facts).items() for span in _of(stream, own, statuses)]
+    spans += [span for stream, own in refreshes(facts).items() for span in _refresh(stream, own)]
+    return _ordered(spans)
 
 
 def _of(stream: str, own: Sequence[Fact], statuses: Mapping[str, int]) -> Iterable[Span]:
@@ -70,12 +72,39 @@ def _of(stream: str, own: Sequence[Fact], statuses: Mapping[str, int]) -> Iterab
         "assumed": 0,
         "saved": micros(end, "saved"),
     }
+    yield from _attempts(own, received["trace_id"], call_id)
+
+
+def _refresh(stream: str, own: Sequence[Fact]) -> Iterable[Span]:
+    """Without a caller: it has refreshed something or failed, and it ends with its last fact."""
+    trace_id = stream.replace("-", "")
+    error = "" if of(own, "cache.stored", "flight.joined") else "search_failed"
+    yield {
+        "trace": trace_id,
+        "id": trace_id[-16:],
+        "parent": "",
+        "kind": "internal",
+        "error": error,
+        "us": pytest.approx((own[-1]["at"] - own[0]["at"]) * 1e6, abs=1),
+        **dict.fromkeys(CALL, ""),
+        "amos.client": "warming",
+        "amos.operation": "search",
+        "amos.attempt.outcome": "",
+        "amos.error": error,
+        "cost": sum(micros(fact, "cost") for fact in own),
+        "assumed": 0,
+        "saved": 0,
+    }
+    yield from _attempts(own, trace_id, trace_id[-16:])
+
+
+def _attempts(own: Sequence[Fact], trace_id: str, call_id: str) -> Iterable[Span]:
     outcomes = {
         (fact["provider"], fact["number"]): fact for fact in of(own, "attempt.succeeded", "attempt.failed")
     }
     for started in of(own, "attempt.started"):
         outcome = outcomes.get((started["provider"], started["number"]))
-        yield _attempt(started, outcome, received["trace_id"], call_id)
+        yield _attempt(started, outcome, trace_id, call_id)
 
 
 def _attempt(started: Fact, outcome: Fact | None, trace_id: str, call_id: str) -> Span:

@@ -8,7 +8,7 @@ MAY_IMPORT_ROOM = {
     "api": {"orchestrator", "storage", "api", "amos_sdk"},
 }
 
-VALUES = {"model", "quota", "events", "facts", "errors", "history", "limits", "trace_context"}
+VALUES = {"circuits", "model", "quota", "events", "facts", "errors", "history", "limits", "trace_context"}
 FILTER = VALUES | {"ports", "service", "outcome"}
 PROVIDER = VALUES | {
     "ports",
@@ -33,45 +33,50 @@ CORE: dict[str, set[str]] = {
     **dict.fromkeys((f"{name}.py" for name in (*sorted(VALUES), "api_keys")), VALUES),
     "event_types.py": {"events", "facts"},
     "ports.py": VALUES | {"api_keys", "reports.report", "reports.totals"},
-    "record_watch.py": VALUES | {"ports", "filters.budget", "reports.report", "reports.totals"},
-    "health.py": VALUES | {"filters.budget", "filters.circuit_breaker", "record_watch", "reports.totals"},
+    "record_watch.py": VALUES
+    | {"ports", "budget_audit", "budget_policy", "reports.report", "reports.totals"},
+    "health.py": VALUES
+    | {"budget_policy", "filters.circuit_breaker", "reconciliation", "record_watch", "reports.totals"},
     "key_ring.py": VALUES | {"api_keys", "ports"},
+    "cache_admin.py": VALUES | {"ports"},
     "key_admin.py": VALUES | {"api_keys", "ports", "key_ring"},
     "service.py": {"model"},
     "outcome.py": {"model", "events", "errors"},
     "cooldown.py": {"errors"},
     "canonical.py": {"model"},
+    "asked.py": {"model"},
     **{
         f"{name}.py": set()
-        for name in (
-            "addresses",
-            "countries",
-            "error_pages",
-            "hedging",
-            "links",
-            "patience",
-            "quota",
-            "sanitise",
-        )
+        for name in ("addresses", "countries", "error_pages", "links", "patience", "quota", "sanitise")
     },
     "clock.py": {"ports"},
     **dict.fromkeys(("recorder.py", "strangers.py"), VALUES | {"ports"}),
+    "hedging.py": VALUES | {"ports"},
     "fallback.py": VALUES | {"ports", "service", "outcome", "hedging", "projections.executions"},
     "last_resort.py": VALUES | {"service", "fallback", "projections.executions"},
     "per_url.py": VALUES | {"service", "projections.executions"},
     "circuit_sharing.py": VALUES | {"ports", "filters.circuit_breaker"},
-    "budget_seed.py": VALUES | {"ports", "filters.budget", "reports.report"},
+    "budget_ports.py": set(),
+    "budget_policy.py": VALUES | {"budget_ports"},
+    "cashier.py": VALUES | {"budget_ports", "ports"},
+    "budget_audit.py": VALUES | {"budget_policy", "budget_ports", "ports", "reports.report"},
+    "reconciliation.py": VALUES | {"budget_ports", "ports", "projections.ledger", "reports.report"},
+    "budgets.py": VALUES | {"budget_audit", "budget_policy", "reconciliation", "reports.metrics"},
+    "filters/budget.py": FILTER | {"budget_policy", "budget_ports", "cashier"},
     **dict.fromkeys(("parts.py", "chain.py", "pipeline.py"), ANYTHING),
+    "warming_plan.py": VALUES | {"asked", "canonical", "ports", "filters.validate"},
+    "warming.py": VALUES | {"ports", "pipeline", "recorder", "warming_plan"},
+    "warming_schedule.py": VALUES | {"ports", "projections.fold", "warming", "warming_plan"},
     "gateway.py": VALUES
     | {"ports", "service", "pipeline", "recorder", "key_admin", "health", "record_watch", "reports.metrics"}
-    | {"filters.authenticate", "filters.circuit_breaker"},
+    | {"budgets", "cache_admin", "warming", "filters.authenticate", "filters.circuit_breaker"},
     "filters/authenticate.py": FILTER | {"key_ring", "strangers"},
+    "filters/circuit_breaker.py": FILTER | {"cooldown"},
     "cache_policy.py": VALUES | {"ports"},
     "refreshes.py": VALUES | {"ports", "service"},
     "filters/cache.py": FILTER
     | {"cache_policy", "canonical", "patience", "projections.executions", "refreshes"},
     "filters/cache_fill.py": FILTER | {"cache_policy"},
-    "filters/circuit_breaker.py": FILTER | {"cooldown"},
     "filters/deadline.py": FILTER | {"patience"},
     "filters/validate.py": FILTER | {"addresses", "countries", "sanitise"},
     "filters/public_address.py": FILTER | {"addresses"},
@@ -83,7 +88,7 @@ CORE: dict[str, set[str]] = {
     "providers/*.py": PROVIDER,
     "projections/executions.py": PROJECTION | {"projections.sentences"},
     "projections/latency.py": PROJECTION | {"projections.buckets"},
-    "projections/spans.py": PROJECTION | {"projections.span_attributes"},
+    "projections/spans.py": PROJECTION | {"errors", "projections.span_attributes"},
     "projections/*.py": PROJECTION,
     "reports/*.py": REPORT,
 }

@@ -31,9 +31,11 @@ def row(
     return frame_row(msgspec.json.encode(frame))[0]
 
 
-def text_of(number: int, key: str, text: str, *, instance: str = "i-1", at: float = NOON) -> QueryText:
-    """A text that frame `number` of a writer brings."""
-    return QueryText(key, text, at, instance, number)
+def text_of(
+    number: int, key: str, text: str, *, instance: str = "i-1", at: float = NOON, request: str = ""
+) -> QueryText:
+    """A text that frame `number` of a writer brings, and what else was asked."""
+    return QueryText(key, text, at, request, instance, number)
 
 
 def rows(histories: Sequence[Sequence[Event]], *, apart_s: float = 40.0) -> list[FrameRow]:

@@ -10,9 +10,10 @@ import contextlib
 
 import msgspec
 
+from orchestrator.circuits import CircuitReport, SharedCircuit
 from orchestrator.cooldown import nth
 from orchestrator.errors import CircuitBoardUnavailable, FlightStoreUnavailable
-from orchestrator.ports import CircuitReport, Clock, SharedCircuit
+from orchestrator.ports import Clock
 
 LEASE_S = 1.5
 LOOK_S = 0.5

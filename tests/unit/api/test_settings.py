@@ -46,6 +46,8 @@ def test_nothing_set_gives_the_defaults():
         ("AMOS_STORE_QUERY_TEXT", "false", "store_query_text", False),
         ("AMOS_SEARCH_TIMEOUT_S", "2", "search_timeout_s", 2.0),
         ("AMOS_CACHE_TTL_S", "2.5", "cache_ttl_s", 2.5),
+        ("AMOS_STALE_IF_ERROR_S", "0", "stale_if_error_s", 0.0),
+        ("AMOS_CACHE_SCOPE", "client", "cache_scope", "client"),
         ("AMOS_DATABASE_URL", "sqlite:////srv/a.db", "database_url", "sqlite+aiosqlite:////srv/a.db"),
         ("DATABASE_URL", "postgres://a@db/b", "database_url", "postgresql+asyncpg://a@db/b"),
         ("AMOS_CIRCUIT_COOLDOWNS_S", "1, 2.5 ,60", "circuit_cooldowns_s", (1.0, 2.5, 60.0)),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.canonical import normalize, page_key, search_key
+from orchestrator.canonical import clients_own, normalize, page_key, search_key
 from orchestrator.model import ExtractRequest, SearchRequest
 
 PLAIN = SearchRequest(query="tide tables")
@@ -222,3 +222,14 @@ def test_searches_and_pages_never_meet():
     """A key says what kind of thing it names."""
     assert search_key(PLAIN) != page_key(PAGE)
     assert len(search_key(PLAIN)) == 32
+
+
+def test_keys_of_clients_are_their_own():
+    """Where answers are not shared each client has its own key of a question, and none is the shared one."""
+    key = search_key(PLAIN)
+
+    keys = {clients_own(key, "acme"), clients_own(key, "other"), clients_own(page_key(PAGE), "acme"), key}
+
+    assert len(keys) == 4
+    assert clients_own(key, "acme") == clients_own(search_key(PLAIN), "acme")
+    assert all(len(one) == 32 for one in keys)

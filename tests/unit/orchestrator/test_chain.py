@@ -13,7 +13,9 @@ from orchestrator.facts import CircuitOpened
 from orchestrator.filters.provider_room import ProviderRoomPolicy, ProviderRooms
 from orchestrator.filters.retry import RetryPolicy
 from orchestrator.parts import Policies
+from orchestrator.ports import CircuitReport, SharedCircuit
 from tests.support.core import Core, both, down, tried
+from tests.support.scripted_provider import ScriptedProvider
 
 AT_FIRST = ProviderRoomPolicy().calls_at_first
 
@@ -101,6 +103,29 @@ async def test_a_call_that_finds_no_place_has_no_intent():
     await core.settle()
 
 
+@pytest.mark.parametrize(("count", "slow_s"), [(200, 1.0), (700, 1.0), (100, 2.0), (800, 0.3)])
+async def test_a_crowd_on_a_cold_process_is_answered(count, slow_s):
+    """Though the room begins small, a crowd of strangers' questions is answered within the deadline."""
+    tavily, jina = both(delay_s=slow_s)
+    core = Core(tavily, jina)
+
+    answers = await crowd(core, count)
+
+    assert {answer.provider for answer in answers} <= {"tavily", "jina"}
+    assert tavily.calls + jina.calls == count, "and nobody is paid twice for it"
+    await core.settle()
+
+
+async def test_a_crowd_with_one_provider_is_answered():
+    """Without anybody to turn to, all of the crowd wait their turn."""
+    core = Core(ScriptedProvider("tavily", delay_s=1.0))
+
+    answers = await crowd(core, 800)
+
+    assert {answer.provider for answer in answers} == {"tavily"}
+    await core.settle()
+
+
 async def test_searches_and_extracts_share_the_room_of_a_provider():
     """The bound is on calls to a provider, whatever they ask for."""
     rooms = ProviderRooms(named={"tavily": ProviderRoomPolicy(calls_max=1, waiting_max=0)})
@@ -138,4 +163,22 @@ async def test_after_an_outage_the_crowd_comes_back_slowly():
 
     assert len(opened) == 1
     assert core.pipeline.rooms["tavily"].calls_max == AT_FIRST
+    await core.settle()
+
+
+async def test_who_waits_moves_on_when_another_process_finds_the_provider_dead():
+    """A circuit that was opened by the others lets those who wait here go as well."""
+    tavily, jina = both(tavily=[endless])
+    core = Core(tavily, jina)
+    waiting = asyncio.create_task(crowd(core, AT_FIRST + 5))
+    await asyncio.sleep(1.0)
+    assert core.pipeline.rooms["tavily"].waiting == 5
+
+    seen = SharedCircuit(state="open", left_s=30.0, cooldown_s=30.0, reason="timeout")
+    core.pipeline.circuits["tavily"].learn(CircuitReport(provider="tavily", kind="looked"), seen)
+    await asyncio.sleep(0.1)
+
+    assert core.pipeline.rooms["tavily"].waiting == 0
+    assert jina.calls == 5
+    await waiting
     await core.settle()

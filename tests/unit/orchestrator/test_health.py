@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.cooldown import CircuitPolicy
+from orchestrator.facts import UsageReconciled
 from orchestrator.filters.circuit_breaker import Circuit
-from orchestrator.health import provider_health, record_health
+from orchestrator.health import provider_health, record_health, usage_health
+from orchestrator.reconciliation import Look
 from orchestrator.record_watch import Recent, Seen
 from orchestrator.reports.totals import Standing
 from tests.support.clock import FakeClock
@@ -43,6 +45,21 @@ def test_a_database_out_of_reach_is_degraded_with_advice():
     assert reports.status == "ok"
 
 
+@pytest.mark.parametrize("is_off", [True, False])
+def test_a_provider_that_counts_otherwise_is_degraded_with_advice(is_off):
+    """Both figures are said in any case."""
+    fact = UsageReconciled(
+        provider="jina", unit="tokens", since=1.0, reported=2e6, recorded=10_000, counter=0.0, total=0.0
+    )
+
+    found = usage_health(Look(7.0, fact), is_off=is_off)
+
+    assert (found.name, found.since) == ("usage:jina", 7.0)
+    assert found.status == ("degraded" if is_off else "ok")
+    assert found.detail == "It has counted 2,000,000 tokens where 10,000 are recorded."
+    assert bool(found.advice) is is_off
+
+
 def test_reports_behind_are_degraded_since_the_bound_was_passed():
     """Thirty seconds are no delay; a frame that has waited for a hundred is one, since seventy seconds."""
     late = Seen(5.0, standing=Standing(position=9, counted_position=1, waiting_since=900.0))
@@ -69,6 +86,17 @@ def test_a_database_nobody_has_seen_yet_is_not_called_sound():
 
     assert (database.status, database.latency_s) == ("ok", None)
     assert database.detail == "It is being asked for the first time."
+
+
+def test_a_circuit_says_how_often_it_has_opened():
+    """A provider that came back and went again and again is told from one that has just fallen."""
+    again = circuit(5)
+    again._clock.advance(31.0)
+    again.failed(down(), is_probe=again.admit())
+
+    assert provider_health(again, None).detail.startswith(
+        "Circuit open after http_500, 2 times in a row; it may"
+    )
 
 
 @pytest.mark.parametrize(

@@ -99,13 +99,14 @@ async def test_the_numbers_of_an_execution_have_no_holes():
 async def test_the_text_of_a_query_is_beside_its_events_and_never_in_them():
     """The query is kept under its key, apart from the events."""
     core = Core(ScriptedProvider())
-    call = core.open(SearchRequest(query="secret tides"))
+    call = core.open(SearchRequest(query="secret tides", topic="news"))
 
     await core.gateway.search(call)
 
     (key,) = {event.key for event in core.events(call) if isinstance(event, CacheMissed)}
     texts = {key: text for frame in core.journal.frames for key, text in frame.texts.items()}
     assert texts == {key: "secret tides"}
+    assert {**core.journal.frames[0].requests} == {key: '{"topic":"news"}'}
     assert "secret" not in repr([frame.events for frame in core.journal.frames])
 
 

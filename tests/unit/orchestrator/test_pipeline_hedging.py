@@ -6,8 +6,12 @@ import asyncio
 
 import pytest
 
-from orchestrator.cache_policy import CachePolicy
-from orchestrator.errors import AllProvidersFailed, BudgetExhausted, InvalidRequest, ProviderRejected
+from orchestrator.errors import (
+    AllProvidersFailed,
+    BudgetExhausted,
+    InvalidRequest,
+    ProviderRejected,
+)
 from orchestrator.events import (
     AttemptFailed,
     AttemptHedged,
@@ -19,68 +23,16 @@ from orchestrator.events import (
 from orchestrator.fallback import Fallback, Step
 from orchestrator.filters.circuit_breaker import CircuitPolicy
 from orchestrator.filters.provider_room import ProviderRoomPolicy, ProviderRooms
-from orchestrator.filters.retry import RetryPolicy
 from orchestrator.hedging import HedgePolicy, Hedger
 from orchestrator.history import assumed, spent
 from orchestrator.model import SearchRequest
 from orchestrator.outcome import BAD_REQUEST
-from orchestrator.parts import Policies
 from orchestrator.projections.executions import explain
 from tests.support.calls import make_call
 from tests.support.clock import LoopClock
-from tests.support.core import Core, both, down, tried
-from tests.support.scripted_provider import CREDIT, ScriptedProvider, found
-
-USUAL_S = 1.0
-"""What both providers take at first; tavily's usual time is known from that."""
-
-
-def hedging(ratio=1.0, **policies):
-    """Policies with second calls, without retries and chance."""
-    return Policies(
-        **{
-            "cache": CachePolicy(jitter_ratio=0.0),
-            "retry": RetryPolicy(attempts_max=1),
-            "hedge": HedgePolicy(ratio=ratio),
-            **policies,
-        }
-    )
-
-
-async def known(tavily, jina, *more, policies=None, **options):
-    """A gateway that has seen enough of tavily's answers to know its usual time."""
-    core = Core(tavily, jina, *more, policies=policies or hedging(), **options)
-    script, tavily.script = tavily.script, [3]
-    tavily.delay_s = USUAL_S
-    await asyncio.gather(*(core.search(f"known {n}") for n in range(20)))
-    tavily.script, tavily.calls, tavily.delay_s = script, 0, 0.0
-    tavily.queries.clear()
-    return core
-
-
-def after(seconds, line):
-    """An answer that takes so long."""
-
-    async def answer(_call):
-        await asyncio.sleep(seconds)
-        if isinstance(line, Exception):
-            raise line
-        return found(line, "web") if isinstance(line, int) else line
-
-    return answer
-
-
-async def ask(core, query="tides"):
-    """A search, its answer, and its call."""
-    call = core.open(SearchRequest(query=query))
-    began = core.clock.monotonic()
-    answer = await core.gateway.search(call)
-    return answer, call, core.clock.monotonic() - began
-
-
-def of(core, call, *kinds):
-    """The recorded events of these kinds."""
-    return [event for event in core.events(call) if isinstance(event, kinds)]
+from tests.support.core import both, down, tried
+from tests.support.hedged import USUAL_S, after, ask, hedging, known, of
+from tests.support.scripted_provider import CREDIT, ScriptedProvider
 
 
 async def test_a_slow_provider_gets_company_and_the_first_answer_counts():
@@ -317,8 +269,10 @@ async def test_when_neither_answers_both_time_out():
 async def test_when_the_call_is_cancelled_both_are_called_off():
     """A chain that is cancelled leaves no attempt behind, and is done when both have ended."""
     clock, ended = LoopClock(), []
-    hedger = Hedger(HedgePolicy(ratio=1.0, samples_min=1))
-    hedger.answered("tavily", "basic", 1.0)
+    hedger = Hedger(HedgePolicy(ratio=1.0, samples_min=1), clock)
+    before = make_call(SearchRequest(query="known"), clock=clock)
+    before.trail.record(AttemptSucceeded(provider="tavily", number=1, duration_s=1.0, results=1))
+    hedger.answered(before, "tavily")
 
     def step(provider):
         async def service(call):

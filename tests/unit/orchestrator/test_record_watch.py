@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from orchestrator.budget_policy import BudgetPolicy
 from orchestrator.errors import EventLogUnavailable
-from orchestrator.filters.budget import BudgetPolicy
 from orchestrator.health import record_health
 from orchestrator.record_watch import FRESH_S, SLOW_S, WAIT_S, Recent, RecordWatch
 from orchestrator.reports.totals import Standing
@@ -39,7 +39,8 @@ class Reports:
         """The health of one provider in a quarter of an hour, and what a period has cost."""
         if name == "cost":
             self.windows.append((question.since, question.until))
-            return {"spent_usd_micros": self.spent - 1, "assumed_usd_micros": 1}
+            units = [{"provider": "tavily", "unit": "credits", "spent": 18.0, "assumed": 1.0}]
+            return {"spent_usd_micros": self.spent - 1, "assumed_usd_micros": 1, "units": units}
         assert (name, question.until - question.since) == ("health", 900.0)
         return {"providers": [{"provider": "tavily", "calls": self.calls, "success_ratio": self.ratio}]}
 
@@ -175,3 +176,15 @@ async def test_a_budget_is_near_its_limit_since_it_was_first_seen_there(watch, r
     assert over.detail == "10.50 of 10.00 USD of this day (UTC) are spent."
     assert "AMOS_BUDGET_USD_PER_DAY" in over.advice
     assert {since % 86_400 for since, _ in reports.windows} == {0.0}
+
+
+async def test_a_provider_is_near_its_own_limit(reports, clock):
+    """Its units count, whatever the dollars; whoever reads it is told which setting is the limit."""
+    budget = BudgetPolicy(units_per_month={"tavily": 20}, units={"tavily": "credits"})
+    watch = RecordWatch(reports, clock, budget)
+    near = record_health(await watch.look(), clock.now())[2]
+    await watch.aclose()
+
+    assert (near.name, near.status) == ("budget:tavily:month", "degraded")
+    assert near.detail == "19 of 20 credits of this month (UTC) are spent."
+    assert "AMOS_TAVILY_CREDITS_PER_MONTH" in near.advice

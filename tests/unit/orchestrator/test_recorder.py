@@ -222,15 +222,33 @@ async def test_texts_go_with_the_next_frame_once(recorder, journal):
     assert [frame.texts for frame in journal.frames] == [{"k1": "tides in Leith"}, {}]
 
 
+async def test_what_else_was_asked_goes_with_its_text(recorder, journal):
+    """Options leave with the text they belong to, once, also when the first frame could not be written."""
+    trail = recorder.open()
+    trail.note_text("k1", "tides in Leith", '{"topic":"news"}')
+    trail.note_text("k2", "https://almanac.example/", "")
+    trail.record(RECEIVED)
+    journal.is_full = True
+    with pytest.raises(EventLogUnavailable):
+        await trail.commit()
+
+    journal.is_full = False
+    await trail.commit()
+    trail.record(KNOWN)
+    await trail.commit()
+
+    assert [frame.requests for frame in journal.frames] == [{"k1": '{"topic":"news"}'}, {}]
+
+
 async def test_texts_can_be_switched_off(journal, clock):
-    """A recorder that keeps no texts forgets them at once."""
+    """A recorder that keeps no texts forgets them at once, and what else was asked with them."""
     trail = Recorder(journal, clock, keep_texts=False).open()
-    trail.note_text("k1", "tides in Leith")
+    trail.note_text("k1", "tides in Leith", '{"topic":"news"}')
     trail.record(RECEIVED)
 
     await trail.commit()
 
-    assert journal.frames[0].texts == {}
+    assert (journal.frames[0].texts, journal.frames[0].requests) == ({}, {})
 
 
 async def test_facts_of_their_own_are_numbered_by_stream(recorder, journal):

@@ -8,11 +8,11 @@ import pytest
 
 from orchestrator import limits
 from orchestrator.errors import EventLogUnavailable
-from orchestrator.events import RefreshStarted
+from orchestrator.events import FlightJoined, RefreshStarted, RequestCompleted
 from orchestrator.refreshes import Refreshes
 from tests.support.calls import recorded
 from tests.support.clock import LoopClock
-from tests.support.tiers import DOWN, FLOOR, Inner, call_with
+from tests.support.tiers import DOWN, FETCHED, FLOOR, Inner, call_with
 
 PAUSE_S = 30.0
 
@@ -71,6 +71,28 @@ async def test_one_that_failed_is_not_repeated_at_once(refreshes, clock, outcome
     await refreshes.aclose()
 
 
+async def test_what_it_did_is_written_when_the_execution_has_ended(refreshes, clock):
+    """Nobody else writes the facts of a refresh once its caller has been answered."""
+    call = call_with(clock)
+
+    async def service(inner):
+        inner.trail.record(FlightJoined(key="k1", leader="other"))
+        return FETCHED
+
+    refreshes.begin(call, "k1", service, 65.0)
+    call.trail.record(
+        RequestCompleted(operation="search", door="test", client="", cache="l1", results=1, duration_s=0.0)
+    )
+    await call.trail.commit()
+    await refreshes.aclose()
+    await call.trail._recorder.aclose()
+
+    assert call.trail._recorder.journal.kinds(call.trail.execution_id) == [
+        ["RefreshStarted", "RequestCompleted"],
+        ["FlightJoined"],
+    ]
+
+
 async def test_it_ends_at_its_own_deadline(refreshes, clock):
     """A refresh that takes too long is given up, and counts as failed; nothing waits for it for ever."""
     begun = clock.monotonic()
@@ -80,6 +102,18 @@ async def test_it_ends_at_its_own_deadline(refreshes, clock):
 
     assert clock.monotonic() == begun + 9.0
     assert not refreshes.begin(call_with(clock), "k1", Inner(), 65.0)
+
+
+async def test_one_that_was_cancelled_before_it_began_is_over(refreshes, clock):
+    """Whatever ends a refresh, nobody waits for it afterwards."""
+    before = asyncio.all_tasks()
+    refreshes.begin(call_with(clock), "k1", Inner(), 65.0)
+
+    for task in asyncio.all_tasks() - before:
+        task.cancel()
+    await refreshes.aclose()
+
+    assert len(refreshes) == 0
 
 
 async def test_they_are_bounded(refreshes, clock):

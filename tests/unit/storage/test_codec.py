@@ -90,11 +90,25 @@ def test_an_intent_leaves_the_columns_empty():
     assert (row.operation, row.outcome, row.duration_s) == ("", "", None)
 
 
+def test_what_else_was_asked_is_handed_out_with_its_text():
+    """Options belong to the text of the same key; a text without any has none."""
+    frame = frame_of(numbered(hit()), {"k1": "the question", "k2": "a page"})
+    frame = msgspec.structs.replace(frame, requests={"k1": '{"topic":"news"}', "k3": "{}"})
+
+    row, texts = frame_row(msgspec.json.encode(frame))
+
+    assert [(text.text, text.request) for text in texts] == [
+        ("the question", '{"topic":"news"}'),
+        ("a page", ""),
+    ]
+    assert "news" not in row.events
+
+
 def test_texts_are_handed_out_and_not_in_the_row():
     """The text of a query is no part of the event log."""
     row, texts = frame_row(msgspec.json.encode(frame_of(numbered(hit()), {"k1": "the question"})))
 
-    assert texts == [QueryText("k1", "the question", NOON, "i-1", 7)]
+    assert texts == [QueryText("k1", "the question", NOON, "", "i-1", 7)]
     assert "the question" not in repr(row)
 
 

@@ -83,7 +83,21 @@ async def test_texts_are_kept_once_and_beside_the_log(log, engine):
 
     async with transaction(engine) as connection:
         found = (await connection.execute(text("SELECT * FROM queries ORDER BY key_hash"))).all()
-    assert [tuple(line) for line in found] == [("k1", "what is x", NOON), ("k2", "y", NOON)]
+    assert [tuple(line) for line in found] == [("k1", "what is x", NOON, ""), ("k2", "y", NOON, "")]
+
+
+async def test_a_text_gets_what_else_was_asked_if_it_lacks_that(log, engine):
+    """Rows of before options were kept are completed by the next miss; what is there is never replaced."""
+    await log.append([row(1, hit())], [text_of(1, "k1", "x"), text_of(1, "k2", "y", request="{}")])
+    await log.append(
+        [row(2, hit())],
+        [text_of(2, "k1", "X", request='{"topic":"news"}'), text_of(2, "k2", "Y", request='{"days":1}')],
+    )
+    await log.append([row(3, hit())], [text_of(3, "k1", "x")])
+
+    async with transaction(engine) as connection:
+        found = (await connection.execute(text("SELECT text, request FROM queries ORDER BY key_hash"))).all()
+    assert [tuple(line) for line in found] == [("x", '{"topic":"news"}'), ("y", "{}")]
 
 
 async def test_a_repeated_frame_does_not_bring_an_erased_text_back(log, engine):

@@ -133,7 +133,7 @@ async def test_hostile_keys_and_texts_are_only_data(engine):
     key = "'); DROP TABLE frames; --:keys"
     await store(engine, {(BEGIN, key): (1, 0, 1, 0, 0, 0, 10, 0)})
     async with transaction(engine) as connection:
-        await dialect_of(engine).upsert(connection, queries, [(key, "=cmd|' /C calc'!A0", 1.0)])
+        await dialect_of(engine).upsert(connection, queries, [(key, "=cmd|' /C calc'!A0", 1.0, "")])
 
     found = await SqlReports(engine).report("queries", Question(since=BEGIN, until=BEGIN + DAY_S))
 

@@ -36,7 +36,7 @@ FROM = int(NOON) // HOUR * HOUR
 async def reports(engine):
     """Reports over a few of everything, one execution every forty seconds."""
     log = SqlEventLog(engine)
-    await log.append(rows(mixture()), [QueryText("k1", "tide tables", NOON, "i-1", 1)])
+    await log.append(rows(mixture()), [QueryText("k1", "tide tables", NOON, "", "i-1", 1)])
     await log.append([fact(number, event) for number, event in enumerate(CIRCUIT)])
     await SqlProjector(engine).project()
     return SqlReports(engine)

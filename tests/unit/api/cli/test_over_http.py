@@ -198,3 +198,31 @@ async def test_a_file_of_certificates_that_is_none_is_named(tmp_path, monkeypatc
             raise AssertionError("not reached")
 
     assert "SSL_CERT_FILE" in caught.value.failure.sentence
+
+
+async def test_a_warming_is_told_line_by_line():
+    """Each line of JSON is handed on as it comes."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert (request.method, request.url.path) == ("POST", "/gw/cache/warm")
+        assert json.loads(request.content) == {"top": 3}
+        return httpx.Response(200, content=b'{"candidate": {}, "of": 1}\n{"finished": {}}\n')
+
+    lines = [line async for line in connection(handler).warm({"top": 3})]
+
+    assert lines == [{"candidate": {}, "of": 1}, {"finished": {}}]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(409, json={"detail": "The cache is being warmed already.", "code": "cannot_warm"}),
+        httpx.Response(200, content=b'{"error": {"message": "The cache is being warmed already."}}\n'),
+    ],
+    ids=["refused", "failed-in-the-middle"],
+)
+async def test_a_warming_that_fails_is_a_sentence(answer):
+    """Before the first line it has a status, after it a line of its own; both read the same."""
+    with pytest.raises(CommandError, match="being warmed already"):
+        async for _ in connection(lambda _: answer).warm({}):
+            pass

@@ -67,7 +67,13 @@ def test_a_search_is_sent_as_the_server_wants_it(kind):
         kind,
         handler,
         lambda amos: amos.search(
-            "tide", max_results=3, include_domains=("a.example",), no_cache=True, max_age_s=60, extra={"x": 1}
+            "tide",
+            max_results=3,
+            include_domains=("a.example",),
+            no_cache=True,
+            max_age_s=60,
+            stale_if_error_s=5,
+            extra={"x": 1},
         ),
         api_key="amos_live_x",
     )
@@ -80,7 +86,7 @@ def test_a_search_is_sent_as_the_server_wants_it(kind):
         "max_results": 3,
         "include_domains": ["a.example"],
     }
-    assert request.headers["Cache-Control"] == "no-cache, max-age=60"
+    assert request.headers["Cache-Control"] == "no-cache, max-age=60, stale-if-error=5"
     assert request.headers["Authorization"] == "Bearer amos_live_x"
     assert answer.results[0].title == "T"
     assert (answer.why.cache, answer.why.age_s, answer.why.notes) == ("l1", 3.0, ("n",))

@@ -3,126 +3,58 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import math
 
 import pytest
 
+from orchestrator.budget_policy import BudgetPolicy
 from orchestrator.errors import (
     BudgetExhausted,
-    BudgetStoreUnavailable,
-    EventLogUnavailable,
     ProviderHeldBack,
     ProviderRejected,
     ProviderTimeout,
-    RateLimitStoreUnavailable,
 )
 from orchestrator.events import FREE, Cost
 from orchestrator.facts import BudgetStopped, BudgetWarned
-from orchestrator.filters.budget import BudgetFilter, BudgetPolicy
-from orchestrator.model import Found, Principal, SearchAnswer, SearchRequest
-from storage.memory_budget import MemoryBudget
-from storage.memory_rate_limit import MemoryRateLimit
-from tests.support.calls import changed, make_call
-from tests.support.clock import FakeClock
-
-NOON = 1_795_608_000.0
-"""2026-11-25 12:00 UTC."""
-
-TO_MIDNIGHT_S = 12 * 3600.0
-ESTIMATE = Cost(amount=2.0, unit="credits", usd_micros=100)
-DAILY = BudgetPolicy(usd_micros_per_day=1_000)
-
-
-class Facts:
-    """A FactSink that keeps what it is given."""
-
-    def __init__(self):
-        self.facts = []
-
-    def record_fact(self, stream, event):
-        """Keep the fact."""
-        self.facts.append((stream, event))
-
-
-class Down:
-    """A store that is out of reach."""
-
-    async def reserve(self, charges):
-        """Fail."""
-        raise BudgetStoreUnavailable("Down.")
-
-    async def hit(self, client, windows):
-        """Fail, as a limiter."""
-        raise RateLimitStoreUnavailable("Down.")
+from tests.support.spending import TO_MIDNIGHT_S, Down, Spending, Upstream, spent
 
 
 @pytest.fixture
-def clock():
+def spending():
+    """Clock, store and facts of a budget."""
+    return Spending()
+
+
+@pytest.fixture
+def clock(spending):
     """Noon of a day in November."""
-    return FakeClock(now=NOON)
+    return spending.clock
 
 
 @pytest.fixture
-def facts():
+def facts(spending):
     """Takes warnings."""
-    return Facts()
+    return spending.facts
 
 
 @pytest.fixture
-def store(clock):
+def store(spending):
     """What is spent."""
-    return MemoryBudget(clock)
+    return spending.store
 
 
 @pytest.fixture
-def make(clock, facts, store):
-    """Makes the filter for a policy."""
-
-    def make(policy=DAILY, *, provider="tavily", stores=None, rate_limits=None, estimate=ESTIMATE):
-        return BudgetFilter(
-            provider,
-            clock,
-            facts,
-            lambda _request: estimate,
-            stores=(store,) if stores is None else stores,
-            rate_limits=rate_limits or MemoryRateLimit(clock),
-            policy=policy,
-        )
-
-    return make
+def make(spending):
+    """Makes the budget of a policy, with the attempt behind it."""
+    return spending.make
 
 
-def call(client="ann"):
-    """A call of a client."""
-    return changed(make_call(SearchRequest(query="tides")), principal=Principal(client=client))
+@pytest.fixture
+def call(spending):
+    """Makes a call of a client."""
+    return spending.call
 
 
-class Upstream:
-    """A provider that bills `cost`, or fails."""
-
-    def __init__(self, outcome=ESTIMATE):
-        self.outcome = outcome
-        self.calls = 0
-
-    async def __call__(self, call):
-        """Answer for the price, or raise."""
-        self.calls += 1
-        await asyncio.sleep(0)
-        if isinstance(self.outcome, BaseException):
-            raise self.outcome
-        return Found(
-            answer=SearchAnswer(results=(), answer=None, images=()), provider="tavily", cost=self.outcome
-        )
-
-
-def spent(store, account="all", period="2026-11-25"):
-    """The figure of an account."""
-    figure = store._figures.get((account, period))
-    return figure.spent if figure else None
-
-
-async def test_calls_pass_until_the_budget_is_spent(make, store, clock):
+async def test_calls_pass_until_the_budget_is_spent(make, store, clock, call):
     """Ten calls of a tenth each fit, the eleventh is held back until midnight and reaches nobody."""
     budget, upstream = make(), Upstream()
     for _ in range(10):
@@ -139,7 +71,7 @@ async def test_calls_pass_until_the_budget_is_spent(make, store, clock):
     assert spent(store, period="2026-11-26") == 100
 
 
-async def test_many_at_once_stay_within(make):
+async def test_many_at_once_stay_within(make, call):
     """What is reserved counts before it is spent: of a hundred at once ten are called."""
     budget, upstream = make(), Upstream()
 
@@ -162,12 +94,11 @@ async def test_many_at_once_stay_within(make):
             ),
             7,
         ),
-        (EventLogUnavailable("Full."), 0),
         (asyncio.CancelledError(), 100),
         (ZeroDivisionError(), 100),
     ],
 )
-async def test_the_end_settles(make, store, outcome, figure):
+async def test_the_end_settles(make, store, outcome, figure, call):
     """An answer counts with its price, a failure with its bill or, if nobody knows, with the estimate."""
     task = asyncio.ensure_future(make()(call(), Upstream(outcome)))
     await asyncio.wait([task])
@@ -175,7 +106,7 @@ async def test_the_end_settles(make, store, outcome, figure):
     assert spent(store) == figure
 
 
-async def test_free_calls_have_no_account(make, store):
+async def test_free_calls_have_no_account(make, store, call):
     """What nobody bills is never held back."""
     budget = make(BudgetPolicy(usd_micros_per_day=1), estimate=FREE)
 
@@ -184,7 +115,7 @@ async def test_free_calls_have_no_account(make, store):
     assert store._figures == {}
 
 
-async def test_day_month_client_and_provider_count_apart(make, store):
+async def test_day_month_client_and_provider_count_apart(make, store, call):
     """Each limit has a figure of its own, and a provider's is in its own unit."""
     policy = BudgetPolicy(
         usd_micros_per_day=1_000,
@@ -209,7 +140,7 @@ async def test_day_month_client_and_provider_count_apart(make, store):
     }
 
 
-async def test_a_client_whose_budget_is_spent_is_told(make):
+async def test_a_client_whose_budget_is_spent_is_told(make, call):
     """It is the client's own, so no other provider is asked; other clients go on."""
     budget, upstream = make(BudgetPolicy(client_usd_micros_per_day=150)), Upstream()
     await budget(call("ann"), upstream)
@@ -222,7 +153,7 @@ async def test_a_client_whose_budget_is_spent_is_told(make):
     assert upstream.calls == 2
 
 
-async def test_a_month_ends_at_its_end(make, clock):
+async def test_a_month_ends_at_its_end(make, clock, call):
     """The month's figure is told to end on the first of the next, at midnight UTC."""
     budget = make(BudgetPolicy(usd_micros_per_month=100))
     await budget(call(), Upstream())
@@ -235,7 +166,7 @@ async def test_a_month_ends_at_its_end(make, clock):
     await budget(call(), Upstream())
 
 
-async def test_each_mark_is_recorded_once(make, facts):
+async def test_each_mark_is_recorded_once(make, facts, call):
     """75 and 90 per cent are a warning each, the first call that does not fit is the stop."""
     budget = make()
     for _ in range(12):
@@ -249,74 +180,65 @@ async def test_each_mark_is_recorded_once(make, facts):
     ]
 
 
-async def test_a_store_out_of_reach_has_a_stand_in(make, store):
-    """While the shared count cannot be had this process counts by itself, and holds to the limit."""
-    budget, upstream = make(stores=(Down(), store)), Upstream()
-
-    outcomes = await asyncio.gather(*(budget(call(), upstream) for _ in range(12)), return_exceptions=True)
-
-    assert upstream.calls == 10
-    assert spent(store) == 1_000
-    assert sum(isinstance(one, ProviderHeldBack) for one in outcomes) == 2
-
-
-async def test_no_store_at_all_holds_nobody_up(make):
+async def test_no_store_at_all_holds_nobody_up(make, call):
     """A count that is gone stops no search; the log has the price all the same."""
-    await make(stores=(Down(),))(call(), Upstream())
-
-
-@pytest.mark.parametrize("allowed", [1, 2, 4, 5, 100, 601])
-async def test_no_minute_sees_more_calls_than_allowed(make, clock, allowed):
-    """However hard it is pressed, a provider gets no more calls in any 60 seconds, and nearly as many."""
-    budget = make(BudgetPolicy(calls_per_minute={"tavily": allowed}))
-    moments = []
-
-    async def upstream(_call):
-        moments.append(clock.monotonic())
-        return await Upstream()(_call)
-
-    step_s = min(0.05, 3.0 / allowed)
-    for _ in range(math.ceil(180 / step_s)):
-        clock.advance(step_s)
-        with contextlib.suppress(ProviderHeldBack):
-            await budget(call(), upstream)
-
-    busiest = max(sum(0 <= other - moment < 59.9 for other in moments) for moment in moments)
-    assert busiest <= allowed
-    assert len(moments) >= 3 * 0.75 * allowed - 1
-
-
-async def test_a_call_too_early_is_told_when_it_fits(make):
-    """The chain goes on at once, and knows how long the provider is spared."""
-    budget = make(BudgetPolicy(calls_per_minute={"tavily": 2}))
-    for _ in range(2):
-        await budget(call(), Upstream())
-
-    with pytest.raises(ProviderHeldBack) as held:
-        await budget(call(), Upstream())
-
-    assert held.value.reason == "calls_per_minute"
-    assert held.value.retry_after_s == pytest.approx(60.0, rel=0.1)
-
-
-async def test_another_provider_is_not_held_back(make):
-    """The pace is a provider's own."""
-    policy = BudgetPolicy(calls_per_minute={"tavily": 1})
-    budget = make(policy, provider="jina")
-
-    for _ in range(10):
-        await budget(call(), Upstream())
-
-
-async def test_a_limiter_out_of_reach_holds_nobody_up(make):
-    """The provider itself will say when it is too much."""
-    budget = make(BudgetPolicy(calls_per_minute={"tavily": 1}), rate_limits=Down())
-
-    for _ in range(3):
-        await budget(call(), Upstream())
+    await make(counts_on=Down())(call(), Upstream())
 
 
 def test_no_limit_no_account():
     """A policy without limits names nothing to count."""
     assert BudgetPolicy().accounts("tavily") == ()
     assert BudgetPolicy().window("tavily") is None
+
+
+async def test_a_call_over_midnight_is_booked_where_it_ends(make, call, store, clock):
+    """The ledger books a bill when it comes; the day before gets its reservation back."""
+    clock.advance(TO_MIDNIGHT_S - 1)
+
+    async def upstream(inner):
+        clock.advance(2)
+        return await Upstream()(inner)
+
+    await make()(call(), upstream)
+
+    assert (spent(store), spent(store, period="2026-11-26")) == (0, 100)
+
+
+async def test_a_leap_of_the_clock_back_gives_no_budget_anew(make, call, store, clock):
+    """A clock that is put back into yesterday finds what was spent yesterday."""
+    budget = make()
+    clock.advance(TO_MIDNIGHT_S - 1)
+    for _ in range(10):
+        await budget(call(), Upstream())
+    clock.advance(2)
+    await budget(call(), Upstream())
+
+    clock.advance(-2)
+    with pytest.raises(ProviderHeldBack):
+        await budget(call(), Upstream())
+
+
+async def test_a_client_is_told_which_budget_and_until_when(make, call):
+    """The message has the amount, the period and the moment of the next one."""
+    budget = make(BudgetPolicy(client_usd_micros_per_day=50))
+
+    with pytest.raises(BudgetExhausted) as refused:
+        await budget(call(), Upstream())
+
+    assert "0.00 USD for 2026-11-25 (UTC)" in refused.value.message
+    assert "2026-11-26T00:00:00Z" in refused.value.message
+
+
+async def test_a_provider_has_a_day_and_a_month_in_its_own_unit(make, call, store):
+    """Whichever is spent first holds it back, and the reason says which."""
+    policy = BudgetPolicy(
+        units_per_day={"tavily": 2}, units_per_month={"tavily": 100}, units={"tavily": "credits"}
+    )
+    budget = make(policy)
+    await budget(call(), Upstream())
+
+    with pytest.raises(ProviderHeldBack) as held:
+        await budget(call(), Upstream())
+
+    assert "the credits of tavily for 2026-11-25" in held.value.message
+    assert spent(store, "provider:tavily", "2026-11") == 2_000_000

@@ -70,6 +70,21 @@ async def test_an_answer_is_encoded_once_and_kept(l1, l2, clock):
     ]
 
 
+async def test_an_entry_knows_its_ends(l1, clock):
+    """It is of use for its freshness and the longest stale time; without results for the first only."""
+    stage = fill_stage(clock, l1, stale_if_error_s=500.0, stale_if_quota_s=400.0)
+
+    await stage(filling_call(), finding(found(2)))
+    kept = await l1.get(KEY)
+    await stage(filling_call(), finding(found(0)))
+    empty = await l1.get(KEY)
+
+    assert kept.fresh_until == clock.now() + 3600.0
+    assert kept.useful_until == kept.stale_until == clock.now() + 4100.0
+    assert empty.useful_until == empty.fresh_until == clock.now() + 60.0
+    assert empty.stale_until == 0.0
+
+
 async def test_a_page_is_kept_like_an_answer(l1, clock):
     """One page of an extract is an answer of one result."""
     page = Page(url="https://a.example/", raw_content="Text.")

@@ -126,6 +126,19 @@ async def test_the_text_behind_a_refreshed_answer_is_kept(cache, l1, clock):
     assert call.trail._texts == {KEY: "tides"}
 
 
+@pytest.mark.parametrize("is_refresh", [True, False])
+async def test_a_refresh_that_finds_the_answer_of_another_is_no_hit(cache, l1, clock, is_refresh):
+    """What another process has fetched meanwhile serves a refresh, but answers nobody a second time."""
+    await aged(l1, clock, past_s=5.0)
+    call = changed(call_with(clock), cache_key=KEY, is_refresh=is_refresh)
+    assert await cache.look_again(call) is None
+
+    await l1.put(KEY, entry(clock))
+
+    assert (await cache.look_again(call)).ttl_s == FRESH_S
+    assert [event.tier for event in recorded(call)] == ([] if is_refresh else ["l1"])
+
+
 # --- when no fresh one can be had ---
 
 

@@ -12,6 +12,7 @@ from orchestrator.events import (
     CacheHit,
     Cost,
     FlightJoined,
+    RefreshStarted,
     RequestThrottled,
     ResultRejected,
     RetryScheduled,
@@ -208,3 +209,11 @@ def test_every_explaining_event_has_a_sentence(event, words):
     (sentence,) = explain(numbered((event,))).why
 
     assert words in sentence
+
+
+def test_a_refresh_behind_a_caller_is_no_execution_of_warming():
+    """A history that has lost its beginning, and now begins with such a refresh, stays unsettled."""
+    torn = (RefreshStarted(key="k1", cause="stale"), *miss()[3:-1])
+
+    assert explain(numbered(torn)).status == "unsettled"
+    assert explain(numbered(torn)).client == ""

@@ -11,6 +11,7 @@ from orchestrator.events import (
     AttemptStarted,
     AttemptSucceeded,
     FlightJoined,
+    RefreshStarted,
     RequestReceived,
     ResultCached,
     RetryScheduled,
@@ -293,3 +294,45 @@ def test_spans_end_one_by_one_and_stay_as_they_are(envelopes, cuts):
         for span in spans(ID, envelopes[:cut], status_of):
             if span.closed_by and span.parent_id:
                 assert whole[span.span_id] == span
+
+
+REFRESH = (RefreshStarted(key="k1", cause="warming"), *miss("warming")[3:-1])
+"""An execution that warming began: RefreshStarted, an attempt, its answer, kept."""
+
+
+def test_an_execution_without_a_caller_is_a_trace_of_its_own():
+    """Its root is internal, lasts to its last fact, and has the attempts beneath it."""
+    root, attempt = told(REFRESH)
+
+    assert (root.name, root.kind, root.error) == ("refresh search", "internal", "")
+    assert (root.trace_id, root.parent_id) == (ID.replace("-", ""), "")
+    assert attempt.parent_id == root.span_id
+    assert root.attributes["amos.client"] == "warming"
+    assert root.end_ns - root.start_ns == pytest.approx((len(REFRESH) - 1) * MS, abs=1_000)
+    assert root.closed_by == len(REFRESH)
+
+
+def test_an_execution_without_a_caller_is_over_when_no_attempt_is_open():
+    """Before the end of its attempt it is under way; if that never comes it is unsettled."""
+    assert told(REFRESH[:2]) == ()
+
+    root, attempt = told(REFRESH[:2], is_over=True)
+
+    assert (root.error, attempt.error) == ("unsettled", "unsettled")
+
+
+def test_a_refresh_that_failed_is_an_error():
+    """Nothing was kept: the root says so, and it is kept however few are sampled."""
+    failed = (REFRESH[0], fallback()[3], fallback()[4])
+    assert isinstance(failed[2], AttemptFailed)
+
+    root, _ = told(failed)
+
+    assert root.error == "search_failed"
+    assert is_notable(numbered(failed), status_of, 9.0)
+
+
+def test_a_refresh_that_went_well_is_sampled_like_any_call():
+    """Having no last word does not make it notable."""
+    assert not is_notable(numbered(REFRESH), status_of, 9.0)
+    assert is_notable(numbered(REFRESH[:2]), status_of, 9.0)

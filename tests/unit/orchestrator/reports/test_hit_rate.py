@@ -36,9 +36,10 @@ def test_groups_have_their_own_rates():
 
 def test_stale_answers_are_hits_and_marked():
     """An answer served past its freshness came from the cache all the same."""
-    found = report(answered(cache="l1", stale=True, cost=FREE))
+    ways = ("l1", "l2", "mixed")
+    found = report(answered(cache="l1"), *(answered(cache=way, stale=True, cost=FREE) for way in ways))
 
-    assert (found["hit_ratio"], found["stale"]) == (1.0, 1)
+    assert (found["hit_ratio"], found["fresh_hit_ratio"], found["stale"]) == (0.75, 0.25, 3)
 
 
 @pytest.mark.parametrize("by", ["", "client"])

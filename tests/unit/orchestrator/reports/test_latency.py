@@ -31,17 +31,19 @@ def test_a_miss_is_split_into_upstream_and_ours():
 
 
 def test_every_way_to_be_answered_has_its_stage():
-    """Hits of both tiers are one stage, followers and failures others; a mixed extract counts as a miss."""
+    """Hits of both tiers are one stage, old answers, followers and failures others; mixed is a miss."""
     found = stages(
         *hit(tier="l1"),
         *hit(tier="l2"),
+        answered(cache="l1", stale=True),
         answered(cache="collapsed"),
-        answered(cache="mixed"),
+        answered(cache="mixed", stale=True),
         refused("x", 9.0),
     )
 
     assert {stage: line["calls"] for stage, line in found.items()} == {
         "hit": 2,
+        "stale": 1,
         "collapsed": 1,
         "miss": 1,
         "upstream": 1,

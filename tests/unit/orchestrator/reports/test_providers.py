@@ -120,7 +120,7 @@ def test_a_cache_hit_is_no_answer_of_a_provider():
 
 def test_circuits_tell_what_they_did_the_newest_first():
     """The history has time, change and reason, and ends at the limit; other events are passed over."""
-    opened = CircuitOpened(provider="tavily", reason="http_500", cooldown_s=30.0)
+    opened = CircuitOpened(provider="tavily", reason="http_500", cooldown_s=60.0, openings=2)
     facts = [
         Fact("circuit:tavily", "i-1", NOON, opened),
         Fact("circuit:tavily", "i-1", NOON + 31, CircuitClosed(provider="tavily")),
@@ -134,6 +134,7 @@ def test_circuits_tell_what_they_did_the_newest_first():
         (0, "opened", "http_500"),
     ]
     assert newest == whole[:1]
+    assert [(change["cooldown_s"], change["openings"]) for change in whole] == [(None, None), (60.0, 2)]
 
 
 def test_by_time_each_provider_has_a_row_of_its_own():

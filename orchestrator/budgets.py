@@ -1,0 +1,123 @@
+"""The budgets of an installation for whoever operates it: how they stand, and whether the providers agree."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from orchestrator.budget_audit import BudgetAudit, Line
+from orchestrator.budget_policy import MILLION
+from orchestrator.facts import UsageReconciled
+from orchestrator.reconciliation import Look, Reconciliation
+from orchestrator.reports.metrics import GAUGE, Family
+
+
+class Budgets:
+    """What is limited and what was spent of it. `begin` before the first call, then `running`."""
+
+    def __init__(self, audit: BudgetAudit, reconciliation: Reconciliation) -> None:
+        self._audit = audit
+        self._reconciliation = reconciliation
+
+    @property
+    def looks(self) -> Mapping[str, Look]:
+        """The newest look at each provider's own count that this process knows of."""
+        return self._reconciliation.seen
+
+    def is_off(self, seen: UsageReconciled) -> bool:
+        """Whether what a provider reports is too far from what is recorded."""
+        return self._reconciliation.policy.is_off(seen)
+
+    async def begin(self) -> None:
+        """Let the count know what was spent before. Waits for two seconds at most."""
+        await self._audit.begin()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Compare with the record and with the providers while the context lasts."""
+        async with self._audit.running(), self._reconciliation.running():
+            yield
+
+    def figures(self) -> tuple[Family, ...]:
+        """What the last looks saw, as measures of this process; clients are in reports only."""
+        spent = [
+            (
+                (line.charge.account, line.account.per),
+                max(line.recorded, line.counted or 0) / line.charge.limit,
+            )
+            for line in self._audit.seen
+        ]
+        off = [
+            ((name, look.fact.unit), look.fact.reported - look.fact.recorded)
+            for name, look in self.looks.items()
+        ]
+        return (
+            Family(
+                "amos_budget_spent_ratio",
+                "The share of a limit that is spent or reserved.",
+                GAUGE,
+                ("account", "per"),
+                tuple(spent),
+            ),
+            Family(
+                "amos_usage_difference",
+                "What a provider has counted beyond what is recorded, in its own unit.",
+                GAUGE,
+                ("provider", "unit"),
+                tuple(off),
+            ),
+        )
+
+    async def report(self) -> dict[str, Any]:
+        """Every account, and the newest look at each provider. Raises EventLogUnavailable."""
+        await self._reconciliation.refresh()
+        return {
+            "accounts": sorted(
+                map(_account, await self._audit.lines()), key=lambda one: (one["account"], one["ends_at"])
+            ),
+            "usage": [_usage(look, is_off=self.is_off(look.fact)) for _, look in sorted(self.looks.items())],
+        }
+
+    async def reconcile(self) -> dict[str, Any]:
+        """Ask the providers now, once a minute at most; the report, and why a provider told nothing.
+
+        Raises EventLogUnavailable.
+        """
+        silent = await self._reconciliation.reconcile()
+        report = await self.report()
+        return {
+            **report,
+            "not_told": [{"provider": name, "reason": why} for name, why in sorted(silent.items())],
+        }
+
+
+def _account(line: Line) -> dict[str, Any]:
+    """One account in whole units. What is spent includes what calls under way have reserved."""
+    limit = line.charge.limit
+    spent = max(line.recorded, 0) if line.counted is None else line.counted
+    return {
+        "account": line.charge.account,
+        "period": line.charge.period,
+        "unit": line.account.unit,
+        "spent": spent / MILLION,
+        "limit": limit / MILLION,
+        "left": max(0, limit - spent) / MILLION,
+        "spent_ratio": spent / limit,
+        "recorded": line.recorded / MILLION,
+        "ends_at": line.charge.ends_at,
+    }
+
+
+def _usage(look: Look, *, is_off: bool) -> dict[str, Any]:
+    seen = look.fact
+    return {
+        "provider": seen.provider,
+        "unit": seen.unit,
+        "since": seen.since,
+        "reported": seen.reported,
+        "recorded": seen.recorded,
+        "difference": seen.reported - seen.recorded,
+        "is_off": is_off,
+        "asked_at": look.at,
+    }
