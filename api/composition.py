@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
 
 from api.budgets import budget_store, running_budgets
 from api.cache import InstanceCache, instance_cache
@@ -64,36 +65,24 @@ async def gateway(
     """A gateway on the data directory, for as long as the context lasts.
 
     It writes to the journal only; a recorder must be running for its facts to reach SQL. Several may run on
-    one data directory at once, each with its own journal segments. Leaving waits for the flights under way.
-    `policies` stand in for those the settings make, for whoever embeds the gateway and wants what has no
-    setting. It `warms` its cache when the settings say so only if it is to stay, as a server is.
+    one data directory, each with its own journal segments. Leaving waits for the flights under way.
+    `policies` stand in for those the settings make, for whoever embeds the gateway. Only one that is to stay
+    `warms` its cache, as the settings say.
     """
     clock = SystemClock()
     started_at = clock.now()
     async with contextlib.AsyncExitStack() as cleanup:
         journal, recorder = await cleanup.enter_async_context(record(settings, clock))
         roster = providers(settings, clock, recorder)
-        for provider in roster.providers:
-            cleanup.push_async_callback(provider.aclose)
-        redis, flights = await cleanup.enter_async_context(_redis(settings, recorder))
-        cache = await cleanup.enter_async_context(instance_cache(settings, redis, recorder, clock))
+        cleanup.push_async_callback(roster.aclose)
+        shared = await cleanup.enter_async_context(_shared(settings, clock, recorder))
+        cache = await cleanup.enter_async_context(instance_cache(settings, shared.redis, recorder, clock))
         store = await cleanup.enter_async_context(key_store(settings))
         ring = await cleanup.enter_async_context(key_ring(store, settings, clock))
         chosen = policies or policies_of(settings)
-        rate_limits, spent = _rate_limits(redis, clock, recorder), budget_store(redis, clock)
-        tiers = _tiers(cache.l1, redis)
-        pipeline = _pipeline(
-            chosen,
-            clock,
-            recorder,
-            tiers,
-            roster,
-            rate_limits=rate_limits,
-            budget=spent,
-            doorkeeper=_doorkeeper(settings, ring, clock),
-            redis=redis,
-            flights=flights,
-        )
+        tiers = _tiers(cache.l1, shared.redis)
+        doors = _doorkeeper(settings, ring, clock)
+        pipeline = _pipeline(chosen, clock, recorder, tiers, roster, doors=doors, shared=shared)
         cleanup.push_async_callback(pipeline.aclose)
         engine = open_engine(settings.database_url)
         cleanup.push_async_callback(engine.dispose)
@@ -102,25 +91,20 @@ async def gateway(
             running_budgets(
                 settings,
                 chosen.budget,
-                spent,
+                shared.budget,
                 reports=reports,
                 facts=recorder,
                 clock=clock,
-                rate_limits=rate_limits,
+                rate_limits=shared.rate_limits,
             )
         )
         watch = RecordWatch(reports, clock, chosen.budget)
         cleanup.push_async_callback(watch.aclose)
-        loop_lag = LoopLag()
-        await cleanup.enter_async_context(loop_lag.watched())
+        await cleanup.enter_async_context((loop_lag := LoopLag()).watched())
+        folder = settings.data_dir
+        figures = ProcessFigures(clock, started_at, folder, journal, cache, shared.redis, loop_lag)
         warming = Warming(
-            pipeline,
-            recorder,
-            tiers,
-            SqlAsked(engine),
-            deadline_s=chosen.deadline_s,
-            policy=warming_of(settings),
-            flights=flights,
+            pipeline, recorder, tiers, SqlAsked(engine), warming_of(settings), flights=shared.flights
         )
         if warms:  # Last: it ends before what it works with.
             await cleanup.enter_async_context(on_schedule(warming, settings, clock))
@@ -129,16 +113,14 @@ async def gateway(
             recorder,
             reports,
             clock,
-            unconfigured={one.name: one.reason for one in roster.unconfigured},
-            probes=_probes(settings, clock, journal, cache, redis=redis, ring=ring),
+            unconfigured=roster.reasons,
+            probes=_probes(settings, clock, journal, cache, redis=shared.redis, ring=ring),
             cache=cache.admin,
             keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
             budgets=budgets,
             watch=watch,
-            figures=ProcessFigures(
-                clock, started_at, settings.data_dir, journal, cache, redis, loop_lag
-            ).measure,
-            recorder_lag_s=lambda: recorder_lag_s(settings.data_dir, clock.now(), started_at),
+            figures=figures.measure,
+            recorder_lag_s=lambda: recorder_lag_s(folder, clock.now(), started_at),
             warming=warming,
         )
 
@@ -174,13 +156,21 @@ def _doorkeeper(settings: Settings, ring: KeyRing, clock: Clock) -> Doorkeeper:
     return Doorkeeper(ring, trusts_local_operator=settings.is_loopback, strangers=strangers)
 
 
+class _Shared(NamedTuple):
+    """What instances share; without Redis this process has it alone, or does without (`None`)."""
+
+    redis: RedisClient | None
+    flights: FlightStore | None
+    rate_limits: RateLimitStore
+    budget: BudgetStore
+
+
 @contextlib.asynccontextmanager
-async def _redis(
-    settings: Settings, facts: FactSink
-) -> AsyncIterator[tuple[RedisClient | None, FlightStore | None]]:
-    """What instances share, in reach yet or not, and their flights; `None` if nothing is configured."""
+async def _shared(settings: Settings, clock: Clock, facts: FactSink) -> AsyncIterator[_Shared]:
+    """What instances share, in reach yet or not."""
+    alone = MemoryRateLimit(clock)
     if settings.redis_url is None:
-        yield None, None
+        yield _Shared(None, None, alone, budget_store(None, clock))
         return
     url = settings.redis_url.get_secret_value()
     async with (
@@ -188,7 +178,8 @@ async def _redis(
         contextlib.aclosing(RedisWakeups(redis)) as wakeups,
     ):
         wakeups.start()
-        yield redis, RedisFlights(redis, wakeups)
+        limits = SharedRateLimit(RedisRateLimit(redis), alone, clock, facts)
+        yield _Shared(redis, RedisFlights(redis, wakeups), limits, budget_store(redis, clock))
 
 
 def _tiers(l1: MemoryCache, redis: RedisClient | None) -> tuple[Cache, ...]:
@@ -245,11 +236,8 @@ def _pipeline(
     caches: tuple[Cache, ...],
     roster: Roster,
     *,
-    rate_limits: RateLimitStore,
-    budget: BudgetStore,
-    doorkeeper: Doorkeeper,
-    redis: RedisClient | None,
-    flights: FlightStore | None,
+    doors: Doorkeeper,
+    shared: _Shared,
 ) -> Pipeline:
     offline = [provider.name for provider in roster.providers if not provider.schemes & WEB_SCHEMES]
     has_web = len(offline) < len(roster.providers)
@@ -257,19 +245,14 @@ def _pipeline(
         clock=clock,
         facts=recorder,
         caches=caches,
-        rate_limits=rate_limits,
+        rate_limits=shared.rate_limits,
         providers=roster.providers,
         # Own documents stand in for the web only if there is a web to stand in for.
         floor=offline[0] if offline and has_web else "",
-        flights=flights,
-        circuits=RedisCircuits(redis) if redis else None,
-        budget=budget,
-        doorkeeper=doorkeeper,
+        flights=shared.flights,
+        circuits=RedisCircuits(shared.redis) if shared.redis else None,
+        budget=shared.budget,
+        doorkeeper=doors,
         names=SystemNames(),
     )
     return Pipeline(parts, policies)
-
-
-def _rate_limits(redis: RedisClient | None, clock: Clock, recorder: Recorder) -> RateLimitStore:
-    alone = MemoryRateLimit(clock)
-    return alone if redis is None else SharedRateLimit(RedisRateLimit(redis), alone, clock, recorder)

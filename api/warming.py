@@ -17,7 +17,7 @@ def on_schedule(
 ) -> contextlib.AbstractAsyncContextManager[None]:
     """Warm when the settings say so, for as long as the context lasts; most installations never do.
 
-    Leaving ends a run under way, and waits for its searches within their deadline.
+    Enter it last: leaving ends a run under way, and waits for its searches within their deadline.
     """
     if not settings.warms:
         return contextlib.nullcontext()

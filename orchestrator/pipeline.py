@@ -159,6 +159,11 @@ class Pipeline:
             return [flight]
         return [flight, SharedFlightFilter(self._parts.flights, self._parts.clock, cache.look_again)]
 
+    @property
+    def deadline_s(self) -> float:
+        """How long a search may take."""
+        return self._policies.deadline_s
+
     def price(self, request: SearchRequest) -> int:
         """The most that a search can be expected to cost if every provider is asked, in millionths of $1."""
         searchers = (one for one in self._parts.providers if "search" in one.operations)

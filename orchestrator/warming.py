@@ -98,9 +98,8 @@ class Warming:
         recorder: Recorder,
         caches: Sequence[Cache],
         asked: AskedStore,
+        policy: WarmingPolicy,
         *,
-        deadline_s: float,
-        policy: WarmingPolicy = WarmingPolicy(),  # noqa: B008 - it is frozen
         flights: FlightStore | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -111,7 +110,6 @@ class Warming:
         self._caches = tuple(caches)
         self._recorder = recorder
         self._clock = recorder.clock
-        self._deadline_s = deadline_s
         self._flights = flights
         self._chance = chance
         self._is_running = False
@@ -256,7 +254,7 @@ class Warming:
             request=request,
             caller=_CALLER,
             trail=trail,
-            deadline=self._clock.monotonic() + self._deadline_s,
+            deadline=self._clock.monotonic() + self._pipeline.deadline_s,
             is_refresh=True,
             principal=_PRINCIPAL,
             cache_key=found.key,

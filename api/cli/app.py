@@ -56,7 +56,6 @@ app.command()(index.index)
 app.command()(doctor.doctor)
 app.add_typer(cache.app, name="cache")
 app.add_typer(keys.app, name="keys")
-app.add_typer(cache.app, name="cache")
 app.add_typer(db.app, name="db")
 
 

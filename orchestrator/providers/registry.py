@@ -28,6 +28,16 @@ class Roster(msgspec.Struct, frozen=True, kw_only=True):
     providers: tuple[Provider, ...]
     unconfigured: tuple[Unconfigured, ...] = ()
 
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why each of those left out was."""
+        return {one.name: one.reason for one in self.unconfigured}
+
+    async def aclose(self) -> None:
+        """Release the connections of all providers. Safe to call twice."""
+        for provider in self.providers:
+            await provider.aclose()
+
 
 Maker = Callable[[], Provider | Unconfigured]
 """Makes a provider, or tells what is missing. Called only for names that were asked for, once each."""

@@ -101,7 +101,9 @@ async def test_a_warmed_cache_answers_what_is_asked_most(tmp_path: Path, tavily:
     }
     assert warmed == len(often) == len(refreshes(facts))
     assert {line["candidate"]["text"] for line in lines} == often
-    assert [line["candidate"]["calls"] for line in lines][:1] == [21]
+    assert {line["candidate"]["text"]: line["candidate"]["calls"] for line in lines} == {
+        query: count for query, count in asked.items() if count >= 2
+    }
     assert hits == ["l1"] * len(often)
     # Its price is its own, and no caller's figures know of it.
     by_client = {row["client"]: row for row in reports["cost"]["rows"]}

@@ -78,7 +78,7 @@ class Core:
                 providers=providers,
                 floor=floor,
                 flights=flights,
-                budgets=(MemoryBudget(self.clock),),
+                budget=MemoryBudget(self.clock),
             ),
             policies,
         )

@@ -57,7 +57,7 @@ class WarmCore:
             self.core.recorder,
             [self.core.cache],
             self.asked,
-            deadline_s=9.0,
+            WarmingPolicy(),
             flights=flights,
             chance=lambda: 0.5,
         )

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
+from orchestrator.budget_policy import BudgetPolicy
+from orchestrator.cooldown import CircuitPolicy
 from orchestrator.errors import AllProvidersFailed, CannotWarm
 from orchestrator.events import Cost
-from orchestrator.filters.budget import BudgetPolicy
-from orchestrator.filters.circuit_breaker import CircuitPolicy
 from orchestrator.hedging import HedgePolicy
 from orchestrator.parts import Policies
 from orchestrator.projections.executions import explain
@@ -125,7 +125,7 @@ async def test_an_open_circuit_ends_a_run_before_it_begins():
     policies = Policies(
         cache=POLICIES.cache,
         retry=POLICIES.retry,
-        circuit=CircuitPolicy(failures_max=1, cooldown_s=60.0),
+        circuit=CircuitPolicy(failures_max=1, cooldowns_s=(60.0,)),
     )
     warm = await WarmCore(tavily, jina, policies=policies).expire()
     await warm.core.search("opens the circuit")
@@ -143,7 +143,7 @@ async def test_a_rested_provider_is_probed_by_one_search_alone():
     policies = Policies(
         cache=POLICIES.cache,
         retry=POLICIES.retry,
-        circuit=CircuitPolicy(failures_max=1, cooldown_s=60.0),
+        circuit=CircuitPolicy(failures_max=1, cooldowns_s=(60.0,)),
     )
     warm = await WarmCore(tavily, jina, policies=policies).expire()
     await warm.core.search("opens the circuit")
@@ -253,7 +253,7 @@ async def test_without_texts_it_says_why_it_cannot():
     """With AMOS_STORE_QUERY_TEXT=false nobody knows what to ask."""
     warm = WarmCore(ScriptedProvider("tavily"))
     recorder = Recorder(warm.core.journal, warm.core.clock, keep_texts=False)
-    warming = Warming(warm.core.pipeline, recorder, [warm.core.cache], warm.asked, deadline_s=9.0)
+    warming = Warming(warm.core.pipeline, recorder, [warm.core.cache], warm.asked, WarmingPolicy())
 
     with pytest.raises(CannotWarm, match="AMOS_STORE_QUERY_TEXT"):
         await warming.run(WarmingPolicy(), cause="command")

@@ -11,6 +11,7 @@ from orchestrator.errors import EventLogUnavailable
 from orchestrator.facts import WarmingFinished
 from orchestrator.history import WARMING
 from orchestrator.warming import Warming
+from orchestrator.warming_plan import WarmingPolicy
 from orchestrator.warming_schedule import LOOK_S, START_S, Occasion, Schedule, WarmingSchedule
 from tests.support.clock import EPOCH
 from tests.support.core import Core
@@ -71,7 +72,7 @@ class Instance:
             core.recorder,
             [core.cache],
             self.asked,
-            deadline_s=9.0,
+            WarmingPolicy(),
             flights=flights,
             chance=lambda: 0.5,
         )
