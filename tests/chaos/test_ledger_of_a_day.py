@@ -1,8 +1,8 @@
 """What a mixed day has cost, in AMOS's ledger and in the books of the providers: the same, call by call.
 
 Searches and extracts, hits, joins, refreshes, retries, timeouts, cut, broken and useless answers, refusals,
-a key that is used up beside one that is not, second calls to the next provider, deadlines that end calls in
-the middle, and workers that are killed in them, on two processes with one Valkey.
+a key that is used up beside one that is not, second calls to the next provider, warming, deadlines that end
+calls in the middle, and workers that are killed in them, on two processes with one Valkey.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ SETTINGS = {
 }
 """Everything short, so that a day of seconds has some of everything."""
 
-LIVED = frozenset({"attempt.failed", "cache.refresh_started", "cache.stale", "provider.key_rested"})
+LIVED = frozenset(
+    {"attempt.failed", "cache.refresh_started", "cache.stale", "provider.key_rested", "warming.finished"}
+)
 """What must have happened for a day to have been mixed. Second calls depend on the machine as well."""
 
 DAY_S = 8.0
@@ -60,7 +62,7 @@ DAY_S = 8.0
 
 
 async def live(installation: Installation, upstreams: Upstreams, seed: int, kills: int) -> Load:
-    """A day under load and in the rain, in which a worker is killed so many times."""
+    """A day under load and in the rain; a worker is killed so many times, and the cache is warmed."""
     chance = random.Random(seed)
     is_over = asyncio.Event()
     async with Load(installation.amos, seed) as load:
@@ -70,6 +72,7 @@ async def live(installation: Installation, upstreams: Upstreams, seed: int, kill
             if kills:
                 pids = [pid for pid, role in installation.amos.alive().items() if role == "worker"]
                 os.kill(chance.choice(pids), signal.SIGKILL)
+        await installation.amos.command("cache", "warm", "--yes", "--top", "5")
         is_over.set()
         await rain
         await load.answer_more(20)
