@@ -48,7 +48,6 @@ CLIENT_CHARS_MAX = 64
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _KEY = re.compile(PATTERN)
-_ID = re.compile(rf"[0-9A-Za-z]{{{ID_CHARS}}}")
 _CLIENT = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._@-]{{0,{CLIENT_CHARS_MAX - 1}}}")
 _RESERVED = frozenset({"local", "anonymous"})
 
@@ -103,11 +102,6 @@ def id_of(raw: str) -> str:
     if checksum(body) != digits:
         raise MalformedKey("bad_checksum")
     return raw[len(PREFIX) : len(PREFIX) + ID_CHARS]
-
-
-def is_key_id(text: str) -> bool:
-    """Whether the text could be the id of a key."""
-    return _ID.fullmatch(text) is not None
 
 
 def checksum(body: str) -> str:

@@ -20,6 +20,7 @@ import msgspec
 from orchestrator.errors import AllProvidersFailed, CircuitOpen
 from orchestrator.fallback import Step
 from orchestrator.model import AnswerT, Attempt, Call, Found, RequestT
+from orchestrator.outcome import BUSY
 from orchestrator.projections.executions import attempts
 from orchestrator.service import Service
 
@@ -28,9 +29,6 @@ SKIPPED = "skipped"
 
 CIRCUIT_OPEN = CircuitOpen.code
 """The reason for which a provider is passed by that is being left alone."""
-
-BUSY = "busy"
-"""The reason for which a provider is passed by that is well, and has as much to do as it may."""
 
 
 class LastResort(Generic[RequestT, AnswerT]):

@@ -12,7 +12,7 @@ from storage.sql_engine import open_engine, sqlite_url
 from tests.support.clock import VirtualTimeLoop
 from tests.support.postgres import shared_postgres
 
-VIRTUAL = {"test_redis_wakeups.py"}
+VIRTUAL = {"test_redis_flight.py", "test_redis_wakeups.py"}
 """Files whose tests talk to nobody."""
 
 
