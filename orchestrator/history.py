@@ -31,6 +31,7 @@ CALLERS_OWN = frozenset(
         "permission_denied",
         "rate_limited",
         "budget_exhausted",
+        "cannot_warm",
         "not_in_cache",
         "not_found",
         "cancelled",
