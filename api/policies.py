@@ -5,9 +5,10 @@ from __future__ import annotations
 from msgspec import structs
 
 from api.settings import Settings
-from orchestrator.budget_policy import MILLION, BudgetPolicy
+from orchestrator.budget_policy import BudgetPolicy
 from orchestrator.cache_policy import CachePolicy
 from orchestrator.cooldown import CircuitPolicy
+from orchestrator.events import MILLION
 from orchestrator.filters.concurrency import ConcurrencyPolicy
 from orchestrator.filters.provider_room import ProviderRoomPolicy, ProviderRooms
 from orchestrator.filters.rate_limit import RateLimitPolicy

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from api.settings_values import stretch_of_day
 from orchestrator import limits
 from orchestrator.cache_policy import CachePolicy
+from orchestrator.events import MILLION
 from orchestrator.warming_plan import TOP_MAX, WarmingPolicy
 
 _POLICY = CachePolicy()
@@ -46,5 +47,5 @@ class CacheSettings(BaseModel):
     """Warm as often; with `warm_at` only in that stretch."""
     warm_top: int = Field(default=_WARMING.top, ge=1, le=TOP_MAX)
     """How many of the searches that are asked most are kept warm."""
-    warm_usd_max: float = Field(default=_WARMING.usd_micros_max / 1_000_000, gt=0, le=1_000_000)
+    warm_usd_max: float = Field(default=_WARMING.usd_micros_max / MILLION, gt=0, le=1_000_000)
     """What one warming may cost."""

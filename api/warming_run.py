@@ -13,7 +13,7 @@ import msgspec
 from api.moments import moment
 from api.rest.dialects.fields import build
 from orchestrator.errors import CannotWarm, InvalidRequest
-from orchestrator.events import FREE
+from orchestrator.events import FREE, MILLION
 from orchestrator.warming import Warmed, Warming
 from orchestrator.warming_plan import TOP_MAX, WarmingPolicy
 
@@ -48,7 +48,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
         if self.budget_usd is not None:
             if not 0 < self.budget_usd <= USD_MAX:
                 raise InvalidRequest("budget_usd: expected an amount above 0.", field="budget_usd")
-            changes["usd_micros_max"] = round(self.budget_usd * 1_000_000)
+            changes["usd_micros_max"] = round(self.budget_usd * MILLION)
         return msgspec.structs.replace(policy, **changes)
 
 

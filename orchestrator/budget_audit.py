@@ -16,9 +16,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from orchestrator.background import repeating
-from orchestrator.budget_policy import ALL, CLIENT, MILLION, PROVIDER, Account, BudgetPolicy
+from orchestrator.budget_policy import ALL, CLIENT, PROVIDER, Account, BudgetPolicy
 from orchestrator.budget_ports import BudgetStore, Charge
 from orchestrator.errors import GatewayError
+from orchestrator.events import MILLION
 from orchestrator.facts import BudgetStopped, BudgetWarned
 from orchestrator.ports import Clock, ReportStore
 from orchestrator.reports.report import Question

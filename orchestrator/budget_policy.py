@@ -8,11 +8,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from orchestrator.budget_ports import Charge
-from orchestrator.events import Cost
+from orchestrator.events import MILLION, Cost
 from orchestrator.quota import Window
-
-MILLION = 1_000_000
-"""Amounts are integers, millionths of a dollar or of a provider's unit, so that sums are exact."""
 
 ALL = "all"
 """The name of the account of the whole installation."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from orchestrator.budget_audit import BudgetAudit, Line
-from orchestrator.budget_policy import MILLION
+from orchestrator.events import MILLION
 from orchestrator.facts import UsageReconciled
 from orchestrator.reconciliation import Look, Reconciliation
 from orchestrator.reports.metrics import GAUGE, Family

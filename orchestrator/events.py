@@ -50,6 +50,9 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 FREE = Cost()
 """The cost of a call nobody bills."""
 
+MILLION = 1_000_000
+"""Sums are kept in millionths, of a US dollar or of a provider's unit, as integers: so they are exact."""
+
 
 # --- one execution
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import msgspec
 
 from orchestrator import limits
-from orchestrator.budget_policy import MILLION, PROVIDER, Account
+from orchestrator.budget_policy import PROVIDER, Account
+from orchestrator.events import MILLION
 from orchestrator.filters.circuit_breaker import Circuit
 from orchestrator.reconciliation import Look
 from orchestrator.record_watch import Recent, Seen, Spending

@@ -24,9 +24,10 @@ import msgspec
 from orchestrator.background import repeating
 from orchestrator.budget_ports import UsageSource
 from orchestrator.errors import EventLogUnavailable, ProviderError, RateLimitStoreUnavailable
+from orchestrator.events import MILLION
 from orchestrator.facts import UsageReconciled
 from orchestrator.ports import Clock, FactSink, RateLimitStore, ReportStore
-from orchestrator.projections.ledger import MILLION, LedgerRollup
+from orchestrator.projections.ledger import LedgerRollup
 from orchestrator.quota import Window
 from orchestrator.reports.report import Need
 

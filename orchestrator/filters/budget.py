@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Generic
 
-from orchestrator.budget_policy import CLIENT, MILLION, Account, BudgetPolicy, corrections
+from orchestrator.budget_policy import CLIENT, Account, BudgetPolicy, corrections
 from orchestrator.budget_ports import Charge
 from orchestrator.cashier import Cashier
 from orchestrator.errors import BudgetExhausted, ProviderHeldBack, RateLimitStoreUnavailable
-from orchestrator.events import FREE, AttemptFailed, AttemptStarted, AttemptSucceeded, Cost, Envelope
+from orchestrator.events import FREE, MILLION, AttemptFailed, AttemptStarted, AttemptSucceeded, Cost, Envelope
 from orchestrator.model import AnswerT, Call, Found, RequestT
 from orchestrator.ports import Clock, RateLimitStore
 from orchestrator.quota import Verdict

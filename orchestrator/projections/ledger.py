@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from orchestrator.events import (
     FREE,
+    MILLION,
     AttemptFailed,
     AttemptStarted,
     AttemptSucceeded,
@@ -16,9 +17,6 @@ from orchestrator.events import (
     RequestCompleted,
 )
 from orchestrator.projections.fold import Counts, Increment, Key, Rollup, minute_of
-
-MILLION = 1_000_000
-"""Amounts are kept in millionths of the provider's unit, so that sums are exact."""
 
 
 class LedgerRollup(Rollup):

@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.projections.ledger import MILLION, LedgerRollup
+from orchestrator.events import MILLION
+from orchestrator.projections.ledger import LedgerRollup
 from orchestrator.reports.report import TIMES, Need, Row, Sums, grouped, grouped_by, rows_of, total
 
 

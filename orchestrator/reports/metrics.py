@@ -13,10 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple, TypeAlias
 
+from orchestrator.events import MILLION
 from orchestrator.projections.health import HealthRollup
 from orchestrator.projections.hit_rate import HitRateRollup
 from orchestrator.projections.latency import WHOLE_STAYS, WITHIN_S, LatencyRollup
-from orchestrator.projections.ledger import MILLION, LedgerRollup
+from orchestrator.projections.ledger import LedgerRollup
 from orchestrator.projections.providers import ProvidersRollup
 from orchestrator.reports.report import Need, Row, Sums, rows_of
 from orchestrator.reports.totals import DOUBLING, Standing

@@ -14,6 +14,7 @@ import msgspec
 
 from api.rest.dialects.fields import build, check_depth, decode_object
 from orchestrator.errors import InvalidRequest
+from orchestrator.events import MILLION
 from orchestrator.model import Attempt, ExtractRequest, RequestT, Response, SearchRequest
 
 _SEARCH_FIELDS = frozenset(SearchRequest.__struct_fields__) - {"extra"}
@@ -188,7 +189,7 @@ def _tail(response: Response, execution_id: str, duration_s: float, *, wants_usa
         degraded=response.is_degraded,
         attempts=_rounded(response.attempts),
         credits=spent,
-        cost_usd=cost.usd_micros / 1_000_000,
+        cost_usd=cost.usd_micros / MILLION,
         unsupported=response.unsupported,
         notes=response.notes,
         execution_id=execution_id,
