@@ -1,4 +1,4 @@
-"""How often who waits for a flight looks by itself; tests/contract/test_flights.py has the rest, on servers."""
+"""How often who waits for a flight looks by itself; tests/contract/test_flights.py has the rest."""
 
 from __future__ import annotations
 
