@@ -125,6 +125,8 @@ class PageBatch:
         else:
             group.departure.cancel()
             group.departure = departure
+            if group.call.is_refresh:
+                group.call = call  # The time of pages that somebody waits for is that of all.
         (url,) = call.request.urls
         seat = group.seats.setdefault(url, loop.create_future())
         return await asyncio.shield(seat)

@@ -99,6 +99,7 @@ class CacheFilter(Generic[RequestT]):
         inner = replace(call, cache_key=key)
         if found is None or not any(self._can_stand_in(found, wants, cause) for cause in ("error", "quota")):
             return await service(inner)
+        await self._lift(key, found.entry, found.tier)  # Now: by the time it is given it may be cleared.
         return await self._else_stale(inner, service, found)
 
     async def _revalidating(
@@ -111,7 +112,8 @@ class CacheFilter(Generic[RequestT]):
         misses: dict[str, str],
     ) -> Response:
         """Answer with an old entry at once, and see to a fresh one if the caller lets us spend."""
-        response = await self._give(call, key, found, cause="revalidating", misses=misses)
+        await self._lift(key, found.entry, found.tier)
+        response = self._give(call, key, found, cause="revalidating", misses=misses)
         is_begun = not call.caller.cache_control.only_if_cached and self._refreshes.begin(
             call, key, service, response.age_s
         )
@@ -196,9 +198,9 @@ class CacheFilter(Generic[RequestT]):
                 return response
             # The floor stood in for the web: what the web said lately is better.
             cause, tried = "error", response.attempts
-        return await self._give(call, call.cache_key, found, cause=cause, tried=tried)
+        return self._give(call, call.cache_key, found, cause=cause, tried=tried)
 
-    async def _give(
+    def _give(
         self,
         call: Call[RequestT],
         key: str,
@@ -210,7 +212,6 @@ class CacheFilter(Generic[RequestT]):
     ) -> Response:
         """Answer with an old entry."""
         entry, tier, now = found.entry, found.tier, self._clock.now()
-        await self._lift(key, entry, tier)
         response = _response(entry, tier, now)
         call.trail.record(
             StaleServed(
