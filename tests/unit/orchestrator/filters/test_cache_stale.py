@@ -53,7 +53,7 @@ def cache(l1, l2, clock):
 
 
 async def test_what_was_cleared_meanwhile_does_not_come_back(cache, l1, l2, clock):
-    """An old answer of the far tier stands in for a failure, and fills no nearer tier that was cleared since."""
+    """An old answer of the far tier stands in for a failure, and fills no tier that was cleared since."""
     await aged(l2, clock, 50.0)
 
     async def cleared_meanwhile(call):
