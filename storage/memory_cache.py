@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import math
+import sys
 import time
 from collections.abc import Callable
 
@@ -104,6 +105,8 @@ class MemoryCache:
     async def put(self, key: str, entry: CacheEntry) -> None:
         """Store or replace; an entry larger than the whole tier is not stored, and the replaced one goes."""
         size_bytes = len(entry.fragment) + OVERHEAD_BYTES
+        if entry.unsupported:  # May be names of the caller's own making, of kilobytes.
+            size_bytes += sum(map(sys.getsizeof, entry.unsupported))
         item = self._items.get(key)
         if size_bytes > self.bytes_max:
             if item is not None:

@@ -37,6 +37,10 @@ STALE_WAY_BACK_S = 0.75 * limits.WAY_BACK_S
 """chosen: an old answer in hand leaves so long before the deadline. Attempts end a little earlier, so that
 their failure is still told; what is left is for a loop that is busy."""
 
+AHEAD_S_MAX = 60.0
+"""chosen: hosts' clocks may differ by so much. What was stored later than that from now was stored by a clock
+that has been put back since: nobody knows its age, and it would be called fresh for as long as that was."""
+
 NO_MISSES: dict[str, str] = {}
 
 
@@ -155,7 +159,7 @@ class CacheFilter(Generic[RequestT]):
                 continue
             if wants.no_cache:
                 misses[cache.tier] = "bypass"
-            elif entry.fresh_until <= now:
+            elif entry.fresh_until <= now or entry.stored_at > now + AHEAD_S_MAX:
                 misses[cache.tier] = "expired"
             elif wants.max_age_s is not None and now - entry.stored_at > wants.max_age_s:
                 misses[cache.tier] = "too_old"
