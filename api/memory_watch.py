@@ -87,7 +87,8 @@ class MemoryWatch:
 
     def watching(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Watch for as long as the context lasts."""
-        return repeating(self.step, self._clock, "the watch over memory")
+        # Soon again: short memory may be why a look fails.
+        return repeating(self.step, self._clock, "the watch over memory", again_s=self._policy.look_s)
 
     async def step(self) -> float:
         """Look once, and do what follows; in so many seconds it should be done again."""

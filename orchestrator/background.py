@@ -33,28 +33,33 @@ async def running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[N
 
 
 def repeating(
-    step: Callable[[], Awaitable[float]], clock: Clock, name: str, *, first_s: float = 0.0
+    step: Callable[[], Awaitable[float]],
+    clock: Clock,
+    name: str,
+    *,
+    first_s: float = 0.0,
+    again_s: float = AGAIN_S,
 ) -> contextlib.AbstractAsyncContextManager[None]:
     """Do a step after `first_s`, and again whenever as many seconds have passed as it returned.
 
-    A step that fails is done again after `AGAIN_S`. The log tells once of each failure that follows another
+    A step that fails is done again after `again_s`. The log tells once of each failure that follows another
     end, so a fault that stays does not fill it.
     """
-    return running(_repeat(step, clock, name, first_s), name)
 
+    async def repeat() -> None:
+        if first_s:
+            await clock.sleep(first_s)
+        known = ""
+        while True:
+            try:
+                wait_s, known = await step(), ""
+            except Exception as error:  # noqa: BLE001 - it goes on: nobody else does this work
+                wait_s, was, known = again_s, known, repr(error)
+                if known != was:
+                    _log.error("%s has failed and is tried again", name, exc_info=error)
+            await clock.sleep(wait_s)
 
-async def _repeat(step: Callable[[], Awaitable[float]], clock: Clock, name: str, first_s: float) -> None:
-    if first_s:
-        await clock.sleep(first_s)
-    known = ""
-    while True:
-        try:
-            wait_s, known = await step(), ""
-        except Exception as error:  # noqa: BLE001 - it goes on: nobody else does this work
-            wait_s, was, known = AGAIN_S, known, repr(error)
-            if known != was:
-                _log.error("%s has failed and is tried again", name, exc_info=error)
-        await clock.sleep(wait_s)
+    return running(repeat(), name)
 
 
 def _tell(task: asyncio.Task[None]) -> None:
