@@ -80,7 +80,8 @@ def provider_health(circuit: Circuit, recent: Recent | None) -> ComponentHealth:
     if recent is not None and recent.success_ratio is not None:
         lately = f"{recent.success_ratio:.0%} of {recent.calls} calls in the last 15 minutes succeeded."
     if circuit.state != "closed":
-        when = f"it may be called again in {circuit.retry_after_s:.0f} s"
+        wait_s = max(0.0, circuit.retry_after_s)
+        when = f"it may be called again in {wait_s:.0f} s" if wait_s else "one call looks whether it is back"
         again = f", {circuit.openings} times in a row" if circuit.openings > 1 else ""
         return ComponentHealth(
             name=name,
