@@ -41,6 +41,7 @@ _NEXT_STEPS: tuple[tuple[type[errors.GatewayError], str], ...] = (
     (errors.Unauthenticated, "Ask the server's operator how to reach it."),
     (errors.EventLogUnavailable, "`amos doctor` checks the data folder, the database and the disk."),
     (errors.KeysUnavailable, "`amos doctor` checks the database; `amos db upgrade` brings it up to date."),
+    (errors.CacheUnavailable, "`amos doctor` tries Redis; AMOS_REDIS_URL says where it is."),
     (errors.StorageError, "`amos doctor` checks the data folder, the database and the disk."),
     (errors.SettingsError, "Correct the environment or .env; .env.example explains every setting."),
 )

@@ -44,6 +44,11 @@ def test_waiting_is_the_next_step_where_it_helps():
     assert explain(errors.RateLimited("No.", retry_after_s=36_961.0)).next_step == "Try again in 10 h 16 min."
 
 
+def test_a_lost_redis_does_not_lead_to_the_disk():
+    """What is out of reach is what is to be looked at."""
+    assert "AMOS_REDIS_URL" in explain(errors.CacheUnavailable("Redis is out of reach.")).next_step
+
+
 def test_a_spent_budget_leads_to_the_limits():
     """Midnight is far; which limit it is and what was spent of it can be looked at now."""
     failure = explain(errors.BudgetExhausted("Your budget is spent.", retry_after_s=36_961.0))

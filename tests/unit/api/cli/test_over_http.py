@@ -92,6 +92,22 @@ async def test_retry_after_is_the_next_step(wait, step):
     assert caught.value.failure[:2] == ("HTTP 429 Too Many Requests", step)
 
 
+async def test_a_server_that_cannot_warm_leads_to_what_warming_needs():
+    """The same next step as without a server."""
+    asking = connection(
+        lambda _: httpx.Response(409, json={"detail": "Out of reach.", "code": "cannot_warm"})
+    )
+
+    with pytest.raises(CommandError) as caught:
+        async for _ in asking.warm({}):
+            pass
+
+    assert caught.value.failure[:2] == (
+        "Out of reach.",
+        "docs/operations/caching.md says what warming needs.",
+    )
+
+
 @pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ReadTimeout, httpx.RemoteProtocolError])
 async def test_every_transport_failure_is_a_sentence(error):
     """No answer, a late one and a broken one all name the server and what to do."""
