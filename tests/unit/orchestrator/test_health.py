@@ -108,7 +108,7 @@ def test_a_circuit_on_probation_does_not_count_down_to_nothing():
     found = provider_health(probing, None)
 
     assert found.status == "degraded"
-    assert found.detail == "Circuit half_open after http_500; one call looks whether it is back."
+    assert found.detail == "Circuit half-open after http_500; one call looks whether it is back."
 
 
 @pytest.mark.parametrize(
