@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Generic
 
-from orchestrator.budget_policy import CLIENT, MILLION, Account, BudgetPolicy, corrections
+from orchestrator.budget_policy import CLIENT, Account, BudgetPolicy, corrections, usd
 from orchestrator.budget_ports import Charge
 from orchestrator.cashier import Cashier
 from orchestrator.errors import BudgetExhausted, ProviderHeldBack, RateLimitStoreUnavailable
@@ -139,7 +139,7 @@ class BudgetFilter(Generic[RequestT, AnswerT]):
         if account.name == CLIENT:
             until = datetime.fromtimestamp(charge.ends_at, UTC)
             return BudgetExhausted(
-                f"This call does not fit into what is left of your budget of {charge.limit / MILLION:.2f} "
+                f"This call does not fit into what is left of your budget of {usd(charge.limit)} "
                 f"USD for {charge.period} (UTC). A new one begins at {until:%Y-%m-%dT%H:%M:%SZ}.",
                 retry_after_s=wait_s,
             )
