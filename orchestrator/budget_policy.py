@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from math import floor
 
 import msgspec
 
@@ -120,12 +121,19 @@ class Account(msgspec.Struct, frozen=True):
 
     def begins_at(self, now: float) -> float:
         """The beginning of the period that a moment lies in; both in epoch seconds."""
-        today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        # Whole seconds: half a microsecond before midnight would be rounded into the next day.
+        today = datetime.fromtimestamp(floor(now), UTC).replace(hour=0, minute=0, second=0)
         return (today if self.per == "day" else today.replace(day=1)).timestamp()
 
     def measure(self, cost: Cost) -> int:
         """The cost in millionths of the account's unit."""
         return round(cost.amount * MILLION) if self.is_of_provider else cost.usd_micros
+
+
+def usd(millionths: int) -> str:
+    """Millionths of a US dollar as dollars, none of them rounded away: `10.00`, `0.017`."""
+    whole, cents = f"{millionths / MILLION:,.6f}".split(".")
+    return f"{whole}.{cents.rstrip('0'):0<2}"
 
 
 def corrections(

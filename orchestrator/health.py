@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from orchestrator import limits
-from orchestrator.budget_policy import PROVIDER, Account
+from orchestrator.budget_policy import PROVIDER, Account, usd
 from orchestrator.events import MILLION
 from orchestrator.filters.circuit_breaker import Circuit
 from orchestrator.reconciliation import Look
@@ -81,7 +81,8 @@ def provider_health(circuit: Circuit, recent: Recent | None) -> ComponentHealth:
     if recent is not None and recent.success_ratio is not None:
         lately = f"{recent.success_ratio:.0%} of {recent.calls} calls in the last 15 minutes succeeded."
     if circuit.state != "closed":
-        when = f"it may be called again in {circuit.retry_after_s:.0f} s"
+        wait_s = max(0.0, circuit.retry_after_s)
+        when = f"it may be called again in {wait_s:.0f} s" if wait_s else "one call looks whether it is back"
         again = f", {circuit.openings} times in a row" if circuit.openings > 1 else ""
         return ComponentHealth(
             name=name,
@@ -105,15 +106,19 @@ def provider_health(circuit: Circuit, recent: Recent | None) -> ComponentHealth:
 def _budget_health(spending: Spending) -> ComponentHealth:
     account = spending.account
     of = f"{account.name.removeprefix(PROVIDER)}:" if account.is_of_provider else ""
-    form = ",.0f" if account.is_of_provider else ",.2f"
-    spent, limit = spending.spent / MILLION, account.limit / MILLION
+    form = _units if account.is_of_provider else usd
+    sums = f"{form(spending.spent)} of {form(account.limit)} {account.unit}"
     return ComponentHealth(
         name=f"budget:{of}{account.per}",
         status="degraded" if spending.is_near else "ok",
         since=spending.since,
-        detail=f"{spent:{form}} of {limit:{form}} {account.unit} of this {account.per} (UTC) are spent.",
+        detail=f"{sums} of this {account.per} (UTC) are spent.",
         advice=_spent_advice(account) if spending.is_near else "",
     )
+
+
+def _units(millionths: int) -> str:
+    return f"{millionths / MILLION:,.0f}"
 
 
 def _spent_advice(account: Account) -> str:

@@ -288,7 +288,8 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     `fragment` is the inside of a JSON object: for a search the members `results`, `answer`, `images`; for an
     extract `results`, `failed_results`; for one page its own members. It is encoded once, cached, and never
     decoded on the way to a Tavily client. `cost` is what *this* call spent (a hit spends nothing), `cache` is
-    `l1`, `l2`, `collapsed`, `miss` or `mixed`. `notes` are sentences about clamped values.
+    `l1`, `l2`, `collapsed`, `miss` or `mixed`. `notes` are sentences about
+    values that were clamped, wishes that were passed over, and why an answer is old.
     """
 
     fragment: bytes

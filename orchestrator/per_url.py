@@ -106,6 +106,7 @@ def _merged(
         cost=spent(call.trail.events),
         attempts=tuple(dict.fromkeys((*attempts(call.trail.events), *joined))),
         unsupported=tuple(dict.fromkeys(name for page in pages for name in page.unsupported)),
+        notes=tuple(dict.fromkeys(note for page in pages for note in page.notes)),
     )
 
 

@@ -136,7 +136,7 @@ class Warming:
                 raise
             finally:
                 finished = run.finished(cause, self._clock.monotonic())
-                self._recorder.record_fact(WARMING, finished)
+                self._recorder.record_fact(f"warming:{finished.cause}", finished)
         return finished
 
     async def rehearse(self, policy: WarmingPolicy) -> list[Warmed]:

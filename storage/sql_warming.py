@@ -21,7 +21,7 @@ from storage.sql_sums import merged
 from storage.sql_tables import frames, queries
 
 LAST_RUNS = 20
-"""chosen: so many of the last runs are looked at; those by hand, or cancelled, are passed over."""
+"""chosen: so many of the last runs by schedule are looked at; those that were cancelled are passed over."""
 
 
 class SqlAsked:
@@ -43,7 +43,7 @@ class SqlAsked:
 
     async def warmed_at(self) -> float:
         """When the last warming by schedule came to its end, 0 if none did. Raises EventLogUnavailable."""
-        query = select(frames.c.events).where(frames.c.stream == "warming")
+        query = select(frames.c.events).where(frames.c.stream == "warming:schedule")
         try:
             async with transaction(self._engine) as connection:
                 newest = query.order_by(frames.c.position.desc()).limit(LAST_RUNS)
@@ -56,9 +56,7 @@ class SqlAsked:
                 ended += (
                     envelope.at
                     for envelope in decode_events(row.events)
-                    if isinstance(envelope.event, WarmingFinished)
-                    and envelope.event.cause == "schedule"
-                    and envelope.event.ended_by != "cancelled"
+                    if isinstance(envelope.event, WarmingFinished) and envelope.event.ended_by != "cancelled"
                 )
         return max(ended)
 

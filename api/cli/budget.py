@@ -46,7 +46,9 @@ def budget_view(body: Mapping[str, Any]) -> RenderableType:
     notes = []
     if not body["accounts"]:
         notes.append("Nothing is limited; AMOS_BUDGET_USD_PER_DAY and others do that (.env.example).")
-    if not body["usage"]:
+    if not body["usage"] and not body.get("not_told", True):
+        notes.append("No provider has a key, so none has counted anything.")
+    elif not body["usage"]:
         notes.append("No provider was asked yet what it has counted; --reconcile does.")
     told = {name: value for name, value in body.items() if name != "not_told" or value}
     return Group(report_view(told), *(Text(f"\n{note}", style="dim") for note in notes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,6 +53,8 @@ def warm(  # noqa: PLR0917 - each is an option of the command line
 
     It spends money at the providers: the client `warming` has it in `amos report cost --by client`.
     """
+    if budget is not None and not math.isfinite(budget):  # JSON has no word for it
+        raise typer.BadParameter("expected an amount.", param_hint="--budget")
     if not (yes or dry_run):
         require_person("Warming spends money, which", YES_OR_LOOK)
     wish = {"top": top, "since": since, "budget_usd": budget}

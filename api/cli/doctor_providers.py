@@ -46,8 +46,14 @@ async def check_providers(settings: Settings) -> list[Finding]:
 
 
 async def ask_provider(settings: Settings, name: str) -> list[Finding]:
-    """One search at one provider, alone, with each of its keys: recorded and billed as every other is."""
-    alone = settings.model_copy(update={"providers": (name,), "local_paths": settings.local_folders})
+    """One search at one provider, alone, with each of its keys: recorded and billed as every other is.
+
+    Without Redis: what other instances know of the provider would keep it from being asked, and what is found
+    out about one key would close the provider to all of them.
+    """
+    alone = settings.model_copy(
+        update={"providers": (name,), "local_paths": settings.local_folders, "redis_url": None}
+    )
     keys = settings.api_keys(name)
     if len(keys) < 2:
         return [await _ask(alone, f"online {name}")]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.text import Text
 
-from api.cli.quantities import amount, dollars, label, shown
+from api.cli.quantities import amount, dollars, label, number, shown
 from api.cli.terminal_text import one_line
+from orchestrator.budget_policy import PROVIDER
+from orchestrator.events import MILLION
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,6 +22,9 @@ STYLES = {"failed": "red", "opened": "red", "refused": "yellow", "throttled": "y
 
 HIDDEN = {"type", "key"}
 """Fields that say nothing to a person on a line: the type has a column, a cache key is a hash."""
+
+SUMS = ("spent", "limit")
+"""Fields of the facts about budgets that are millionths."""
 
 
 def event_line(at: float, stream: str, event: Mapping[str, Any]) -> RenderableType:
@@ -49,7 +54,8 @@ def short_name(type_name: str) -> str:
 
 def _what(event: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     name = short_name(str(event.get("type", "")))
-    fields = [f"{_name(key)}={_value(key, value)}" for key, value in event.items() if key not in HIDDEN]
+    shown_as = _of_account(event) if "account" in event else _value
+    fields = [f"{_name(key)}={shown_as(key, value)}" for key, value in event.items() if key not in HIDDEN]
     return (f"{one_line(name):<20}", STYLES.get(name.rpartition(".")[2], "")), ("  " + " ".join(fields), "")
 
 
@@ -65,6 +71,17 @@ def _value(field: str, value: Any) -> str:
     # A whole number without a unit may be a pid: those are not written in groups of three.
     is_plain = type(value) is int and _name(field) == field
     return one_line(str(value) if is_plain else shown(field, value))
+
+
+def _of_account(event: Mapping[str, Any]) -> Callable[[str, Any], str]:
+    """Shows sums of a budget: millionths of a dollar, or of a unit of the provider whose account it is."""
+    sums = {name: value for name in SUMS if type(value := event.get(name)) is int}
+    form = _units if str(event["account"]).startswith(PROVIDER) else dollars
+    return lambda field, value: form(value) if field in sums else _value(field, value)
+
+
+def _units(millionths: float) -> str:
+    return number(millionths / MILLION)
 
 
 def _price(cost: Mapping[str, Any]) -> str:

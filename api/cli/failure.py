@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from api.cli.quantities import seconds
 from orchestrator import errors
 
 EXIT_FAILURE = 1
@@ -31,6 +32,7 @@ _NEXT_STEPS: tuple[tuple[type[errors.GatewayError], str], ...] = (
         errors.QuotaExhausted,
         "Raise the limit at a provider, or set AMOS_LOCAL_PATHS to search your own folders.",
     ),
+    (errors.BudgetExhausted, "`amos budget` shows every limit and what was spent of it."),
     (errors.AllProvidersFailed, "`amos doctor --online` asks each provider once and says what is wrong."),
     (errors.DeadlineExceeded, "Try again, or allow more time with AMOS_DEADLINE_S."),
     (errors.KeyNotFound, "`amos keys list` shows the ids of all keys."),
@@ -39,6 +41,7 @@ _NEXT_STEPS: tuple[tuple[type[errors.GatewayError], str], ...] = (
     (errors.Unauthenticated, "Ask the server's operator how to reach it."),
     (errors.EventLogUnavailable, "`amos doctor` checks the data folder, the database and the disk."),
     (errors.KeysUnavailable, "`amos doctor` checks the database; `amos db upgrade` brings it up to date."),
+    (errors.CacheUnavailable, "`amos doctor` tries Redis; AMOS_REDIS_URL says where it is."),
     (errors.StorageError, "`amos doctor` checks the data folder, the database and the disk."),
     (errors.SettingsError, "Correct the environment or .env; .env.example explains every setting."),
 )
@@ -70,5 +73,5 @@ def explain_expected(error: CommandError | errors.GatewayError) -> Failure:
 def _next_step(error: errors.GatewayError) -> str:
     known = next((step for kind, step in _NEXT_STEPS if isinstance(error, kind)), "")
     if not known and error.retry_after_s is not None:
-        return f"Try again in {max(1, round(error.retry_after_s))} s."
+        return f"Try again in {seconds(max(1, round(error.retry_after_s)))}."
     return known

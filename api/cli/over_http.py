@@ -12,12 +12,16 @@ import httpx
 
 from api.cli import output
 from api.cli.failure import EXIT_FAILURE, EXIT_USAGE, CommandError
+from api.cli.quantities import seconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
 TIMEOUT = httpx.Timeout(40.0, connect=5.0)
 """Seconds: an extract may take its server 30 (limits.EXTRACT_DEADLINE_S_MAX); the rest is the way there."""
+
+RETRY_AFTER_DIGITS_MAX = 8
+"""chosen: three years; a longer number of seconds is no advice to anybody."""
 
 USAGE_STATUSES = {400, 413, 414, 422}
 """Statuses that say the request itself is wrong, as the shell's exit code 2 does."""
@@ -26,6 +30,7 @@ NEXT_STEPS = {
     401: "Give an API key in AMOS_KEY or with --key-file; without keys a server serves its own machine.",
     403: "Ask the server's operator for a key with that scope.",
     404: "Check the address and the id; an execution appears about a second after its answer.",
+    409: "docs/operations/caching.md says what warming needs.",
     429: "Slow down, or ask the server's operator for a higher limit.",
     432: "A budget or the providers' quotas are used up; `amos budget --url …` shows which.",
     503: "`amos report health --url …` shows which provider fails.",
@@ -174,7 +179,11 @@ def _is_this_machine(address: httpx.URL) -> bool:
 def _refused(answer: httpx.Response) -> CommandError:
     status = answer.status_code
     wait = answer.headers.get("Retry-After", "")
-    step = f"Try again in {wait} s." if wait.isdigit() else NEXT_STEPS.get(status, "")
+    step = (
+        f"Try again in {seconds(int(wait))}."
+        if wait.isdecimal() and len(wait) <= RETRY_AFTER_DIGITS_MAX
+        else NEXT_STEPS.get(status, "")
+    )
     if status == 403 and error_code(answer.content) != "permission_denied":
         step = ""  # another door than that of scopes; the sentence says what to do
     reason = error_text(answer.content) or f"HTTP {status} {answer.reason_phrase}".rstrip()

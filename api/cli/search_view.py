@@ -91,8 +91,8 @@ def _reasons(body: dict[str, Any], amos: dict[str, Any]) -> Iterator[str]:
         yield _cache(str(cache), amos)
     if isinstance(elapsed := body.get("response_time"), int | float):
         yield quantities.seconds(elapsed)
-    if attempts := amos.get("attempts"):
-        yield f"{len(attempts)} attempt" + ("s" if len(attempts) > 1 else "")
+    if made := sum(attempt.get("outcome") != "skipped" for attempt in amos.get("attempts") or ()):
+        yield f"{made} attempt" + ("s" if made > 1 else "")
     yield _cost(amos)
     if execution := amos.get("execution_id"):
         yield f"execution {one_line(str(execution))}"
@@ -119,7 +119,8 @@ def _troubles(amos: dict[str, Any]) -> Iterator[str]:
         outcome, reason = str(attempt.get("outcome", "")), str(attempt.get("reason", ""))
         if outcome != "success":
             what = f"{attempt.get('provider', '')} {outcome}" + (f": {reason}" if reason else "")
-            yield one_line(f"{what} after {quantities.seconds(attempt.get('duration_s') or 0)}")
+            took = quantities.seconds(attempt.get("duration_s") or 0)
+            yield one_line(what if outcome == "skipped" else f"{what} after {took}")
     if unsupported := amos.get("unsupported"):
         yield one_line(f"not honoured: {', '.join(map(str, unsupported))}")
     for note in amos.get("notes") or ():

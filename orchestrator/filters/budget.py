@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Generic
 
-from orchestrator.budget_policy import CLIENT, Account, BudgetPolicy, corrections
+from orchestrator.budget_policy import CLIENT, Account, BudgetPolicy, corrections, usd
 from orchestrator.budget_ports import Charge
 from orchestrator.cashier import Cashier
 from orchestrator.errors import BudgetExhausted, ProviderHeldBack, RateLimitStoreUnavailable
-from orchestrator.events import FREE, MILLION, AttemptFailed, AttemptStarted, AttemptSucceeded, Cost, Envelope
+from orchestrator.events import FREE, AttemptFailed, AttemptStarted, AttemptSucceeded, Cost, Envelope
 from orchestrator.model import AnswerT, Call, Found, RequestT
 from orchestrator.ports import Clock, RateLimitStore
 from orchestrator.quota import Verdict
@@ -119,7 +119,7 @@ class BudgetFilter(Generic[RequestT, AnswerT]):
         if account.name == CLIENT:
             until = datetime.fromtimestamp(charge.ends_at, UTC)
             return BudgetExhausted(
-                f"This call does not fit into what is left of your budget of {charge.limit / MILLION:.2f} "
+                f"This call does not fit into what is left of your budget of {usd(charge.limit)} "
                 f"USD for {charge.period} (UTC). A new one begins at {until:%Y-%m-%dT%H:%M:%SZ}.",
                 retry_after_s=wait_s,
             )

@@ -43,6 +43,14 @@ that has been put back since: nobody knows its age, and it would be called fresh
 
 NO_MISSES: dict[str, str] = {}
 
+WHY_OLD = {
+    "error": "This answer is old: no provider could give a newer one.",
+    "deadline": "This answer is old: a newer one could not be had in time.",
+    "quota": "This answer is old: the quota of the providers is used up.",
+    "budget": "This answer is old: the budget for a newer one is spent.",
+}
+"""What a caller is told about an answer that stands in for a fresh one; how old it is stands beside it."""
+
 
 class _Stale(msgspec.Struct, frozen=True):
     """The youngest entry that will not do as it is: where, and at which moment it was found."""
@@ -202,7 +210,8 @@ class CacheFilter(Generic[RequestT]):
                 return response
             # The floor stood in for the web: what the web said lately is better.
             cause, tried = "error", response.attempts
-        return self._give(call, call.cache_key, found, cause=cause, tried=tried)
+        response = self._give(call, call.cache_key, found, cause=cause, tried=tried)
+        return replace(response, notes=(WHY_OLD[cause],))
 
     def _give(
         self,

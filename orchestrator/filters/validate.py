@@ -48,7 +48,7 @@ class ValidateFilter(Generic[RequestT]):
         if request is not call.request:
             call = msgspec.structs.replace(call, request=request)
         response = await service(call)
-        return msgspec.structs.replace(response, notes=notes) if notes else response
+        return msgspec.structs.replace(response, notes=(*notes, *response.notes)) if notes else response
 
 
 def check_search(request: SearchRequest) -> tuple[SearchRequest, tuple[str, ...]]:

@@ -131,7 +131,7 @@ def _of_flight(event: object) -> str:
         case FlightJoined() as joined:
             return f"The same was being asked by {joined.leader}; this call waited for that answer."
         case RefreshStarted() as refresh:
-            return f"A fresh answer was fetched with nobody waiting for it ({refresh.cause})."
+            return f"A fresh answer was asked for with nobody waiting for it ({refresh.cause})."
         case AttemptHedged() as hedged:
             after = _seconds(hedged.after_s)
             return f"{hedged.provider} had not answered after {after}; the next one was asked too."

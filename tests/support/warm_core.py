@@ -11,7 +11,7 @@ from orchestrator.cache_policy import CachePolicy
 from orchestrator.events import Envelope
 from orchestrator.facts import WarmingFinished
 from orchestrator.filters.retry import RetryPolicy
-from orchestrator.history import WARMING, has_no_caller
+from orchestrator.history import has_no_caller
 from orchestrator.parts import Policies
 from orchestrator.warming import Warmed, Warming
 from orchestrator.warming_plan import WarmingPolicy
@@ -88,4 +88,6 @@ class WarmCore:
 
     def finished(self) -> list[Any]:
         """The facts about runs."""
-        return self.core.journal.events(WARMING)
+        return [
+            fact for cause in ("schedule", "command") for fact in self.core.journal.events(f"warming:{cause}")
+        ]

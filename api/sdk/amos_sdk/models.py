@@ -31,7 +31,7 @@ class Why:
     `cache` is `l1`, `l2`, `collapsed`, `miss` or `mixed`, `age_s` the age of a cached answer in seconds.
     `credits` and `cost_usd` are what this very call spent: 0 for a hit. `degraded` says that private
     documents stood in for the web. `unsupported` names what of the request the provider could not honour,
-    `notes` what the server changed in it.
+    `notes` what the server changed in it, and why an old answer is given.
     """
 
     provider: str

@@ -19,6 +19,15 @@ def test_nothing_is_limited(amos: CommandLine):
     assert "No provider was asked yet" in shown.stdout
 
 
+def test_without_keys_there_is_nobody_to_ask(amos: CommandLine):
+    """Who has just asked is not told to ask."""
+    shown = amos.run("budget", "--reconcile")
+
+    assert shown.exit_code == 0
+    assert "No provider has a key" in shown.stdout
+    assert "--reconcile" not in shown.stdout
+
+
 async def test_what_was_spent_here(amos: InThisProcess, web: TavilySimulator):
     """Accounts with their limits, and after --reconcile what the provider has counted."""
     amos.environment |= {"AMOS_BUDGET_USD_PER_MONTH": "1", "AMOS_TAVILY_CREDITS_PER_DAY": "4"}

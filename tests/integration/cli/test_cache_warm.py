@@ -89,7 +89,9 @@ def test_nothing_asked_is_said(amos: CommandLine, redis: Valkey):
     assert (done.exit_code, done.stdout.strip()) == (0, "Nothing was asked often enough to be warmed.")
 
 
-@pytest.mark.parametrize("option", [("--since", "soon"), ("--budget", "-1"), ("--top", "1001")])
+@pytest.mark.parametrize(
+    "option", [("--since", "soon"), ("--budget", "-1"), ("--budget", "nan"), ("--top", "1001")]
+)
 def test_a_wrong_option_is_a_sentence(amos: CommandLine, redis: Valkey, option: tuple[str, str]):
     """It names the option, and the code says that the command line is wrong."""
     done = amos.run("cache", "warm", "--yes", *option)

@@ -6,10 +6,10 @@ import itertools
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from orchestrator.budget_policy import Account, BudgetPolicy, corrections
+from orchestrator.budget_policy import Account, BudgetPolicy, corrections, usd
 from orchestrator.events import FREE, Cost
 
 MOMENTS = st.floats(0.0, 4_102_444_800.0)
@@ -26,6 +26,7 @@ PER = st.sampled_from(["day", "month"])
 
 
 @given(now=MOMENTS, per=PER)
+@example(now=2_051_222_399.9999995, per="day")
 def test_every_moment_lies_in_one_period(now, per):
     """It begins before the moment, ends after it, and the next one begins where it ends."""
     account = Account("all", per, 1)
@@ -108,3 +109,12 @@ def test_whose_accounts_there_are():
     assert names(policy.accounts("tavily")) == common + tavily
     assert names(itertools.chain(policy.of_all, policy.of_clients)) == common
     assert names(policy.of_providers) == tavily + jina
+
+
+@pytest.mark.parametrize(
+    ("millionths", "shown"),
+    [(0, "0.00"), (5, "0.000005"), (17_000, "0.017"), (10_500_000, "10.50"), (1_234_000_000, "1,234.00")],
+)
+def test_no_part_of_a_cent_is_rounded_away(millionths, shown):
+    """A search costs less than a cent, so a small budget is told in full."""
+    assert usd(millionths) == shown

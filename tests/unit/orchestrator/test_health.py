@@ -93,6 +93,18 @@ def test_a_circuit_says_how_often_it_has_opened():
     )
 
 
+def test_a_circuit_on_probation_does_not_count_down_to_nothing():
+    """While the probe is under way nobody may call; "again in 0 s" would say the opposite."""
+    probing = circuit(5)
+    probing._clock.advance(31.0)
+    probing.admit()
+
+    found = provider_health(probing, None)
+
+    assert found.status == "degraded"
+    assert found.detail == "Circuit half-open after http_500; one call looks whether it is back."
+
+
 @pytest.mark.parametrize(
     ("failures", "recent", "status", "since", "detail"),
     [

@@ -156,8 +156,8 @@ async def test_the_whole_is_the_sum_of_its_pages():
     service = PerUrl(
         pages(
             {
-                A: page(A, age_s=0.0, ttl_s=60.0, attempts=tried, unsupported=("format",)),
-                B: page(B, age_s=9.0, ttl_s=30.0, attempts=tried, unsupported=("format",)),
+                A: page(A, age_s=0.0, ttl_s=60.0, attempts=tried, unsupported=("format",), notes=("Old.",)),
+                B: page(B, age_s=9.0, ttl_s=30.0, attempts=tried, unsupported=("format",), notes=("Old.",)),
                 C: page(C, provider="jina", is_fallback=True),
             }
         )
@@ -167,7 +167,7 @@ async def test_the_whole_is_the_sum_of_its_pages():
 
     assert (response.age_s, response.ttl_s) == (9.0, 0.0)
     assert response.attempts == tried
-    assert response.unsupported == ("format",)
+    assert (response.unsupported, response.notes) == (("format",), ("Old.",))
     assert (response.provider, response.is_fallback) == ("tavily+jina", True)
 
 

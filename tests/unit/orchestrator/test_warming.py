@@ -315,6 +315,6 @@ async def test_an_execution_without_a_caller_explains_itself():
     assert [one.status for one in explained] == ["answered", "failed", "failed"]
     assert {(one.client, one.door, one.operation) for one in explained} == {("warming", "warming", "search")}
     assert explained[0].cost == CREDIT
-    assert explained[0].why[0] == "A fresh answer was fetched with nobody waiting for it (warming)."
+    assert explained[0].why[0] == "A fresh answer was asked for with nobody waiting for it (warming)."
     assert explained[0].started_at is not None
     assert explained[0].ended_at is not None

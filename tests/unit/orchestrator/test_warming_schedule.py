@@ -9,7 +9,6 @@ import pytest
 
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.facts import WarmingFinished
-from orchestrator.history import WARMING
 from orchestrator.warming import Warming
 from orchestrator.warming_plan import WarmingPolicy
 from orchestrator.warming_schedule import LOOK_S, START_S, Occasion, Schedule, WarmingSchedule
@@ -103,7 +102,7 @@ async def asked_core(delay_s=0.0):
 
 def runs(core):
     """The facts about runs."""
-    return [event for event in core.journal.events(WARMING) if isinstance(event, WarmingFinished)]
+    return [event for event in core.journal.events("warming:schedule") if isinstance(event, WarmingFinished)]
 
 
 async def test_nothing_is_warmed_at_the_start():

@@ -10,7 +10,7 @@ from storage.sql_engine import open_engine
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import SqlProjector
 from storage.sql_texts import SqlTexts
-from storage.sql_warming import SqlAsked
+from storage.sql_warming import LAST_RUNS, SqlAsked
 from tests.support.histories import NOON, answered, received
 from tests.support.rows import row, text_of
 
@@ -57,16 +57,16 @@ async def test_the_most_asked_come_with_what_was_asked(engine):
 
 
 async def test_the_last_run_by_schedule_is_known(engine):
-    """Runs by hand, and those that were cancelled, are passed over; so is what cannot be read."""
-    runs = (
-        RUN,
-        msgspec.structs.replace(RUN, ended_by="cancelled"),
-        msgspec.structs.replace(RUN, cause="command"),
-    )
+    """Runs by hand, however many, and those that were cancelled are passed over."""
+    by_hand = msgspec.structs.replace(RUN, cause="command")
+    runs = (RUN, msgspec.structs.replace(RUN, ended_by="cancelled"), *[by_hand] * (LAST_RUNS + 1))
     assert await SqlAsked(engine).warmed_at() == 0.0
 
-    rows = [row(number, (run,), at=NOON + number, stream="warming") for number, run in enumerate(runs, 1)]
-    await store(engine, [*rows, row(9, (RUN,), at=NOON + 9, stream="elsewhere")])
+    rows = [
+        row(number, (run,), at=NOON + number, stream=f"warming:{run.cause}")
+        for number, run in enumerate(runs, 1)
+    ]
+    await store(engine, rows)
 
     assert await SqlAsked(engine).warmed_at() == NOON + 1
 

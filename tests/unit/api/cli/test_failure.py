@@ -41,6 +41,19 @@ def test_waiting_is_the_next_step_where_it_helps():
     failure = explain(errors.RateLimited("Too many calls.", retry_after_s=3.4))
 
     assert failure.next_step == "Try again in 3 s."
+    assert explain(errors.RateLimited("No.", retry_after_s=36_961.0)).next_step == "Try again in 10 h 16 min."
+
+
+def test_a_lost_redis_does_not_lead_to_the_disk():
+    """What is out of reach is what is to be looked at."""
+    assert "AMOS_REDIS_URL" in explain(errors.CacheUnavailable("Redis is out of reach.")).next_step
+
+
+def test_a_spent_budget_leads_to_the_limits():
+    """Midnight is far; which limit it is and what was spent of it can be looked at now."""
+    failure = explain(errors.BudgetExhausted("Your budget is spent.", retry_after_s=36_961.0))
+
+    assert "`amos budget`" in failure.next_step
 
 
 def test_a_commands_own_failure_keeps_its_code():

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from api.cli.failure import CommandError
-from api.cli.over_http import HttpConnection, error_text, open_client
+from api.cli.over_http import NEXT_STEPS, HttpConnection, error_text, open_client
 
 
 def connection(handler) -> HttpConnection:
@@ -73,14 +73,39 @@ async def test_a_refusal_becomes_an_exit_code(status, exit_code):
     assert caught.value.failure.exit_code == exit_code
 
 
-async def test_retry_after_is_the_next_step():
-    """When the server says how long to wait, so do we."""
-    asking = connection(lambda _: httpx.Response(429, headers={"Retry-After": "7"}, text="slow"))
+@pytest.mark.parametrize(
+    ("wait", "step"),
+    [
+        (b"7", "Try again in 7 s."),
+        (b"36961", "Try again in 10 h 16 min."),
+        (b"\xb2", NEXT_STEPS[429]),
+        (b"9" * 5000, NEXT_STEPS[429]),
+    ],
+)
+async def test_retry_after_is_the_next_step(wait, step):
+    """When the server says how long to wait, so do we, as people say it; what is no number is passed over."""
+    asking = connection(lambda _: httpx.Response(429, headers={b"Retry-After": wait}, text="slow"))
 
     with pytest.raises(CommandError) as caught:
         await asking.search({}, no_cache=False)
 
-    assert caught.value.failure[:2] == ("HTTP 429 Too Many Requests", "Try again in 7 s.")
+    assert caught.value.failure[:2] == ("HTTP 429 Too Many Requests", step)
+
+
+async def test_a_server_that_cannot_warm_leads_to_what_warming_needs():
+    """The same next step as without a server."""
+    asking = connection(
+        lambda _: httpx.Response(409, json={"detail": "Out of reach.", "code": "cannot_warm"})
+    )
+
+    with pytest.raises(CommandError) as caught:
+        async for _ in asking.warm({}):
+            pass
+
+    assert caught.value.failure[:2] == (
+        "Out of reach.",
+        "docs/operations/caching.md says what warming needs.",
+    )
 
 
 @pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ReadTimeout, httpx.RemoteProtocolError])

@@ -151,3 +151,14 @@ def test_an_extract_shows_pages_and_failures():
         "not read  https://gone.example/: Failed to fetch url",
         "why  jina · 500 ms · free",
     ]
+
+
+def test_who_was_passed_by_was_no_attempt():
+    """Providers whose circuit is open were not asked, and it took no time."""
+    tried = {"provider": "tavily", "outcome": "retryable", "reason": "http_500", "duration_s": 0.1}
+    passed = {"provider": "jina", "outcome": "skipped", "reason": "circuit_open", "duration_s": 0.0}
+
+    lines = rendered(search_view(answer(provider="tavily", attempts=[tried, passed]))).splitlines()
+
+    assert "· 1 attempt ·" in lines[-3]
+    assert lines[-1] == "     jina skipped: circuit_open"

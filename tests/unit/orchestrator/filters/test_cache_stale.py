@@ -19,7 +19,7 @@ from orchestrator.errors import (
     QuotaExhausted,
 )
 from orchestrator.events import CacheMissed, RefreshStarted, StaleServed
-from orchestrator.filters.cache import STALE_WAY_BACK_S, CacheFilter
+from orchestrator.filters.cache import STALE_WAY_BACK_S, WHY_OLD, CacheFilter
 from orchestrator.model import Attempt, Principal
 from tests.support.calls import changed, recorded
 from tests.support.clock import LoopClock
@@ -191,6 +191,7 @@ async def test_an_old_answer_stands_in_for_a_failure(cache, l1, clock, failure, 
 
     assert (response.cache, response.is_stale, response.age_s) == ("l1", True, FRESH_S + until_s - 1.0)
     assert response.attempts == getattr(failure, "attempts", ())
+    assert response.notes == (WHY_OLD[cause],)
     assert recorded(call) == [
         CacheMissed(key=KEY, reason="expired", misses={"l1": "expired", "l2": "absent"}),
         StaleServed(key=KEY, tier="l1", age_s=response.age_s, cause=cause, saved=CREDIT),

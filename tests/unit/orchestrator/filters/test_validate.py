@@ -317,6 +317,19 @@ async def test_the_inner_stages_see_the_clean_request():
     assert response.notes == ("max_results was reduced to 20, the most there is.",)
 
 
+async def test_what_the_inner_stages_say_stays():
+    """That an answer is old is told beside what was reduced, not lost to it."""
+
+    async def service(call):
+        return Response(fragment=b"", result_count=0, provider="tavily", notes=("It is old.",))
+
+    response = await ValidateFilter(check_search)(
+        make_call(SearchRequest(query="tides", max_results=25)), service
+    )
+
+    assert response.notes == ("max_results was reduced to 20, the most there is.", "It is old.")
+
+
 async def test_a_clean_request_goes_on_untouched():
     """Nothing is copied when nothing was changed."""
     call = make_call(SearchRequest(query="tides"))
