@@ -55,9 +55,12 @@ class Hedger:
         self._left = 0.0
         self._durations_s: dict[tuple[str, str], deque[float]] = {}
 
-    def after_s(self, call: Call[Any], provider: str) -> float | None:
-        """After how long the provider is slow with this search, which is counted; `None` if nobody knows."""
+    def count(self) -> None:
+        """A search begins."""
         self._left = min(CREDIT_MAX, self._left + self._policy.ratio)
+
+    def after_s(self, call: Call[Any], provider: str) -> float | None:
+        """After how long the provider is slow with this search; `None` if nobody knows."""
         durations_s = sorted(self._durations_s.get((provider, call.request.depth), ()))
         if len(durations_s) < max(1, self._policy.samples_min):
             return None

@@ -23,6 +23,7 @@ import pybreaker
 from orchestrator.circuits import CircuitReport, SharedCircuit
 from orchestrator.cooldown import SLOW, CircuitPolicy, asks_for_pause, nth
 from orchestrator.errors import CircuitOpen, ProviderQuotaExceeded, ProviderTimeout
+from orchestrator.events import AttemptSucceeded
 from orchestrator.facts import (
     CircuitClosed,
     CircuitHalfOpened,
@@ -311,11 +312,23 @@ class CircuitBreakerFilter(Generic[RequestT, ResponseT]):
                 self._circuit.end_probe()
 
     def _answered(self, call: Call[RequestT], took_s: float, *, is_probe: bool) -> None:
-        if self._limit_s is not None and self._circuit.is_slow(took_s, self._limit_s(call.request)):
+        if self._limit_s is not None and self._is_slow(call, took_s, self._limit_s(call.request)):
             late = ProviderTimeout("The answer was late.", provider=self._circuit.provider, reason=SLOW)
             self._circuit.failed(late, is_probe=is_probe)
         else:
             self._circuit.succeeded(is_probe=is_probe)
+
+    def _is_slow(self, call: Call[RequestT], took_s: float, limit_s: float) -> bool:
+        """Whether the provider was slow, as its attempt says if there is one.
+
+        The call may have waited on our side too: for its minute, or for the record.
+        """
+        if self._circuit.is_slow(took_s, limit_s):
+            for event in (envelope.event for envelope in reversed(call.trail.events)):
+                if isinstance(event, AttemptSucceeded) and event.provider == self._circuit.provider:
+                    return self._circuit.is_slow(event.duration_s, limit_s)
+            return True
+        return False
 
 
 class _Opening(pybreaker.CircuitBreakerListener):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import ssl
+import time
 
 import aiohttp
 import httpx
@@ -129,3 +130,18 @@ def test_every_status_is_an_error(status):
 def test_retry_after_in_all_its_forms(value, seconds):
     """Seconds and the three date forms are read, bounded at both ends; anything else is absent."""
     assert retry_after_s(value, 1_795_000_000.0) == seconds
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+@pytest.mark.parametrize(
+    "value", ["Wed Nov 18 11:07:50 2026", "Wed, 18 Nov 2026 11:07:50 -0000", "Wed, 18 Nov 2026 11:07:50"]
+)
+def test_a_date_without_a_zone_is_of_utc(zone, value, monkeypatch):
+    """Wherever this machine stands: HTTP knows no other time."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert retry_after_s(value, 1_795_000_000.0) == 70
+    finally:
+        monkeypatch.undo()
+        time.tzset()
