@@ -142,7 +142,7 @@ class BudgetFilter(Generic[RequestT, AnswerT]):
         if account.name == CLIENT:
             until = datetime.fromtimestamp(charge.ends_at, UTC)
             return BudgetExhausted(
-                f"This call does not fit into what is left of your budget of {charge.limit / MILLION:.2f} "
+                f"This call does not fit into what is left of your budget of {charge.limit / MILLION:.12g} "
                 f"USD for {charge.period} (UTC). A new one begins at {until:%Y-%m-%dT%H:%M:%SZ}.",
                 retry_after_s=wait_s,
             )

@@ -59,7 +59,7 @@ async def test_a_client_that_has_spent_its_budget_is_told_and_others_go_on(
 
     assert [one.status_code for one in answered] == [200, 200]
     assert refused.status_code == 432
-    assert "your budget of 0.02 USD" in error(refused)
+    assert "your budget of 0.016 USD" in error(refused)
     assert "(UTC). A new one begins at" in error(refused)
     assert 0 < int(refused.headers["Retry-After"]) <= 86_400
     assert (cached.status_code, other.status_code) == (200, 200)
