@@ -141,8 +141,9 @@ class BudgetFilter(Generic[RequestT, AnswerT]):
         wait_s = max(0.0, charge.ends_at - now)
         if account.name == CLIENT:
             until = datetime.fromtimestamp(charge.ends_at, UTC)
+            limit = f"{charge.limit / MILLION:.6f}".rstrip("0").rstrip(".")
             return BudgetExhausted(
-                f"This call does not fit into what is left of your budget of {charge.limit / MILLION:.12g} "
+                f"This call does not fit into what is left of your budget of {limit} "
                 f"USD for {charge.period} (UTC). A new one begins at {until:%Y-%m-%dT%H:%M:%SZ}.",
                 retry_after_s=wait_s,
             )

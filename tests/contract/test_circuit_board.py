@@ -241,7 +241,7 @@ async def test_nothing_is_left_for_ever(valkey):
 
 
 async def test_a_clock_that_was_put_back_keeps_nobody_out(valkey):
-    """A server that takes over may be an hour behind: the rest is never more than the cooldown, and passes."""
+    """A server that takes over may be an hour behind: what is left is at most the cooldown, and passes."""
     client = await open_redis(valkey.url, timeout_s=PATIENT_S)
     board = RedisCircuits(client)
     await board.report(report("opened"), "a")
