@@ -178,7 +178,7 @@ def reading_answer(provider: str) -> Iterator[None]:
         raise ProviderProtocolError(
             f"{provider} sent an answer of an unknown shape.", provider=provider, reason="bad_shape"
         ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProviderProtocolError(
             f"{provider} sent an answer that is not JSON.", provider=provider, reason="bad_json"
         ) from error

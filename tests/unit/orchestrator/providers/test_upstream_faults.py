@@ -11,8 +11,10 @@ import httpx
 import pytest
 
 from orchestrator import limits
-from orchestrator.errors import ProviderError, ProviderTimeout, ProviderUnavailable
+from orchestrator.errors import ProviderError, ProviderProtocolError, ProviderTimeout, ProviderUnavailable
 from orchestrator.events import FREE
+from orchestrator.providers.jina_faults import five_digits
+from orchestrator.providers.tavily_usage import TavilyUsage
 from orchestrator.providers.upstream import Reply
 from orchestrator.providers.upstream_faults import FAULTS, retry_after_s, status_fault, transport_fault
 
@@ -145,3 +147,20 @@ def test_a_date_without_a_zone_is_of_utc(zone, value, monkeypatch):
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+TOO_DEEP = b'{"status":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+
+async def test_an_answer_too_deep_to_be_read_is_the_providers_fault():
+    """JSON of a hundred thousand levels ends as a failure of that provider, and not as a bug of ours."""
+
+    class Deep:
+        async def get(self, url, *, headers):
+            return Reply(status=200, headers={}, body=TOO_DEEP)
+
+    with pytest.raises(ProviderProtocolError) as fault:
+        await TavilyUsage(Deep(), "http://t.example", ["k"]).counter()
+
+    assert fault.value.reason == "bad_json"
+    assert five_digits(TOO_DEEP) is None
