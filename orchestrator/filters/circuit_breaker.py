@@ -72,6 +72,7 @@ class Circuit:
         self._cooldown_s = 0.0
         self._is_quota = False
         self._has_probe = False
+        self._is_probed = False  # since it has opened
         self._tell: Callable[[CircuitReport], None] | None = None
         self._take_probe: Callable[[], Awaitable[bool]] | None = None
         self._untold = 0  # reports on their way
@@ -109,8 +110,7 @@ class Circuit:
             if self.retry_after_s > 0:
                 raise self._refusal()
             self._breaker.half_open()
-            if self._take_probe is None:
-                self._note(CircuitHalfOpened(provider=self.provider))
+            self._is_probed = False
         if self._has_probe:
             raise self._refusal()
         self._has_probe = True
@@ -118,10 +118,10 @@ class Circuit:
 
     async def begin_probe(self) -> None:
         """Ask the others, if there are any. Raises CircuitOpen if one of them is probing already."""
-        if self._take_probe is None:
-            return
-        if await self._take_probe():
-            self._note(CircuitHalfOpened(provider=self.provider))
+        if self._take_probe is None or await self._take_probe():
+            if not self._is_probed:  # a probe that is held back or called off is followed by another
+                self._is_probed = True
+                self._note(CircuitHalfOpened(provider=self.provider))
             return
         if self.state == pybreaker.STATE_HALF_OPEN:
             self._breaker.open()
