@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -123,7 +124,8 @@ class Account(msgspec.Struct, frozen=True):
 
     def begins_at(self, now: float) -> float:
         """The beginning of the period that a moment lies in; both in epoch seconds."""
-        today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        # Whole seconds: a date has microseconds and would round the last half of one into the next day.
+        today = datetime.fromtimestamp(math.floor(now), UTC).replace(hour=0, minute=0, second=0)
         return (today if self.per == "day" else today.replace(day=1)).timestamp()
 
     def measure(self, cost: Cost) -> int:

@@ -6,7 +6,7 @@ import itertools
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrator.budget_policy import Account, BudgetPolicy, corrections
@@ -25,6 +25,7 @@ COSTS = st.builds(
 PER = st.sampled_from(["day", "month"])
 
 
+@example(now=2051222399.9999995, per="day")
 @given(now=MOMENTS, per=PER)
 def test_every_moment_lies_in_one_period(now, per):
     """It begins before the moment, ends after it, and the next one begins where it ends."""
