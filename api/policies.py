@@ -14,6 +14,7 @@ from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.filters.validate_result import ResultPolicy
 from orchestrator.hedging import HedgePolicy
 from orchestrator.parts import Policies
+from orchestrator.ports import ProviderTiming
 from orchestrator.warming_plan import WarmingPolicy
 from orchestrator.warming_schedule import Schedule
 
@@ -32,6 +33,11 @@ def policies_of(settings: Settings) -> Policies:
         rooms=_rooms(settings),
         hedge=HedgePolicy(ratio=settings.hedge_ratio),
         results=ResultPolicy(results_min=settings.results_min),
+        timing=ProviderTiming(
+            search_s=settings.search_timeout_s,
+            search_advanced_s=settings.search_advanced_timeout_s,
+            extract_s=settings.extract_timeout_s,
+        ),
     )
 
 

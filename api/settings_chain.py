@@ -24,10 +24,12 @@ from orchestrator.cooldown import CircuitPolicy
 from orchestrator.filters.provider_room import ProviderRoomPolicy
 from orchestrator.filters.validate_result import ResultPolicy
 from orchestrator.hedging import HedgePolicy
+from orchestrator.ports import ProviderTiming
 from orchestrator.providers import jina_reader, jina_search, tavily_wire
 
 _CIRCUIT = CircuitPolicy()
 _ROOM = ProviderRoomPolicy()
+_TIMING = ProviderTiming()
 """A default lives once, beside its mechanism; settings only override it."""
 
 
@@ -55,6 +57,12 @@ class ChainSettings(BaseModel):
         tuple[Path, ...], NoDecode, BeforeValidator(split(os.pathsep)), AfterValidator(folders)
     ] = ()
     """Folders of Markdown, text and HTML that `local` searches; see `local_folders`."""
+    search_timeout_s: float = Field(default=_TIMING.search_s, gt=0, le=600)
+    """How long a web provider may take for a search, within the deadline of the call."""
+    search_advanced_timeout_s: float = Field(default=_TIMING.search_advanced_s, gt=0, le=600)
+    """The same for a search of depth `advanced`."""
+    extract_timeout_s: float = Field(default=_TIMING.extract_s, gt=0, le=600)
+    """The same for the pages of an extract."""
     circuit_failures: int = Field(default=_CIRCUIT.failures_max, ge=1, le=1_000)
     """After so many failures in a row a provider is left alone."""
     circuit_cooldowns_s: Annotated[

@@ -20,6 +20,7 @@ from orchestrator.filters.retry import RetryFilter
 from orchestrator.filters.timeout import TimeoutFilter
 from orchestrator.filters.validate_result import ValidateResultFilter
 from orchestrator.hedging import Hedger
+from orchestrator.last_resort import LastResort
 from orchestrator.model import (
     AnswerT,
     ExtractAnswer,
@@ -53,7 +54,7 @@ class Chain:
         self.search = self._search()
         self.extract = self._extract()
 
-    def _search(self) -> Fallback[SearchRequest, SearchAnswer]:
+    def _search(self) -> LastResort[SearchRequest, SearchAnswer]:
         steps = [
             Step[SearchRequest, SearchAnswer](
                 provider=provider.name,
@@ -72,19 +73,20 @@ class Chain:
             if "search" in provider.operations
         ]
         hedge = self._policies.hedge
-        return Fallback(
+        # An extract is not hedged: it is long by nature, dear, and its parts fall back page by page.
+        hedger = Hedger(hedge, self._parts.clock) if hedge.ratio else None
+        return LastResort(
             steps,
-            self._parts.clock,
-            self._search_again,
-            remainders_max=1,
-            # An extract is not hedged: it is long by nature, dear, and its parts fall back page by page.
-            hedger=Hedger(hedge, self._parts.clock) if hedge.ratio else None,
+            lambda these: Fallback(
+                these, self._parts.clock, self._search_again, remainders_max=1, hedger=hedger
+            ),
+            self._is_passable,
         )
 
     def _search_again(self, request: SearchRequest, answer: SearchAnswer) -> SearchRequest | None:
         return None if answer.count >= self._policies.results.wanted(request) else request
 
-    def _extract(self) -> Fallback[ExtractRequest, ExtractAnswer]:
+    def _extract(self) -> LastResort[ExtractRequest, ExtractAnswer]:
         steps = [
             Step[ExtractRequest, ExtractAnswer](
                 provider=provider.name,
@@ -96,7 +98,14 @@ class Chain:
             for provider in self._parts.providers
             if "extract" in provider.operations
         ]
-        return Fallback(steps, self._parts.clock, _extract_what_failed, remainders_max=len(steps))
+        return LastResort(
+            steps,
+            lambda these: Fallback(these, self._parts.clock, _extract_what_failed, remainders_max=len(these)),
+            self._is_passable,
+        )
+
+    def _is_passable(self, provider: str) -> bool:
+        return self.circuits[provider].is_passable
 
     def _guarded(
         self,

@@ -10,8 +10,8 @@ class CircuitReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `kind`: `looked` (nothing, it only asks), `failed`, `opened` (by failures), `paused` (opened because the
     provider asked for it), `remembered` (it is open here, and the others have forgotten or never heard),
-    `answered` (a success after failures or openings), `closed` (a probe succeeded) or `probed` (a probe is
-    over).
+    `answered` (a success after failures or openings), `closed` (a probe succeeded), `revived` (a call of last
+    resort did, ahead of time) or `probed` (a probe is over).
 
     `pauses_s` says how long it shall be open, the first, second, … time in a row, the last one also later;
     `openings` is which time this is as far as this process knows.

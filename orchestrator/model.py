@@ -361,7 +361,8 @@ class Call(msgspec.Struct, Generic[RequestT], frozen=True, kw_only=True):
 
     `deadline` is a moment of the monotonic clock. `is_hurried` says that the caller's own patience made it
     earlier than the operator's policy would have. `is_refresh` says that nobody waits: its caller
-    was given an old answer, or there is none. `cache_key` is set by the cache stage, `""` before it.
+    was given an old answer, or there is none. `is_last_resort` lets it pass open circuits: whoever could have
+    stood in has failed (last_resort.py). `cache_key` is set by the cache stage, `""` before it.
     """
 
     request: RequestT
@@ -370,5 +371,6 @@ class Call(msgspec.Struct, Generic[RequestT], frozen=True, kw_only=True):
     deadline: float
     is_hurried: bool = False
     is_refresh: bool = False
+    is_last_resort: bool = False
     principal: Principal | None = None
     cache_key: str = ""

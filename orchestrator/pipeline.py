@@ -5,7 +5,7 @@
     callers   record · deadline · authenticate · concurrency · rate_limit
     pages     for each page: cache · flights · fill · batch
     flights   single_flight in the process, shared_flight between processes if there are several
-    fallback  for each provider (chain.py):
+    fallback  last_resort around it; for each provider (chain.py):
               retry · provider_room · circuit_breaker · budget · attempt · timeout · validate_result ·
               provider
 

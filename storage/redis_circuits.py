@@ -51,9 +51,9 @@ elseif (kind == 'opened' or kind == 'paused') and left == 0 then
     openings, pause = openings + 1, nth(openings + 1)
 elseif kind == 'paused' and nth(openings) > cooldown then
     pause = nth(openings)
-elseif (kind == 'closed' and left == 0) or (kind == 'answered' and state ~= 'open') then
+elseif kind == 'revived' or (kind == 'closed' and left == 0) or (kind == 'answered' and state ~= 'open') then
     answers = answers + 1
-    if kind == 'closed' then answers = 1 end
+    if kind ~= 'answered' then answers = 1 end
     if answers >= max then openings = 0 end
     redis.call('DEL', KEYS[1])
     redis.call('HSET', KEYS[1], 'state', 'closed', 'failures', 0, 'openings', openings, 'answers', answers)

@@ -37,6 +37,9 @@ from orchestrator.service import ResponseT, Service
 STATES = (pybreaker.STATE_CLOSED, pybreaker.STATE_OPEN, pybreaker.STATE_HALF_OPEN)
 """`closed`, `open`, `half-open`."""
 
+THROTTLED = "throttled"
+"""The `reason` of a circuit that was opened because the provider has asked us to slow down (429)."""
+
 PROBE_AGAIN_S = 0.5
 """chosen: while another process probes, this one looks again after this time, by when it usually knows."""
 
@@ -102,6 +105,14 @@ class Circuit:
             return 0.0
         return max(0.0, self._opened_until - self._clock.monotonic())
 
+    @property
+    def is_passable(self) -> bool:
+        """Whether a call of last resort may pass, be the circuit open or closed by now.
+
+        A provider that has asked us to slow down is not called earlier, for whatever reason.
+        """
+        return self.reason != THROTTLED
+
     def admit(self) -> bool:
         """Let a call through, or raise CircuitOpen. The result says whether the call is to be the probe."""
         if self.state == pybreaker.STATE_CLOSED:
@@ -147,6 +158,18 @@ class Circuit:
         elif self._shared_failures or self.openings:
             self._shared_failures = 0
             self._report("answered")
+        self._forgive()
+
+    def revived(self) -> None:
+        """A call of last resort was answered: the provider is back, ahead of its time."""
+        if self.state == pybreaker.STATE_CLOSED:
+            self.succeeded(is_probe=False)
+            return
+        self._breaker.close()
+        self.reason = ""
+        self._answers = 0
+        self._note(CircuitClosed(provider=self.provider))
+        self._report("revived")
         self._forgive()
 
     def failed(self, error: BaseException, *, is_probe: bool) -> None:
@@ -295,6 +318,9 @@ class CircuitBreakerFilter(Generic[RequestT, ResponseT]):
 
     async def __call__(self, call: Call[RequestT], service: Service[RequestT, ResponseT]) -> ResponseT:
         """Answer as the provider does. Raises CircuitOpen without calling it."""
+        circuit = self._circuit
+        if call.is_last_resort and circuit.is_passable and circuit.state != pybreaker.STATE_CLOSED:
+            return await self._pass(call, service)
         is_probe = self._circuit.admit()
         try:
             if is_probe:
@@ -311,24 +337,36 @@ class CircuitBreakerFilter(Generic[RequestT, ResponseT]):
             if is_probe:
                 self._circuit.end_probe()
 
+    async def _pass(self, call: Call[RequestT], service: Service[RequestT, ResponseT]) -> ResponseT:
+        """Pass the open circuit. An answer closes it; a failure is what was expected, and moves nothing."""
+        begun = self._clock.monotonic()
+        try:
+            response = await service(call)
+        except Exception as error:
+            self._circuit.failed(error, is_probe=False)
+            raise
+        if not self._is_slow(call, self._clock.monotonic() - begun):
+            self._circuit.revived()
+        return response
+
     def _answered(self, call: Call[RequestT], took_s: float, *, is_probe: bool) -> None:
-        if self._limit_s is not None and self._is_slow(call, took_s, self._limit_s(call.request)):
+        if self._is_slow(call, took_s):
             late = ProviderTimeout("The answer was late.", provider=self._circuit.provider, reason=SLOW)
             self._circuit.failed(late, is_probe=is_probe)
         else:
             self._circuit.succeeded(is_probe=is_probe)
 
-    def _is_slow(self, call: Call[RequestT], took_s: float, limit_s: float) -> bool:
+    def _is_slow(self, call: Call[RequestT], took_s: float) -> bool:
         """Whether the provider was slow, as its attempt says if there is one.
 
         The call may have waited on our side too: for its minute, or for the record.
         """
-        if self._circuit.is_slow(took_s, limit_s):
-            for event in (envelope.event for envelope in reversed(call.trail.events)):
-                if isinstance(event, AttemptSucceeded) and event.provider == self._circuit.provider:
-                    return self._circuit.is_slow(event.duration_s, limit_s)
-            return True
-        return False
+        if self._limit_s is None or not self._circuit.is_slow(took_s, self._limit_s(call.request)):
+            return False
+        for event in (envelope.event for envelope in reversed(call.trail.events)):
+            if isinstance(event, AttemptSucceeded) and event.provider == self._circuit.provider:
+                return self._circuit.is_slow(event.duration_s, self._limit_s(call.request))
+        return True
 
 
 class _Opening(pybreaker.CircuitBreakerListener):

@@ -108,6 +108,9 @@ class RetryFilter(Generic[RequestT, ResponseT]):
         """The wait before another attempt, or `None` when this error is the last word."""
         if judge(error) is not Outcome.RETRYABLE or retry >= self._policy.attempts_max:
             return None
+        if call.is_last_resort:
+            # Nobody expects it to answer: once is enough to see whether it does.
+            return None
         asked_s = error.retry_after_s if isinstance(error, GatewayError) else None
         if asked_s is None and isinstance(error, ProviderThrottled):
             # Its circuit is open for seconds now: a retry would meet that.

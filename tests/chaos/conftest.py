@@ -22,6 +22,9 @@ DELAY_MS = 10.0
 OUTCOME = "fault, engine, seed"
 """The property of a test that belongs into the table of faults."""
 
+DAY = "title and tables of a day"
+"""The property of a test that has lived through one."""
+
 Install = Callable[..., Installation]
 
 
@@ -69,15 +72,19 @@ async def installation(install: Install) -> Installation:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print what became of each fault of the record, by engine and seed."""
+    """Print what became of each fault of the record, by engine and seed, and what each day was like."""
     table: dict[tuple[str, str], dict[int, str]] = {}
+    days: list[tuple[str, str]] = []
     for outcome, word in (("passed", "ok"), ("failed", "FAILED")):
         for report in terminalreporter.getreports(outcome):
+            days += [value for name, value in report.user_properties if name == DAY]
             for fault, engine, seed in (value for name, value in report.user_properties if name == OUTCOME):
                 table.setdefault((fault, engine), {})[seed] = word
-    if not table:
-        return
-    terminalreporter.section("faults of the record")
+    if table:
+        terminalreporter.section("faults of the record")
     for (fault, engine), outcomes in table.items():
         seeds = "  ".join(f"seed {seed} {word}" for seed, word in sorted(outcomes.items()))
         terminalreporter.write_line(f"{fault:<52}{engine:<12}{seeds}")
+    for title, tables in days:
+        terminalreporter.section(title)
+        terminalreporter.write_line(tables)

@@ -50,6 +50,17 @@ async def test_nobody_has_told_anything(board):
     assert await board.report(report("looked"), "a") == SharedCircuit()
 
 
+async def test_a_last_resort_closes(board):
+    """Who was answered past the open circuit closes it for all, ahead of its time; a mere probe would not."""
+    await board.report(report("opened", 60.0), "a")
+    probed = await board.report(report("closed"), "a")
+
+    revived = await board.report(report("revived"), "b")
+
+    assert (probed.state, revived.state, revived.openings) == ("open", "closed", 1)
+    assert (await board.report(report("looked"), "a")).state == "closed"
+
+
 async def test_failures_of_all_add_up(board):
     """The fifth failure in a row opens, whoever made the others; only its report is told that it opened."""
     seen = await asyncio.gather(*(board.report(report("failed"), f"p{n % 3}") for n in range(MAX + 3)))

@@ -18,7 +18,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `delay_s` comes before whatever the fault does. For `status`, `shape` is the form of the error body:
     `normal` is the upstream's own envelope; `flat`, `string`, `list`, `absent`, `html`, `empty` and `raw` are
-    the deviations seen.
+    the deviations seen. With `until`, a moment of the monotonic clock, `Retry-After` is the time up to that.
     """
 
     kind: Kind = "none"
@@ -31,6 +31,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     variant_name: str = ""
     set_cookie: str = ""
     delay_s: float = 0.0
+    until: float = 0.0
     interval_s: float = 0.0
 
     @classmethod

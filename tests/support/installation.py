@@ -5,10 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 from tests.support.audit import audit, spans_of
-from tests.support.load import Load
 from tests.support.processes import AmosProcesses, UpstreamProcess
+
+
+class Witness(Protocol):
+    """Who can tell which executions were answered, and has a sentence about all of them."""
+
+    @property
+    def answered(self) -> set[str]:
+        """The execution ids of all answers that arrived whole."""
+
+    @property
+    def summary(self) -> str:
+        """The counts, for a person."""
 
 
 class Installation:
@@ -31,7 +43,7 @@ class Installation:
             },
         )
 
-    async def settled(self, *loads: Load, torn_spans: Iterable[str] = ()) -> list[str]:
+    async def settled(self, *loads: Witness, torn_spans: Iterable[str] = ()) -> list[str]:
         """End AMOS in good order; then every fault of the record and of the journal, none if all is well.
 
         `torn_spans` are those whose intents the test itself has destroyed. What loads and processes had to

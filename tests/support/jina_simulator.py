@@ -24,6 +24,9 @@ from tests.support.simulator import Simulator, html_answer, json_answer, run
 BALANCE = 10_000_000
 """Tokens that come with a new key."""
 
+WHOLE_DAYS = 10_000_000_000
+"""Tokens for a million searches: a process serves one test after the other."""
+
 ANONYMOUS_PER_MINUTE = 20
 """Reads a minute without a key."""
 
@@ -56,7 +59,7 @@ class JinaSimulator(Simulator):
         calls_per_minute: int | None = None,
     ) -> None:
         super().__init__(delay_s=delay_s, port=port)
-        self.balance = balance
+        self.balance = self._had = balance
         self._rate = RateWindow(calls_per_minute)
         self._anonymous_rate = RateWindow(ANONYMOUS_PER_MINUTE)
 
@@ -69,6 +72,11 @@ class JinaSimulator(Simulator):
     def reader_url(self) -> str:
         """Where pages are read."""
         return f"{self.base_url}/r/"
+
+    @property
+    @override
+    def billed(self) -> float:
+        return float(self._had - self.balance)
 
     @override
     def texts(self, request: Request, body: Any) -> str:
@@ -326,4 +334,4 @@ def _vary_item(item: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run(JinaSimulator)
+    run(JinaSimulator, balance=WHOLE_DAYS)

@@ -47,7 +47,7 @@ class Load:
     """
 
     def __init__(self, amos: Target, seed: int, headers: Mapping[str, str] | None = None) -> None:
-        self.answered: set[str] = set()
+        self.answered = set[str]()
         self.caches: Counter[str] = Counter()
         self.refused: Counter[int] = Counter()
         self.bodies: dict[int, Any] = {}

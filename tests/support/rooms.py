@@ -53,6 +53,7 @@ CORE: dict[str, set[str]] = {
     **dict.fromkeys(("recorder.py", "strangers.py"), VALUES | {"ports"}),
     "hedging.py": VALUES | {"ports"},
     "fallback.py": VALUES | {"ports", "service", "outcome", "hedging", "projections.executions"},
+    "last_resort.py": VALUES | {"service", "fallback", "projections.executions"},
     "per_url.py": VALUES | {"service", "projections.executions"},
     "circuit_sharing.py": VALUES | {"ports", "filters.circuit_breaker"},
     "budget_ports.py": set(),

@@ -131,8 +131,12 @@ class MemoryCircuitBoard:
             return self._open(report, next_, nth(report.pauses_s, next_))
         elif kind == "paused" and nth(report.pauses_s, seen.openings) > seen.cooldown_s:
             return self._open(report, seen.openings, nth(report.pauses_s, seen.openings))
-        elif (kind == "closed" and seen.left_s == 0) or (kind == "answered" and seen.state != "open"):
-            self._answers[name] = 1 if kind == "closed" else self._answers.get(name, 0) + 1
+        elif (
+            kind == "revived"
+            or (kind == "closed" and seen.left_s == 0)
+            or (kind == "answered" and seen.state != "open")
+        ):
+            self._answers[name] = self._answers.get(name, 0) + 1 if kind == "answered" else 1
             is_well = self._answers[name] >= report.failures_max
             self._circuits[name] = SharedCircuit(state="closed", openings=0 if is_well else seen.openings)
         return False

@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import math
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -38,8 +39,12 @@ CALLS_KEPT = 50_000
 JSON = {"Content-Type": "application/json"}
 
 
-class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """One call as it arrived. `json` is its decoded body or `None`; `at` is monotonic seconds."""
+class Recorded(msgspec.Struct, kw_only=True):
+    """One call as it arrived. `json` is its decoded body or `None`; `at` is monotonic seconds.
+
+    `fault` is the kind of misbehaviour it met, `none` if it was served in good order; `billed` is what the
+    upstream has charged for it, in its own unit, whether or not the answer arrived.
+    """
 
     method: str
     path: str
@@ -47,6 +52,8 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str]
     json: Any
     at: float
+    fault: str = "none"
+    billed: float = 0.0
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -150,6 +157,11 @@ class Simulator(ABC):
     def vary(self, answer: Answer, name: str, body: Any) -> Answer:
         """The proper answer in another of its known forms."""
 
+    @property
+    def billed(self) -> float:
+        """Everything charged since the start, in the upstream's own unit."""
+        return 0.0
+
     def texts(self, request: Request, body: Any) -> str:
         """What `when` looks at."""
         return str(body.get("query") or body.get("urls") or "") if isinstance(body, Mapping) else ""
@@ -162,21 +174,21 @@ class Simulator(ABC):
             return
         body = _json(request.body)
         self.counts[request.path] += 1
-        self._calls.append(
-            Recorded(
-                method=request.method,
-                path=request.path,
-                query=request.query,
-                headers=request.headers,
-                json=body,
-                at=time.monotonic(),
-            )
-        )
         fault = self._fault(request, body)
+        call = Recorded(
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            headers=request.headers,
+            json=body,
+            at=time.monotonic(),
+            fault="slow" if fault.kind == "none" and fault.delay_s else fault.kind,
+        )
+        self._calls.append(call)
         delay_s = self.delay_s + fault.delay_s
         if delay_s:
             await asyncio.sleep(delay_s)
-        await self._misbehave(fault, request, body, wire)
+        await self._misbehave(fault, request, call, wire)
 
     def _checked(self, fault: Fault) -> Fault:
         if fault.kind == "variant" and fault.variant_name not in self.VARIANTS:
@@ -196,7 +208,7 @@ class Simulator(ABC):
                     return fault
         return self._always
 
-    async def _misbehave(self, fault: Fault, request: Request, body: Any, wire: Wire) -> None:
+    async def _misbehave(self, fault: Fault, request: Request, call: Recorded, wire: Wire) -> None:
         if fault.kind == "hang":
             await wire.hang()
         elif fault.kind == "reset":
@@ -204,7 +216,9 @@ class Simulator(ABC):
         elif fault.kind in ("close", "garbage"):
             wire.close(GARBAGE if fault.kind == "garbage" else b"")
         else:
-            answer = self._answer(fault, request, body)
+            before = self.billed
+            answer = self._answer(fault, request, call.json)
+            call.billed = round(self.billed - before, 6)
             encoded = answer.encode()
             half = encoded[: len(encoded) - max(len(answer.body) // 2, 1)]
             if fault.kind == "cut":
@@ -219,8 +233,12 @@ class Simulator(ABC):
     def _answer(self, fault: Fault, request: Request, body: Any) -> Answer:
         if fault.kind == "status":
             answer = self.error(request, fault)
-            if fault.retry_after is not None:
-                headers = {**answer.headers, "Retry-After": fault.retry_after}
+            retry_after = fault.retry_after
+            if fault.until:
+                # Whole seconds are all that RFC 9110, 10.2.3, knows.
+                retry_after = str(max(1, math.ceil(fault.until - time.monotonic())))
+            if retry_after is not None:
+                headers = {**answer.headers, "Retry-After": retry_after}
                 answer = msgspec.structs.replace(answer, headers=headers)
             return answer
         if fault.kind == "body":
@@ -244,7 +262,7 @@ class Simulator(ABC):
         return json_answer(self._tally())
 
     def _tally(self) -> dict[str, Any]:
-        return {"count": self.count, "by_path": dict(self.counts)}
+        return {"count": self.count, "by_path": dict(self.counts), "billed": self.billed}
 
     def _obey(self, orders: Orders) -> None:
         if orders.clear:
@@ -284,7 +302,7 @@ def _json(body: bytes) -> Any:
         return None
 
 
-def run(simulator: type[Simulator]) -> None:
+def run(simulator: type[Simulator], **options_of_its_own: Any) -> None:
     """Serve from the command line until killed; the first line printed is the URL."""
     parser = argparse.ArgumentParser(description=simulator.__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
@@ -292,7 +310,9 @@ def run(simulator: type[Simulator]) -> None:
     options = parser.parse_args()
 
     async def serve() -> None:
-        async with simulator(delay_s=options.delay_ms / 1000, port=options.port) as server:
+        async with simulator(
+            delay_s=options.delay_ms / 1000, port=options.port, **options_of_its_own
+        ) as server:
             sys.stdout.write(f"{server.base_url}\n")
             sys.stdout.flush()
             await asyncio.Event().wait()

@@ -94,6 +94,13 @@ class TavilySimulator(Simulator):
         """All credits spent."""
         return self.search_credits + self.extract_credits
 
+    @property
+    @override
+    def billed(self) -> float:
+        """A page is a fifth of a credit, or two, before five of them are charged together."""
+        pages = self.pages_extracted
+        return round(self.search_credits + 0.2 * pages["basic"] + 0.4 * pages["advanced"], 6)
+
     @override
     def respond(self, request: Request, body: Any) -> Answer:
         path = re.sub("/+", "/", request.path)

@@ -44,6 +44,7 @@ def test_nothing_set_gives_the_defaults():
         ("AMOS_LOG_LEVEL", "DEBUG", "log_level", "debug"),
         ("AMOS_EVENTS_DURABILITY", "Disk", "events_durability", "disk"),
         ("AMOS_STORE_QUERY_TEXT", "false", "store_query_text", False),
+        ("AMOS_SEARCH_TIMEOUT_S", "2", "search_timeout_s", 2.0),
         ("AMOS_CACHE_TTL_S", "2.5", "cache_ttl_s", 2.5),
         ("AMOS_STALE_IF_ERROR_S", "0", "stale_if_error_s", 0.0),
         ("AMOS_CACHE_SCOPE", "client", "cache_scope", "client"),

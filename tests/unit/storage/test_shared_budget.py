@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 
 import pytest
 
@@ -152,3 +153,47 @@ async def test_a_stop_is_told_once_in_an_outage(budget, far, charge):
     told = [(await budget.reserve([charge(1)]))[0].mark for _ in range(3)]
 
     assert told == [100, 0, 0]
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_whatever_happens_nothing_is_lost(clock, seed):
+    """Calls of two processes, outages, and looks that are cut short: at rest all that was spent is counted."""
+    chance, far = random.Random(seed), Far(clock)
+    budgets = [SharedBudget(far, clock) for _ in range(2)]
+    spent, uncertain = 0, 0
+
+    def charge(amount):
+        return Charge(
+            account="all", period="2026-11", ends_at=clock.now() + 3_600, limit=LIMIT, amount=amount
+        )
+
+    async def call(budget):
+        nonlocal spent
+        estimate, cost = chance.randint(1, 30), chance.randint(0, 40)
+        (balance,) = await budget.reserve([charge(estimate)])
+        if not balance.is_refused:
+            await asyncio.sleep(chance.random() / 100)
+            await budget.settle([charge(cost - estimate)])
+            spent += cost
+
+    async def look(budget):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await budget.figures([charge(0)])
+
+    for _ in range(40):
+        far.is_away, far.is_slow = chance.random() < 0.4, False
+        calls = [asyncio.create_task(call(chance.choice(budgets))) for _ in range(chance.randint(0, 6))]
+        await asyncio.sleep(chance.random() / 100)
+        far.is_away = chance.random() < 0.4
+        await asyncio.gather(*calls)
+        if chance.random() < 0.3:
+            owed = [sum(one.amount for one in budget._owed.values()) for budget in budgets]
+            far.is_slow = True
+            await asyncio.gather(*map(look, budgets))
+            uncertain += sum(max(0, -amount) for amount in owed)
+    far.is_away = far.is_slow = False
+    figures = [await budget.figures([charge(0)]) for budget in budgets]
+    (counted,) = await budgets[0].figures([charge(0)])
+
+    assert spent <= counted <= spent + uncertain, figures
