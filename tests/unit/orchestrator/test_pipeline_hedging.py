@@ -131,8 +131,9 @@ async def test_a_dead_provider_is_found_out_although_it_has_company():
     """One that hangs loses a few times, then its calls are let end, and its circuit opens; probes end too."""
     tavily, jina = both(tavily=[after(400.0, 3)], jina=[after(0.5, 2)])
     core = await known(tavily, jina)
+    hedger = core.pipeline._chain.search._chain._hedger
     for n in range(200):  # its usual time is well known, and does not change with a few losses
-        core.pipeline._chain.search._hedger._learn(core.open(SearchRequest(query=f"{n}")), "tavily", USUAL_S)
+        hedger._learn(core.open(SearchRequest(query=f"{n}")), "tavily", USUAL_S)
 
     for n in range(200):
         await ask(core, f"dead {n}")

@@ -157,7 +157,7 @@ async def test_a_stop_is_told_once_in_an_outage(budget, far, charge):
 
 @pytest.mark.parametrize("seed", range(30))
 async def test_whatever_happens_nothing_is_lost(clock, seed):
-    """Calls of two processes, outages, and looks that are cut short: at rest all that was spent is counted."""
+    """Calls of two processes, outages, looks that are cut short: at rest all that was spent is counted."""
     chance, far = random.Random(seed), Far(clock)
     budgets = [SharedBudget(far, clock) for _ in range(2)]
     spent, uncertain = 0, 0
