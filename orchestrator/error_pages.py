@@ -42,7 +42,9 @@ _SIGNATURES: Final = (
     (
         r"access (?:to this page has been )?denied\.?|(?:error )?403(?: -)? forbidden|403 error",
         (
-            r"you (?:don.?t|do not) have permission to access|press (?:&|and) hold"
+            r"you (?:don.?t|do not) have permission to access"
+            r"(?: [\"\u201c]?(?:https?:|/)| this (?:page|resource|site|server)| .{1,200} on this server)"
+            r"|press (?:&|and) hold"
             rf"|^{_SERVER}|requestid|errors\.edgesuite\.net"
         ),
     ),

@@ -26,6 +26,8 @@ ERROR_PAGES = [
             "\n\nReference #18.2d351ab8.1557333295.a4e16ab"
         ),
     ),
+    ("403 Forbidden", "You don't have permission to access /tides/ on this server."),
+    ("Access Denied", "You do not have permission to access this page."),
     ("Access to this page has been denied", "Press & Hold to confirm you are a human (and not a bot)."),
     ("403 Forbidden", "403 Forbidden\n\n* * *\n\nnginx/1.18.0"),
     ("404 Not Found", "404 Not Found\n\nnginx"),
@@ -101,6 +103,7 @@ REAL_PAGES = [
     ("502 Bad Gateway", "nginx gives me this for every upload above a megabyte. What can I do?"),
     ("404 Not Found - Stack Overflow", "nginx returns 404 for all static files below the location block."),
     ("404 Not Found | nginx", "Apache answers the same address without any trouble, so the file is there."),
+    ("Access Denied", "Lyrics: You don't have permission to access my heart, you never had."),
     ("Tide tables", ""),
     ("", ""),
     ("", "\n\n***\n"),
