@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import Callable
 
 import msgspec
 
+from api.background import running
 from orchestrator.cache_admin import MemoryView
 from orchestrator.facts import CacheResized
 from orchestrator.ports import Clock, FactSink
@@ -21,6 +23,8 @@ from storage.memory_pressure import Usage, give_back
 
 STREAM = "cache:l1"
 """Stream of the facts about the tier in memory."""
+
+_log = logging.getLogger("amos.memory")
 
 
 class MemoryPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,20 +88,16 @@ class MemoryWatch:
             is_short=self.is_short,
         )
 
-    @contextlib.asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
+    def watching(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Watch for as long as the context lasts."""
-        task = asyncio.create_task(self._run(), name="memory")
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        return running(self._run(), "memory")
 
     async def _run(self) -> None:
         while True:
-            await self.step()
+            try:
+                await self.step()
+            except Exception as error:  # noqa: BLE001 - short memory fails looks too, and is why to go on
+                _log.warning("memory was not looked at: %s", type(error).__name__)
             await self._clock.sleep(self._policy.look_s)
 
     async def step(self) -> None:

@@ -167,8 +167,7 @@ class CacheAdmin:
             yield
         finally:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait([task])
 
     async def _listen(self, own: OwnTier, shared: SharedTier) -> None:
         while True:

@@ -362,7 +362,8 @@ class Call(msgspec.Struct, Generic[RequestT], frozen=True, kw_only=True):
     `deadline` is a moment of the monotonic clock. `is_hurried` says that the caller's own patience made it
     earlier than the operator's policy would have. `is_refresh` says that nobody waits: its caller
     was given an old answer, or there is none. `is_last_resort` lets it pass open circuits: whoever could have
-    stood in has failed (last_resort.py). `cache_key` is set by the cache stage, `""` before it.
+    stood in has failed (last_resort.py). `cache_key` is set by the cache stage, `span_id` (16 hex digits) by
+    that of the attempt; both are `""` before it.
     """
 
     request: RequestT
@@ -374,3 +375,4 @@ class Call(msgspec.Struct, Generic[RequestT], frozen=True, kw_only=True):
     is_last_resort: bool = False
     principal: Principal | None = None
     cache_key: str = ""
+    span_id: str = ""

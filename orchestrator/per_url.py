@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from orchestrator import limits
 from orchestrator.errors import GatewayError, PageUnreadable, SearchFailed
 from orchestrator.events import Cost
 from orchestrator.history import has_ended, spent
@@ -24,6 +25,7 @@ from orchestrator.model import (
     PageFailure,
     Response,
 )
+from orchestrator.patience import within
 from orchestrator.projections.executions import attempts
 from orchestrator.service import Service
 
@@ -33,8 +35,13 @@ leases are asked for in between), and each waits so long for the next; against t
 read the sum for all pages is nothing."""
 
 
+PAGES_WAY_BACK_S = 0.5 * limits.WAY_BACK_S
+"""chosen: so long before the deadline nobody waits for a page any more. Its attempts have ended by then, and
+old pages are given; what is left is another call's flight, and pages that were read are not lost for that."""
+
+
 class PerUrl:
-    """The service of an extract: every page by itself, one answer of all."""
+    """The service of an extract: every page by itself, one answer of all that came in time."""
 
     def __init__(self, page_service: Service[ExtractRequest, Response]) -> None:
         self._page_service = page_service
@@ -42,11 +49,15 @@ class PerUrl:
     async def __call__(self, call: Call[ExtractRequest]) -> Response:
         """All pages that could be read, and the others with a reason.
 
-        Raises what kept *every* page from us.
+        Raises what kept *every* page from us, TimeoutError if it was that.
         """
         urls = tuple(dict.fromkeys(call.request.urls))
         outcomes = await asyncio.gather(
-            *(self._page_service(_single(call, url)) for url in urls), return_exceptions=True
+            *(
+                within(call.deadline - PAGES_WAY_BACK_S, self._page_service(_single(call, url)))
+                for url in urls
+            ),
+            return_exceptions=True,
         )
         pages: list[Response] = []
         failures: list[PageFailure] = []
@@ -55,12 +66,14 @@ class PerUrl:
                 pages.append(outcome)
             elif isinstance(outcome, GatewayError):
                 failures.append(PageFailure(url=url, error=outcome.message))
+            elif isinstance(outcome, TimeoutError):
+                failures.append(PageFailure(url=url, error="The page was not there in time."))
             else:
                 raise outcome
         fatal = next(
-            (o for o in outcomes if isinstance(o, GatewayError) and not isinstance(o, PageUnreadable)), None
+            (o for o in outcomes if isinstance(o, Exception) and not isinstance(o, PageUnreadable)), None
         )
-        if fatal is not None and (not pages or not isinstance(fatal, SearchFailed)):
+        if fatal is not None and (not pages or not isinstance(fatal, SearchFailed | TimeoutError)):
             raise fatal
         return _merged(call, pages, failures)
 
@@ -125,6 +138,8 @@ class PageBatch:
         else:
             group.departure.cancel()
             group.departure = departure
+            if group.call.is_refresh:
+                group.call = call  # The time of pages that somebody waits for is that of all.
         (url,) = call.request.urls
         seat = group.seats.setdefault(url, loop.create_future())
         return await asyncio.shield(seat)

@@ -143,10 +143,11 @@ class Cache(Protocol):
     async def get(self, key: str) -> CacheEntry | None:
         """The entry, fresh or not, or `None`. Raises CacheUnavailable."""
 
-    async def put(self, key: str, entry: CacheEntry) -> None:
-        """Store or replace.
+    async def put(self, key: str, entry: CacheEntry) -> bool:
+        """Store or replace; whether it is there now.
 
-        An entry too large for the tier is silently not stored. Raises CacheUnavailable.
+        An entry too large for the tier is not, and what it would have replaced has gone. Raises
+        CacheUnavailable.
         """
 
 

@@ -259,10 +259,10 @@ class Warming:
             principal=_PRINCIPAL,
             cache_key=found.key,
         )
-        error: GatewayError | None = None
+        error: Exception | None = None
         try:
             await self._see_through(call)
-        except GatewayError as failure:
+        except Exception as failure:  # noqa: BLE001 - a fault in one search must not have all others paid again
             error = failure
         finally:
             # Also if it was cancelled: what was paid for is in the record and in the ledger of this run.
@@ -285,7 +285,7 @@ class Warming:
         except EventLogUnavailable:
             run.end("record")
 
-    def _judge(self, run: _Run, trail: ExecutionTrail, error: GatewayError | None) -> None:
+    def _judge(self, run: _Run, trail: ExecutionTrail, error: Exception | None) -> None:
         """End the run if going on would only spend the time, the money or the patience of others."""
         first = "" if self._first is None else self._first.provider
         events: list[Any] = [envelope.event for envelope in trail.events]
@@ -359,13 +359,13 @@ async def _claim(flights: FlightStore, holder: str) -> None:
         raise CannotWarm("The cache is being warmed already, by another instance.")
 
 
-def _outcome(found: Warmed, trail: ExecutionTrail, error: GatewayError | None) -> Warmed:
+def _outcome(found: Warmed, trail: ExecutionTrail, error: Exception | None) -> Warmed:
     """What became of a candidate that was due. An answer that is not worth keeping is a failure here."""
     is_warm = error is None and has_refreshed(trail.events)
     return msgspec.structs.replace(
         found,
         outcome="warmed" if is_warm else "failed",
-        error="" if error is None else error.code,
+        error="" if error is None else error.code if isinstance(error, GatewayError) else "internal_error",
         cost=spent(trail.events) + assumed(trail.events),
     )
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import math
+import sys
 import time
 from collections.abc import Callable
 
@@ -101,14 +102,16 @@ class MemoryCache:
         item.age = self._age
         return item.entry
 
-    async def put(self, key: str, entry: CacheEntry) -> None:
+    async def put(self, key: str, entry: CacheEntry) -> bool:
         """Store or replace; an entry larger than the whole tier is not stored, and the replaced one goes."""
         size_bytes = len(entry.fragment) + OVERHEAD_BYTES
+        if entry.unsupported:  # May be names of the caller's own making, of kilobytes.
+            size_bytes += sum(map(sys.getsizeof, entry.unsupported))
         item = self._items.get(key)
         if size_bytes > self.bytes_max:
             if item is not None:
                 self._remove(item)
-            return
+            return False
         # A bound that was lowered meanwhile is reached by `resize`, in steps; here nothing must grow.
         bound_bytes = max(self.bytes_max, self.size_bytes)
         more_bytes = size_bytes - (item.size_bytes if item is not None else 0)
@@ -123,6 +126,7 @@ class MemoryCache:
             # Only now: what was just fetched is not what goes.
             heapq.heappush(self._heap, (item.rank, item))
         self.size_bytes += more_bytes
+        return True
 
     async def resize(self, bytes_max: int) -> None:
         """Let another bound be in force, at most the configured one; what is beyond it goes, in steps."""

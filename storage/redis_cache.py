@@ -55,7 +55,7 @@ class RedisCache:
         except (msgspec.DecodeError, TypeError):
             return None
 
-    async def put(self, key: str, entry: CacheEntry) -> None:
+    async def put(self, key: str, entry: CacheEntry) -> bool:
         """Store or replace; what is too large or of no more use only takes the old one away.
 
         Raises CacheUnavailable.
@@ -65,8 +65,9 @@ class RedisCache:
         if useful_s > 0 and len(value) <= self._entry_bytes_max:
             ttl_ms = max(1, round(useful_s * 1000))
             await self._redis.execute("SET", _key(key), value, "PX", ttl_ms, error=CacheUnavailable)
-        else:
-            await self._redis.execute("DEL", _key(key), error=CacheUnavailable)
+            return True
+        await self._redis.execute("DEL", _key(key), error=CacheUnavailable)
+        return False
 
 
 def _key(key: str) -> str:

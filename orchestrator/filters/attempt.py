@@ -10,6 +10,8 @@ import secrets
 from collections.abc import Callable
 from typing import Any, Generic
 
+import msgspec
+
 from orchestrator.events import (
     FREE,
     AttemptFailed,
@@ -62,7 +64,7 @@ class AttemptFilter(Generic[RequestT, AnswerT]):
                 await call.trail.commit()
                 begun = self._clock.monotonic()
             is_called = True
-            found = await service(call)
+            found = await service(msgspec.structs.replace(call, span_id=span_id))
         except BaseException as error:
             # A cancelled attempt is a fact too; the cancellation goes on. So is one that was not made because
             # its intent could not be written: without an outcome it would settle as spent.

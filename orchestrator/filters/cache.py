@@ -37,6 +37,10 @@ STALE_WAY_BACK_S = 0.75 * limits.WAY_BACK_S
 """chosen: an old answer in hand leaves so long before the deadline. Attempts end a little earlier, so that
 their failure is still told; what is left is for a loop that is busy."""
 
+AHEAD_S_MAX = 60.0
+"""chosen: hosts' clocks may differ by so much. What was stored later than that from now was stored by a clock
+that has been put back since: nobody knows its age, and it would be called fresh for as long as that was."""
+
 NO_MISSES: dict[str, str] = {}
 
 
@@ -99,6 +103,7 @@ class CacheFilter(Generic[RequestT]):
         inner = replace(call, cache_key=key)
         if found is None or not any(self._can_stand_in(found, wants, cause) for cause in ("error", "quota")):
             return await service(inner)
+        await self._lift(key, found.entry, found.tier)  # Now: by the time it is given it may be cleared.
         return await self._else_stale(inner, service, found)
 
     async def _revalidating(
@@ -111,7 +116,8 @@ class CacheFilter(Generic[RequestT]):
         misses: dict[str, str],
     ) -> Response:
         """Answer with an old entry at once, and see to a fresh one if the caller lets us spend."""
-        response = await self._give(call, key, found, cause="revalidating", misses=misses)
+        await self._lift(key, found.entry, found.tier)
+        response = self._give(call, key, found, cause="revalidating", misses=misses)
         is_begun = not call.caller.cache_control.only_if_cached and self._refreshes.begin(
             call, key, service, response.age_s
         )
@@ -153,7 +159,7 @@ class CacheFilter(Generic[RequestT]):
                 continue
             if wants.no_cache:
                 misses[cache.tier] = "bypass"
-            elif entry.fresh_until <= now:
+            elif entry.fresh_until <= now or entry.stored_at > now + AHEAD_S_MAX:
                 misses[cache.tier] = "expired"
             elif wants.max_age_s is not None and now - entry.stored_at > wants.max_age_s:
                 misses[cache.tier] = "too_old"
@@ -196,9 +202,9 @@ class CacheFilter(Generic[RequestT]):
                 return response
             # The floor stood in for the web: what the web said lately is better.
             cause, tried = "error", response.attempts
-        return await self._give(call, call.cache_key, found, cause=cause, tried=tried)
+        return self._give(call, call.cache_key, found, cause=cause, tried=tried)
 
-    async def _give(
+    def _give(
         self,
         call: Call[RequestT],
         key: str,
@@ -210,7 +216,6 @@ class CacheFilter(Generic[RequestT]):
     ) -> Response:
         """Answer with an old entry."""
         entry, tier, now = found.entry, found.tier, self._clock.now()
-        await self._lift(key, entry, tier)
         response = _response(entry, tier, now)
         call.trail.record(
             StaleServed(

@@ -71,14 +71,15 @@ class CacheFillStage(Generic[RequestT]):
         kept = []
         for cache in self._tiers:
             try:
-                await cache.put(call.cache_key, entry)
-                kept.append(cache.tier)
+                if await cache.put(call.cache_key, entry):
+                    kept.append(cache.tier)
             except CacheUnavailable:
                 continue
-        size_bytes = len(entry.fragment)
-        call.trail.record(
-            ResultCached(key=call.cache_key, tiers=tuple(kept), ttl_s=ttl_s, size_bytes=size_bytes)
-        )
+        if kept:
+            size_bytes = len(entry.fragment)
+            call.trail.record(
+                ResultCached(key=call.cache_key, tiers=tuple(kept), ttl_s=ttl_s, size_bytes=size_bytes)
+            )
 
     def _jittered(self, ttl_s: float) -> float:
         return ttl_s * (1.0 + self._policy.jitter_ratio * (2.0 * self._chance() - 1.0))

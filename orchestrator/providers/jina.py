@@ -118,7 +118,7 @@ class Jina:
         read, such an error is a failure of the pages it met.
         """
         wished = reader.read_headers(call.request, self._remaining_s(call))
-        headers = trace_headers(call, self.name) | wished
+        headers = trace_headers(call) | wished
         reading = _Reading(self._upstream, self._reader_url, self._keys, call, headers)
         await reading.run(self._remaining_s(call) - LAST_PAGE_S)
         refusal = reading.refusal
@@ -140,7 +140,7 @@ class Jina:
         await self._upstream.aclose()
 
     def _headers(self, call: Call[SearchRequest], key: str) -> dict[str, str]:
-        return {"Authorization": key, **trace_headers(call, self.name)}
+        return {"Authorization": key, **trace_headers(call)}
 
     def _remaining_s(self, call: Call[SearchRequest] | Call[ExtractRequest]) -> float:
         return call.deadline - self._clock.monotonic()

@@ -73,7 +73,7 @@ class Tavily:
         return Found(answer=answer, provider=self.name, cost=cost)
 
     async def _post(self, call: Call[RequestT], path: str, key: str, body: dict[str, Any]) -> Reply:
-        headers = {"Authorization": key, **trace_headers(call, self.name)}
+        headers = {"Authorization": key, **trace_headers(call)}
         reply = await self._upstream.post_json(self._base_url + path, headers=headers, body=body)
         if reply.status != 200:
             raise status_fault(reply, self.name)

@@ -25,7 +25,6 @@ from httpx_aiohttp import AiohttpTransport
 
 from orchestrator import limits
 from orchestrator.errors import ProviderProtocolError
-from orchestrator.events import AttemptStarted
 from orchestrator.model import Call
 from orchestrator.ports import Clock
 from orchestrator.providers.upstream_faults import TRANSPORT_ERRORS, retry_after_s, transport_fault
@@ -117,16 +116,9 @@ class Upstream:
         return bytes(received)
 
 
-def trace_headers(call: Call[Any], provider: str) -> dict[str, str]:
-    """The `traceparent` of the provider's attempt now under way.
-
-    The parent is the span of its newest AttemptStarted; without one, as in a direct call, there is no header.
-    """
-    for envelope in reversed(call.trail.events):
-        event = envelope.event
-        if isinstance(event, AttemptStarted) and event.provider == provider:
-            return {"traceparent": traceparent(call.trail.trace_id, event.span_id)}
-    return {}
+def trace_headers(call: Call[Any]) -> dict[str, str]:
+    """The `traceparent` of the attempt that makes the call; none without one, as in a direct call."""
+    return {"traceparent": traceparent(call.trail.trace_id, call.span_id)} if call.span_id else {}
 
 
 def transport(connections_max: int = CONNECTIONS_MAX) -> AiohttpTransport:

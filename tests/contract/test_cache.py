@@ -105,10 +105,11 @@ class CacheContract(ABC):
         assert (await cache.get("k1")).fragment == b""
 
     async def test_an_entry_too_large_is_not_stored_and_no_error(self):
-        """What does not fit is passed over in silence."""
+        """What does not fit is passed over, and whoever stores it is told."""
         cache = await self.create_cache(10_000)
 
-        await cache.put("k1", entry(1_000_000))
+        assert await cache.put("k0", entry(100))
+        assert not await cache.put("k1", entry(1_000_000))
 
         assert await cache.get("k1") is None
 

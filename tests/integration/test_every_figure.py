@@ -74,7 +74,7 @@ async def test_there_is_some_of_everything(facts: list[Fact]):
     assert {fact["kind"] for fact in facts} >= {
         *("attempt.failed", "attempt.started", "attempt.succeeded", "budget.stopped", "budget.warned"),
         *("cache.hit", "cache.missed", "cache.refresh_started", "cache.stored", "caller.refused"),
-        *("circuit.closed", "warming.finished"),
+        *("circuit.closed", "warming.finished", "cache.stale"),
         *("circuit.half_opened", "circuit.opened", "flight.joined", "key.created", "provider.skipped"),
         *("request.throttled", "result.rejected", "retry.scheduled", "instance.started"),
     }
@@ -83,6 +83,8 @@ async def test_there_is_some_of_everything(facts: list[Fact]):
     assert {fact["cache"] for fact in of(ends, "request.completed")} == {"l1", "collapsed", "mixed", "miss"}
     assert {fact["error"] for fact in of(ends, "request.failed")} == {*STATUSES, "cancelled"}
     assert any(micros(fact, "cost") for fact in of(facts, "attempt.failed"))
+    causes = {fact["cause"] for fact in of(facts, "cache.stale")}
+    assert causes >= {"revalidating", "error"}
     unended = [own for own in streams(facts).values() if not of(own, "request.completed", "request.failed")]
     assert [own[-1]["kind"] for own in unended] == ["attempt.started"]
 
@@ -174,7 +176,7 @@ async def test_each_execution_is_explained_as_it_was(lived: Lived, facts: list[F
         for what, name in (("spent", "cost"), ("assumed", "assumed")):
             assert found[name].get("usd_micros", 0) == _sum(lines, what)
         assert found["saved"].get("usd_micros", 0) == sum(
-            micros(hit, "saved") for hit in of(own, "cache.hit")
+            micros(hit, "saved") for hit in of(own, "cache.hit", "cache.stale")
         )
 
 

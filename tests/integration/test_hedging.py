@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.hedging import HedgePolicy
+from orchestrator.reports.catalogue import REPORTS
+from tests.support import naive_check, naive_metrics
 from tests.support.gateway_server import serving
 from tests.support.jina_simulator import JinaSimulator
+from tests.support.naive_fold import Question, facts_of
 from tests.support.simulator import Fault
 from tests.support.tavily_simulator import TavilySimulator
 
@@ -65,6 +68,26 @@ async def test_a_question_that_hangs_is_answered_and_accounted_for(
     assert spent["tavily"]["spent_usd_micros"] == KNOWN * 8_000
     assert spent["tavily"]["assumed_usd_micros"] == 8_000
     assert (rows["tavily"]["hedged"], rows["tavily"]["failed"], rows["jina"]["fallbacks"]) == (1, 0, 1)
+
+
+async def test_every_figure_of_a_hedged_search_is_the_fold(
+    tmp_path: Path, tavily: TavilySimulator, jina: JinaSimulator
+) -> None:
+    """Reports, however they are grouped, and metrics count a second call as they count any other."""
+    async with serving(tmp_path, tavily=tavily, jina=jina, hedge_ratio=1.0) as amos:
+        await asyncio.gather(*(amos.search(f"question {n}") for n in range(KNOWN)))
+        assert (await amos.search("the abyss")).json()["amos"]["provider"] == "jina"
+        await amos.drain()
+        facts = facts_of(amos.frames())
+
+        for name in naive_check.REPORTS:
+            for by in ("", *REPORTS[name].by):
+                found = (await amos.client.get(f"/reports/{name}", params={"by": by} if by else {})).json()
+                naive_check.check(name, found, facts, Question(by))
+        metrics = await amos.client.get("/metrics")
+        assert naive_metrics.shown(metrics.text) == naive_metrics.counted(facts)
+        hedged = ("amos_provider_hedges_total", frozenset({("provider", "tavily")}))
+        assert naive_metrics.shown(metrics.text)[hedged] == 1
 
 
 async def test_by_default_nobody_pays_twice(

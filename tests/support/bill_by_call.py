@@ -57,6 +57,7 @@ def bill(provider: str, facts: Iterable[Fact], calls: Iterable[Mapping[str, Any]
     """The record of one provider beside the calls that reached it (as `UpstreamProcess.calls` has them)."""
     attempts = _attempts(provider, facts)
     billed: dict[str, float] = {}
+    met: dict[str, list[str]] = {}
     unknown = []
     count = 0
     for call in calls:
@@ -64,11 +65,12 @@ def bill(provider: str, facts: Iterable[Fact], calls: Iterable[Mapping[str, Any]
         if span in attempts:
             count += 1
             billed[span] = round(billed.get(span, 0.0) + call["billed"], DIGITS)
+            met.setdefault(span, []).append(f"{call['path']} {call['fault']} {call['billed']:g}")
         elif call["billed"] or call["method"] != "GET":
             unknown.append(f"{provider}: a call of {call['billed']:g} has no intent: {call['path']} {span}")
     wrong = [
         f"{provider}: {attempt.where} ({attempt.reason or 'answered'}) was billed {billed.get(span, 0.0):g}, "
-        f"recorded are {attempt.spent:g} spent and {attempt.assumed:g} assumed"
+        f"recorded are {attempt.spent:g} spent and {attempt.assumed:g} assumed; {met.get(span, 'no call')}"
         for span, attempt in attempts.items()
         if not _is_right(attempt, billed.get(span, 0.0))
     ]

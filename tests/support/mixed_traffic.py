@@ -22,6 +22,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from orchestrator.budget_policy import BudgetPolicy
+from orchestrator.cache_policy import CachePolicy
 from orchestrator.cooldown import CircuitPolicy
 from orchestrator.key_admin import KeyWish
 from orchestrator.model import Caller, OwnLimits, SearchRequest
@@ -44,9 +45,13 @@ POLICIES = Policies(
     deadline_s=3.0,
     circuit=CircuitPolicy(cooldowns_s=(0.2,), jitter_ratio=0.0),
     budget=BudgetPolicy(client_usd_micros_per_day=480_000),
+    cache=CachePolicy(fast_ttl_s=1.0),
     timing=ProviderTiming(search_s=0.8, search_advanced_s=1.6, extract_s=0.8),
 )
-"""Impatient ones, so that timeouts and cooldowns pass quickly; a client may spend 60 credits a day."""
+"""Impatient ones, so that timeouts and cooldowns pass quickly; a client may spend 60 credits a day.
+
+News is old after a second.
+"""
 
 CERTAIN_S = 0.2
 """After so long without a word an execution counts as dead."""
@@ -148,6 +153,7 @@ async def _live(lived: Lived) -> None:
     await _by_mcp(lived, {})
     await _cancelled(lived)
     await _by_clients(lived)
+    await _old(lived)
     await _circuits(lived)
     await _warmed(lived)
     await _to_whole_credits(lived)
@@ -273,7 +279,8 @@ async def _by_clients(lived: Lived) -> None:
         made = await keys.create(KeyWish(client=client, **wish), by="test")
         return {"Authorization": f"Bearer {made.raw}"}
 
-    lived.reader = await key("auditor", scopes=("search", "extract", "refresh", "reports"))
+    scopes = ("search", "extract", "refresh", "reports")
+    lived.reader = await key("auditor", scopes=scopes, limits=OwnLimits(burst=200, per_minute=1_000))
     acme = await key("acme")
     hasty = await key("hasty", limits=OwnLimits(burst=2, per_minute=3))
     lavish = await key("lavish", limits=OwnLimits(burst=200, per_minute=1_000))
@@ -291,6 +298,28 @@ async def _by_clients(lived: Lived) -> None:
     assert (await lived.amos.client.get("/reports/health", headers=acme)).status_code == 403
     await lived.search("forged", {"Authorization": "Bearer amos_live_nonsense"})
     await lived.search("acme 1", {**acme, "Cache-Control": "no-cache"})
+
+
+async def _old(lived: Lived) -> None:
+    """Old answers: at once and refreshed, also in vain; instead of a failure and of lateness."""
+    tavily, jina, reader = lived.tavily, lived.jina, lived.reader
+    in_need = {**reader, "Cache-Control": "no-cache, stale-if-error=60"}
+    await lived.search("old news", reader, topic="news")
+    await lived.search("older news", reader, topic="news")
+    await lived.extract("old", headers=reader)
+    await asyncio.sleep(1.2)
+    await asyncio.gather(*(lived.search("old news", reader, topic="news") for _ in range(3)))
+    tavily.script(Fault.status(400))
+    await lived.search("older news", reader, topic="news")
+    await asyncio.sleep(0.2)  # the refreshes have come to their end, the second in vain
+    tavily.script(Fault.status(500), times=2)
+    jina.script(Fault.status(500), times=2)
+    await lived.search("old news", in_need, topic="news")
+    await lived.extract("old", headers=in_need)
+    tavily.script(Fault.hang())
+    jina.script(Fault.hang())
+    await lived.extract("old", headers=in_need)
+    _calm(tavily, jina)
 
 
 async def _circuits(lived: Lived) -> None:

@@ -54,7 +54,7 @@ CORE: dict[str, set[str]] = {
     "hedging.py": VALUES | {"ports"},
     "fallback.py": VALUES | {"ports", "service", "outcome", "hedging", "projections.executions"},
     "last_resort.py": VALUES | {"service", "fallback", "projections.executions"},
-    "per_url.py": VALUES | {"service", "projections.executions"},
+    "per_url.py": VALUES | {"patience", "service", "projections.executions"},
     "circuit_sharing.py": VALUES | {"ports", "filters.circuit_breaker"},
     "budget_ports.py": set(),
     "budget_policy.py": VALUES | {"budget_ports"},

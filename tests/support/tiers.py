@@ -34,10 +34,10 @@ class Tier(MemoryCache):
         self._check()
         return await super().get(key)
 
-    async def put(self, key: str, entry: CacheEntry) -> None:
+    async def put(self, key: str, entry: CacheEntry) -> bool:
         """As a cache does, while it can."""
         self._check()
-        await super().put(key, entry)
+        return await super().put(key, entry)
 
     def _check(self) -> None:
         if self.is_gone:

@@ -173,6 +173,22 @@ async def test_it_says_since_when_memory_is_short(machine):
     assert machine.watch.is_short
 
 
+async def test_a_look_that_fails_is_not_the_last(machine):
+    """Where memory is so short that not even a thread can be had, the watch goes on and makes room."""
+    look, failures = machine._look, [RuntimeError("can't start new thread"), MemoryError()]
+
+    def failing_at_first() -> Usage | None:
+        if failures:
+            raise failures.pop()
+        return look()
+
+    machine.use = 0.95
+    machine.watch = MemoryWatch(machine.cache, failing_at_first, machine, machine.clock)
+
+    async with asyncio.timeout(10.0), machine.watch.watching():
+        await machine.has_shrunk.wait()
+
+
 async def test_it_looks_by_itself_until_its_context_ends(machine):
     """A task of its own looks every second, and is gone afterwards."""
     before = asyncio.all_tasks()

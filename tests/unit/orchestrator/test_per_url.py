@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -181,3 +183,30 @@ async def test_a_page_nobody_could_read_is_on_the_bill():
     assert response.cost == CREDIT
     assert [(attempt.provider, attempt.outcome) for attempt in response.attempts] == [("tavily", "empty")]
     assert response.cache == "mixed"
+
+
+async def test_a_page_that_does_not_come_takes_no_other_with_it():
+    """Whoever waits for another call's flight when their time is over has the pages that were read."""
+    read = pages({A: page(A), C: page(C)})
+
+    async def service(call):
+        if call.request.urls == (B,):
+            await asyncio.sleep(100.0)
+        return await read(call)
+
+    call = call_for(A, B, C)
+    async with asyncio.timeout_at(call.deadline):
+        found = body(await PerUrl(service)(call))
+
+    assert [one["url"] for one in found["results"]] == [A, C]
+    assert [one["url"] for one in found["failed_results"]] == [B]
+
+
+async def test_where_no_page_comes_time_is_over():
+    """Without any page it is the deadline's to say so."""
+
+    async def service(_call):
+        await asyncio.sleep(100.0)
+
+    with pytest.raises(TimeoutError):
+        await PerUrl(service)(call_for(A, B))

@@ -111,6 +111,25 @@ async def test_pages_of_different_calls_are_not_mixed():
     assert sorted(chain.asked) == [(A,), (B,)]
 
 
+@pytest.mark.parametrize("comes_first", [True, False])
+async def test_who_waits_says_how_long(comes_first):
+    """An old page that is refreshed beside others takes none of the time that the chain keeps for those."""
+    asked = []
+
+    async def chain(call):
+        asked.append((call.request.urls, call.is_refresh, call.deadline))
+        return (Found(answer=read(call.request.urls, 2), provider="tavily", cost=CREDIT),)
+
+    batch = PageBatch(chain)
+    old, new = singles(call_for(A, B))
+    refresh = msgspec.structs.replace(old, is_refresh=True, deadline=old.deadline + 20.0)
+    calls = (refresh, new) if comes_first else (new, refresh)
+
+    await asyncio.gather(*map(batch, calls))
+
+    assert [one[1:] for one in asked] == [(False, new.deadline)]
+
+
 async def test_a_page_that_comes_late_makes_a_batch_of_its_own():
     """Nobody waits for pages longer than the batch window."""
     chain = Chain()

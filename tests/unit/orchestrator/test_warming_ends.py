@@ -129,6 +129,27 @@ async def test_a_record_that_cannot_be_kept_ends_a_run():
         await warm.core.search("another")
 
 
+async def test_a_fault_in_one_search_ends_no_run():
+    """It is paid for once; a run it ended would be made up for at each look, and pay for it each time."""
+    tavily = ScriptedProvider("tavily")
+    warm = await WarmCore(tavily).expire()
+    refresh, faults = warm.core.pipeline.refresh, [RuntimeError("A bug.")]
+
+    async def faulty(call):
+        response = await refresh(call)
+        if faults:
+            raise faults.pop()
+        return response
+
+    warm.core.pipeline.refresh = faulty
+
+    finished = await warm.run(lanes=1)
+
+    assert (finished.ended_by, finished.failed, finished.warmed) == ("done", 1, 6)
+    assert warm.told[0].error == "internal_error"
+    assert finished.cost == sum((one.cost for one in warm.told), Cost())
+
+
 async def test_the_lease_is_given_back_however_a_run_ends():
     """After a cancelled run another instance need not wait."""
     warm = await WarmCore(ScriptedProvider("tavily", delay_s=1.0)).expire()

@@ -136,6 +136,16 @@ async def test_an_entry_weighs_its_bytes_and_its_overhead():
     assert len(cache) == 2
 
 
+async def test_names_of_the_callers_own_making_weigh_too():
+    """A field that no provider knows may have a name of kilobytes; it counts like the answer itself."""
+    cache = MemoryCache(room(8))
+    for number in range(8):
+        await cache.put(str(number), useful(fresh_until=4e9, unsupported=(str(number) * 8_000,)))
+
+    assert len(cache) == 1
+    assert 8_000 + 1_000 + OVERHEAD_BYTES < cache.size_bytes < 8_200 + 1_000 + OVERHEAD_BYTES
+
+
 async def test_the_overhead_is_what_python_allocates():
     """What a full cache says it holds is what it takes, by the interpreter's own count, to a tenth."""
     count, gone = 3_000, 6_000

@@ -240,3 +240,23 @@ async def test_the_results_of_an_extract_are_its_pages(call, clock):
     await attempt_filter(clock)(extract, answering(clock, read(URLS, 1)))
 
     assert events(call)[-1].results == 1
+
+
+async def test_attempts_at_once_know_their_own_spans(call, clock):
+    """Pages of one extract are fetched side by side: each call has its own span, not the newest."""
+    seen = {}
+
+    def service(name):
+        async def provider(inner):
+            await asyncio.sleep(0)  # until the other has begun as well
+            seen[name] = inner.span_id
+            return Found(answer=found(1), provider="tavily", cost=CREDIT)
+
+        return provider
+
+    attempt = attempt_filter(clock)
+    await asyncio.gather(*(attempt(call, service(name)) for name in ("first", "second")))
+
+    started = [event.span_id for event in events(call) if isinstance(event, AttemptStarted)]
+    assert [seen["first"], seen["second"]] == started
+    assert len(set(started)) == 2

@@ -103,6 +103,19 @@ async def test_an_entry_at_its_end_is_no_answer(cache, l1, clock):
     assert recorded(call) == [missed("expired", "absent")]
 
 
+async def test_what_is_stored_in_the_future_is_not_fresh(cache, l1, clock):
+    """After a clock was put back by a day nobody is told for a day that what it had stored has no age."""
+    await l1.put(KEY, entry(clock))
+    clock.advance(-59.0)
+    assert (await cache(call_with(), unreachable)).age_s == 0.0
+    clock.advance(-2.0)
+    call = call_with()
+
+    await cache(call, miss)
+
+    assert recorded(call) == [missed("expired", "absent")]
+
+
 async def test_a_farther_tier_answers_and_fills_the_nearer(cache, l1, l2, clock):
     """What only the second tier has is lifted into the first."""
     await l2.put(KEY, entry(clock))

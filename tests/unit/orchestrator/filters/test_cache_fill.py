@@ -70,6 +70,19 @@ async def test_an_answer_is_encoded_once_and_kept(l1, l2, clock):
     ]
 
 
+async def test_what_does_not_fit_is_not_said_to_be_kept(l1, l2, clock):
+    """An answer that is larger than a tier is not in it; of one that fits nowhere none says it was kept."""
+    l1.bytes_max = 100
+    call = filling_call()
+    await fill_stage(clock, l1, l2)(call, finding(found(2)))
+    assert [event.tiers for event in recorded(call)] == [("l2",)]
+
+    l2.bytes_max = 100
+    call = filling_call()
+    await fill_stage(clock, l1, l2)(call, finding(found(2)))
+    assert recorded(call) == []
+
+
 async def test_an_entry_knows_its_ends(l1, clock):
     """It is of use for its freshness and the longest stale time; without results for the first only."""
     stage = fill_stage(clock, l1, stale_if_error_s=500.0, stale_if_quota_s=400.0)

@@ -52,6 +52,29 @@ def cache(l1, l2, clock):
     return CacheFilter((l1, l2), clock, lambda _request: KEY, lambda r: r.query, policy=POLICY, refresh_s=9.0)
 
 
+async def test_what_was_cleared_meanwhile_does_not_come_back(cache, l1, l2, clock):
+    """An old answer of the far tier stands in for a failure, and fills no tier that was cleared since."""
+    await aged(l2, clock, 50.0)
+
+    async def cleared_meanwhile(call):
+        await l2.clear()
+        await l1.clear()
+        raise DOWN
+
+    assert (await cache(call_with(clock), cleared_meanwhile)).is_stale
+    assert (len(l1), len(l2)) == (0, 0)
+
+
+async def test_what_stands_in_is_at_hand_from_then_on(cache, l1, l2, clock):
+    """Answers of the far tier that stand in are in the near one too: the far one may be the next to go."""
+    await aged(l2, clock, 50.0)
+
+    for tier in ("l2", "l1"):
+        response = await cache(call_with(clock), Inner(DOWN, delay_s=0.0))
+        l2.is_gone = True
+        assert response.cache == tier
+
+
 async def answer(cache, call, inner):
     """What the call was given, and the age of it; raises what the call was told."""
     response = await cache(call, inner)
