@@ -32,6 +32,7 @@ CALLERS_OWN = frozenset(
         "rate_limited",
         "budget_exhausted",
         "not_in_cache",
+        "cannot_warm",
         "not_found",
         "cancelled",
     }

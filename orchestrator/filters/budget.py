@@ -67,14 +67,17 @@ class BudgetFilter(Generic[RequestT, AnswerT]):
         verdict = await self._cashier.reserve(charges)
         if verdict.refused is not None:
             raise self._refusal(self._accounts[charges.index(verdict.refused)], verdict.refused, now)
-        begun = len(call.trail.events)
+        begun: int | None = None
         try:
             # After the money, so that who may not spend any more takes no room from those who may.
             await self._keep_pace(call)
+            # The attempt begins with no wait in between, so the first one from here on is this call's own,
+            # whatever else its execution does at the same time.
+            begun = len(call.trail.events)
             return await service(call)
         finally:
             if verdict.is_made:
-                cost = self._bill(call.trail.events[begun:])
+                cost = FREE if begun is None else self._bill(call.trail.events[begun:])
                 await self._cashier.settle(
                     corrections(self._accounts, charges, client, cost, self._clock.now())
                 )

@@ -8,7 +8,8 @@ import pytest
 
 from orchestrator.circuit_sharing import REFRESH_S, REPORTS_MAX, CircuitSharing
 from orchestrator.cooldown import CircuitPolicy
-from orchestrator.errors import CircuitOpen, ProviderQuotaExceeded, ProviderUnavailable
+from orchestrator.errors import CircuitOpen, ProviderHeldBack, ProviderQuotaExceeded, ProviderUnavailable
+from orchestrator.events import FREE
 from orchestrator.facts import CircuitOpened
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter
 from orchestrator.model import SearchRequest
@@ -68,7 +69,7 @@ class Process:
         """A call through the circuit; its outcome."""
         try:
             return await self.breaker(make_call(SearchRequest(query="tides"), clock=LoopClock()), upstream)
-        except (CircuitOpen, ProviderUnavailable, ProviderQuotaExceeded) as error:
+        except (CircuitOpen, ProviderHeldBack, ProviderUnavailable, ProviderQuotaExceeded) as error:
             return error
 
 
@@ -176,6 +177,20 @@ async def test_one_probe_finds_out_for_all(processes, upstream, facts):
     assert states(processes) == ["closed"] * 3
     assert facts.kinds() == ["CircuitOpened", "CircuitHalfOpened", "CircuitClosed"]
     assert [await process.call(upstream) for process in processes] == ["answer"] * 3
+
+
+async def test_probes_that_are_not_made_are_told_once(processes, upstream, facts):
+    """A budget that is spent until midnight holds back each probe: not every search until then is news."""
+    await let_fail(processes, upstream, 5)
+    await asyncio.sleep(31.0)
+    upstream.outcome = ProviderHeldBack("No.", provider="tavily", reason="budget", assumed=FREE)
+
+    for _ in range(20):
+        assert await processes[0].call(upstream) is upstream.outcome
+
+    assert facts.kinds() == ["CircuitOpened", "CircuitHalfOpened"]
+    upstream.outcome = "answer"
+    assert await processes[0].call(upstream) == "answer"
 
 
 async def test_a_probe_that_fails_keeps_all_away(processes, upstream, facts):
