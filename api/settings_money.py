@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-Usd = Annotated[float | None, Field(gt=0, le=1_000_000)]
+Usd = Annotated[float | None, Field(ge=0.000_001, le=1_000_000)]
+"""At least what is counted: a millionth of a dollar. Less would round to a limit of nothing."""
 Units = Annotated[int | None, Field(ge=1, le=5_000_000_000)]
 """Bounded by what Redis compares exactly (storage/redis_budget.py)."""
 

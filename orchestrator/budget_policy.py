@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from math import floor
 
 import msgspec
 
@@ -121,8 +121,8 @@ class Account(msgspec.Struct, frozen=True):
 
     def begins_at(self, now: float) -> float:
         """The beginning of the period that a moment lies in; both in epoch seconds."""
-        # Whole seconds: half a microsecond before midnight would be rounded into the next day.
-        today = datetime.fromtimestamp(floor(now), UTC).replace(hour=0, minute=0, second=0)
+        # Whole seconds: a date has microseconds and would round the last half of one into the next day.
+        today = datetime.fromtimestamp(math.floor(now), UTC).replace(hour=0, minute=0, second=0)
         return (today if self.per == "day" else today.replace(day=1)).timestamp()
 
     def measure(self, cost: Cost) -> int:

@@ -64,7 +64,8 @@ class CircuitPolicy(msgspec.Struct, frozen=True, kw_only=True):
         """
         named_s = error.retry_after_s if isinstance(error, GatewayError) else None
         if isinstance(error, ProviderQuotaExceeded):
-            return (self._quota_s(provider, now) if named_s is None else named_s,)
+            # No time at all is none: what is used up now is not there at once.
+            return (named_s or self._quota_s(provider, now),)
         if isinstance(error, ProviderThrottled):
             if named_s is None:
                 return _THROTTLES_S

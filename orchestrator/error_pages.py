@@ -15,7 +15,11 @@ from typing import Final
 ERROR_PAGE_CHARS_MAX = 1_000
 """chosen: the pages below have 20 to 600 characters; what is longer has a text of its own."""
 
-_SERVERS: Final = r"(?:nginx|apache|openresty|cloudflare|microsoft-iis|litespeed|varnish)\b"
+_SERVER: Final = (
+    r"(?:nginx|apache|openresty|cloudflare|microsoft-iis|litespeed|varnish)"
+    r"(?:/[0-9a-z.-]{1,20})?(?: \([^)]{1,40}\))?(?: cache)?(?: server(?: at .{1,80})?)?$"
+)
+"""A server's name, version and address, and nothing after it: whoever writes about a server goes on."""
 
 _SIGNATURES: Final = (
     # Cloudflare's challenge: "Just a moment..." / "Enable JavaScript and cookies to continue".
@@ -38,8 +42,10 @@ _SIGNATURES: Final = (
     (
         r"access (?:to this page has been )?denied\.?|(?:error )?403(?: -)? forbidden|403 error",
         (
-            r"you (?:don.?t|do not) have permission to access|press (?:&|and) hold"
-            rf"|^{_SERVERS}|requestid|errors\.edgesuite\.net"
+            r"you (?:don.?t|do not) have permission to access"
+            r"(?: [\"\u201c]?(?:https?:|/)| this (?:page|resource|site|server)| .{1,200} on this server)"
+            r"|press (?:&|and) hold"
+            rf"|^{_SERVER}|requestid|errors\.edgesuite\.net"
         ),
     ),
     # A page that is gone: "404 Not Found" / "The requested URL was not found on this server."
@@ -53,7 +59,7 @@ _SIGNATURES: Final = (
             r"^(?:(?:404|not found|page not found|oops|(?:we.re )?sorry|but)[ .,:!]*)*"
             r"(?:the (?:requested )?(?:page|url|resource|content|document)\b.{0,80}?"
             r"(?:not (?:be )?found|can.?t be found|(?:does not|doesn.t|no longer) exists?)"
-            rf"|{_SERVERS}|we (?:couldn.t|could not|can.t|cannot) find)"
+            rf"|{_SERVER}|we (?:couldn.t|could not|can.t|cannot) find)"
         ),
     ),
     # Captchas and bot checks: Imperva, Bloomberg, Amazon, DDoS-Guard, Google.
@@ -75,7 +81,7 @@ _SIGNATURES: Final = (
             r"500 internal server error|502 bad gateway|503 service (?:temporarily )?unavailable"
             r"|504 gateway time-?out"
         ),
-        rf"^{_SERVERS}|^the server (?:is|encountered|returned|did not)",
+        rf"^{_SERVER}|^the server (?:is|encountered|returned|did not)",
     ),
     # DataDome and plain challenges whose only line says all.
     (

@@ -85,6 +85,8 @@ class Fallback(Generic[RequestT, AnswerT]):
     async def __call__(self, call: Call[RequestT]) -> tuple[Found[AnswerT], ...]:
         """Ask the steps in order. Raises AllProvidersFailed, QuotaExhausted, InvalidRequest."""
         first_event = len(call.trail.events)
+        if self._hedger is not None and not (call.is_refresh or call.is_last_resort):
+            self._hedger.count()
         found: list[Found[AnswerT]] = []
         errors: list[Exception] = []
         request: RequestT | None = call.request

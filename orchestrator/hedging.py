@@ -21,6 +21,10 @@ from orchestrator.ports import Clock
 CREDIT_MAX = 10.0
 """chosen: second calls that may be saved up for a slow minute; a long calm must not pay for a storm."""
 
+LOST_MAX = 5
+"""chosen: who loses as often without an answer in between may be away. Its circuit learns that from calls
+that are let end, as many as open it."""
+
 CLOCK_STEP_S = 0.001
 """chosen: moments of the record are those of the wall clock, and a millisecond of it is not worth waiting
 for."""
@@ -54,12 +58,16 @@ class Hedger:
         self._clock = clock
         self._left = 0.0
         self._durations_s: dict[tuple[str, str], deque[float]] = {}
+        self._lost: dict[str, int] = {}  # since the provider's last answer
+
+    def count(self) -> None:
+        """A search begins."""
+        self._left = min(CREDIT_MAX, self._left + self._policy.ratio)
 
     def after_s(self, call: Call[Any], provider: str) -> float | None:
-        """After how long the provider is slow with this search, which is counted; `None` if nobody knows."""
-        self._left = min(CREDIT_MAX, self._left + self._policy.ratio)
+        """After how long the provider is slow with this search; `None` if nobody knows."""
         durations_s = sorted(self._durations_s.get((provider, call.request.depth), ()))
-        if len(durations_s) < max(1, self._policy.samples_min):
+        if len(durations_s) < max(1, self._policy.samples_min) or self._lost.get(provider, 0) >= LOST_MAX:
             return None
         return durations_s[min(int(self._policy.quantile * len(durations_s)), len(durations_s) - 1)]
 
@@ -87,6 +95,7 @@ class Hedger:
 
     def answered(self, call: Call[Any], provider: str) -> None:
         """The provider has answered the call."""
+        self._lost[provider] = 0
         for envelope in reversed(call.trail.events):
             if isinstance(envelope.event, AttemptSucceeded) and envelope.event.provider == provider:
                 self._learn(call, provider, envelope.event.duration_s)
@@ -98,6 +107,7 @@ class Hedger:
         Left out, the slowest answers would be missing from what is usual, and ever more calls would be slow.
         """
         self._learn(call, provider, self._under_way_s(call, provider))
+        self._lost[provider] = self._lost.get(provider, 0) + 1
 
     def _learn(self, call: Call[Any], provider: str, duration_s: float) -> None:
         key = (provider, call.request.depth)

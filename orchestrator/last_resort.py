@@ -17,7 +17,7 @@ from typing import Generic
 
 import msgspec
 
-from orchestrator.errors import AllProvidersFailed, CircuitOpen
+from orchestrator.errors import AllProvidersFailed, CallerError, CircuitOpen
 from orchestrator.fallback import Step
 from orchestrator.model import AnswerT, Attempt, Call, Found, RequestT
 from orchestrator.outcome import BUSY
@@ -62,7 +62,8 @@ class LastResort(Generic[RequestT, AnswerT]):
             return found
         others = self._passed_by(attempts(call.trail.events[first_event:]))
         if others:
-            with contextlib.suppress(AllProvidersFailed):
+            # A client that may not pay for it, or a request that is none to it, is no worse off than before.
+            with contextlib.suppress(AllProvidersFailed, CallerError):
                 better = await self._build(others)(msgspec.structs.replace(call, is_last_resort=True))
                 found = tuple(
                     msgspec.structs.replace(one, is_fallback=one.provider != self._first) for one in better

@@ -18,6 +18,10 @@ _TRACKING = re.compile(
 """Parameters that say where a reader came from and change nothing on the page: those of the large
 advertisers and mailers (documentation of Google, Meta, Microsoft, Yandex, Mailchimp and HubSpot, 2026)."""
 
+_WITHIN_APP = re.compile(r"(?!:~:|page=)[^/=?!]*[/=?!]")
+"""A fragment that names a page within an application: `#/…`, `#!…`, `#?…`, `#gid=…`, `#inbox/…`. An anchor, a
+text that is searched for, and a sheet of a PDF are places on one page."""
+
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 
@@ -26,15 +30,17 @@ def canonical_link(url: str) -> str:
     """The form in which URLs are compared; it is never shown or called. Raises ValueError for no URL.
 
     The same are: http and https, a host in any case, with or without `www.` and its scheme's port, a path
-    with or without its last slash, a query with or without tracking parameters, any fragment but one that
-    names a page within an application (`#/…`, `#!…`), and an escape and what it stands for (RFC 3986, 6.2).
-    The case of a path, and the order of parameters, can matter and are kept.
+    with or without its last slash, a query with or without tracking parameters, any fragment on the web but
+    one that names a page within an application, and an escape and what it stands for (RFC 3986, 6.2). The
+    case of a path, and the order of parameters, can matter and are kept; so is the anchor in a file, which is
+    how the local index names a passage.
     """
     parts = urlsplit(url)
     host = parts.netloc.lower().removesuffix(_DEFAULT_PORT.get(parts.scheme, ":")).rstrip(".")
     bare = host.removeprefix("www.")
     kept = [one for one in parts.query.split("&") if one and _TRACKING.fullmatch(one) is None]
-    fragment = parts.fragment if parts.fragment.startswith(("/", "!")) else ""
+    is_page = parts.scheme not in _DEFAULT_PORT or _WITHIN_APP.match(parts.fragment) is not None
+    fragment = parts.fragment if is_page else ""
     return "".join(
         (
             "" if parts.scheme in _DEFAULT_PORT else f"{parts.scheme}:",

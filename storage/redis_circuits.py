@@ -26,7 +26,11 @@ local reason, is_quota, keep = ARGV[5], ARGV[6], tonumber(ARGV[7])
 local seen = redis.call('HMGET', KEYS[1], 'state', 'failures', 'openings', 'answers', 'until', 'cooldown')
 local state, failures, openings = seen[1] or '', tonumber(seen[2] or 0), tonumber(seen[3] or 0)
 local answers, left = tonumber(seen[4] or 0), math.max(0, tonumber(seen[5] or 0) - now)
-local ours, pause = 0, nil
+local ours, pause, cooldown = 0, nil, tonumber(seen[6] or 0)
+if left > cooldown then -- the clock was put back, or this server has taken over with one that is behind
+    left = cooldown
+    redis.call('HSET', KEYS[1], 'until', string.format('%.0f', now + left))
+end
 
 local function nth(opening)
     return tonumber(ARGV[7 + math.min(math.max(opening, 1), #ARGV - 7)])
@@ -45,7 +49,7 @@ elseif kind == 'remembered' then
     if left == 0 then openings, pause = math.max(openings, told), nth(1) end
 elseif (kind == 'opened' or kind == 'paused') and left == 0 then
     openings, pause = openings + 1, nth(openings + 1)
-elseif kind == 'paused' and nth(openings) > tonumber(seen[6]) then
+elseif kind == 'paused' and nth(openings) > cooldown then
     pause = nth(openings)
 elseif kind == 'revived' or (kind == 'closed' and left == 0) or (kind == 'answered' and state ~= 'open') then
     answers = answers + 1

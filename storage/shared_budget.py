@@ -25,6 +25,7 @@ class SharedBudget:
         self._shared = shared
         self._clock = clock
         self._alone = MemoryBudget(clock)
+        self._has_been_alone = False
         self._owed: dict[tuple[str, str], Charge] = {}
         """What was counted here and not there, by account and period."""
 
@@ -69,23 +70,27 @@ class SharedBudget:
             await self._alone.raise_to(charge, mark)
 
     async def _pay(self) -> None:
-        """Add what was counted here to the shared figures. Raises BudgetStoreUnavailable."""
-        if not self._owed:
+        """End an outage: add what was counted here to the shared figures. Raises BudgetStoreUnavailable."""
+        is_away = self._shared.is_away
+        if not (self._owed or (self._has_been_alone and not is_away)):
             return
         owed, self._owed = self._owed, {}
-        may_be_there = not self._shared.is_away
         try:
-            await self._shared.settle(tuple(owed.values()))
-        except BudgetStoreUnavailable:
-            self._owe(one for one in owed.values() if one.amount > 0 or not may_be_there)
+            if owed:
+                await self._shared.settle(tuple(owed.values()))
+        except BaseException:  # whoever only looked at figures may leave meanwhile; the note stays
+            self._owe(one for one in owed.values() if one.amount > 0 or is_away)
             raise
-        for charge in owed.values():
-            if mark := self._alone.mark(charge):
-                await self._shared.raise_to(msgspec.structs.replace(charge, amount=0), mark)
+        alone = self._alone
         if not self._owed:
-            self._alone = MemoryBudget(self._clock)
+            # The next outage begins with what is known then, also if nothing is owed of this one.
+            self._alone, self._has_been_alone = MemoryBudget(self._clock), False
+        for charge in owed.values():
+            if mark := alone.mark(charge):
+                await self._shared.raise_to(msgspec.structs.replace(charge, amount=0), mark)
 
     def _begin(self, charges: Iterable[Charge]) -> None:
+        self._has_been_alone = True
         for charge in charges:
             known = self._shared.known(charge)
             if known.ends_at:

@@ -71,6 +71,8 @@ class BudgetFilter(Generic[RequestT, AnswerT]):
         try:
             # After the money, so that who may not spend any more takes no room from those who may.
             await self._keep_pace(call)
+            # The attempt begins with no wait in between, so the first one from here on is this call's own,
+            # whatever else its execution does at the same time.
             begun = len(call.trail.events)
             return await service(call)
         finally:

@@ -23,6 +23,7 @@ import pybreaker
 from orchestrator.circuits import CircuitReport, SharedCircuit
 from orchestrator.cooldown import SLOW, CircuitPolicy, asks_for_pause, nth
 from orchestrator.errors import CircuitOpen, ProviderQuotaExceeded, ProviderTimeout
+from orchestrator.events import AttemptSucceeded
 from orchestrator.facts import (
     CircuitClosed,
     CircuitHalfOpened,
@@ -74,6 +75,7 @@ class Circuit:
         self._cooldown_s = 0.0
         self._is_quota = False
         self._has_probe = False
+        self._is_probed = False  # since it has opened
         self._tell: Callable[[CircuitReport], None] | None = None
         self._take_probe: Callable[[], Awaitable[bool]] | None = None
         self._untold = 0  # reports on their way
@@ -119,8 +121,7 @@ class Circuit:
             if self.retry_after_s > 0:
                 raise self._refusal()
             self._breaker.half_open()
-            if self._take_probe is None:
-                self._note(CircuitHalfOpened(provider=self.provider))
+            self._is_probed = False
         if self._has_probe:
             raise self._refusal()
         self._has_probe = True
@@ -128,10 +129,10 @@ class Circuit:
 
     async def begin_probe(self) -> None:
         """Ask the others, if there are any. Raises CircuitOpen if one of them is probing already."""
-        if self._take_probe is None:
-            return
-        if await self._take_probe():
-            self._note(CircuitHalfOpened(provider=self.provider))
+        if self._take_probe is None or await self._take_probe():
+            if not self._is_probed:  # a probe that is held back or called off is followed by another
+                self._is_probed = True
+                self._note(CircuitHalfOpened(provider=self.provider))
             return
         if self.state == pybreaker.STATE_HALF_OPEN:
             self._breaker.open()
@@ -356,7 +357,16 @@ class CircuitBreakerFilter(Generic[RequestT, ResponseT]):
             self._circuit.succeeded(is_probe=is_probe)
 
     def _is_slow(self, call: Call[RequestT], took_s: float) -> bool:
-        return self._limit_s is not None and self._circuit.is_slow(took_s, self._limit_s(call.request))
+        """Whether the provider was slow, as its attempt says if there is one.
+
+        The call may have waited on our side too: for its minute, or for the record.
+        """
+        if self._limit_s is None or not self._circuit.is_slow(took_s, self._limit_s(call.request)):
+            return False
+        for event in (envelope.event for envelope in reversed(call.trail.events)):
+            if isinstance(event, AttemptSucceeded) and event.provider == self._circuit.provider:
+                return self._circuit.is_slow(event.duration_s, self._limit_s(call.request))
+        return True
 
 
 class _Opening(pybreaker.CircuitBreakerListener):

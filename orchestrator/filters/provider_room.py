@@ -114,7 +114,8 @@ class ProviderRoom:
     """The places at one provider, one room for all operations of a process.
 
     While the provider's circuit `is_open` nobody waits: the breaker further in refuses at once, and lets no
-    more than a probe pass. `let_go` is to be called when it opens.
+    more than a probe pass, and calls of last resort, of which there are no more at once than calls at first.
+    `let_go` is to be called when it opens.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class ProviderRoom:
         self._clock = clock
         self._policy = policy
         self._is_open = is_open
+        self._first = min(policy.calls_at_first, policy.calls_max)
         self._bound = CallBound(policy, clock.monotonic())
         self._queue: deque[asyncio.Future[None]] = deque()
 
@@ -146,6 +148,8 @@ class ProviderRoom:
 
     async def __call__(self, call: Call[RequestT], service: Service[RequestT, ResponseT]) -> ResponseT:
         """Answer as the inner stages do. Waits for a place; raises ProviderHeldBack (`busy`) without one."""
+        if call.is_last_resort and self._is_open() and self.calls >= self._first:
+            raise self._refusal()  # the breaker lets it pass, so there is no other bound
         if self.has_place:
             self._take()
         else:

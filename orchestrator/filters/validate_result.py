@@ -143,9 +143,10 @@ def _useful(
 
 def _flaw(result: SearchResult) -> str:
     """Why its texts make it useless, `""` if they do not."""
-    if not (result.title or result.content.strip() or (result.raw_content or "").strip()):
+    text = result.content if result.content.strip() else result.raw_content or ""
+    if not (result.title or text.strip()):
         return "empty"
-    return "error_page" if is_error_page(result.title, result.content) else ""
+    return "error_page" if is_error_page(result.title, text) else ""
 
 
 def is_link(url: object, schemes: frozenset[str]) -> TypeGuard[str]:

@@ -79,5 +79,5 @@ def five_digits(body: bytes) -> int | None:
     """The `status` of Jina's error envelope; `None` for HTML, a raw exception or whatever comes instead."""
     try:
         return msgspec.json.decode(body, type=_Envelope).status
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

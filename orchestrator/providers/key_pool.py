@@ -32,12 +32,14 @@ class KeyRestPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """For how long a key is not used when the provider named no time (`Retry-After`) of its own, in seconds.
 
     Chosen: no provider says when a quota resets, and only an operator mends a key that is refused, so both
-    are looked at again every hour; providers count by the minute, of which some seconds free some calls.
+    are looked at again every hour; providers count by the minute, of which some seconds free some calls. When
+    no key is left the provider is left alone for `again_s` at least: the rest of one may just have ended.
     """
 
     drained_s: float = 3_600.0
     refused_s: float = 3_600.0
     throttled_s: float = 5.0
+    again_s: float = 1.0
 
     def rest_s(self, refusal: ProviderError) -> float | None:
         """How long a key rests after this; `None` if the refusal is not about the key."""
@@ -115,6 +117,6 @@ class KeyPool:
             f"{self._provider} refuses each of our {len(self._authorizations)} keys.",
             provider=self._provider,
             reason=refusal.reason,
-            retry_after_s=self._left_s(first),
+            retry_after_s=max(self._left_s(first), self.policy.again_s),
             assumed=FREE,
         )

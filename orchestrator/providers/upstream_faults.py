@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -177,7 +178,7 @@ def reading_answer(provider: str) -> Iterator[None]:
         raise ProviderProtocolError(
             f"{provider} sent an answer of an unknown shape.", provider=provider, reason="bad_shape"
         ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProviderProtocolError(
             f"{provider} sent an answer that is not JSON.", provider=provider, reason="bad_json"
         ) from error
@@ -193,7 +194,9 @@ def retry_after_s(value: str | None, now: float) -> float | None:
     if re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,18})?", text):
         return min(float(text), limits.RETRY_AFTER_S_MAX)
     try:
-        moment = parsedate_to_datetime(text).timestamp()
+        date = parsedate_to_datetime(text)
+        # Without a zone (`asctime`, or -0000) it would be taken for the time of this machine.
+        moment = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
     return min(max(moment - now, 0.0), limits.RETRY_AFTER_S_MAX)

@@ -251,6 +251,25 @@ async def test_nothing_is_left_for_ever(valkey):
     assert left["amos:circuit:{jina}"] > 7_200_000
 
 
+async def test_a_clock_that_was_put_back_keeps_nobody_out(valkey):
+    """A server that takes over may be an hour behind: what is left is at most the cooldown, and passes."""
+    client = await open_redis(valkey.url, timeout_s=PATIENT_S)
+    board = RedisCircuits(client)
+    await board.report(report("opened"), "a")
+    until_ms = int(valkey.command("HGET", "amos:circuit:{tavily}", "until"))
+    valkey.command("HSET", "amos:circuit:{tavily}", "until", str(until_ms + 3_600_000))
+
+    first = await board.report(report("looked"), "a")
+    await asyncio.sleep(COOLDOWN_S)
+    second = await board.report(report("looked"), "a")
+    may_probe = await board.take_probe("tavily", "a")
+    await client.aclose()
+
+    assert first.left_s == COOLDOWN_S
+    assert second.left_s == 0
+    assert may_probe
+
+
 async def test_an_outage_says_so():
     """Without Redis both methods raise CircuitBoardUnavailable, soon."""
     async with Valkey() as server:

@@ -23,7 +23,7 @@ Fact = dict[str, Any]
 
 CALLERS_OWN = (
     *("caller_error", "invalid_request", "unauthenticated", "permission_denied", "rate_limited"),
-    *("budget_exhausted", "not_in_cache", "not_found", "cancelled"),
+    *("budget_exhausted", "not_in_cache", "cannot_warm", "not_found", "cancelled"),
 )
 """Failures that say nothing about the gateway, as docs/reports.md lists them."""
 

@@ -70,6 +70,7 @@ def test_a_value_is_read(name: str, value: str, field: str, expected: object):
         ("AMOS_PORT", "65536", "less than or equal to 65535"),
         ("AMOS_WORKERS", "4", "more than one worker needs AMOS_REDIS_URL"),
         ("AMOS_WORKERS", "0", "greater than or equal to 1"),
+        ("AMOS_BUDGET_USD_PER_DAY", "0.0000004", "greater than or equal to 0.000001"),
         ("AMOS_ALLOWED_HOSTS", "amos.example,https://amos.example", "entry 2 is no host"),
         ("AMOS_ALLOWED_HOSTS", "*", "entry 1 is no host"),
         ("AMOS_ALLOWED_ORIGINS", "*", "no wildcard"),

@@ -25,6 +25,7 @@ COSTS = st.builds(
 PER = st.sampled_from(["day", "month"])
 
 
+@example(now=2051222399.9999995, per="day")
 @given(now=MOMENTS, per=PER)
 @example(now=2_051_222_399.9999995, per="day")
 def test_every_moment_lies_in_one_period(now, per):

@@ -87,6 +87,9 @@ def test_a_used_up_quota_is_looked_at_every_hour():
 def test_a_quota_that_names_its_time_gets_it():
     """Should a provider ever say when, that counts."""
     assert pauses(error(ProviderQuotaExceeded, 200.0)) == (200.0,)
+    assert pauses(error(ProviderQuotaExceeded, 0.0)) == (QUOTA_AGAIN_S,), (
+        "a quota that is used up now is used up"
+    )
 
 
 @pytest.mark.parametrize(

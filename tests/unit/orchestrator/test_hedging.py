@@ -6,11 +6,14 @@ import random
 
 import pytest
 
+from orchestrator.errors import ProviderUnavailable
 from orchestrator.events import AttemptSucceeded
+from orchestrator.fallback import Fallback, Step
 from orchestrator.hedging import CREDIT_MAX, HedgePolicy, Hedger
-from orchestrator.model import SearchRequest
+from orchestrator.model import Found, SearchRequest
 from tests.support.calls import make_call
 from tests.support.clock import FakeClock
+from tests.support.scripted_provider import found
 
 CLOCK = FakeClock()
 
@@ -66,11 +69,11 @@ def test_old_times_are_forgotten():
 def test_second_calls_are_a_part_of_all_calls():
     """Never are there more second calls than `ratio` of the calls so far."""
     chance = random.Random(2)
-    made, call, calls, hedges = hedger(ratio=0.05), search(), 0, 0
+    made, calls, hedges = hedger(ratio=0.05), 0, 0
 
     for _ in range(5_000):
         calls += 1
-        made.after_s(call, "tavily")
+        made.count()
         hedges += chance.random() < 0.2 and made.take()
         assert hedges <= 0.05 * calls
 
@@ -79,8 +82,30 @@ def test_second_calls_are_a_part_of_all_calls():
 
 def test_a_long_calm_does_not_pay_for_a_storm():
     """Only so many second calls can be saved up."""
-    made, call = hedger(ratio=1.0), search()
+    made = hedger(ratio=1.0)
     for _ in range(1_000):
-        made.after_s(call, "tavily")
+        made.count()
 
     assert sum(made.take() for _ in range(1_000)) == CREDIT_MAX
+
+
+async def test_a_search_counts_once_however_many_are_asked():
+    """While the first provider is down each search asks the second too, and allows no more for that."""
+    made = hedger(ratio=0.125)
+
+    async def down(_call):
+        raise ProviderUnavailable("Down.", provider="tavily", reason="http_503")
+
+    async def up(_call):
+        return Found(answer=found(1, "web"), provider="jina")
+
+    steps = [
+        Step(provider=name, service=service, reserve_s=0.0)
+        for name, service in (("tavily", down), ("jina", up), ("third", up))
+    ]
+    chain = Fallback(steps, CLOCK, lambda _request, _answer: None, remainders_max=1, hedger=made)
+
+    for _ in range(24):
+        await chain(search())
+
+    assert [made.take() for _ in range(4)] == [True, True, True, False], "an eighth of 24"

@@ -20,6 +20,7 @@ SAME = [
     "https://almanac.example/tides/?year=2026",
     "https://almanac.example/tides?year=2026#may",
     "https://almanac.example/tides?year=2026#:~:text=High%20water",
+    "https://almanac.example/tides?year=2026#page=3",
     "https://almanac.example/tides?utm_source=x&year=2026&utm_medium=y",
     "https://almanac.example/tides?year=2026&GCLID=abc&fbclid=def&",
     "https://almanac.example/%74ides?year=%32026",
@@ -34,6 +35,9 @@ DIFFERENT = [
     "https://old.almanac.example/tides?year=2026",
     "https://almanac.example/tides?year=2026#/may",
     "https://almanac.example/tides?year=2026#!may",
+    "https://almanac.example/tides?year=2026#?month=may",
+    "https://almanac.example/tides?year=2026#gid=5",
+    "https://almanac.example/tides?year=2026#inbox/5",
     "https://almanac.example/tides?year=2026&utmost=1",
     "https://almanac.example/tides%2F?year=2026",
     "file:///almanac.example/tides?year=2026",
@@ -55,6 +59,11 @@ def test_what_may_be_another_page_is_another(url: str):
 def test_the_root_has_one_form():
     """With or without a slash, and with tracking alone."""
     assert len({canonical_link(f"https://a.example{end}") for end in ("", "/", "/?utm_id=1", "?#top")}) == 1
+
+
+def test_each_passage_of_a_file_is_its_own():
+    """The local index tells two passages of a document, whose addresses differ in the anchor alone."""
+    assert len({canonical_link(f"file:///srv/tides.md{end}") for end in ("", "#ebb", "#flood", "#L40")}) == 4
 
 
 def test_a_host_that_is_only_www_is_a_host():

@@ -24,7 +24,7 @@ from orchestrator.events import (
 from orchestrator.fallback import Fallback, Step
 from orchestrator.filters.circuit_breaker import CircuitPolicy
 from orchestrator.filters.provider_room import ProviderRoomPolicy, ProviderRooms
-from orchestrator.hedging import HedgePolicy, Hedger
+from orchestrator.hedging import LOST_MAX, HedgePolicy, Hedger
 from orchestrator.history import assumed, spent
 from orchestrator.model import SearchRequest
 from orchestrator.outcome import BAD_REQUEST
@@ -133,12 +133,41 @@ async def test_losing_is_not_held_against_the_provider():
     tavily, jina = both(tavily=[after(4.0, 3)])
     core = await known(tavily, jina, policies=hedging(circuit=CircuitPolicy(failures_max=2)))
 
-    for n in range(6):
+    for n in range(LOST_MAX):
         answer, _, _ = await ask(core, f"slow {n}")
         assert answer.provider == "jina"
 
     assert core.pipeline.circuits["tavily"].state == "closed"
     assert core.pipeline.rooms["tavily"].calls == 0
+    await core.settle()
+
+
+async def test_a_dead_provider_is_found_out_although_it_has_company():
+    """One that hangs loses a few times, then its calls are let end, and its circuit opens; probes end too."""
+    tavily, jina = both(tavily=[after(400.0, 3)], jina=[after(0.5, 2)])
+    core = await known(tavily, jina)
+    hedger = core.pipeline._chain.search._chain._hedger
+    for n in range(200):  # its usual time is well known, and does not change with a few losses
+        hedger._learn(core.open(SearchRequest(query=f"{n}")), "tavily", USUAL_S)
+
+    for n in range(200):
+        await ask(core, f"dead {n}")
+        await asyncio.sleep(1.0)
+
+    failures = CircuitPolicy().failures_max
+    assert tavily.calls <= LOST_MAX + failures + 5, "and one probe for each cooldown in these minutes"
+    assert core.pipeline.circuits["tavily"].state == "open"
+    await core.settle()
+
+
+async def test_a_provider_that_answers_again_has_company_again():
+    """Losses in a row are forgotten with the first answer."""
+    tavily, jina = both(tavily=[*[after(4.0, 3)] * (LOST_MAX + 1), after(9.0, 3)], jina=[after(0.5, 2)])
+    core = await known(tavily, jina, policies=hedging(deadline_s=30.0))
+
+    providers = [(await ask(core, f"slow {n}"))[0].provider for n in range(LOST_MAX + 2)]
+
+    assert providers == [*["jina"] * LOST_MAX, "tavily", "jina"]
     await core.settle()
 
 

@@ -247,7 +247,7 @@ async def test_a_client_is_told_which_budget_and_until_when(make, call):
     with pytest.raises(BudgetExhausted) as refused:
         await budget(call(), Upstream())
 
-    assert "of 0.00005 USD for 2026-11-25 (UTC)" in refused.value.message
+    assert "your budget of 0.00005 USD for 2026-11-25 (UTC)" in refused.value.message
     assert "2026-11-26T00:00:00Z" in refused.value.message
 
 

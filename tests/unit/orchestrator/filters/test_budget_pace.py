@@ -14,7 +14,9 @@ from orchestrator.errors import (
     BudgetExhausted,
     ProviderHeldBack,
 )
+from orchestrator.events import Cost
 from orchestrator.filters.budget import BudgetFilter
+from orchestrator.quota import verdict_on
 from storage.memory_rate_limit import MemoryRateLimit
 from tests.support.spending import ESTIMATE, Down, Spending, Upstream, spent
 
@@ -184,3 +186,31 @@ async def test_who_comes_too_often_gets_the_money_back(make, call, store):
         await budget(call(), Upstream())
 
     assert spent(store) == 100
+
+
+async def test_of_two_calls_of_one_execution_each_is_settled_with_its_own(make, call, store):
+    """One waits for its minute while the other, of the same trail and provider, is made and billed."""
+    gate = asyncio.Event()
+
+    class Slow:
+        """Lets the first call wait, and no other."""
+
+        def __init__(self):
+            self.hits = 0
+
+        async def hit(self, client, windows):
+            self.hits += 1
+            if self.hits == 1:
+                await gate.wait()
+            return verdict_on(windows, (1,), (0.0,), allowed=True)
+
+    policy = BudgetPolicy(usd_micros_per_day=1_000, calls_per_minute={"tavily": 100})
+    budget = make(policy, rate_limits=Slow())
+    one = call()
+    waiting = asyncio.ensure_future(budget(one, Upstream(Cost(amount=1.0, unit="credits", usd_micros=7))))
+    await asyncio.sleep(0.01)
+    await budget(one, Upstream(Cost(amount=2.0, unit="credits", usd_micros=90)))
+    gate.set()
+    await waiting
+
+    assert spent(store) == 97

@@ -8,8 +8,11 @@ import pytest
 
 from orchestrator.cooldown import RESET_SLACK_S, CircuitPolicy, next_reset
 from orchestrator.errors import CircuitOpen, ProviderQuotaExceeded, ProviderThrottled
+from orchestrator.events import AttemptStarted, AttemptSucceeded
 from orchestrator.facts import CircuitOpened
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter
+from orchestrator.model import SearchRequest
+from tests.support.calls import make_call
 from tests.support.circuits import CALL, Upstream, answer, begin, error, fail, opened
 from tests.support.clock import FakeClock
 from tests.support.facts import Facts
@@ -218,5 +221,21 @@ async def test_where_time_depends_on_the_question_it_says_nothing(circuit, clock
     upstream.takes_s = 100.0
 
     await answer(breaker, upstream, FAILURES_MAX * 2)
+
+    assert circuit.state == "closed"
+
+
+async def test_our_own_waiting_is_not_the_providers_slowness(breaker, circuit, clock):
+    """A call that waited for its minute, or for the record, was late for that; the attempt was not."""
+    call = make_call(SearchRequest(query="tides"), clock=clock)
+
+    async def waits_and_asks(call):
+        clock.advance(LIMIT_S * 0.4)
+        call.trail.record(AttemptStarted(provider="tavily", number=1, span_id="0" * 16))
+        clock.advance(LIMIT_S * 0.6)
+        call.trail.record(AttemptSucceeded(provider="tavily", number=1, duration_s=LIMIT_S * 0.6, results=1))
+
+    for _ in range(FAILURES_MAX):
+        await breaker(call, waits_and_asks)
 
     assert circuit.state == "closed"

@@ -48,6 +48,20 @@ async def test_a_result_without_title_and_text_is_dropped():
     assert recorded(call) == [ResultRejected(provider="tavily", reason="empty", dropped=1)]
 
 
+async def test_a_page_without_a_snippet_is_judged_by_its_text():
+    """A story named "Not Found" of which only the page came is a result; an error page so is none."""
+    kept, call = await judged(
+        search(include_raw_content=True),
+        answer_of(
+            result(f"{A}1", title="Not Found", content="", raw_content="A story of two lost sailors. " * 80),
+            result(f"{A}2", title="404 Not Found", content="", raw_content="404 Not Found\n\nnginx"),
+        ),
+    )
+
+    assert [one.url for one in kept.results] == [f"{A}1"]
+    assert recorded(call) == [ResultRejected(provider="tavily", reason="error_page", dropped=1)]
+
+
 CHALLENGE = {"title": "Just a moment...", "content": "Enable JavaScript and cookies to continue"}
 
 

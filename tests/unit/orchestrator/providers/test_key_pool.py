@@ -156,6 +156,21 @@ async def test_without_a_key_left_the_provider_refuses_as_the_first_to_be_back(p
     assert "tvly" not in second.value.message.replace("tavily", "")
 
 
+async def test_a_key_that_is_back_meanwhile_is_soon_asked_again(provider):
+    """Its rest ended while the others refused: the provider is left alone for a moment, not for an hour."""
+
+    async def slowly(authorization):
+        provider.clock.advance(10.0)
+        return await provider._ask(authorization)
+
+    provider.pool._rest(1, 5.0, drained())
+    provider.refusals = dict.fromkeys(KEYS, drained())
+    with pytest.raises(ProviderQuotaExceeded) as refusal:
+        await provider.pool.call(slowly)
+
+    assert refusal.value.retry_after_s == POLICY.again_s
+
+
 async def test_when_all_are_drained_it_is_the_quota(provider):
     """The chain hears of a used-up quota only when no key has any."""
     provider.refusals = dict.fromkeys(KEYS, drained())

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 import ssl
+import time
 
 import aiohttp
 import httpx
 import pytest
 
 from orchestrator import limits
-from orchestrator.errors import ProviderError, ProviderTimeout, ProviderUnavailable
+from orchestrator.errors import ProviderError, ProviderProtocolError, ProviderTimeout, ProviderUnavailable
 from orchestrator.events import FREE
+from orchestrator.providers.jina_faults import five_digits
+from orchestrator.providers.tavily_usage import TavilyUsage
 from orchestrator.providers.upstream import Reply
 from orchestrator.providers.upstream_faults import FAULTS, retry_after_s, status_fault, transport_fault
 
@@ -129,3 +132,35 @@ def test_every_status_is_an_error(status):
 def test_retry_after_in_all_its_forms(value, seconds):
     """Seconds and the three date forms are read, bounded at both ends; anything else is absent."""
     assert retry_after_s(value, 1_795_000_000.0) == seconds
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+@pytest.mark.parametrize(
+    "value", ["Wed Nov 18 11:07:50 2026", "Wed, 18 Nov 2026 11:07:50 -0000", "Wed, 18 Nov 2026 11:07:50"]
+)
+def test_a_date_without_a_zone_is_of_utc(zone, value, monkeypatch):
+    """Wherever this machine stands: HTTP knows no other time."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert retry_after_s(value, 1_795_000_000.0) == 70
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+TOO_DEEP = b'{"status":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+
+async def test_an_answer_too_deep_to_be_read_is_the_providers_fault():
+    """JSON of a hundred thousand levels ends as a failure of that provider, and not as a bug of ours."""
+
+    class Deep:
+        async def get(self, url, *, headers):
+            return Reply(status=200, headers={}, body=TOO_DEEP)
+
+    with pytest.raises(ProviderProtocolError) as fault:
+        await TavilyUsage(Deep(), "http://t.example", ["k"]).counter()
+
+    assert fault.value.reason == "bad_json"
+    assert five_digits(TOO_DEEP) is None
