@@ -53,11 +53,7 @@ class PerUrl:
         """
         urls = tuple(dict.fromkeys(call.request.urls))
         outcomes = await asyncio.gather(
-            *(
-                within(call.deadline - PAGES_WAY_BACK_S, self._page_service(_single(call, url)))
-                for url in urls
-            ),
-            return_exceptions=True,
+            *(self._page(_single(call, url)) for url in urls), return_exceptions=True
         )
         pages: list[Response] = []
         failures: list[PageFailure] = []
@@ -76,6 +72,11 @@ class PerUrl:
         if fatal is not None and (not pages or not isinstance(fatal, SearchFailed | TimeoutError)):
             raise fatal
         return _merged(call, pages, failures)
+
+    async def _page(self, call: Call[ExtractRequest]) -> Response:
+        # The page's work is made here: made outside it would be left over by a task that is cancelled before
+        # its first step.
+        return await within(call.deadline - PAGES_WAY_BACK_S, self._page_service(call))
 
 
 def _single(call: Call[ExtractRequest], url: str) -> Call[ExtractRequest]:

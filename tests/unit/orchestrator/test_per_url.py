@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import msgspec
 import pytest
@@ -210,3 +211,15 @@ async def test_where_no_page_comes_time_is_over():
 
     with pytest.raises(TimeoutError):
         await PerUrl(service)(call_for(A, B))
+
+
+async def test_a_call_that_is_cancelled_at_once_has_begun_no_page():
+    """The warnings of work that was made and never begun are errors here."""
+    call = asyncio.ensure_future(PerUrl(pages({A: page(A)}))(call_for(A)))
+    await asyncio.sleep(0)
+    call.cancel()
+
+    await asyncio.wait([call])
+    gc.collect()
+
+    assert call.cancelled()
