@@ -107,7 +107,7 @@ would be a thousand without circuits."""
 @pytest.mark.parametrize(
     ("tavily_kind", "jina_kind"),
     [
-        ("503 page", "reset"),
+        pytest.param("503 page", "reset", marks=pytest.mark.slow),
         pytest.param("hang", "slow drip", marks=pytest.mark.slow),
         pytest.param("quota", "key refused", marks=pytest.mark.slow),
         pytest.param("truncated", "wrong schema", marks=pytest.mark.slow),

@@ -65,7 +65,7 @@ def bill(provider: str, facts: Iterable[Fact], calls: Iterable[Mapping[str, Any]
         if span in attempts:
             count += 1
             billed[span] = round(billed.get(span, 0.0) + call["billed"], DIGITS)
-            met.setdefault(span, []).append(f"{call['path']} {call['fault']} {call['billed']:g}")
+            met.setdefault(span, []).append(f"{call['path']} {call.get('fault', '')} {call['billed']:g}")
         elif call["billed"] or call["method"] != "GET":
             unknown.append(f"{provider}: a call of {call['billed']:g} has no intent: {call['path']} {span}")
     wrong = [
