@@ -6,6 +6,7 @@ and has no timeout on single reads: `redis_client` gives each exchange a deadlin
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ClusterDownError, NoPermissionError, ReadOnlyError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
+from typing_extensions import override
 
 from storage.redis_url import RedisAddress
 
@@ -99,7 +101,7 @@ def open_line(address: RedisAddress) -> Line:
         return _ClusterLine(RedisCluster(startup_nodes=nodes, **options))
     options |= {"db": address.db}
     if address.mode == "sentinel":
-        sentinel = Sentinel(  # type: ignore[no-untyped-call]
+        sentinel = Sentinels(
             address.hosts,
             sentinel_kwargs={
                 "socket_connect_timeout": CONNECT_S,
@@ -113,6 +115,24 @@ def open_line(address: RedisAddress) -> Line:
         return _ServerLine(sentinel.master_for(address.master), sentinel)
     host, port = address.hosts[0]
     return _ServerLine(Redis(host=host, port=port, **options))
+
+
+class Sentinels(Sentinel):
+    """redis-py's, asked by one at a time for the primary.
+
+    It puts the Sentinel that knew to the front of its list by exchanging two places, counted before it asked.
+    With redis-py 8.1 two who ask at once can so drop one for good: never asked again, and never closed.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
+        self._turn = asyncio.Lock()
+
+    @override
+    async def discover_master(self, service_name: str) -> Any:
+        """The address of the primary. Raises MasterNotFoundError."""
+        async with self._turn:
+            return await super().discover_master(service_name)
 
 
 class _ServerLine:

@@ -95,7 +95,7 @@ async def record(
         for seed in FACTORS
     ],
 )
-@pytest.mark.parametrize("kind", ENGINES)
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("fault", FAULTS, ids=fault_name)
 async def test_the_record_survives(
     record: Recording,
