@@ -187,6 +187,7 @@ async def test_a_leader_slower_than_a_follower_wants(
     assert len(upstream.calls()) == 1
 
 
+@pytest.mark.slow
 async def test_two_processes_refresh_once(tmp_path: Path, upstream: UpstreamProcess, valkey: Valkey):
     """An answer that has grown old is given at once by both, and fetched anew by one of them."""
     ttl = {"AMOS_CACHE_TTL_S": f"{TTL_S}"}
@@ -206,7 +207,7 @@ async def test_two_processes_refresh_once(tmp_path: Path, upstream: UpstreamProc
     assert len(upstream.calls()) == 2
 
 
-@pytest.mark.parametrize("harm", ["kill", "pause"])
+@pytest.mark.parametrize("harm", [pytest.param("kill", marks=pytest.mark.slow), "pause"])
 async def test_a_redis_that_is_gone_in_the_middle(tmp_path: Path, upstream: UpstreamProcess, harm: str):
     """Killed or stopped in a flight: both processes go on alone, at once, and each pays at most once."""
     async with Valkey() as redis, two(tmp_path, upstream, redis) as amos:
@@ -222,6 +223,7 @@ async def test_a_redis_that_is_gone_in_the_middle(tmp_path: Path, upstream: Upst
     assert max(moment for moment, _, _ in answers) - begun < 2 * CALL_S + LOOK_S + 1.0 + REACTION_S
 
 
+@pytest.mark.slow
 async def test_a_crowd_is_served_and_disturbs_nobody(
     tmp_path: Path, upstream: UpstreamProcess, valkey: Valkey
 ):
