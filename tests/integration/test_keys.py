@@ -259,7 +259,7 @@ async def test_a_flood_of_wrong_keys_writes_only_counts(amos: GatewayServer):
     await amos.drain()
     grown = len(amos.frames()) - before
     assert set(statuses) <= {401, 429}  # who comes too often is not even told what is wrong
-    assert sum(event["count"] for event in amos.events("callers")) == statuses.total() > 100
+    assert sum(event["count"] for event in amos.events("callers")) == statuses.total() > 40
     assert (
         grown <= answers * 2 + 12
     )  # one frame a search, two with a paid call; one count a reason and second
