@@ -243,13 +243,17 @@ async def test_a_flood_of_wrong_keys_writes_only_counts(amos: GatewayServer):
     ends_at = time.monotonic() + 3.0
     statuses = Counter[int]()
 
+    def is_on() -> bool:
+        """For three seconds, and on a busy machine until it is a flood."""
+        return time.monotonic() < ends_at or statuses.total() <= 100
+
     async def stranger() -> None:
-        while time.monotonic() < ends_at:
+        while is_on():
             statuses[(await search(amos, generate())).status_code] += 1
 
     flood = [asyncio.create_task(stranger()) for _ in range(8)]
     answers = 0
-    while time.monotonic() < ends_at:
+    while is_on():
         assert (await search(amos, new.raw)).status_code == 200
         answers += 1
         await asyncio.sleep(0.1)
@@ -259,7 +263,7 @@ async def test_a_flood_of_wrong_keys_writes_only_counts(amos: GatewayServer):
     await amos.drain()
     grown = len(amos.frames()) - before
     assert set(statuses) <= {401, 429}  # who comes too often is not even told what is wrong
-    assert sum(event["count"] for event in amos.events("callers")) == statuses.total() > 40
+    assert sum(event["count"] for event in amos.events("callers")) == statuses.total() > 100
     assert (
         grown <= answers * 2 + 12
     )  # one frame a search, two with a paid call; one count a reason and second
