@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from api.budgets import budget_store, running_budgets
@@ -22,6 +22,7 @@ from api.probes import (
     traces_health,
 )
 from api.process_figures import ProcessFigures
+from api.providers import roster_of
 from api.record import record
 from api.settings import Settings
 from api.warming import on_schedule
@@ -33,15 +34,10 @@ from orchestrator.key_admin import KeyAdmin
 from orchestrator.key_ring import KeyRing
 from orchestrator.parts import Parts, Policies
 from orchestrator.pipeline import Pipeline
-from orchestrator.ports import WEB_SCHEMES, Cache, Clock, FactSink, FlightStore, Provider, RateLimitStore
-from orchestrator.providers.jina import Jina
-from orchestrator.providers.key_pool import KeyPool
-from orchestrator.providers.local import Local
-from orchestrator.providers.registry import Roster, Unconfigured, enrol
-from orchestrator.providers.tavily import Tavily
-from orchestrator.providers.upstream import Upstream
+from orchestrator.ports import Cache, Clock, FactSink, FlightStore, RateLimitStore
 from orchestrator.record_watch import RecordWatch
 from orchestrator.recorder import Recorder
+from orchestrator.roster import Roster
 from orchestrator.strangers import Strangers
 from orchestrator.warming import Warming
 from storage.file_journal import FileJournal
@@ -73,7 +69,7 @@ async def gateway(
     started_at = clock.now()
     async with contextlib.AsyncExitStack() as cleanup:
         journal, recorder = await cleanup.enter_async_context(record(settings, clock))
-        roster = providers(settings, clock, recorder)
+        roster = roster_of(settings, clock, recorder)
         cleanup.push_async_callback(roster.aclose)
         shared = await cleanup.enter_async_context(_shared(settings, clock, recorder))
         cache = await cleanup.enter_async_context(instance_cache(settings, shared.redis, recorder, clock))
@@ -113,7 +109,7 @@ async def gateway(
             recorder,
             reports,
             clock,
-            unconfigured=roster.reasons,
+            unconfigured=lambda: roster.reasons,
             probes=_probes(settings, clock, journal, cache, redis=shared.redis, ring=ring),
             cache=cache.admin,
             keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
@@ -190,45 +186,6 @@ def _tiers(l1: MemoryCache, redis: RedisClient | None) -> tuple[Cache, ...]:
     return (l1, l2) if l1.bytes_max else (l2,)
 
 
-def providers(settings: Settings, clock: Clock, facts: FactSink | None = None) -> Roster:
-    """The chain of this installation. Raises SettingsError."""
-    makers: dict[str, Callable[[], Provider | Unconfigured]] = {
-        "tavily": lambda: _tavily(settings, clock, facts),
-        "jina": lambda: _jina(settings, clock, facts),
-        "local": lambda: _local(settings, clock),
-    }
-    return enrol(settings.providers, makers)
-
-
-def _tavily(settings: Settings, clock: Clock, facts: FactSink | None) -> Provider | Unconfigured:
-    keys = settings.api_keys("tavily")
-    if not keys:
-        return Unconfigured(name="tavily", reason="TAVILY_API_KEY is not set.")
-    pool = KeyPool("tavily", keys, clock, facts)
-    return Tavily(Upstream("tavily", clock), settings.tavily_base_url, pool)
-
-
-def _jina(settings: Settings, clock: Clock, facts: FactSink | None) -> Provider | Unconfigured:
-    keys = settings.api_keys("jina")
-    if not keys:
-        return Unconfigured(name="jina", reason="JINA_API_KEY is not set.")
-    return Jina(
-        Upstream("jina", clock),
-        clock,
-        KeyPool("jina", keys, clock, facts),
-        search_url=settings.jina_search_url,
-        reader_url=settings.jina_reader_url,
-        usd_per_million_tokens=settings.jina_usd_per_million_tokens,
-    )
-
-
-def _local(settings: Settings, clock: Clock) -> Provider | Unconfigured:
-    folders = settings.local_folders
-    if not folders:
-        return Unconfigured(name="local", reason="AMOS_LOCAL_PATHS is not set.")
-    return Local(folders, settings.data_dir / "local.sqlite", clock)
-
-
 def _pipeline(
     policies: Policies,
     clock: Clock,
@@ -239,20 +196,18 @@ def _pipeline(
     doors: Doorkeeper,
     shared: _Shared,
 ) -> Pipeline:
-    offline = [provider.name for provider in roster.providers if not provider.schemes & WEB_SCHEMES]
-    has_web = len(offline) < len(roster.providers)
     parts = Parts(
         clock=clock,
         facts=recorder,
         caches=caches,
         rate_limits=shared.rate_limits,
         providers=roster.providers,
-        # Own documents stand in for the web only if there is a web to stand in for.
-        floor=offline[0] if offline and has_web else "",
         flights=shared.flights,
         circuits=RedisCircuits(shared.redis) if shared.redis else None,
         budget=shared.budget,
         doorkeeper=doors,
         names=SystemNames(),
     )
-    return Pipeline(parts, policies)
+    pipeline = Pipeline(parts, policies)
+    roster.when_changed(pipeline.use)
+    return pipeline

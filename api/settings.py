@@ -369,4 +369,6 @@ def _shown(value: Any) -> str:
         return ", ".join(str(part) for part in value) or "none"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, dict):
+        return ", ".join(value) or "none"
     return re.sub(r"(?<=://)([^:@/]*):[^@/]*@", r"\1:***@", str(value))

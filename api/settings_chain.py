@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from api.settings_values import (
@@ -16,7 +16,10 @@ from api.settings_values import (
     conventional,
     cooldowns,
     folders,
-    known_providers,
+    json_object,
+    options_by_name,
+    provider_names,
+    secrets_by_name,
     split,
 )
 from orchestrator import limits
@@ -37,9 +40,15 @@ class ChainSettings(BaseModel):
     """What the chain of providers is made of."""
 
     providers: Annotated[
-        tuple[str, ...], NoDecode, BeforeValidator(split(",")), AfterValidator(known_providers)
+        tuple[str, ...], NoDecode, BeforeValidator(split(",")), AfterValidator(provider_names)
     ] = PROVIDERS
     """The order in which providers are asked. One without its key is passed by."""
+    provider_options: Annotated[
+        dict[str, dict[str, Any]], NoDecode, BeforeValidator(json_object), AfterValidator(options_by_name)
+    ] = {}
+    """For providers that have options: their `kind`, if their name is not the kind, and the options."""
+    provider_secrets: Annotated[SecretStr | None, AfterValidator(secrets_by_name)] = None
+    """Secrets that options of providers name; no option holds one itself."""
     tavily_api_key: ApiKeys = Field(default=None, validation_alias=conventional("TAVILY_API_KEY"))
     """The key, or several separated by commas, which are used up in this order."""
     tavily_base_url: WebAddress = tavily_wire.BASE_URL
@@ -73,3 +82,10 @@ class ChainSettings(BaseModel):
     """The day of the month on which Tavily's quota resets, in UTC; `None` if it is not known."""
     results_min: int = Field(default=ResultPolicy().results_min, ge=1, le=limits.RESULTS_MAX)
     """With fewer useful results than this the next provider is asked as well."""
+
+    def provider_secret(self, name: str) -> str | None:
+        """The secret that an option names, in clear text, `None` if there is none. For the provider alone."""
+        if self.provider_secrets is None:
+            return None
+        secret: str | None = json_object(self.provider_secrets.get_secret_value()).get(name)
+        return secret

@@ -12,15 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, SecretStr
 
+from orchestrator.ports import PROVIDER_NAME
 from storage.redis_url import parse_redis_url
 from storage.sql_address import read_address
 
 PREFIX = "AMOS_"
 
 PROVIDERS = ("tavily", "jina", "local")
-"""The providers this version has, in their default order."""
+"""The providers of a fresh installation, in their order."""
 
 PEPPER_CHARS_MIN = 32
 """chosen: even as hexadecimal digits, the poorest common spelling, that is 128 bits."""
@@ -175,15 +177,45 @@ def pepper(value: Any) -> Any:
     return value
 
 
-def known_providers(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of providers this version has, each once."""
+def provider_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names that providers may have, each once; whether there are such providers is found out later."""
     if not names:
         raise ValueError("names no provider")
     if len(set(names)) < len(names):
         raise ValueError("names a provider twice")
-    if any(name not in PROVIDERS for name in names):
-        raise ValueError(f"names an unknown provider; this version has {', '.join(PROVIDERS)}")
+    if any(PROVIDER_NAME.fullmatch(name) is None for name in names):
+        raise ValueError("a name has lower-case letters, digits and _, a letter first, and at most 32 in all")
     return names
+
+
+def json_object(value: Any) -> Any:
+    """A validator's first look at a setting that is a JSON object."""
+    if not isinstance(value, str):
+        return value
+    try:
+        decoded = msgspec.json.decode(value)
+    except msgspec.DecodeError as error:
+        raise ValueError("must be a JSON object") from error
+    if not isinstance(decoded, dict):
+        raise ValueError("must be a JSON object")  # noqa: TRY004 - a validator raises ValueError
+    return decoded
+
+
+def options_by_name(options: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Options of providers, by the name of each."""
+    provider_names(tuple(options) or PROVIDERS)
+    if any(not isinstance(one.get("kind", ""), str) for one in options.values()):
+        raise ValueError("a kind is a string")
+    return options
+
+
+def secrets_by_name(secret: SecretStr | None) -> SecretStr | None:
+    """A JSON object of secrets that are text, still secret as a whole."""
+    if secret is not None and any(
+        not isinstance(v, str) for v in json_object(secret.get_secret_value()).values()
+    ):
+        raise ValueError("must be a JSON object whose values are strings")
+    return secret
 
 
 def cooldowns(seconds: tuple[float, ...]) -> tuple[float, ...]:

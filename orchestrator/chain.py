@@ -5,7 +5,7 @@ retry · provider_room · circuit_breaker · budget · attempt · timeout · val
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -23,6 +23,7 @@ from orchestrator.hedging import Hedger
 from orchestrator.last_resort import LastResort
 from orchestrator.model import (
     AnswerT,
+    Call,
     ExtractAnswer,
     ExtractRequest,
     Found,
@@ -41,18 +42,47 @@ class Chain:
     def __init__(self, parts: Parts, policies: Policies) -> None:
         self._parts = parts
         self._policies = policies
-        self.circuits: Mapping[str, Circuit] = {
-            provider.name: Circuit(provider.name, parts.clock, parts.facts, policies.circuit)
-            for provider in parts.providers
-        }
+        self.providers: tuple[Provider, ...] = ()
+        """Those that are asked, in order."""
+        self.circuits: dict[str, Circuit] = {}
+        self.rooms: dict[str, ProviderRoom] = {}
         self.cashier = None if parts.budget is None else Cashier(parts.budget, parts.facts)
-        self.rooms = {
-            provider.name: self._room(provider.name)
-            for provider in parts.providers
-            if provider.schemes & WEB_SCHEMES
+        self.use(parts.providers)
+
+    def use(self, providers: Sequence[Provider]) -> None:
+        """Ask these providers, in this order, from the next call on; calls under way go on as they began.
+
+        A provider that was asked before keeps its circuit and its room. One of the same name that is another
+        object gets new ones: what was seen of the other says nothing about it.
+        """
+        kept = {one.name for one in providers if one in self.providers}
+        circuits = {name: self.circuits[name] for name in kept}
+        rooms = {name: self.rooms[name] for name in kept if name in self.rooms}
+        self.providers = tuple(providers)
+        # In the order of the chain, which is how they are shown.
+        self.circuits = {
+            one.name: circuits.get(one.name)
+            or Circuit(one.name, self._parts.clock, self._parts.facts, self._policies.circuit)
+            for one in providers
         }
-        self.search = self._search()
-        self.extract = self._extract()
+        self.rooms = {
+            one.name: rooms.get(one.name) or self._room(one.name)
+            for one in providers
+            if one.schemes & WEB_SCHEMES
+        }
+        offline = [one.name for one in providers if not one.schemes & WEB_SCHEMES]
+        # Own documents stand in for the web only if there is a web to stand in for.
+        self._floor = offline[0] if offline and self.rooms else ""
+        self.searchers = self._search()
+        self.readers = self._extract()
+
+    async def search(self, call: Call[SearchRequest]) -> tuple[Found[SearchAnswer], ...]:
+        """Search with the providers there are now."""
+        return await self.searchers(call)
+
+    async def extract(self, call: Call[ExtractRequest]) -> tuple[Found[ExtractAnswer], ...]:
+        """Read with the providers there are now."""
+        return await self.readers(call)
 
     def _search(self) -> LastResort[SearchRequest, SearchAnswer]:
         steps = [
@@ -66,10 +96,10 @@ class Chain:
                     self._search_limit(provider),
                 ),
                 reserve_s=self._timing(provider).search_reserve_s,
-                is_floor=provider.name == self._parts.floor,
+                is_floor=provider.name == self._floor,
                 is_ready=self._is_ready(provider.name),
             )
-            for provider in self._parts.providers
+            for provider in self.providers
             if "search" in provider.operations
         ]
         hedge = self._policies.hedge
@@ -95,7 +125,7 @@ class Chain:
                 ),
                 reserve_s=self._timing(provider).extract_reserve_s,
             )
-            for provider in self._parts.providers
+            for provider in self.providers
             if "extract" in provider.operations
         ]
         return LastResort(
@@ -105,7 +135,8 @@ class Chain:
         )
 
     def _is_passable(self, provider: str) -> bool:
-        return self.circuits[provider].is_passable
+        circuit = self.circuits.get(provider)  # `None`: it has gone while the call was under way
+        return circuit is not None and circuit.is_passable
 
     def _guarded(
         self,

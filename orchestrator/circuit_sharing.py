@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Mapping
 from functools import partial
 
-from orchestrator.circuits import CircuitReport
+from orchestrator.circuits import CircuitReport, SharedCircuit
 from orchestrator.errors import CircuitBoardUnavailable
 from orchestrator.filters.circuit_breaker import Circuit
 from orchestrator.ports import CircuitBoard
@@ -37,19 +37,25 @@ class CircuitSharing:
 
     def __init__(self, board: CircuitBoard, circuits: Mapping[str, Circuit]) -> None:
         self._board = board
-        self._circuits = circuits
+        self._circuits: Mapping[str, Circuit] = {}
         self._holder = secrets.token_hex(8)
         self._is_faulty = False
         self._reports: asyncio.Queue[CircuitReport] = asyncio.Queue(REPORTS_MAX)
-        for provider, circuit in circuits.items():
-            circuit.share(self._tell, partial(self._take_probe, provider))
+        self.use(circuits)
         self._task = asyncio.create_task(self._run(), name="circuits")
+
+    def use(self, circuits: Mapping[str, Circuit]) -> None:
+        """Share these circuits from now on; one that is not among them any more keeps to itself."""
+        known, self._circuits = self._circuits, circuits
+        for provider, circuit in circuits.items():
+            if known.get(provider) is not circuit:
+                circuit.share(self._tell, partial(self._take_probe, provider))
 
     def _tell(self, report: CircuitReport) -> None:
         try:
             self._reports.put_nowait(report)
         except asyncio.QueueFull:
-            self._circuits[report.provider].learn(report, None)
+            self._learn(report, None)
 
     async def _take_probe(self, provider: str) -> bool:
         try:
@@ -65,7 +71,7 @@ class CircuitSharing:
                 async with asyncio.timeout_at(refresh_at):
                     report = await self._reports.get()
             except TimeoutError:
-                for provider in self._circuits:
+                for provider in tuple(self._circuits):
                     await self._deliver(CircuitReport(provider=provider, kind="looked"))
                 refresh_at = loop.time() + REFRESH_S
             else:
@@ -84,7 +90,12 @@ class CircuitSharing:
             self._is_faulty = True
         else:
             self._is_faulty = False
-        self._circuits[report.provider].learn(report, shared)
+        self._learn(report, shared)
+
+    def _learn(self, report: CircuitReport, shared: SharedCircuit | None) -> None:
+        circuit = self._circuits.get(report.provider)
+        if circuit is not None:  # it may have gone meanwhile
+            circuit.learn(report, shared)
 
     async def aclose(self) -> None:
         """Send what waits, as far as it can be sent soon, and end. Safe to call twice."""

@@ -47,7 +47,7 @@ class Gateway:
         reports: ReportStore,
         clock: Clock,
         *,
-        unconfigured: Mapping[str, str],
+        unconfigured: Callable[[], Mapping[str, str]],
         probes: Sequence[Probe] = (),
         keys: KeyAdmin | None = None,
         budgets: Budgets | None = None,
@@ -61,7 +61,7 @@ class Gateway:
         self._recorder = recorder
         self._clock = clock
         self._probes = tuple(probes)
-        self._unconfigured = dict(unconfigured)
+        self._unconfigured = unconfigured
         self._started_at = clock.now()
         self._watch = watch
         self._recorder_lag_s = recorder_lag_s
@@ -185,7 +185,7 @@ class Gateway:
             ComponentHealth(
                 name=f"provider:{name}", status="unconfigured", since=self._started_at, detail=why
             )
-            for name, why in self._unconfigured.items()
+            for name, why in self._unconfigured().items()
         ]
         record = () if seen is None else record_health(seen, self._clock.now())
         return (*(probe() for probe in self._probes), *record, *self._usages(), *providers, *missing)

@@ -53,8 +53,7 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What the pipeline is made of: implementations of ports. `providers` is the chain, in order.
 
-    `floor` names the provider that only stands in for the others, `""` if none does. `doorkeeper` knows the
-    callers; the default has no keys and knows the local operator alone. `flights` and
+    `doorkeeper` knows the callers; the default has no keys and knows the local operator alone. `flights` and
     `circuits` are what this process shares with others, `None` if there are none. `budget` counts
     what is spent; without it nothing is limited. Without `names` the hosts of pages are judged by their
     spelling alone.
@@ -65,7 +64,6 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     caches: Sequence[Cache]
     rate_limits: RateLimitStore
     providers: Sequence[Provider]
-    floor: str = ""
     flights: FlightStore | None = None
     circuits: CircuitBoard | None = None
     budget: BudgetStore | None = None

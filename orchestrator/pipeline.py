@@ -14,7 +14,7 @@ Where a stage stands is an argument, not a habit; docs/decisions/0002-stage-orde
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sized
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
 
 import msgspec
 
@@ -49,6 +49,7 @@ from orchestrator.model import (
 )
 from orchestrator.parts import Parts, Policies
 from orchestrator.per_url import PageBatch, PerUrl
+from orchestrator.ports import Provider
 from orchestrator.service import Filter, Service, stack
 
 
@@ -67,14 +68,22 @@ class Pipeline:
         self._room = ConcurrencyFilter(policies.concurrency)
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._flying: list[Sized] = []
+        self._sharing: CircuitSharing | None = None
         self.search: Service[SearchRequest, Response] = self._search()
         self.extract: Service[ExtractRequest, Response] = self._extract()
         if self._chain.cashier is not None:
             # After the flights: what they have begun is still to be settled.
             self._closers.append(self._chain.cashier.aclose)
         if parts.circuits is not None:
+            self._sharing = CircuitSharing(parts.circuits, self._chain.circuits)
             # Last: what is under way may still have something to tell.
-            self._closers.append(CircuitSharing(parts.circuits, self._chain.circuits).aclose)
+            self._closers.append(self._sharing.aclose)
+
+    def use(self, providers: Sequence[Provider]) -> None:
+        """Ask these providers, in this order, from the next call on (see `Chain.use`)."""
+        self._chain.use(providers)
+        if self._sharing is not None:
+            self._sharing.use(self._chain.circuits)
 
     def _search(self) -> Service[SearchRequest, Response]:
         clock, policies = self._parts.clock, self._policies
@@ -166,12 +175,12 @@ class Pipeline:
 
     def price(self, request: SearchRequest) -> int:
         """The most that a search can be expected to cost if every provider is asked, in millionths of $1."""
-        searchers = (one for one in self._parts.providers if "search" in one.operations)
+        searchers = (one for one in self._chain.providers if "search" in one.operations)
         return sum(provider.search_estimate(request).usd_micros for provider in searchers)
 
     @property
     def circuits(self) -> Mapping[str, Circuit]:
-        """The circuit of each provider, in the order of the chain."""
+        """The circuit of each provider, in the order of the chain, as it is now."""
         return self._chain.circuits
 
     @property

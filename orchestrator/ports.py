@@ -6,6 +6,7 @@ it may be called concurrently from one event loop and is safe to cancel.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -268,6 +269,9 @@ class ApiKeyStore(Protocol):
 
 # --- providers
 
+PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+"""chosen: what a provider may be called; it stands in events, metrics and answers."""
+
 WEB_SCHEMES = frozenset({"http", "https"})
 """The URL schemes of the web."""
 
@@ -295,7 +299,7 @@ class Provider(Protocol):
 
     @property
     def name(self) -> str:
-        """The registered name: lower-case letters, digits, `_`."""
+        """The registered name, as `PROVIDER_NAME` has it."""
 
     @property
     def operations(self) -> frozenset[str]:

@@ -37,6 +37,7 @@ from orchestrator.events import (
     RefreshStarted,
 )
 from orchestrator.facts import WarmingFinished
+from orchestrator.filters.circuit_breaker import Circuit
 from orchestrator.history import WARMING, assumed, has_refreshed, spent
 from orchestrator.model import (
     CacheControl,
@@ -106,13 +107,17 @@ class Warming:
         self.asked = asked
         self.policy = policy
         self._pipeline = pipeline
-        self._first = next(iter(pipeline.circuits.values()), None)
         self._caches = tuple(caches)
         self._recorder = recorder
         self._clock = recorder.clock
         self._flights = flights
         self._chance = chance
         self._is_running = False
+
+    @property
+    def _first(self) -> Circuit | None:
+        """The circuit of the first provider, `None` if there is no provider."""
+        return next(iter(self._pipeline.circuits.values()), None)
 
     async def run(
         self,
@@ -187,7 +192,8 @@ class Warming:
 
     @property
     def _state(self) -> str:
-        return "closed" if self._first is None else self._first.state
+        first = self._first
+        return "closed" if first is None else first.state
 
     async def _work(self, run: _Run) -> None:
         # A circuit that is not closed may be ready for a probe: then the first search is that, alone.

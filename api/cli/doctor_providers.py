@@ -8,7 +8,8 @@ from pydantic import SecretStr
 
 from api.cli.doctor_checks import FAILURE, OK, UNCONFIGURED, WARNING, Finding
 from api.cli.quantities import seconds
-from api.composition import gateway, providers
+from api.composition import gateway
+from api.providers import roster_of
 from orchestrator.clock import SystemClock
 from orchestrator.errors import GatewayError
 from orchestrator.model import CacheControl, Caller, SearchRequest
@@ -30,10 +31,10 @@ _NOBODY = Finding(
 async def check_providers(settings: Settings) -> list[Finding]:
     """Each provider of the chain, in order, and what an unconfigured one lacks. Calls nobody."""
     try:
-        roster = providers(settings, SystemClock())
+        roster = roster_of(settings, SystemClock())
     except GatewayError as error:
         return [Finding(name="providers", status=FAILURE, detail=error.message)]
-    found = {one.name: _finding(one.name, UNCONFIGURED, one.reason) for one in roster.unconfigured}
+    found = {name: _finding(name, UNCONFIGURED, why) for name, why in roster.reasons.items()}
     for provider in roster.providers:
         await provider.aclose()
         folders = f"searches {', '.join(map(str, settings.local_folders))}"

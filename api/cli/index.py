@@ -50,11 +50,11 @@ def index(
 
 
 async def _index(settings: Settings) -> IndexReport:
-    from api.composition import providers  # noqa: PLC0415
+    from api.providers import roster_of  # noqa: PLC0415
     from orchestrator.clock import SystemClock  # noqa: PLC0415
     from orchestrator.providers.local import Local  # noqa: PLC0415
 
-    (local,) = providers(settings, SystemClock()).providers
+    (local,) = roster_of(settings, SystemClock()).providers
     assert isinstance(local, Local)
     try:
         with output.progress("indexing") as advance:

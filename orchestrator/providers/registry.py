@@ -1,18 +1,54 @@
-"""Which providers there are, in which order they are asked, and which are missing what.
+"""Which kinds of providers there are, and what a registration needs to become a provider.
 
-The composition offers a maker for each name it knows; the operator's list of names decides the order. A
-provider without a credential is no error: it is left out of the chain and shown with the reason.
+A *kind* is a way to search: `tavily`, `jina`, `local`, `searxng`, `mcp`, or one that a plug-in brings. A
+*registration* is one provider of a kind under a name of its own, with its place in the chain and its options.
+Settings and the operator at run time both make registrations; orchestrator/roster.py makes providers of them.
+
+A plug-in is a Python package with an entry point in the group `amos.providers`: its name is the kind, its
+object a ProviderKind. It is imported when a registration first asks for it, so one that is broken harms
+nobody else.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from orchestrator.errors import SettingsError
-from orchestrator.ports import Provider
+from orchestrator.errors import InvalidRequest
+from orchestrator.ports import PROVIDER_NAME, Clock, FactSink, Provider
+
+GROUP = "amos.providers"
+"""The group of entry points in which plug-ins offer their kinds."""
+
+PRIORITY_STEP = 100
+"""chosen: the first provider of the settings has this priority, the next twice as much: there is room
+between."""
+
+PRIORITY_MAX = 1_000_000
+"""chosen: more than anybody needs, and an integer everywhere."""
+
+OptionsT = TypeVar("OptionsT", bound=msgspec.Struct)
+
+_log = logging.getLogger("amos.providers")
+
+
+class Registration(msgspec.Struct, frozen=True, kw_only=True):
+    """One provider of an installation: what it is called, of which kind it is, and where in the chain.
+
+    The lowest `priority` is asked first. `options` are the kind's own, as JSON has them; they hold no
+    secret, only names of secrets (see `Tools.secret`).
+    """
+
+    name: str
+    kind: str
+    priority: int
+    options: dict[str, Any] = {}
+    is_enabled: bool = True
 
 
 class Unconfigured(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,45 +58,104 @@ class Unconfigured(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Roster(msgspec.Struct, frozen=True, kw_only=True):
-    """The providers of this installation: those to ask, in order, and those left out."""
+class Tools(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider is made with, beside its name and options.
 
-    providers: tuple[Provider, ...]
-    unconfigured: tuple[Unconfigured, ...] = ()
+    `secret` gives the secret of a name, `None` if the operator has set none: secrets are settings
+    (`AMOS_PROVIDER_SECRET_<NAME>`), and options only name them.
+    """
+
+    clock: Clock
+    facts: FactSink | None = None
+    secret: Callable[[str], str | None] = lambda _name: None
+
+
+class ProviderKind(msgspec.Struct, Generic[OptionsT], frozen=True, kw_only=True):
+    """A kind of provider.
+
+    `summary` says in one line what it searches. `options` is the type of its options, whose fields are
+    checked by msgspec. `make(name, options, tools)` makes a provider of that name, or tells what is missing;
+    it neither waits nor calls anybody, and may raise InvalidRequest for options that do not fit together.
+    """
+
+    summary: str
+    options: type[OptionsT]
+    make: Callable[[str, OptionsT, Tools], Provider | Unconfigured]
+
+
+class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The options of a kind that has none."""
+
+
+class Kinds:
+    """Every kind of this installation. Reads entry points; imports a plug-in when it is asked for."""
+
+    def __init__(
+        self, built_in: Mapping[str, ProviderKind[Any]], plugins: Iterable[EntryPoint] | None = None
+    ) -> None:
+        self._kinds = dict(built_in)
+        found = tuple(entry_points(group=GROUP) if plugins is None else plugins)
+        self._plugins = {plugin.name: plugin for plugin in found if plugin.name not in built_in}
+        self.faults = _faults(found, built_in)
+        """What is wrong with plug-ins, by the name of the kind; such a kind does not exist."""
 
     @property
-    def reasons(self) -> dict[str, str]:
-        """Why each of those left out was."""
-        return {one.name: one.reason for one in self.unconfigured}
+    def names(self) -> tuple[str, ...]:
+        """The kinds there are, broken plug-ins left out, in alphabetical order."""
+        return tuple(sorted((self._kinds.keys() | self._plugins.keys()) - self.faults.keys()))
 
-    async def aclose(self) -> None:
-        """Release the connections of all providers. Safe to call twice."""
-        for provider in self.providers:
-            await provider.aclose()
+    def of(self, name: str) -> ProviderKind[Any]:
+        """The kind of this name. Raises InvalidRequest, which says what there is or why it cannot be had."""
+        kind = self._kinds.get(name)
+        if kind is None and name in self._plugins and name not in self.faults:
+            kind = self._loaded(name)
+        if kind is None:
+            fault = self.faults.get(name)
+            raise InvalidRequest(
+                fault or f"There is no kind of provider of this name; there are {', '.join(self.names)}.",
+                field="kind",
+            )
+        return kind
+
+    def _loaded(self, name: str) -> ProviderKind[Any] | None:
+        try:
+            kind = self._plugins[name].load()
+        except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything
+            _log.error("the plug-in %s cannot be loaded", name, exc_info=error)
+            self.faults[name] = f"The plug-in {name} cannot be loaded: {type(error).__name__}."
+            return None
+        if not isinstance(kind, ProviderKind):
+            self.faults[name] = f"The plug-in {name} is no ProviderKind."
+            return None
+        self._kinds[name] = kind
+        return kind
+
+    def make(self, registration: Registration, tools: Tools) -> Provider | Unconfigured:
+        """The provider of a registration, or what is missing. Raises InvalidRequest for bad options."""
+        kind = self.of(registration.kind)
+        try:
+            options = msgspec.convert(registration.options, kind.options)
+        except msgspec.ValidationError as error:
+            raise InvalidRequest(f"options: {error}", field="options") from error
+        try:
+            return kind.make(registration.name, options, tools)
+        except InvalidRequest:
+            raise
+        except Exception as error:  # noqa: BLE001 - likewise
+            _log.error("the provider %s cannot be made", registration.name, exc_info=error)
+            return Unconfigured(
+                name=registration.name, reason=f"It could not be made: {type(error).__name__}."
+            )
 
 
-Maker = Callable[[], Provider | Unconfigured]
-"""Makes a provider, or tells what is missing. Called only for names that were asked for, once each."""
-
-
-def enrol(names: Sequence[str], makers: Mapping[str, Maker]) -> Roster:
-    """Make the named providers, in that order.
-
-    Raises SettingsError for a name nobody knows or one given twice, before anything is made; all faults in
-    one message.
-    """
-    unknown = [name for name in dict.fromkeys(names) if name not in makers]
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    faults = []
-    if unknown:
-        known = ", ".join(sorted(makers))
-        faults.append(f"unknown provider {', '.join(map(repr, unknown))}; known are: {known}")
-    if repeated:
-        faults.append(f"provider {', '.join(map(repr, repeated))} is named more than once")
-    if faults:
-        raise SettingsError(f"The list of providers cannot be used: {'; '.join(faults)}.")
-    made = [makers[name]() for name in names]
-    return Roster(
-        providers=tuple(each for each in made if not isinstance(each, Unconfigured)),
-        unconfigured=tuple(each for each in made if isinstance(each, Unconfigured)),
-    )
+def _faults(found: Iterable[EntryPoint], built_in: Mapping[str, Any]) -> dict[str, str]:
+    """Plug-ins that cannot be told apart: none of them is used, rather than one by chance."""
+    faults = {}
+    for name, count in Counter(plugin.name for plugin in found).items():
+        if name in built_in:
+            _log.error("a plug-in is called %s like a kind of AMOS itself; it is not used", name)
+        elif PROVIDER_NAME.fullmatch(name) is None:
+            faults[name] = f"The plug-in {name} needs a name of lower-case letters, digits and _."
+        elif count > 1:
+            faults[name] = f"There are {count} plug-ins called {name}; uninstall all but one."
+    return faults

@@ -60,7 +60,6 @@ class Core:
         *providers: ScriptedProvider,
         l2: Sequence[Any] = (),
         policies: Policies = POLICIES,
-        floor: str = "",
         probes: tuple[Probe, ...] = (),
         unconfigured: dict[str, str] | None = None,
         flights: FlightStore | None = None,
@@ -76,7 +75,6 @@ class Core:
                 caches=(self.cache, *l2),
                 rate_limits=MemoryRateLimit(self.clock),
                 providers=providers,
-                floor=floor,
                 flights=flights,
                 budget=MemoryBudget(self.clock),
             ),
@@ -87,7 +85,7 @@ class Core:
             self.recorder,
             None,  # type: ignore[arg-type]  # reports are read from SQL; nothing here does
             self.clock,
-            unconfigured=unconfigured or {},
+            unconfigured=lambda: unconfigured or {},
             probes=probes,
         )
 

@@ -204,7 +204,7 @@ class MemoryGateway:
             self.recorder,
             JournalReports(self.journal),
             self.clock,
-            unconfigured={"tavily": "AMOS_TAVILY_API_KEY is not set."},
+            unconfigured=lambda: {"tavily": "AMOS_TAVILY_API_KEY is not set."},
             probes=(self._journal_health,),
             keys=keys.admin if keys else None,
             cache=CacheAdmin(self.cache, self.shared, self.recorder, self.clock),

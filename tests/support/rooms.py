@@ -65,9 +65,10 @@ CORE: dict[str, set[str]] = {
     | {"background", "budget_ports", "ports", "projections.ledger", "reports.report"},
     "budgets.py": VALUES | {"budget_audit", "budget_policy", "reconciliation", "reports.metrics"},
     "filters/budget.py": FILTER | {"budget_policy", "budget_ports", "cashier"},
+    "roster.py": VALUES | {"ports", "providers.registry", "filters.deadline"},
     **dict.fromkeys(("parts.py", "chain.py", "pipeline.py"), ANYTHING),
     "warming_plan.py": VALUES | {"asked", "canonical", "ports", "filters.validate"},
-    "warming.py": VALUES | {"ports", "pipeline", "recorder", "warming_plan"},
+    "warming.py": VALUES | {"ports", "pipeline", "recorder", "warming_plan", "filters.circuit_breaker"},
     "warming_schedule.py": VALUES | {"ports", "projections.fold", "warming"},
     "gateway.py": VALUES
     | {"ports", "service", "pipeline", "recorder", "key_admin", "health", "record_watch", "reports.metrics"}

@@ -32,7 +32,8 @@ Line: TypeAlias = "int | Exception | SearchAnswer | ExtractAnswer | Callable[[Ca
 class ScriptedProvider:
     """Follows its script line by line and repeats the last one; `delay_s` passes before each answer.
 
-    `calls` counts what reached it; `urls` and `queries` keep what it was asked.
+    `local` has files, every other one web pages, unless it is told its `schemes`. `calls` counts what reached
+    it; `urls` and `queries` keep what it was asked.
     """
 
     def __init__(
@@ -43,12 +44,12 @@ class ScriptedProvider:
         operations: Iterable[str] = ("search", "extract"),
         cost: Cost = CREDIT,
         delay_s: float = 0.0,
-        schemes: frozenset[str] = WEB_SCHEMES,
+        schemes: frozenset[str] | None = None,
         timing: ProviderTiming | None = None,
     ) -> None:
         self.name = name
         self.operations = frozenset(operations)
-        self.schemes = schemes
+        self.schemes = schemes or (frozenset({"file"}) if name == "local" else WEB_SCHEMES)
         self.timing = timing
         self.calls = 0
         self.queries: list[str] = []
@@ -97,9 +98,10 @@ class ScriptedProvider:
 
 
 def found(count: int, source: str = "web") -> SearchAnswer:
-    """An answer with `count` results."""
+    """An answer with `count` results; those of `local` are files."""
+    folder = "file:///local" if source == "local" else f"https://{source}.example"
     return SearchAnswer(
-        results=tuple(result(f"https://{source}.example/{n}", score=1.0 / (n + 1)) for n in range(count)),
+        results=tuple(result(f"{folder}/{n}", score=1.0 / (n + 1)) for n in range(count)),
         answer=None,
         images=(),
     )

@@ -144,7 +144,7 @@ async def test_own_documents_are_never_too_busy():
     tavily, local = both()
     local.name, local.schemes = "local", frozenset({"file"})
 
-    core = Core(tavily, local, floor="local")
+    core = Core(tavily, local)
 
     assert list(core.pipeline.rooms) == ["tavily"]
     await core.settle()

@@ -136,7 +136,7 @@ async def test_rather_than_the_floor():
     """The last resort comes before the local floor, which answers only if that fails too."""
     tavily, jina = both([down(), 3, down()], [3, down("jina"), down("jina")])
     local = ScriptedProvider("local", [1], operations=("search",), timing=ProviderTiming())
-    core = Core(tavily, jina, local, policies=ONE, floor="local")
+    core = Core(tavily, jina, local, policies=ONE)
     await core.search("opens the circuit of tavily")
 
     better = await core.search("jina is down")

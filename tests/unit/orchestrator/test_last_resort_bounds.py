@@ -41,10 +41,10 @@ async def test_a_local_answer_is_not_lost_for_want_of_money():
     dear, cheap = Cost(amount=1.0, unit="credits", usd_micros=900), Cost(amount=1.0, usd_micros=60)
     tavily = ScriptedProvider("tavily", [down()], cost=dear)
     jina = ScriptedProvider("jina", [3, down("jina")], cost=cheap)
-    local = ScriptedProvider("local", [2], cost=Cost(), schemes=frozenset({"https"}))
+    local = ScriptedProvider("local", [2], cost=Cost())
     budget = BudgetPolicy(client_usd_micros_per_day=1_500)
     policies = msgspec.structs.replace(ONE, budget=budget)
-    core = Core(tavily, jina, local, policies=policies, floor="local")
+    core = Core(tavily, jina, local, policies=policies)
     await core.search("opens the circuit of tavily")
 
     response = await core.search("jina is down")
@@ -61,5 +61,5 @@ async def test_it_adds_nothing_to_the_allowance_of_second_calls():
 
     await asyncio.gather(core.search("jina is down"), return_exceptions=True)
 
-    assert core.pipeline._chain.search._chain._hedger._left == 0.25
+    assert core.pipeline._chain.searchers._chain._hedger._left == 0.25
     await core.settle()

@@ -234,7 +234,7 @@ async def test_depth_decides_how_long_a_provider_may_take():
 async def test_the_reserve_of_a_local_provider_is_small():
     """A local index behind the web takes hardly any time from it."""
     local = ScriptedProvider("local", [1], operations=["search"], cost=FREE, timing=TIMING)
-    core = Core(ScriptedProvider("tavily", [3], delay_s=6.9), local, floor="local")
+    core = Core(ScriptedProvider("tavily", [3], delay_s=6.9), local)
 
     assert (await core.search(search_depth="advanced")).provider == "tavily"
 

@@ -321,7 +321,7 @@ async def test_without_providers_the_failure_says_so():
 async def test_the_floor_is_marked_and_not_cached():
     """When the web is gone the local index answers, says that it stands in, and is not kept."""
     local = ScriptedProvider("local", [1], operations=["search"], cost=FREE)
-    core = Core(*both([down()], [down("jina")]), local, floor="local")
+    core = Core(*both([down()], [down("jina")]), local)
     call = core.open(TIDES)
 
     response = await core.gateway.search(call)
@@ -335,7 +335,7 @@ async def test_the_floor_is_marked_and_not_cached():
 async def test_the_floor_is_not_asked_when_the_web_found_nothing():
     """The local index never passes itself off as the web."""
     local = ScriptedProvider("local", [1], operations=["search"], cost=FREE)
-    core = Core(ScriptedProvider("tavily", [0]), local, floor="local")
+    core = Core(ScriptedProvider("tavily", [0]), local)
 
     response = await core.search()
 

@@ -146,7 +146,7 @@ async def test_a_dead_provider_is_found_out_although_it_has_company():
     """One that hangs loses a few times, then its calls are let end, and its circuit opens; probes end too."""
     tavily, jina = both(tavily=[after(400.0, 3)], jina=[after(0.5, 2)])
     core = await known(tavily, jina)
-    hedger = core.pipeline._chain.search._chain._hedger
+    hedger = core.pipeline._chain.searchers._chain._hedger
     for n in range(200):  # its usual time is well known, and does not change with a few losses
         hedger._learn(core.open(SearchRequest(query=f"{n}")), "tavily", USUAL_S)
 
@@ -258,8 +258,8 @@ async def test_the_company_cannot_spend_what_a_client_has_not():
 async def test_the_floor_is_no_company():
     """Own documents stand in for a web that failed, not for one that is slow."""
     tavily, local = both(tavily=[after(3.0, 3)])
-    local.name = "local"
-    core = await known(tavily, local, floor="local")
+    local.name, local.schemes = "local", frozenset({"file"})
+    core = await known(tavily, local)
 
     answer, _, _ = await ask(core)
 

@@ -151,7 +151,7 @@ async def test_followers_of_a_flight_that_failed_each_have_the_old_answer():
 async def test_the_floor_of_the_chain_is_no_refresh():
     """An answer of the floor is not kept, and not asked for again at every hit."""
     tavily, local = ScriptedProvider("tavily"), ScriptedProvider("local", [3], cost=FREE)
-    core = Core(tavily, local, floor="local")
+    core = Core(tavily, local)
     await asked_before(core, SOON_S)
     tavily.script[:] = [down()]
 

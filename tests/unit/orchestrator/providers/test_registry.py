@@ -1,64 +1,145 @@
-"""The order of the providers and what is missing."""
+"""Which kinds of providers there are, and what becomes of a registration."""
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
+
+import msgspec
 import pytest
 
 from orchestrator.clock import SystemClock
-from orchestrator.errors import SettingsError
-from orchestrator.providers.registry import Unconfigured, enrol
-from orchestrator.providers.tavily import Tavily
-from orchestrator.providers.upstream import Upstream
-from tests.support.keys import one_key
+from orchestrator.errors import InvalidRequest
+from orchestrator.providers.registry import (
+    GROUP,
+    Kinds,
+    ProviderKind,
+    Registration,
+    Tools,
+    Unconfigured,
+)
+from tests.support.scripted_provider import ScriptedProvider
+
+TOOLS = Tools(clock=SystemClock())
 
 
-def maker(name):
-    """A maker of a provider of that name, which needs nothing to be made."""
+class Options(msgspec.Struct, forbid_unknown_fields=True):
+    """What the test's kind asks for."""
 
-    def make():
-        provider = Tavily(Upstream(name, SystemClock()), "http://127.0.0.1", one_key())
-        provider.name = name
-        return provider
-
-    return make
+    results: int = 1
 
 
-MISSING = Unconfigured(name="jina", reason="JINA_API_KEY is not set")
-MAKERS = {"tavily": maker("tavily"), "jina": lambda: MISSING, "local": maker("local")}
+def make(name, options, _tools):
+    """A provider with as many results as the options say; none at all is a credential that is missing."""
+    if options.results < 0:
+        raise RuntimeError("a stranger's fault")
+    if not options.results:
+        return Unconfigured(name=name, reason="Nothing to find.")
+    return ScriptedProvider(name, [options.results])
 
 
-def test_the_list_decides_the_order():
-    """Providers come in the order of the list, whatever the order of the makers."""
-    roster = enrol(["local", "tavily"], MAKERS)
-
-    assert [provider.name for provider in roster.providers] == ["local", "tavily"]
-    assert roster.unconfigured == ()
+SCRIPTED = ProviderKind(summary="Finds what it is told to.", options=Options, make=make)
+NO_KIND = "not a ProviderKind"
 
 
-def test_a_provider_without_credential_is_left_out():
-    """It is no error, and it is shown with the reason."""
-    roster = enrol(["jina", "tavily"], MAKERS)
-
-    assert [provider.name for provider in roster.providers] == ["tavily"]
-    assert roster.unconfigured == (MISSING,)
+def plugin(name, value=f"{__name__}:SCRIPTED"):
+    """An entry point as an installed package has it."""
+    return EntryPoint(name=name, value=value, group=GROUP)
 
 
-def test_all_faults_in_one_message():
-    """Unknown and repeated names are refused together, and the known names are told."""
-    with pytest.raises(SettingsError, match=r"'bing'.*known are: jina, local, tavily.*'local' is named more"):
-        enrol(["local", "bing", "local"], MAKERS)
+@pytest.fixture
+def importable(monkeypatch):
+    """This module under its name, which pytest's way of importing leaves out."""
+    import sys  # noqa: PLC0415
+
+    monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or _this())
 
 
-def test_nothing_is_made_of_a_bad_list():
-    """A fault is found before the first provider is made."""
-    made = []
+def _this():
+    import types  # noqa: PLC0415
 
-    with pytest.raises(SettingsError):
-        enrol(["tavily", "bing"], {"tavily": lambda: made.append("tavily")})
-
-    assert made == []
+    module = types.ModuleType(__name__)
+    module.SCRIPTED, module.NO_KIND = SCRIPTED, NO_KIND
+    return module
 
 
-def test_no_names_no_providers():
-    """An empty list is an empty roster; whether that can serve is not decided here."""
-    assert enrol([], MAKERS).providers == ()
+def test_a_registration_becomes_a_provider():
+    """The provider has the name of the registration and what its options say."""
+    kinds = Kinds({"scripted": SCRIPTED}, ())
+
+    provider = kinds.make(
+        Registration(name="mine", kind="scripted", priority=1, options={"results": 3}), TOOLS
+    )
+
+    assert provider.name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [({"results": "3"}, "results"), ({"resluts": 3}, "resluts"), ({"results": None}, "results")],
+)
+def test_bad_options_are_refused_by_name(options, fault):
+    """A wrong type and an unknown name are faults of whoever registers, and the message says which."""
+    kinds = Kinds({"scripted": SCRIPTED}, ())
+
+    with pytest.raises(InvalidRequest, match=fault):
+        kinds.make(Registration(name="mine", kind="scripted", priority=1, options=options), TOOLS)
+
+
+def test_what_is_missing_is_told():
+    """A provider without its credential is no error."""
+    kinds = Kinds({"scripted": SCRIPTED}, ())
+
+    made = kinds.make(Registration(name="mine", kind="scripted", priority=1, options={"results": 0}), TOOLS)
+
+    assert made == Unconfigured(name="mine", reason="Nothing to find.")
+
+
+def test_a_maker_that_raises_harms_nobody():
+    """What a stranger's code raises is a provider that could not be made."""
+    kinds = Kinds({"scripted": SCRIPTED}, ())
+
+    made = kinds.make(Registration(name="mine", kind="scripted", priority=1, options={"results": -1}), TOOLS)
+
+    assert made == Unconfigured(name="mine", reason="It could not be made: RuntimeError.")
+
+
+def test_an_unknown_kind_is_refused():
+    """The message tells the kinds there are."""
+    with pytest.raises(InvalidRequest, match="there are scripted"):
+        Kinds({"scripted": SCRIPTED}, ()).of("bing")
+
+
+@pytest.mark.usefixtures("importable")
+def test_a_plug_in_is_a_kind():
+    """Its entry point's name is the kind."""
+    kinds = Kinds({}, (plugin("wiki"),))
+
+    assert kinds.names == ("wiki",)
+    assert kinds.of("wiki") is SCRIPTED
+
+
+@pytest.mark.usefixtures("importable")
+@pytest.mark.parametrize(
+    ("plugins", "fault"),
+    [
+        ([plugin("wiki"), plugin("wiki")], "There are 2 plug-ins called wiki"),
+        ([plugin("Wiki!")], "needs a name of lower-case letters"),
+        ([plugin("wiki", "no_such_module:KIND")], "cannot be loaded: ModuleNotFoundError"),
+        ([plugin("wiki", f"{__name__}:NO_KIND")], "is no ProviderKind"),
+    ],
+)
+def test_a_broken_plug_in_says_why(plugins, fault):
+    """It does not exist as a kind, and whoever asks for it learns the reason."""
+    kinds = Kinds({"scripted": SCRIPTED}, plugins)
+
+    with pytest.raises(InvalidRequest, match=fault):
+        kinds.of(plugins[0].name)
+    assert kinds.names == ("scripted",)
+
+
+def test_a_plug_in_never_stands_in_for_a_kind_of_amos(caplog):
+    """One that has the name of a built-in kind is passed over, and the log says so."""
+    kinds = Kinds({"scripted": SCRIPTED}, (plugin("scripted", "no_such_module:KIND"),))
+
+    assert kinds.of("scripted") is SCRIPTED
+    assert "not used" in caplog.text

@@ -1,0 +1,109 @@
+"""The providers of an installation: the kinds there are, and those the settings name.
+
+A name in `AMOS_PROVIDERS` is a provider of the kind of that name, unless its entry in `AMOS_PROVIDER_OPTIONS`
+says another `kind`; what else the entry has are the options.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api.settings import Settings
+from orchestrator.errors import InvalidRequest, SettingsError
+from orchestrator.ports import Clock, FactSink, Provider
+from orchestrator.providers.jina import Jina
+from orchestrator.providers.key_pool import KeyPool
+from orchestrator.providers.local import Local
+from orchestrator.providers.registry import (
+    PRIORITY_STEP,
+    Kinds,
+    NoOptions,
+    ProviderKind,
+    Registration,
+    Tools,
+    Unconfigured,
+)
+from orchestrator.providers.tavily import Tavily
+from orchestrator.providers.upstream import Upstream
+from orchestrator.roster import Roster
+
+
+def roster_of(settings: Settings, clock: Clock, facts: FactSink | None = None) -> Roster:
+    """The providers the settings name. Raises SettingsError for one whose kind or options cannot be."""
+    roster = Roster(
+        Kinds(built_in(settings)), Tools(clock=clock, facts=facts, secret=settings.provider_secret)
+    )
+    registrations = registered(settings)
+    faults = []
+    for one in registrations:
+        try:
+            roster.kinds.of(one.kind)
+        except InvalidRequest as error:
+            faults.append(f"AMOS_PROVIDERS: {one.name}: {error.message}")
+    if faults:
+        raise SettingsError("AMOS cannot start with this configuration:\n" + "\n".join(faults))
+    roster.use(registrations)
+    return roster
+
+
+def registered(settings: Settings) -> tuple[Registration, ...]:
+    """The registrations the settings make, in the order of the chain."""
+    return tuple(
+        Registration(name=name, priority=place * PRIORITY_STEP, **_kind_and_options(settings, name))
+        for place, name in enumerate(settings.providers, start=1)
+    )
+
+
+def _kind_and_options(settings: Settings, name: str) -> dict[str, Any]:
+    options = dict(settings.provider_options.get(name, {}))
+    return {"kind": options.pop("kind", name), "options": options}
+
+
+def built_in(settings: Settings) -> dict[str, ProviderKind[Any]]:
+    """The kinds that AMOS brings. Those with settings of their own have no options."""
+    return {
+        "tavily": ProviderKind(
+            summary="Tavily: searches the web and reads pages.",
+            options=NoOptions,
+            make=lambda _name, _options, tools: _tavily(settings, tools),
+        ),
+        "jina": ProviderKind(
+            summary="Jina: searches the web and reads pages.",
+            options=NoOptions,
+            make=lambda _name, _options, tools: _jina(settings, tools),
+        ),
+        "local": ProviderKind(
+            summary="Searches folders of Markdown, text and HTML on this machine.",
+            options=NoOptions,
+            make=lambda _name, _options, tools: _local(settings, tools),
+        ),
+    }
+
+
+def _tavily(settings: Settings, tools: Tools) -> Provider | Unconfigured:
+    keys = settings.api_keys("tavily")
+    if not keys:
+        return Unconfigured(name="tavily", reason="TAVILY_API_KEY is not set.")
+    pool = KeyPool("tavily", keys, tools.clock, tools.facts)
+    return Tavily(Upstream("tavily", tools.clock), settings.tavily_base_url, pool)
+
+
+def _jina(settings: Settings, tools: Tools) -> Provider | Unconfigured:
+    keys = settings.api_keys("jina")
+    if not keys:
+        return Unconfigured(name="jina", reason="JINA_API_KEY is not set.")
+    return Jina(
+        Upstream("jina", tools.clock),
+        tools.clock,
+        KeyPool("jina", keys, tools.clock, tools.facts),
+        search_url=settings.jina_search_url,
+        reader_url=settings.jina_reader_url,
+        usd_per_million_tokens=settings.jina_usd_per_million_tokens,
+    )
+
+
+def _local(settings: Settings, tools: Tools) -> Provider | Unconfigured:
+    folders = settings.local_folders
+    if not folders:
+        return Unconfigured(name="local", reason="AMOS_LOCAL_PATHS is not set.")
+    return Local(folders, settings.data_dir / "local.sqlite", tools.clock)

@@ -1,0 +1,142 @@
+"""The providers of a process, made from registrations and changed while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from orchestrator.providers.registry import Kinds, ProviderKind, Registration, Tools, Unconfigured
+from orchestrator.roster import RETIRED_S, Roster
+from tests.support.clock import LoopClock
+from tests.support.scripted_provider import ScriptedProvider
+
+
+class Options(msgspec.Struct):
+    """What the test's kind asks for."""
+
+    results: int = 1
+
+
+class Closing(ScriptedProvider):
+    """Remembers that it was closed."""
+
+    closed = 0
+
+    async def aclose(self):
+        """Count it."""
+        self.closed += 1
+
+
+def make(name, options, _tools):
+    """A provider, unless it is to find nothing."""
+    return (
+        Closing(name, [options.results])
+        if options.results
+        else Unconfigured(name=name, reason="Nothing to find.")
+    )
+
+
+def registration(name, priority=100, *, is_enabled=True, kind="closing", **options):
+    """One registration."""
+    return Registration(name=name, kind=kind, priority=priority, options=options, is_enabled=is_enabled)
+
+
+@pytest.fixture
+def clock():
+    """Time of the test."""
+    return LoopClock()
+
+
+@pytest.fixture
+async def roster(clock):
+    """An empty roster."""
+    kinds = Kinds({"closing": ProviderKind(summary="", options=Options, make=make)}, ())
+    roster = Roster(kinds, Tools(clock=clock))
+    yield roster
+    await roster.aclose()
+
+
+def names(roster):
+    """Who is asked, in order."""
+    return [provider.name for provider in roster.providers]
+
+
+async def test_the_lowest_priority_is_asked_first(roster):
+    """Priorities decide the order, and names where they are equal."""
+    roster.use([registration("c", 200), registration("b", 100), registration("a", 200)])
+
+    assert names(roster) == ["b", "a", "c"]
+
+
+async def test_who_is_left_out_has_a_reason(roster):
+    """Unconfigured and impossible providers are told with the reason; disabled ones are just not asked."""
+    roster.use(
+        [
+            registration("fine"),
+            registration("off", is_enabled=False),
+            registration("bare", results=0),
+            registration("odd", kind="unheard_of"),
+            registration("wrong", results="many"),
+        ]
+    )
+
+    assert names(roster) == ["fine"]
+    assert set(roster.reasons) == {"bare", "odd", "wrong"}
+    assert "many" not in roster.reasons["wrong"]
+
+
+async def test_what_has_not_changed_stays(roster):
+    """A provider keeps its object, and with it its connections, when others come or its place changes."""
+    roster.use([registration("a", 100)])
+    (before,) = roster.providers
+
+    roster.use([registration("b", 1), registration("a", 2)])
+
+    assert roster.providers[1] is before
+
+
+async def test_changed_options_make_a_new_provider(roster):
+    """Options are what a provider is made of."""
+    roster.use([registration("a", results=1)])
+    (before,) = roster.providers
+
+    roster.use([registration("a", results=2)])
+
+    assert roster.providers[0] is not before
+
+
+async def test_whoever_asks_hears_of_the_change(roster):
+    """The chain is told the providers there are now."""
+    heard = []
+    roster.when_changed(heard.append)
+
+    roster.use([registration("a")])
+    roster.use([])
+
+    assert [len(providers) for providers in heard] == [1, 0]
+
+
+async def test_one_that_has_gone_is_closed_when_its_calls_are_over(roster, clock):
+    """Calls under way end first; then its connections are released."""
+    roster.use([registration("a")])
+    (gone,) = roster.providers
+    roster.use([])
+
+    await asyncio.sleep(RETIRED_S - 1)
+    assert gone.closed == 0
+    await asyncio.sleep(2)
+    assert gone.closed == 1
+
+
+async def test_the_end_closes_everybody(roster):
+    """Those that wait to be closed are closed too."""
+    roster.use([registration("a")])
+    (gone,) = roster.providers
+    roster.use([registration("b")])
+    (here,) = roster.providers
+
+    await roster.aclose()
+
+    assert (gone.closed, here.closed) == (1, 1)
