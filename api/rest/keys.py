@@ -77,7 +77,12 @@ class KeyList(msgspec.Struct, frozen=True):
 
 _LIMIT = {"minimum": 1, "maximum": LIMIT_MAX}
 
-_LIMITS = Shape(name="OwnLimits", kind=OwnLimits, fields=dict.fromkeys(OwnLimits.__struct_fields__, _LIMIT))
+_LIMITS = Shape(
+    name="WishedLimits",
+    kind=OwnLimits,
+    fields=dict.fromkeys(OwnLimits.__struct_fields__, _LIMIT),
+    rules={"additionalProperties": False},
+)
 
 _WISH = Shape(
     name="KeyWish",

@@ -155,7 +155,7 @@ EXTRACT_FIELDS: dict[str, Schema] = {
     "include_favicon": _says("Also give the URL of each site's icon."),
     "timeout": _says(
         f"How many seconds to wait at most; more than {limits.EXTRACT_DEADLINE_S_MAX:g} are as good as that.",
-        exclusiveMinimum=0,
+        minimum=limits.EXTRACT_TIMEOUT_S_MIN,
     ),
 }
 
