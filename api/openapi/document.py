@@ -13,7 +13,7 @@ from api.openapi.catalogue import OPERATIONS, TAGS
 from api.openapi.failures import Failures, every_code
 from api.openapi.headers import ANSWER_HEADERS, REQUEST_HEADERS
 from api.openapi.operation import Answer, Body, Operation, Parameters, Schema
-from api.openapi.schemas import Schemas
+from api.openapi.schemas import Schemas, not_null
 from orchestrator import limits
 from orchestrator.api_keys import SCOPES
 
@@ -112,20 +112,24 @@ def _query(parameters: Parameters | None, schemas: Schemas) -> list[Schema]:
     members = schemas.members(parameters.shape)
     schemas.without(members["title"])
     required = members.get("required", ())
-    found = []
-    for name, schema in sorted(members["properties"].items(), key=lambda item: item[0] not in required):
-        bare = {key: value for key, value in schema.items() if key != "description"}
-        found.append(
-            {
-                "name": name,
-                "in": "query",
-                **({"description": schema["description"]} if "description" in schema else {}),
-                **({"required": True} if name in required else {}),
-                "schema": bare,
-                **({"example": parameters.examples[name]} if name in parameters.examples else {}),
-            }
-        )
-    return found
+    return [
+        _parameter(name, schema, parameters, is_required=name in required)
+        for name, schema in sorted(members["properties"].items(), key=lambda item: item[0] not in required)
+    ]
+
+
+def _parameter(name: str, schema: Schema, parameters: Parameters, *, is_required: bool) -> Schema:
+    bare = not_null({key: value for key, value in schema.items() if key != "description"})
+    may_be_empty = parameters.may_be_empty and not is_required and bare["type"] != "integer"
+    return {
+        "name": name,
+        "in": "query",
+        **({"description": schema["description"]} if "description" in schema else {}),
+        **({"required": True} if is_required else {}),
+        **({"allowEmptyValue": True} if may_be_empty else {}),
+        "schema": bare,
+        **({"example": parameters.examples[name]} if name in parameters.examples else {}),
+    }
 
 
 def _headers(operation: Operation) -> list[Schema]:

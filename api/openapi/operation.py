@@ -55,10 +55,14 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Parameters(msgspec.Struct, frozen=True, kw_only=True):
-    """The parameters of a URL: the members of a `shape`, and one example of each that is worth one."""
+    """The parameters of a URL: the members of a `shape`, and one example of each that is worth one.
+
+    With `may_be_empty` an optional one without a value is as good as absent, as forms send it; not a number.
+    """
 
     shape: Any
     examples: Mapping[str, Any] = {}
+    may_be_empty: bool = False
 
 
 class Body(msgspec.Struct, frozen=True):

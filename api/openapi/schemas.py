@@ -117,6 +117,15 @@ def _types(values: Iterable[Any]) -> str | list[str]:
     return found[0] if len(found) == 1 else found
 
 
+def not_null(schema: Schema) -> Schema:
+    """The schema without null, which no URL can say."""
+    types = schema.get("type")
+    if not isinstance(types, list) or "null" not in types:
+        return schema
+    left = [name for name in types if name != "null"]
+    return {**schema, "type": left[0] if len(left) == 1 else left}
+
+
 def _or_null(schema: Schema) -> Schema:
     """The schema, and null."""
     if "$ref" in schema:

@@ -70,7 +70,7 @@ _READ: dict[str, Any] = {
     "amos": _AMOS,
 }
 
-_QUERY = Parameters(shape=SEARCH_QUERY, examples={"q": "how do tides work"})
+_QUERY = Parameters(shape=SEARCH_QUERY, examples={"q": "how do tides work"}, may_be_empty=True)
 _NOT_CHANGED = Answer(None, "You have this answer already.", 304, headers=("ETag", *_TOLD, "Accept-Query"))
 
 OPERATIONS = (
