@@ -12,7 +12,7 @@ from api import __version__
 from api.openapi.catalogue import OPERATIONS, TAGS
 from api.openapi.failures import Failures, every_code
 from api.openapi.headers import ANSWER_HEADERS, REQUEST_HEADERS
-from api.openapi.operation import Answer, Body, Operation, Parameters, Schema
+from api.openapi.operation import Answer, Body, Link, Operation, Parameters, Schema
 from api.openapi.schemas import Schemas, not_null
 from orchestrator import limits
 from orchestrator.api_keys import SCOPES
@@ -152,6 +152,8 @@ def _body(body: Body, schemas: Schemas) -> Schema:
 def _answer(answer: Answer, schemas: Schemas) -> Schema:
     headers = {name: {"$ref": f"#/components/headers/{name}"} for name in answer.headers}
     described: Schema = {"description": answer.description, **({"headers": headers} if headers else {})}
+    if answer.links:
+        described["links"] = {name: _link(link) for name, link in answer.links.items()}
     if answer.kind is None:
         return described
     content: Schema = {"schema": schemas.of(answer.kind)}
@@ -159,3 +161,11 @@ def _answer(answer: Answer, schemas: Schemas) -> Schema:
         content["example"] = answer.example
     also = {media_type: {"schema": schema} for media_type, schema in answer.also.items()}
     return {**described, "content": {answer.media_type: content, **also}}
+
+
+def _link(link: Link) -> Schema:
+    return {
+        "operationId": link.operation,
+        "parameters": dict(link.parameters),
+        "description": link.description,
+    }

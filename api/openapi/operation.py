@@ -75,6 +75,17 @@ class Body(msgspec.Struct, frozen=True):
     media_type: str = JSON
 
 
+class Link(msgspec.Struct, frozen=True):
+    """What may be asked next: the id of an operation, and where in the answer its parameters are.
+
+    These are runtime expressions of OpenAPI, such as `$response.body#/id`.
+    """
+
+    operation: str
+    parameters: Mapping[str, str]
+    description: str
+
+
 class Answer(msgspec.Struct, frozen=True):
     """One way to succeed.
 
@@ -89,6 +100,7 @@ class Answer(msgspec.Struct, frozen=True):
     headers: tuple[str, ...] = ()
     example: Any = None
     also: Mapping[str, Schema] = {}
+    links: Mapping[str, Link] = {}
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):

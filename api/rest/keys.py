@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import msgspec
 from starlette.routing import Route
 
-from api.openapi.operation import Answer, Body, Operation, Shape
+from api.openapi.operation import Answer, Body, Link, Operation, Shape
 from api.rest.dialects.fields import build, decode_object
 from api.rest.exchange import read_body
 from api.rest.health import json_response
@@ -132,6 +132,11 @@ _ID = {
     }
 }
 
+_NEXT = {
+    "rotate": Link("rotate_key", {"id": "$response.body#/id"}, "Make its successor."),
+    "revoke": Link("revoke_key", {"id": "$response.body#/id"}, "End it."),
+}
+
 TAG = "Keys"
 
 OPERATIONS = (
@@ -156,7 +161,7 @@ OPERATIONS = (
             "What it shall be.",
             {"for a team": {"client": "team-search", "scopes": ["search"], "expires_in_s": 7776000}},
         ),
-        answers=(Answer(MadeKey, "The key, shown this once.", 201, headers=("Cache-Control",)),),
+        answers=(Answer(MadeKey, "The key, shown this once.", 201, headers=("Cache-Control",), links=_NEXT),),
     ),
     Operation(
         method="DELETE",
@@ -191,7 +196,9 @@ OPERATIONS = (
             {"an hour": {"overlap_s": 3600}},
             is_required=False,
         ),
-        answers=(Answer(MadeKey, "The successor, shown this once.", 201, headers=("Cache-Control",)),),
+        answers=(
+            Answer(MadeKey, "The successor, shown this once.", 201, headers=("Cache-Control",), links=_NEXT),
+        ),
         errors=(KeyNotFound,),
         refusals=("not_found",),
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.openapi.operation import Answer, Body, Operation, Parameters
+from api.openapi.operation import Answer, Body, Link, Operation, Parameters
 from api.rest.dialects.tavily_shapes import (
     EXTRACT_ANSWER,
     EXTRACT_BODY,
@@ -28,6 +28,12 @@ _TOLD = (
     *("Cache-Status", "Age", "Server-Timing", "RateLimit", "RateLimit-Policy"),
     *("X-Request-Id", "traceparent", "Cache-Control"),
 )
+
+_NEXT = {
+    "execution": Link(
+        "execution", {"id": "$response.body#/request_id"}, "What happened, within a second of the answer."
+    )
+}
 
 _AMOS: dict[str, Any] = {
     "provider": "tavily",
@@ -97,7 +103,7 @@ OPERATIONS = (
                 },
             },
         ),
-        answers=(Answer(SEARCH_ANSWER, "What was found.", headers=_TOLD, example=_FOUND),),
+        answers=(Answer(SEARCH_ANSWER, "What was found.", headers=_TOLD, example=_FOUND, links=_NEXT),),
         errors=_EXECUTION,
         extensions={"x-also-query": "QUERY (RFC 10008) takes the same body; its answer has an ETag."},
     ),
@@ -153,7 +159,7 @@ OPERATIONS = (
             "Which pages to read.",
             {"two pages": {"urls": ["https://oceans.example/tides", "https://oceans.example/gone"]}},
         ),
-        answers=(Answer(EXTRACT_ANSWER, "What the pages say.", headers=_TOLD, example=_READ),),
+        answers=(Answer(EXTRACT_ANSWER, "What the pages say.", headers=_TOLD, example=_READ, links=_NEXT),),
         errors=_EXECUTION,
     ),
 )

@@ -204,6 +204,24 @@ def test_examples_fit_their_schemas(path: str, method: str, operation: dict[str,
             validator(header["schema"]).validate(header["example"])
 
 
+def test_a_link_names_an_operation_its_parameters_and_a_member():
+    """What may be asked next exists, takes these parameters, and stands in the answer."""
+    by_id = {operation["operationId"]: operation for _, _, operation in EVERY}
+    links = [
+        (link, response["content"]["application/json"]["schema"])
+        for _, _, operation in EVERY
+        for response in map(resolved, operation["responses"].values())
+        for link in response.get("links", {}).values()
+    ]
+
+    assert len(links) >= 6
+    for link, body in links:
+        names = {parameter["name"] for parameter in by_id[link["operationId"]]["parameters"]}
+        assert link["parameters"].keys() <= names
+        for expression in link["parameters"].values():
+            assert expression.removeprefix("$response.body#/") in resolved(body)["properties"]
+
+
 def test_examples_of_requests_are_accepted():
     """What the document shows the parser takes, and the stage that looks at values lets through."""
     for example in DOCUMENT["paths"]["/search"]["post"]["requestBody"]["content"]["application/json"][
