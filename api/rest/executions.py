@@ -39,7 +39,7 @@ class Account(msgspec.Struct, frozen=True):
 
 
 _EVENT = Shape(
-    name="Envelope",
+    name="RecordedEvent",
     kind=Envelope,
     fields={
         "event": {
@@ -47,6 +47,7 @@ _EVENT = Shape(
             "description": "The fact; `type` is its name with its version.",
             "properties": {"type": {"type": "string", "pattern": r"^amos\.[a-z_.]+\.v[0-9]+$"}},
             "required": ["type"],
+            "additionalProperties": True,
         }
     },
 )

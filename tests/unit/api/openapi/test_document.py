@@ -298,6 +298,16 @@ def test_what_is_never_shown_is_not_there():
     assert [name for name, names in properties.items() if {"key", "client"} <= names] == ["MadeKey"]
 
 
+def test_two_types_of_one_name_are_an_error():
+    """One of them would be described as the other, and nobody would see it."""
+    schemas = Schemas()
+    schemas.of(OneField)
+    other = msgspec.defstruct("OneField", [("other", int)])
+
+    with pytest.raises(ValueError, match="Two types are called OneField"):
+        schemas.of(other)
+
+
 def test_an_operation_that_is_declared_wrongly_is_an_error():
     """A description of a field that is not there is found when the document is made."""
     shape = Shape(name="Wrong", kind=OneField, fields={"gone": {"description": "x"}})
