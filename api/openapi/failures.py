@@ -10,10 +10,10 @@ import inspect
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from api.openapi.envelopes import Envelope, envelope_of
 from api.openapi.operation import JSON, Operation, Schema
 from api.openapi.schemas import Schemas
-from api.rest.problems import STATUSES
+from api.rest.dialects.tavily import TavilyError
+from api.rest.problems import STATUSES, ProblemDetails, is_tavily
 from orchestrator import errors
 from orchestrator.errors import GatewayError
 
@@ -64,17 +64,17 @@ class Failures:
     def __init__(self, schemas: Schemas) -> None:
         self.components: dict[str, Schema] = {}
         self._schemas = schemas
+        self._bodies = {True: schemas.of(TavilyError), False: schemas.of(ProblemDetails)}
 
     def of(self, operation: Operation) -> dict[str, Schema]:
         """The responses above 399, by status."""
-        envelope = envelope_of(operation.path)
         by_status: dict[int, dict[str, str]] = {}
         for code, status, meaning in (*_refusals(operation), *_errors(operation)):
-            told = envelope.statuses.get(status, status)
-            by_status.setdefault(told, {}).setdefault(code, meaning)
+            by_status.setdefault(status, {}).setdefault(code, meaning)
         return {
             str(status): self._shared(
-                f"{envelope.name}{status}", self._response(operation, envelope, status, codes)
+                f"{'Tavily' if is_tavily(operation.path) else 'Problem'}{status}",
+                self._response(operation, status, codes),
             )
             for status, codes in by_status.items()
         }
@@ -86,29 +86,22 @@ class Failures:
             name, number = f"{stem}-{number}", number + 1
         return {"$ref": f"#/components/responses/{name}"}
 
-    def _response(
-        self, operation: Operation, envelope: Envelope, status: int, codes: dict[str, str]
-    ) -> Schema:
-        has_own = status in operation.error_schemas
-        headers = (*(() if has_own else ("X-Request-Id",)), *_HEADERS_OF_STATUS.get(status, ()))
+    def _response(self, operation: Operation, status: int, codes: dict[str, str]) -> Schema:
+        tavily = is_tavily(operation.path)
+        media_type = JSON if tavily else "application/problem+json"
+        of_code: Schema = {"properties": {"code": {"enum": sorted(codes)}}}
+        narrowed = {"properties": {"amos": of_code}} if tavily else of_code
+        content = {media_type: {"schema": {"allOf": [self._bodies[tavily], narrowed]}}}
+        if status in operation.error_schemas:
+            own = {"schema": self._schemas.of(operation.error_schemas[status])}
+            content[JSON] = {"schema": {"anyOf": [content[JSON]["schema"], own["schema"]]}} if tavily else own
+        own_id = () if status in operation.error_schemas else ("X-Request-Id",)
+        headers = (*own_id, *_HEADERS_OF_STATUS.get(status, ()))
         return {
             "description": " ".join(f"`{code}`: {meaning}" for code, meaning in sorted(codes.items())),
             "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
-            **(
-                {}
-                if operation.method == "HEAD"
-                else {"content": self._content(operation, envelope, status, codes)}
-            ),
+            **({} if operation.method == "HEAD" else {"content": content}),
         }
-
-    def _content(
-        self, operation: Operation, envelope: Envelope, status: int, codes: dict[str, str]
-    ) -> dict[str, Schema]:
-        schema: Schema = {"allOf": [self._schemas.of(envelope.kind), envelope.codes(sorted(codes))]}
-        content = {envelope.media_type: {"schema": schema}}
-        if status in operation.error_schemas:
-            content[JSON] = {"schema": self._schemas.of(operation.error_schemas[status])}
-        return content
 
 
 def every_code() -> dict[str, Refusal]:
