@@ -18,6 +18,7 @@ from api.openapi.catalogue import OPERATIONS, TAGS
 from api.openapi.document import document, document_bytes
 from api.openapi.failures import REFUSALS
 from api.openapi.operation import Shape
+from api.openapi.schemas import Schemas
 from api.rest import keys, reports
 from api.rest.dialects.tavily import parse_extract, parse_search, parse_search_query
 from api.rest.dialects.tavily_shapes import EXTRACT_BODY, SEARCH_BODY, SEARCH_QUERY
