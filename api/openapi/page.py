@@ -1,7 +1,8 @@
 """`/docs`: the OpenAPI document as one page for people, without scripts and without anything from elsewhere.
 
-Everything unfolds with `<details>`, which works in every browser and in none at all, as text. The only style
-is in the page, and its hash is all that the content security policy allows.
+Everything unfolds with `<details>`, which works in every browser and in none at all, as text; a link leads to
+what is within one, because then a browser unfolds it by itself. The only style is in the page, and its hash
+is all that the content security policy allows.
 """
 
 from __future__ import annotations
@@ -68,11 +69,12 @@ def _operation(path: str, method: str, operation: Schema, described: Mapping[str
     scopes = [scope for choice in operation["security"][:1] for scopes in choice.values() for scope in scopes]
     key = f"a key with {', '.join(scopes)}" if scopes else "any key" if operation["security"] else "no key"
     return (
-        f'<details id="{_id(operation["operationId"])}"><summary><b class="{method}">{method.upper()}</b> '
+        f'<details><summary><b class="{method}">{method.upper()}</b> '
         f"<code>{escape(path)}</code> {escape(operation['summary'])}</summary>"
+        f'<div id="{_id(operation["operationId"])}">'
         f"<p>{_text(operation.get('description', ''))}</p><p>Needs {escape(key)}.</p>"
-        f"{_parameters(operation.get('parameters', ()))}"
-        f"{_body(operation.get('requestBody'))}{_responses(operation['responses'], described)}</details>"
+        f"{_parameters(operation.get('parameters', ()))}{_body(operation.get('requestBody'))}"
+        f"{_responses(operation['responses'], described)}</div></details>"
     )
 
 
@@ -137,8 +139,9 @@ def _schema(name: str, schema: Schema) -> str:
         for field, one in schema.get("properties", {}).items()
     ]
     return (
-        f'<details id="schema-{_id(name)}"><summary><code>{escape(name)}</code></summary>'
-        f"{_paragraphs(schema.get('description', ''))}{_table('', ('name', 'type', ''), rows)}</details>"
+        f"<details><summary><code>{escape(name)}</code></summary>"
+        f'<div id="schema-{_id(name)}">{_paragraphs(schema.get("description", ""))}'
+        f"{_table('', ('name', 'type', ''), rows)}</div></details>"
     )
 
 
