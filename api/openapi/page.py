@@ -130,13 +130,16 @@ def _schemas(described: Mapping[str, Any]) -> str:
 
 def _schema(name: str, schema: Schema) -> str:
     required = schema.get("required", ())
+    fields = {
+        field: {} if isinstance(one, bool) else one for field, one in schema.get("properties", {}).items()
+    }
     rows = [
         (
             f"<code>{escape(field)}</code>{_star(field in required)}",
             _kind(one),
             _text(one.get("description", "")),
         )
-        for field, one in schema.get("properties", {}).items()
+        for field, one in fields.items()
     ]
     return (
         f"<details><summary><code>{escape(name)}</code></summary>"
@@ -164,8 +167,10 @@ def _resolved(value: Schema, described: Mapping[str, Any]) -> Schema:
     return value
 
 
-def _kind(schema: Schema) -> str:
-    """A schema in a few words, with links to those that have a name."""
+def _kind(schema: Schema | bool) -> str:
+    """A schema in a few words, with links to those that have a name; `True` takes anything."""
+    if isinstance(schema, bool) or not schema:
+        return "anything" if schema is not False else "nothing"
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f'<a href="#schema-{_id(name)}">{escape(name)}</a>'

@@ -66,7 +66,7 @@ async def test_every_route_is_described_and_every_description_has_a_route(
         app = create_app(amos.gateway, amos.settings)
         assert isinstance(app, Application)
         offered = {
-            path: (await amos.client.request("PATCH", an_address(path))).headers["allow"]
+            path: (await amos.client.request("PROPFIND", an_address(path))).headers["allow"]
             for path in described.document["paths"]
         }
     patterns = [

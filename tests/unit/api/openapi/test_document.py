@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -149,14 +150,21 @@ def test_every_error_is_there():
 
 
 def problems() -> dict[str, int]:
-    """Codes and statuses of every `Problem(status, code, ...)` in the code."""
+    """Codes and statuses of every `Problem(status, code, ...)` in the code.
+
+    An `HTTPException(status, ...)` has a code after its status.
+    """
     found: dict[str, int] = {}
     for file in (ROOT / "api").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Problem":
-                status, code = node.args[:2]
-                if isinstance(status, ast.Constant) and isinstance(code, ast.Constant):
-                    found[code.value] = status.value
+            name = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
+            if name not in ("Problem", "HTTPException"):
+                continue
+            status, code = (getattr(given, "value", None) for given in node.args[:2])
+            if name == "HTTPException" and isinstance(status, int):
+                code = HTTPStatus(status).phrase.lower().replace(" ", "_")
+            if isinstance(status, int) and isinstance(code, str):
+                found[code] = status
     return found
 
 
