@@ -167,7 +167,7 @@ def _resolved(value: Schema, described: Mapping[str, Any]) -> Schema:
     return value
 
 
-def _kind(schema: Schema | bool) -> str:
+def _kind(schema: Any) -> str:
     """A schema in a few words, with links to those that have a name; `True` takes anything."""
     if isinstance(schema, bool) or not schema:
         return "anything" if schema is not False else "nothing"
