@@ -37,6 +37,11 @@ class Described:
         self.seen.add((method, template, status))
         return answer
 
+    def success(self, answer: httpx.Response) -> httpx.Response:
+        """The same of an answer that must be a success, or a 304."""
+        assert answer.status_code < 400, f"{answer.request.url}: {answer.text}"
+        return self.check(answer)
+
     def template_of(self, path: str) -> str:
         """The path of the document that a real path is one of; one without braces goes first."""
         for template in sorted(self.document["paths"], key=lambda one: "{" in one):
