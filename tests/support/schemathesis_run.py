@@ -29,6 +29,10 @@ DRAIN_S = 0.5
 """As often as the recorder does: reports that are further behind than 30 s are refused, rightly."""
 
 CONFIGURATION = """\
+# What it remembers of its last run would make this one another.
+[cache]
+enabled = false
+
 # OpenAPI 3.1 cannot say QUERY, which /search answers too.
 [[operations]]
 include-path = "/search"
