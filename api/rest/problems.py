@@ -1,20 +1,20 @@
-"""From failures to HTTP: the one table of statuses, and the two ways to say what went wrong.
+"""From failures to HTTP: the one table of statuses, and the ways to say what went wrong.
 
-Tavily's paths answer in Tavily's envelope, whose sentence its clients show to people; all others in problem
-details (RFC 9457). Neither ever shows internals: an exception nobody expected is a 500 here and a traceback
-in the log.
+Where a client of another's API may be listening the answer is in the envelope of that API, whose sentence its
+clients show to people; everywhere else it is problem details (RFC 9457). Neither ever shows internals: an
+exception nobody expected is a 500 here and a traceback in the log.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 
 import msgspec
 from starlette.exceptions import HTTPException
 
-from api.rest.dialects import tavily
+from api.rest.dialects import openwebui, perplexity, searxng, tavily
 from api.rest.limit_headers import problem_type
 from orchestrator import errors
 from orchestrator.errors import GatewayError
@@ -76,8 +76,40 @@ CANCELLED_STATUS = 499
 RETRY_AFTER_S = 1.0
 """chosen: what a 429 or 503 says when nobody knows better."""
 
-TAVILY_PATHS = ("/search", "/extract", "/map", "/crawl", "/research", "/usage", "/feedback")
-"""Paths on which a client of Tavily may be listening, also those we do not offer."""
+Header = tuple[bytes, bytes]
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """How one API tells its clients of a failure.
+
+    `statuses` are those it has in place of ours, `headers` what its clients need with one of ours.
+    """
+
+    render: Callable[..., bytes]
+    statuses: Mapping[int, int] = {}
+    headers: Mapping[int, Header] = {}
+
+
+# 432 is Tavily's own; others say 429 of a used-up quota. Perplexity's clients repeat one unless told not to.
+_QUOTA_IS_429 = {432: 429}
+
+ENVELOPES: dict[str, Envelope] = {
+    **dict.fromkeys(
+        ("search", "extract", "map", "crawl", "research", "usage", "feedback"),
+        Envelope(render=tavily.render_error),
+    ),
+    **dict.fromkeys(
+        ("v1", "perplexity"),
+        Envelope(
+            render=perplexity.render_error,
+            statuses=_QUOTA_IS_429,
+            headers={432: (b"x-should-retry", b"false")},
+        ),
+    ),
+    "searxng": Envelope(render=searxng.render_error, statuses=_QUOTA_IS_429),
+    "openwebui": Envelope(render=openwebui.render_error, statuses=_QUOTA_IS_429),
+}
+"""By the first part of a path: where a client of that API may be listening, also on paths we do not offer."""
 
 PROBLEM_TYPE = (b"content-type", b"application/problem+json")
 
@@ -151,21 +183,32 @@ def render(
     again, and stand in problem details only.
     """
     execution_id = trail.execution_id if trail is not None else ""
-    if is_tavily(path):
-        content_type = (b"content-type", b"application/json")
-        body = tavily.render_error(
-            problem.message, code=problem.code, execution_id=execution_id, attempts=problem.attempts
-        )
-    else:
-        content_type = PROBLEM_TYPE
+    headers = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"), *problem.headers]
+    envelope = envelope_at(path)
+    if envelope is None:
         body = _details(problem, request_id or execution_id, trace_id or (trail.trace_id if trail else ""))
-    headers = [content_type, (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
-    return [*headers, *problem.headers], body
+        return [PROBLEM_TYPE, *headers], body
+    if problem.status in envelope.headers:
+        headers.append(envelope.headers[problem.status])
+    body = envelope.render(
+        problem.message,
+        status=status_in(problem, path),
+        code=problem.code,
+        execution_id=execution_id,
+        attempts=problem.attempts,
+    )
+    return [(b"content-type", b"application/json"), *headers], body
 
 
-def is_tavily(path: str) -> bool:
-    """Whether clients on this path expect Tavily's envelope."""
-    return path.startswith(TAVILY_PATHS) and f"/{path.split('/')[1]}" in TAVILY_PATHS
+def envelope_at(path: str) -> Envelope | None:
+    """The envelope that clients on this path expect; `None` for problem details."""
+    return ENVELOPES.get(path[1:].partition("/")[0])
+
+
+def status_in(problem: Problem, path: str) -> int:
+    """The status of a failure, in the dialect of the path."""
+    envelope = envelope_at(path)
+    return problem.status if envelope is None else envelope.statuses.get(problem.status, problem.status)
 
 
 def method_not_allowed(method: str, allowed: bytes) -> Problem:
