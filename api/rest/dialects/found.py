@@ -1,7 +1,8 @@
-"""The results of a search as the dialects that are not native need them: decoded from the cached fragment.
+"""The results of a search as the dialects that are not native need them: taken apart, from the fragment.
 
-It takes 2 µs for five results and 16 for twenty long ones; the native dialect passes the fragment on as it
-is.
+Texts stay encoded on the way from the fragment into the answer, which halves the time that long ones take.
+The native dialect passes the whole fragment on as it is. None of these structs can be part of a cycle, so the
+garbage collector does not look at them (`gc=False`).
 """
 
 from __future__ import annotations
@@ -16,22 +17,28 @@ import msgspec
 from orchestrator.model import Response
 
 
-class Hit(msgspec.Struct, frozen=True):
-    """One result, with what these dialects show of it."""
+class Hit(msgspec.Struct, frozen=True, gc=False):
+    """One result, with what these dialects show of it, its members still in JSON."""
 
-    title: str
-    url: str
-    content: str
-    score: float
+    title: msgspec.Raw
+    url: msgspec.Raw
+    content: msgspec.Raw
+    score: msgspec.Raw
     published_date: str | None = None
 
 
-class _Fragment(msgspec.Struct, frozen=True):
+class _Fragment(msgspec.Struct, frozen=True, gc=False):
     results: tuple[Hit, ...]
 
 
+_decode_text = msgspec.json.Decoder(str).decode
 _decode = msgspec.json.Decoder(_Fragment).decode
 _ISO = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}:\d{2}).*)?")
+
+
+def text_of(raw: msgspec.Raw) -> str:
+    """A text of a hit, read."""
+    return _decode_text(raw)
 
 
 def hits_of(response: Response) -> tuple[Hit, ...]:

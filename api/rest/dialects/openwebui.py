@@ -24,10 +24,10 @@ NAME = "openwebui"
 _encode = msgspec.json.Encoder().encode
 
 
-class _Result(msgspec.Struct, frozen=True):
-    link: str
-    title: str
-    snippet: str
+class _Result(msgspec.Struct, frozen=True, gc=False):
+    link: msgspec.Raw
+    title: msgspec.Raw
+    snippet: msgspec.Raw
 
 
 class _Page(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ import msgspec
 from api.rest.dialects import tavily
 from api.rest.dialects.dialect import Dialect, Outcome
 from api.rest.dialects.fields import build, decode_object
-from api.rest.dialects.found import Hit, day, hits_of
+from api.rest.dialects.found import Hit, day, hits_of, text_of
 from orchestrator.canonical import search_key
 from orchestrator.errors import InvalidRequest
 from orchestrator.filters.validate import check_search
@@ -91,10 +91,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         return self.requests[0]
 
 
-class _Result(msgspec.Struct, frozen=True):
-    title: str
-    url: str
-    snippet: str
+class _Result(msgspec.Struct, frozen=True, gc=False):
+    title: msgspec.Raw
+    url: msgspec.Raw
+    snippet: msgspec.Raw | str
     date: str | None
     last_updated: str | None = None
 
@@ -182,13 +182,17 @@ def _chars(field: str, tokens: int | None) -> int | None:
 
 def _different(requests: Sequence[SearchRequest]) -> tuple[SearchRequest, ...]:
     """The requests without those that ask the same again. Raises InvalidRequest before any is asked."""
-    if len(requests) > 1:
-        for request in requests:
-            try:
-                check_search(request)
-            except InvalidRequest as error:
-                raise SEARCH.in_its_words(error) from error
-    return tuple({search_key(request): request for request in reversed(requests)}.values())[::-1]
+    if len(requests) == 1:
+        return tuple(requests)
+    for request in requests:
+        try:
+            check_search(request)
+        except InvalidRequest as error:
+            raise SEARCH.in_its_words(error) from error
+    different: dict[str, SearchRequest] = {}
+    for request in requests:
+        different.setdefault(search_key(request), request)
+    return tuple(different.values())
 
 
 def _unsupported(asked: _Body) -> list[str]:
@@ -225,11 +229,11 @@ def render_several(asked: Asked, outcomes: Sequence[Outcome]) -> bytes:
     that did not; there is one that did not.
     """
     found = [() if one.response is None else hits_of(one.response) for one in outcomes]
-    merged: dict[str, Hit] = {}
+    merged: dict[bytes, Hit] = {}
     for row in zip_longest(*found):
         for hit in row:
             if hit is not None:
-                merged.setdefault(hit.url, hit)
+                merged.setdefault(bytes(hit.url), hit)
     why = {"searches": [_why_one(asked, one) for one in outcomes]}
     return _answer(asked, tuple(merged.values())[: asked.request.limit], outcomes[0].execution_id, why)
 
@@ -253,7 +257,7 @@ def _answer(asked: Asked, hits: Sequence[Hit], execution_id: str, why: Any) -> b
     else:
         results = []
         for hit in hits:
-            snippet = hit.content[:most][:left]
+            snippet = text_of(hit.content)[:most][:left]
             left = None if left is None else left - len(snippet)
             results.append(_Result(hit.title, hit.url, snippet, day(hit.published_date)))
     return _encode(

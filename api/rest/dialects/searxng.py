@@ -48,19 +48,17 @@ class Asked(msgspec.Struct, frozen=True):
     credential: str | None = None
 
 
-class _Result(msgspec.Struct, frozen=True, kw_only=True):
-    title: str
-    url: str
-    content: str
+class _Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    title: msgspec.Raw
+    url: msgspec.Raw
+    content: msgspec.Raw
     engine: str
     engines: tuple[str, ...]
     positions: tuple[int, ...]
-    score: float
+    score: msgspec.Raw
     category: str
     publishedDate: str | None  # noqa: N815 - the member's name
     template: str = "default.html"
-    img_src: str = ""
-    thumbnail: str = ""
 
 
 class _Answer(msgspec.Struct, frozen=True, kw_only=True):
