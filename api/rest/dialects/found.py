@@ -8,13 +8,19 @@ garbage collector does not look at them (`gc=False`).
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Hashable, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 import msgspec
 
-from orchestrator.model import Response
+REMEMBERED_MAX = 256
+"""chosen: of the answers a busy gateway gives, these are most. With what was written they are 10 MB for each
+dialect at the very most, and 2 MB usually."""
+
+REMEMBERED_BYTES_MAX = 16_384
+"""chosen: three times the usual answer. What a larger one costs to write is little beside sending it."""
 
 
 class Hit(msgspec.Struct, frozen=True, gc=False):
@@ -31,9 +37,32 @@ class _Fragment(msgspec.Struct, frozen=True, gc=False):
     results: tuple[Hit, ...]
 
 
+_encode = msgspec.json.Encoder().encode
 _decode_text = msgspec.json.Decoder(str).decode
 _decode = msgspec.json.Decoder(_Fragment).decode
 _ISO = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}:\d{2}).*)?")
+
+
+class Remembered:
+    """A writer of results that remembers what it wrote for the answers asked last.
+
+    Small answers in the memory of a busy gateway are the same objects call after call, whose hash is known to
+    them: then looking costs a tenth of a microsecond, and writing ten results seven.
+    """
+
+    def __init__(self, write: Callable[..., msgspec.Raw]) -> None:
+        self._write = write
+        self._memo = lru_cache(maxsize=REMEMBERED_MAX)(write)
+
+    def __call__(self, fragment: bytes, *how: Hashable) -> msgspec.Raw:
+        """The results of this fragment in JSON; `how` is all that else decides what is written."""
+        if len(fragment) > REMEMBERED_BYTES_MAX:
+            return self._write(fragment, *how)
+        return self._memo(fragment, *how)
+
+    def __len__(self) -> int:
+        """How many it remembers."""
+        return self._memo.cache_info().currsize
 
 
 def text_of(raw: msgspec.Raw) -> str:
@@ -41,9 +70,14 @@ def text_of(raw: msgspec.Raw) -> str:
     return _decode_text(raw)
 
 
-def hits_of(response: Response) -> tuple[Hit, ...]:
-    """The results of the answer, best first."""
-    return _decode(b"{%b}" % response.fragment).results
+def hits_of(fragment: bytes) -> tuple[Hit, ...]:
+    """The results of an answer, best first."""
+    return _decode(b"{%b}" % fragment).results
+
+
+def encoded(results: Sequence[msgspec.Struct]) -> msgspec.Raw:
+    """Results of a dialect in JSON, to stand in its answer."""
+    return msgspec.Raw(_encode(results))
 
 
 @lru_cache(maxsize=4_096)

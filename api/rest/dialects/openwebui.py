@@ -15,7 +15,7 @@ import msgspec
 
 from api.rest.dialects.dialect import Asked, Dialect
 from api.rest.dialects.fields import build, decode_object
-from api.rest.dialects.found import hits_of
+from api.rest.dialects.found import Remembered, encoded, hits_of
 from orchestrator.errors import InvalidRequest
 from orchestrator.model import Attempt, ExtractRequest, Response, SearchRequest
 
@@ -70,7 +70,12 @@ def render_search(
     asked: Asked[SearchRequest], response: Response, *, execution_id: str = "", duration_s: float = 0.0
 ) -> bytes:
     """The list of results."""
-    return _encode([_Result(hit.url, hit.title, hit.content) for hit in hits_of(response)])
+    return bytes(_results(response.fragment))
+
+
+@Remembered
+def _results(fragment: bytes) -> msgspec.Raw:
+    return encoded([_Result(hit.url, hit.title, hit.content) for hit in hits_of(fragment)])
 
 
 def render_load(

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from api.rest.dialects import tavily
 from api.rest.dialects.dialect import Dialect
 from api.rest.dialects.fields import parameters
-from api.rest.dialects.found import Hit, hits_of, moment
+from api.rest.dialects.found import Remembered, encoded, hits_of, moment
 from orchestrator import limits
 from orchestrator.errors import InvalidRequest
 from orchestrator.model import Attempt, Response, SearchRequest
@@ -48,7 +48,7 @@ class Asked(msgspec.Struct, frozen=True):
     credential: str | None = None
 
 
-class _Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class _Result(msgspec.Struct, frozen=True, gc=False):
     title: msgspec.Raw
     url: msgspec.Raw
     content: msgspec.Raw
@@ -64,7 +64,7 @@ class _Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class _Answer(msgspec.Struct, frozen=True, kw_only=True):
     query: str
     number_of_results: int
-    results: list[_Result]
+    results: msgspec.Raw
     answers: tuple[str, ...] = ()
     corrections: tuple[str, ...] = ()
     infoboxes: tuple[str, ...] = ()
@@ -78,15 +78,15 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 def parse(body: bytes, query_string: bytes) -> Asked:
     """The search in a form, in the query string, or in both: the form wins. Raises InvalidRequest."""
-    given = dict(parameters(query_string))
+    given = dict(parameters(query_string)) if query_string else {}
     if body:
-        given |= dict(parameters(body))
+        given |= parameters(body)
     _check_format(given.get("format", ""))
     if not given.get("q", "").strip():
         raise InvalidRequest("q: No query.", field="q")
     page = _number(given, "pageno", 1, PAGE_MAX)
-    categories = {name.strip() for name in given.get("categories", "").split(",") if name.strip()}
-    unsupported = [name for name in ("engines",) if given.get(name)]
+    categories = {name.strip() for name in given.get("categories", "").split(",")} - {""}
+    unsupported = ["engines"] if given.get("engines") else []
     if categories - {"general", "news"}:
         unsupported.append("categories")
     strictness = _number(given, "safesearch", 0, 2)
@@ -141,31 +141,30 @@ def _language(name: str) -> str | None:
 
 def render(asked: Asked, response: Response, *, execution_id: str, duration_s: float = 0.0) -> bytes:
     """The answer with the results of the page that was asked for; providers are its engines."""
-    first = (asked.page - 1) * PAGE_RESULTS
-    hits = hits_of(response)[first : first + PAGE_RESULTS]
-    category, engines = asked.request.category, (response.provider,)
     return _encode(
         _Answer(
             query=asked.request.query,
             number_of_results=response.result_count,
-            results=[_result(hit, place, category, engines) for place, hit in enumerate(hits, first + 1)],
+            results=_results(response.fragment, asked.page, response.provider, asked.request.category),
             unresponsive_engines=[(one.provider, one.reason) for one in response.attempts if one.reason],
             amos=tavily.why(response, execution_id, unsupported=asked.unsupported),
         )
     )
 
 
-def _result(hit: Hit, place: int, category: str, engines: tuple[str, ...]) -> _Result:
-    return _Result(
-        title=hit.title,
-        url=hit.url,
-        content=hit.content,
-        engine=engines[0],
-        engines=engines,
-        positions=(place,),
-        score=hit.score,
-        category=category,
-        publishedDate=moment(hit.published_date) or None if hit.published_date else None,
+@Remembered
+def _results(fragment: bytes, page: int, engine: str, category: str) -> msgspec.Raw:
+    first = (page - 1) * PAGE_RESULTS
+    engines = (engine,)
+    return encoded(
+        [
+            # By position, in the order of the class: by name it would take a third longer.
+            _Result(
+                *(hit.title, hit.url, hit.content, engine, engines, (place,), hit.score, category),
+                moment(hit.published_date) or None if hit.published_date else None,
+            )
+            for place, hit in enumerate(hits_of(fragment)[first : first + PAGE_RESULTS], first + 1)
+        ]
     )
 
 
