@@ -48,7 +48,7 @@ class Amos(msgspec.Struct, frozen=True, kw_only=True):
 # --- requests -----------------------------------------------------------------------------------------------
 
 
-def parse_search(body: bytes) -> Asked[SearchRequest]:
+def parse_search(body: bytes, _query_string: bytes = b"") -> Asked[SearchRequest]:
     """The search in a JSON body. Raises InvalidRequest, whatever the bytes."""
     return _search(decode_object(body))
 
@@ -69,7 +69,7 @@ def parse_search_query(query_string: bytes) -> Asked[SearchRequest]:
     return _search(given)
 
 
-def parse_extract(body: bytes) -> Asked[ExtractRequest]:
+def parse_extract(body: bytes, _query_string: bytes = b"") -> Asked[ExtractRequest]:
     """The extract in a JSON body. Raises InvalidRequest, whatever the bytes."""
     given = decode_object(body)
     fields, extra, credential, wants_usage = _sorted_out(given, _EXTRACT_FIELDS - {"timeout_s"})
@@ -213,22 +213,16 @@ def _answered_extract(
     )
 
 
-def _in_body(body: bytes, _query_string: bytes) -> Asked[SearchRequest]:
-    return parse_search(body)
-
-
 def _in_url(_body: bytes, query_string: bytes) -> Asked[SearchRequest]:
     return parse_search_query(query_string)
 
 
 SEARCH = Dialect(
     name=NAME,
-    parsers={"POST": _in_body, "QUERY": _in_body, "GET": _in_url, "HEAD": _in_url},
+    parsers={"POST": parse_search, "QUERY": parse_search, "GET": _in_url, "HEAD": _in_url},
     render=_answered_search,
 )
 """`POST` for Tavily's clients, `GET` with `q` for people, `QUERY` (RFC 10008) for a safe POST."""
 
-EXTRACT = Dialect(
-    name=NAME, parsers={"POST": lambda body, _query_string: parse_extract(body)}, render=_answered_extract
-)
+EXTRACT = Dialect(name=NAME, parsers={"POST": parse_extract}, render=_answered_extract)
 """`POST` only: reading pages has no short form."""
