@@ -80,12 +80,16 @@ Header = tuple[bytes, bytes]
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """How one API tells its clients of a failure.
+    """How one API, called `name`, tells its clients of a failure.
 
-    `statuses` are those it has in place of ours, `headers` what its clients need with one of ours.
+    `kind` is the type of the body, `code_at` where our code stands in it. `statuses` are those it has in
+    place of ours, `headers` what its clients need with one of ours.
     """
 
+    name: str
     render: Callable[..., bytes]
+    kind: type[msgspec.Struct]
+    code_at: tuple[str, ...]
     statuses: Mapping[int, int] = {}
     headers: Mapping[int, Header] = {}
 
@@ -96,18 +100,35 @@ _QUOTA_IS_429 = {432: 429}
 ENVELOPES: dict[str, Envelope] = {
     **dict.fromkeys(
         ("search", "extract", "map", "crawl", "research", "usage", "feedback"),
-        Envelope(render=tavily.render_error),
+        Envelope(
+            name="Tavily", render=tavily.render_error, kind=tavily.TavilyError, code_at=("amos", "code")
+        ),
     ),
     **dict.fromkeys(
         ("v1", "perplexity"),
         Envelope(
+            name="Perplexity",
             render=perplexity.render_error,
+            kind=perplexity.PerplexityError,
+            code_at=("error", "type"),
             statuses=_QUOTA_IS_429,
             headers={432: (b"x-should-retry", b"false")},
         ),
     ),
-    "searxng": Envelope(render=searxng.render_error, statuses=_QUOTA_IS_429),
-    "openwebui": Envelope(render=openwebui.render_error, statuses=_QUOTA_IS_429),
+    "searxng": Envelope(
+        name="SearXNG",
+        render=searxng.render_error,
+        kind=searxng.SearxngError,
+        code_at=("amos", "code"),
+        statuses=_QUOTA_IS_429,
+    ),
+    "openwebui": Envelope(
+        name="OpenWebUI",
+        render=openwebui.render_error,
+        kind=openwebui.OpenWebuiError,
+        code_at=("code",),
+        statuses=_QUOTA_IS_429,
+    ),
 }
 """By the first part of a path: where a client of that API may be listening, also on paths we do not offer."""
 
@@ -124,6 +145,23 @@ _INVALID = _CHALLENGE + b', error="invalid_token"'
 
 _QUOTA_TITLE = "Quota Exhausted"
 _encode = msgspec.json.Encoder().encode
+
+
+class ProblemDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A failure as problem details (RFC 9457). `code` is stable and for programs, `detail` for a person.
+
+    `request_id` and `trace_id` are those by which this answer is found again; `violated-policies` names the
+    limits that were exceeded.
+    """
+
+    kind: str = msgspec.field(name="type")
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str = ""
+    trace_id: str = ""
+    violated: tuple[str, ...] = msgspec.field(default=(), name="violated-policies")
 
 
 class Problem(Exception):
@@ -254,14 +292,15 @@ def _of_routing(error: HTTPException) -> Problem:
 
 def _details(problem: Problem, request_id: str, trace_id: str) -> bytes:
     title = _QUOTA_TITLE if problem.status == 432 else HTTPStatus(problem.status).phrase
-    details = {
-        "type": problem.kind,
-        "title": title,
-        "status": problem.status,
-        "detail": problem.message,
-        "code": problem.code,
-        **({"request_id": request_id} if request_id else {}),
-        **({"trace_id": trace_id} if trace_id else {}),
-        **({"violated-policies": problem.violated} if problem.violated else {}),
-    }
-    return _encode(details)
+    return _encode(
+        ProblemDetails(
+            kind=problem.kind,
+            title=title,
+            status=problem.status,
+            detail=problem.message,
+            code=problem.code,
+            request_id=request_id,
+            trace_id=trace_id,
+            violated=problem.violated,
+        )
+    )

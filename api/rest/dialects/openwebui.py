@@ -9,7 +9,6 @@ Whatever goes wrong, it looks at the status alone and logs the rest.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -22,6 +21,14 @@ from orchestrator.model import Attempt, ExtractRequest, Response, SearchRequest
 NAME = "openwebui"
 
 _encode = msgspec.json.Encoder().encode
+
+
+class OpenWebuiError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A failure as Open WebUI's own API tells it; `code` is for programs."""
+
+    detail: str
+    code: str
+    execution_id: str = ""
 
 
 class _Result(msgspec.Struct, frozen=True, gc=False):
@@ -98,10 +105,7 @@ def render_error(
     message: str, *, status: int, code: str, execution_id: str = "", attempts: Sequence[Attempt] = ()
 ) -> bytes:
     """An error in the envelope of Open WebUI's own API."""
-    details: dict[str, Any] = {"detail": message, "code": code}
-    if execution_id:
-        details["execution_id"] = execution_id
-    return _encode(details)
+    return _encode(OpenWebuiError(detail=message, code=code, execution_id=execution_id))
 
 
 SEARCH_WORDS = {"max_results": "count"}

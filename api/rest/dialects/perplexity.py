@@ -52,7 +52,7 @@ _ROUTING = frozenset({"search_tool_name", "model"})
 _encode = msgspec.json.Encoder().encode
 
 
-class _Body(msgspec.Struct, frozen=True, kw_only=True):
+class Body(msgspec.Struct, frozen=True, kw_only=True):
     """The fields of a request, as the client's types have them."""
 
     query: str | tuple[str, ...]
@@ -73,7 +73,7 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True):
     display_server_time: bool = False
 
 
-_FIELDS = frozenset(_Body.__struct_fields__)
+_FIELDS = frozenset(Body.__struct_fields__)
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +91,21 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     def request(self) -> SearchRequest:
         """The first search, usually the only one."""
         return self.requests[0]
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """What went wrong: a sentence for a person, our code for programs, and the status."""
+
+    message: str
+    type: str
+    code: int
+
+
+class PerplexityError(msgspec.Struct, frozen=True, kw_only=True):
+    """A failure as Perplexity's clients show it, and our addition."""
+
+    error: Fault
+    amos: tavily.AmosOfError
 
 
 class _Result(msgspec.Struct, frozen=True, gc=False):
@@ -126,7 +141,7 @@ def parse(body: bytes, _query_string: bytes = b"") -> Asked:
         plain = build(SearchRequest, _DEFAULTS | given)
         _check_count(plain.limit)
         return Asked(requests=(plain,))
-    asked = build(_Body, {name: value for name, value in given.items() if name in _FIELDS})
+    asked = build(Body, {name: value for name, value in given.items() if name in _FIELDS})
     _check_count(asked.max_results)
     options = {**_options(asked), **{name: value for name, value in given.items() if name in _NATIVE}}
     texts = (asked.query,) if isinstance(asked.query, str) else asked.query
@@ -146,7 +161,7 @@ def _check_count(max_results: int) -> None:
         raise InvalidRequest("max_results: Must be 1 or more.", field="max_results")
 
 
-def _options(asked: _Body) -> dict[str, Any]:
+def _options(asked: Body) -> dict[str, Any]:
     """What is the same for every query, in our vocabulary. Raises InvalidRequest."""
     recency = asked.search_recency_filter
     after = _iso("search_after_date_filter", asked.search_after_date_filter)
@@ -207,7 +222,7 @@ def _different(requests: Sequence[SearchRequest]) -> tuple[SearchRequest, ...]:
     return tuple(different.values())
 
 
-def _unsupported(asked: _Body) -> list[str]:
+def _unsupported(asked: Body) -> list[str]:
     """Which fields ask for what nobody here can do."""
     wishes = {
         "last_updated_after_filter": asked.last_updated_after_filter,
@@ -298,10 +313,8 @@ def render_error(
     message: str, *, status: int, code: str, execution_id: str = "", attempts: Sequence[Attempt] = ()
 ) -> bytes:
     """An error in Perplexity's envelope; `type` is our code."""
-    body: dict[str, Any] = {"error": {"message": message, "type": code, "code": status}}
-    if execution_id:
-        body["amos"] = {"execution_id": execution_id, "attempts": tavily.rounded(attempts)}
-    return _encode(body)
+    amos = tavily.amos_of_error(code, execution_id, attempts)
+    return _encode(PerplexityError(error=Fault(message=message, type=code, code=status), amos=amos))
 
 
 SEARCH = Dialect(

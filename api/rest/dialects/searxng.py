@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -46,6 +45,13 @@ class Asked(msgspec.Struct, frozen=True):
     page: int = 1
     unsupported: tuple[str, ...] = ()
     credential: str | None = None
+
+
+class SearxngError(msgspec.Struct, frozen=True, kw_only=True):
+    """A failure as an instance of SearXNG tells it in JSON, and our addition."""
+
+    error: str
+    amos: tavily.AmosOfError
 
 
 class _Result(msgspec.Struct, frozen=True, gc=False):
@@ -172,10 +178,7 @@ def render_error(
     message: str, *, status: int, code: str, execution_id: str = "", attempts: Sequence[Attempt] = ()
 ) -> bytes:
     """An error as an instance tells it in JSON, and what it came of."""
-    amos: dict[str, Any] = {"code": code}
-    if execution_id:
-        amos |= {"execution_id": execution_id, "attempts": tavily.rounded(attempts)}
-    return _encode({"error": message, "amos": amos})
+    return _encode(SearxngError(error=message, amos=tavily.amos_of_error(code, execution_id, attempts)))
 
 
 SEARCH = Dialect(

@@ -45,6 +45,27 @@ class Amos(msgspec.Struct, frozen=True, kw_only=True):
     execution_id: str
 
 
+class ErrorSentence(msgspec.Struct, frozen=True):
+    """What went wrong, in a sentence for a person."""
+
+    error: str
+
+
+class AmosOfError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Our addition to a failure: its code for programs, and what was tried, if it was an execution."""
+
+    code: str
+    execution_id: str = ""
+    attempts: tuple[Attempt, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+class TavilyError(msgspec.Struct, frozen=True, kw_only=True):
+    """A failure in the only envelope whose sentence Tavily's clients show to people."""
+
+    detail: ErrorSentence
+    amos: AmosOfError
+
+
 # --- requests -----------------------------------------------------------------------------------------------
 
 
@@ -146,14 +167,18 @@ def render_extract(response: Response, *, execution_id: str, duration_s: float, 
 def render_error(
     message: str, *, status: int = 0, code: str, execution_id: str = "", attempts: Sequence[Attempt] = ()
 ) -> bytes:
-    """The JSON body of an error, in the only envelope whose sentence Tavily's clients show to people."""
-    amos: dict[str, Any] = {"code": code}
-    if execution_id:
-        amos |= {"execution_id": execution_id, "attempts": rounded(attempts)}
-    return _encode({"detail": {"error": message}, "amos": amos})
+    """The JSON body of an error."""
+    amos = amos_of_error(code, execution_id, attempts)
+    return _encode(TavilyError(detail=ErrorSentence(message), amos=amos))
 
 
-def rounded(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
+def amos_of_error(code: str, execution_id: str, attempts: Sequence[Attempt]) -> AmosOfError:
+    """Our addition to a failure; `""` if there is no execution to tell of."""
+    tried = _rounded(attempts) if execution_id else msgspec.UNSET
+    return AmosOfError(code=code, execution_id=execution_id, attempts=tried)
+
+
+def _rounded(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
     """The attempts with durations to the microsecond: more digits say nothing and are hard to read."""
     return tuple(msgspec.structs.replace(one, duration_s=round(one.duration_s, 6)) for one in attempts)
 
@@ -169,7 +194,7 @@ def why(
         age_s=round(response.age_s, 3),
         stale=response.is_stale,
         degraded=response.is_degraded,
-        attempts=rounded(response.attempts),
+        attempts=_rounded(response.attempts),
         credits=cost.amount if cost.unit == "credits" else 0.0,
         cost_usd=cost.usd_micros / MILLION,
         unsupported=(*response.unsupported, *unsupported) if unsupported else response.unsupported,

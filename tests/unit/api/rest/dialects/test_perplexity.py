@@ -269,7 +269,7 @@ class TestAnswers:
         body = json.loads(render_error("No.", status=400, code="invalid_request", execution_id="e1"))
 
         assert body["error"] == {"message": "No.", "type": "invalid_request", "code": 400}
-        assert body["amos"] == {"execution_id": "e1", "attempts": []}
+        assert body["amos"] == {"code": "invalid_request", "execution_id": "e1", "attempts": []}
 
 
 def test_an_entry_of_any_size_is_told():
