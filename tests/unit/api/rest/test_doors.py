@@ -295,3 +295,52 @@ class TestPathKeys:
         async with served(path_keys=True) as (_, client):
             for path in ("/perplexity/k/search", "/openwebui/k/search", "/search/k"):
                 assert (await client.post(path, json={"query": "tides"})).status_code == 404
+
+
+class TestClients:
+    """The requests of clients as their sources have them, read on 2026-11-30."""
+
+    async def test_open_webui_s_engine_searxng(self, client: httpx.AsyncClient):
+        """It asks for HTML in Accept and JSON in a parameter, and sorts what it gets by score."""
+        answer = await client.get(
+            "/searxng/search",
+            params={
+                "q": "tides",
+                "format": "json",
+                "pageno": 1,
+                "safesearch": "1",
+                "language": "en-US",
+                "time_range": "",
+                "categories": "",
+                "theme": "simple",
+                "image_proxy": 0,
+            },
+            headers={"Accept": "text/html", "Accept-Language": "en-US,en;q=0.5"},
+        )
+
+        found = sorted(answer.json()["results"], key=lambda one: one.get("score", 0), reverse=True)
+        assert [(one["url"], one["title"], one["content"]) for one in found] == [
+            ("https://almanac.example/tides", "tides", "High water 06:40.")
+        ]
+
+    async def test_langchain_s_searx_search_wrapper(self, client: httpx.AsyncClient):
+        """It asks the address it was told, without /search, and reads engines and category of each result."""
+        answer = await client.get("/searxng", params={"language": "en", "format": "json", "q": "tides"})
+
+        (one,) = answer.json()["results"]
+        assert answer.json()["answers"] == []
+        assert (one["title"], one["url"], one["engines"], one["category"]) == (
+            *("tides", "https://almanac.example/tides", ["scripted"], "general"),
+        )
+
+    async def test_open_webui_s_external_engine_and_loader(self, client: httpx.AsyncClient):
+        """It reads lists."""
+        found = (await client.post("/openwebui/search", json={"query": "tides", "count": 3})).json()
+        pages = (await client.post("/openwebui/load", json={"urls": ["https://a.example/x"]})).json()
+
+        assert [(one.get("link"), one.get("title"), one.get("snippet")) for one in found[:3]] == [
+            ("https://almanac.example/tides", "tides", "High water 06:40.")
+        ]
+        assert [(one.get("page_content"), one.get("metadata")) for one in pages] == [
+            ("# Tides", {"source": "https://a.example/x"})
+        ]
