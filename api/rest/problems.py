@@ -191,9 +191,13 @@ class Problem(Exception):
         self.violated = tuple(violated)
 
 
-def status_of(code: str) -> int:
-    """The status of a failed execution by the `error` of its last word; an unknown one is our own fault."""
-    return CANCELLED_STATUS if code == "cancelled" else STATUS_OF_CODE.get(code, 500)
+def status_of(code: str, target: str = "") -> int:
+    """The status of a failed execution by the `error` of its last word, in the dialect of its route.
+
+    An unknown error is our own fault.
+    """
+    status = CANCELLED_STATUS if code == "cancelled" else STATUS_OF_CODE.get(code, 500)
+    return _in_envelope(status, envelope_at(target))
 
 
 def internal_error() -> Problem:
@@ -245,8 +249,11 @@ def envelope_at(path: str) -> Envelope | None:
 
 def status_in(problem: Problem, path: str) -> int:
     """The status of a failure, in the dialect of the path."""
-    envelope = envelope_at(path)
-    return problem.status if envelope is None else envelope.statuses.get(problem.status, problem.status)
+    return _in_envelope(problem.status, envelope_at(path))
+
+
+def _in_envelope(status: int, envelope: Envelope | None) -> int:
+    return status if envelope is None else envelope.statuses.get(status, status)
 
 
 def method_not_allowed(method: str, allowed: bytes) -> Problem:

@@ -35,6 +35,8 @@ def test_a_code_of_the_record_has_the_status_of_its_error():
     assert (status_of("cancelled"), status_of("internal_error"), status_of("of a later version")) == (
         *(499, 500, 500),
     )
+    routes = ("/search", "/v1/search/{tool}", "/searxng", "web_search")
+    assert [status_of("quota_exhausted", route) for route in routes] == [432, 429, 429, 432]
 
 
 @pytest.mark.parametrize(
