@@ -123,6 +123,7 @@ DOORS: dict[str, Door] = {
     "GET /searxng/search": searxng_door("GET", "/searxng/search"),
     "POST /searxng/search": searxng_door("POST", "/searxng/search"),
     "GET /searxng": searxng_door("GET", "/searxng"),
+    "GET /searxng/{key}/search": searxng_door("GET", "/searxng/any-key/search"),
     "POST /openwebui/search": Door(ask_webui),
     "MCP web_search": mcp_door(MODERN, "web_search"),
     "MCP web_search, handshake era": mcp_door(LEGACY, "web_search"),
@@ -134,8 +135,8 @@ DOORS: dict[str, Door] = {
 
 @pytest.fixture
 async def amos(tmp_path: Path, tavily: TavilySimulator) -> AsyncIterator[GatewayServer]:
-    """A gateway with one provider."""
-    async with serving(tmp_path / "data", tavily=tavily) as running:
+    """A gateway with one provider, all of whose doors are open."""
+    async with serving(tmp_path / "data", tavily=tavily, path_keys=True) as running:
         yield running
 
 
@@ -209,6 +210,7 @@ async def test_each_door_is_recorded_as_itself(amos: GatewayServer):
         ("GET", "/searxng/search", "searxng"),
         ("POST", "/searxng/search", "searxng"),
         ("GET", "/searxng", "searxng"),
+        ("GET", "/searxng/search", "searxng"),
         ("POST", "/openwebui/search", "openwebui"),
         *[("tools/call", "web_search", "")] * 2,
         ("tools/call", "search", ""),
