@@ -33,6 +33,7 @@ def _perplexity(path: str, name: str, *, path_parameters: dict[str, Any] | None 
         description="Each query of a list is an execution of its own; if some fail the others are it.",
         scopes=("search",),
         path_parameters=path_parameters or {},
+        refusals=("not_found",) if path_parameters else (),
         headers=ASKED,
         body=Body(
             PERPLEXITY_BODY,
@@ -83,7 +84,7 @@ OPERATIONS = (
         path_parameters={
             "tool": {
                 "description": "The name that LiteLLM gives a search tool; every name means this gateway.",
-                "schema": {"type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9_-]+$"},
+                "schema": {"type": "string", "minLength": 1},
                 "example": "web",
             }
         },

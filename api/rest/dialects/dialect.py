@@ -83,5 +83,11 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         if not isinstance(error, InvalidRequest) or error.field not in self.words:
             return error
         names = "|".join(map(re.escape, self.words))
-        message = re.sub(rf"\b(?:{names})\b", lambda found: self.words[found[0]], error.message)
+        compound = "|".join(re.escape(name) for name in self.words if "_" in name) or "$"
+        # A plain word such as "query" is a field's name only where the sentence begins with it.
+        message = re.sub(
+            rf"^(?:{names})\b|\b(?:{compound})\b",
+            lambda found: self.words.get(found[0], found[0]),
+            error.message,
+        )
         return InvalidRequest(message, field=self.words[error.field])

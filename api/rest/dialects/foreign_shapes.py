@@ -9,14 +9,11 @@ import msgspec
 from api.openapi.operation import Schema, Shape
 from api.rest.dialects import perplexity, searxng
 from api.rest.dialects.tavily import Amos
+from api.rest.dialects.tavily_shapes import SEARCH_FIELDS
 from orchestrator import limits
 
-_TEXT: Schema = {
-    "type": "string",
-    "minLength": limits.QUERY_CHARS_MIN,
-    "maxLength": limits.QUERY_CHARS_MAX,
-    "format": "query",
-}
+_QUERY = SEARCH_FIELDS["query"]
+_TEXT: Schema = {"type": "string", **_QUERY}
 
 
 def _says(description: str, **more: Any) -> Schema:
@@ -25,7 +22,7 @@ def _says(description: str, **more: Any) -> Schema:
 
 # --- Perplexity ---------------------------------------------------------------------------------------------
 
-_DAY = {"pattern": "^(0?[1-9]|1[0-2])/(0?[1-9]|1[0-9]|2[0-8])/[12][0-9]{3}$"}
+_DAY = {"format": "us-date"}
 
 
 def _not_both(one: str, other: str) -> Schema:
@@ -144,7 +141,7 @@ SEARXNG_QUERY = Shape(
     name="SearxngQuery",
     kind=SearxngQuery,
     fields={
-        "q": _says("What to search for.", **_TEXT),
+        "q": _QUERY,
         "format": _says("Only JSON is offered; html, csv and rss are 403."),
         "pageno": _says(
             f"1 for the first {searxng.PAGE_RESULTS} results, 2 for as many more; later pages are empty.",
@@ -205,7 +202,7 @@ OPENWEBUI_BODY = Shape(
     name="OpenWebuiQuestion",
     kind=OpenWebuiQuestion,
     fields={
-        "query": _says("What to search for.", **_TEXT),
+        "query": _QUERY,
         "count": _says(f"How many results; more than {limits.RESULTS_MAX} are reduced to that.", minimum=0),
     },
     is_lenient=True,

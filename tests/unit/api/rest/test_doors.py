@@ -76,7 +76,7 @@ class TestBadInput:
         ("given", "status", "words"),
         [
             ({}, 400, "q: No query"),
-            ({"q": "x"}, 400, "q: Query is too short"),
+            ({"q": "x"}, 400, "q: Query is too short. Min query length is 2 characters."),
             ({"q": "x" * 401}, 400, "q: Query is too long"),
             ({"q": "tides", "pageno": "0"}, 400, "pageno"),
             ({"q": "tides", "time_range": "decade"}, 400, "time_range"),
