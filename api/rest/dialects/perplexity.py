@@ -135,9 +135,8 @@ def parse(body: bytes, _query_string: bytes = b"") -> Asked:
         raise InvalidRequest("query: Query is missing.", field="query")
     if isinstance(queries, list) and len(queries) > QUERIES_MAX:
         raise InvalidRequest(f"query: At most {QUERIES_MAX} queries are allowed.", field="query")
-    if (
-        isinstance(queries, str) and given.keys() <= _PLAIN
-    ):  # Most questions: a third of the time of the others.
+    if isinstance(queries, str) and given.keys() <= _PLAIN:
+        # Most questions are no more than this, and take a third of the time of the others.
         plain = build(SearchRequest, _DEFAULTS | given)
         _check_count(plain.limit)
         return Asked(requests=(plain,))
