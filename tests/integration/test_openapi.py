@@ -103,6 +103,20 @@ async def _search_and_extract(client: httpx.AsyncClient, check: Any) -> str:
     return str(found.json()["request_id"])
 
 
+async def _search_by_other_doors(client: httpx.AsyncClient, check: Any) -> None:
+    for path in ("/v1/search", "/v1/search/web", "/perplexity/search"):
+        check(await client.post(path, json={"query": "tide tables"}))
+    check(await client.post("/v1/search", json={"query": ["moons", "suns"], "display_server_time": True}))
+    for path in ("/searxng", "/searxng/search"):
+        got = check(await client.get(f"{path}?q=tide+tables"))
+        check(await client.get(f"{path}?q=tide+tables", headers={"If-None-Match": got.headers["etag"]}))
+        check(await client.head(f"{path}?q=tide+tables"))
+        check(await client.head(f"{path}?q=tide+tables", headers={"If-None-Match": got.headers["etag"]}))
+        check(await client.post(path, data={"q": "tide tables"}))
+    check(await client.post("/openwebui/search", json={"query": "tide tables", "count": 2}))
+    check(await client.post("/openwebui/load", json={"urls": [PAGE, f"{PAGE}/gone"]}))
+
+
 async def _administer(client: httpx.AsyncClient, check: Any) -> None:
     limits = {"burst": 5, "per_minute": None}
     made = check(await client.post("/keys", json={"client": "team", "expires_in_s": 60, "limits": limits}))
@@ -147,6 +161,7 @@ async def test_real_answers_are_those_of_the_document(
         execution = await _search_and_extract(client, described.success)
         await amos.drain()
         described.success(await client.get(f"/executions/{execution}"))
+        await _search_by_other_doors(client, described.success)
         await _administer(client, described.success)
         await _speak_mcp(client, described.success)
         described.check(await client.post("/mcp", json=[]))

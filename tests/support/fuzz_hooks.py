@@ -35,6 +35,7 @@ schemathesis.openapi.format(
 schemathesis.openapi.format(
     "moment", st.sampled_from(("now", "90m", "24h", "7d", "2026-11-22T10:00:00Z", "1795000000"))
 )
+schemathesis.openapi.format("us-date", st.sampled_from(("1/2/2026", "12/31/2025", "03/04/2026")))
 schemathesis.openapi.format("age", st.sampled_from(("90m", "24h", "7d", "2w")))
 schemathesis.openapi.format("time-zone", st.sampled_from(("UTC", "Europe/Berlin", "Asia/Kathmandu")))
 

@@ -23,7 +23,7 @@ from api.openapi.schemas import Schemas
 from api.rest import keys, reports
 from api.rest.dialects.tavily import parse_extract, parse_search, parse_search_query
 from api.rest.dialects.tavily_shapes import EXTRACT_BODY, SEARCH_BODY, SEARCH_QUERY
-from api.rest.problems import STATUSES
+from api.rest.problems import STATUSES, Problem, render
 from api.warming_run import wish_of
 from orchestrator import limits
 from orchestrator.errors import InvalidRequest
@@ -185,6 +185,18 @@ def test_a_failure_names_its_codes():
 
     assert check.is_valid({"detail": {"error": "No."}, "amos": {"code": "permission_denied"}})
     assert not check.is_valid({"detail": {"error": "No."}, "amos": {"code": "gone_fishing"}})
+
+
+@pytest.mark.parametrize("path", DOCUMENT["paths"])
+def test_the_envelope_is_the_one_that_is_written_on_the_path(path: str):
+    """What a failure looks like is not described from memory: it is rendered and held against the schema."""
+    headers, body = render(Problem(429, "rate_limited", "Slow down."), path, request_id="1")
+    content = resolved(next(iter(DOCUMENT["paths"][path].values()))["responses"]["421"]).get("content", {})
+    media_type = dict(headers)[b"content-type"].decode()
+
+    check = validator(content[media_type]["schema"])
+    assert not check.is_valid(json.loads(body))
+    check.validate(json.loads(body.replace(b"rate_limited", b"foreign_host")))
 
 
 def test_every_operation_can_be_refused_and_fail():
