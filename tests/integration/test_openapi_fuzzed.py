@@ -39,7 +39,7 @@ async def test_some_hundred_calls_find_nothing(tmp_path: Path):
             amos,
             key,
             tmp_path,
-            *("--seed", "20261130", "--max-examples", "5", "--phases", "examples,fuzzing,stateful"),
+            *("--seed", "20261130", "--max-examples", "4", "--phases", "examples,fuzzing,stateful"),
         )
 
     assert _is_clean(found)
@@ -53,7 +53,7 @@ async def test_five_thousand_calls_find_nothing(tmp_path: Path):
     """The same with every phase: boundary values of each field, other methods, missing and wrong keys."""
     async with fuzzed_gateway(tmp_path) as (amos, key):
         found = await schemathesis(
-            amos, key, tmp_path, *("--seed", "6", "--max-examples", "200", "--continue-on-failure")
+            amos, key, tmp_path, *("--seed", "6", "--max-examples", "100", "--continue-on-failure")
         )
 
     assert _is_clean(found)
@@ -68,7 +68,7 @@ async def test_a_promise_that_is_not_kept_is_found(tmp_path: Path, monkeypatch: 
             amos,
             key,
             tmp_path,
-            *("--seed", "1", "--max-examples", "5", "--phases", "fuzzing", "--include-path", "/livez"),
+            *("--seed", "1", "--max-examples", "4", "--phases", "fuzzing", "--include-path", "/livez"),
         )
 
     assert found.exit_code == 1
