@@ -13,16 +13,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
-from api.mcp_tools import CALLER_KEY, DOOR
+from api.mcp_calls import CALLER_KEY, DOOR
 from api.rest.exchange import JSON_TYPE, NO_SNIFFING, ClientLeft, read_body, send_answer
 from api.rest.problems import Problem, method_not_allowed
 from api.rest.visitor import visitor_of
+from api.settings_mcp import TOOL_NAMES
 from orchestrator.gateway import Gateway
 
 if TYPE_CHECKING:
@@ -45,15 +47,31 @@ class _Envelope(msgspec.Struct):
     params: dict[str, msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
 
 
+Load = Callable[[], "AbstractAsyncContextManager[Transports]"]
+"""Makes what serves requests, which may take a second; it is called in a thread."""
+
 _decode = msgspec.json.Decoder(_Envelope).decode
 _encode = msgspec.json.Encoder().encode
+
+
+def tools_of(gateway: Gateway, names: tuple[str, ...] = TOOL_NAMES) -> Load:
+    """Loads the SDK with the tools of these names."""
+
+    def load() -> AbstractAsyncContextManager[Transports]:
+        opened: AbstractAsyncContextManager[Transports] = importlib.import_module(
+            "api.mcp_transport"
+        ).transports(gateway, names)
+        return opened
+
+    return load
 
 
 class McpEndpoint:
     """Serves `/mcp` while `running` lasts. Stateless: any request may reach any instance."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, load: Load) -> None:
         self._gateway = gateway
+        self._load = load
         self._is_running = False
         self._stopping = asyncio.Event()
         self._opened: asyncio.Future[Transports] | None = None
@@ -109,8 +127,8 @@ class McpEndpoint:
         """Open the transports, and close them in the same task, as the SDK demands."""
         try:
             # In a thread, so that other calls are answered while half a second of modules is read.
-            module = await asyncio.to_thread(importlib.import_module, "api.mcp_transport")
-            async with module.transports(self._gateway) as both:
+            opening = await asyncio.to_thread(self._load)
+            async with opening as both:
                 opened.set_result(both)
                 await self._stopping.wait()
         except Exception as error:

@@ -38,6 +38,6 @@ async def _serve() -> None:
     settings = load()
     configure_logging(settings.log_level)
     async with running_gateway(settings) as gateway:
-        server = mcp_server(gateway, operator)
+        server = mcp_server(gateway, operator, settings.mcp_tools)
         async with stdio_server() as (incoming, outgoing):
             await server.run(incoming, outgoing, server.create_initialization_options())

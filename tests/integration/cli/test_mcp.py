@@ -46,7 +46,7 @@ async def test_a_client_searches_through_pipes(amos: CommandLine, mode: str):
         found = await client.call_tool("web_search", {"query": "circuit breaker"})
         wrong = await client.call_tool("web_search", {"query": 5})
 
-    assert tools == ["search", "fetch", "web_search", "extract"]
+    assert tools == ["search", "fetch", "web_search", "extract", "tavily_search", "tavily_extract"]
     assert found.structured_content["results"]
     assert wrong.is_error
     shown = amos.run("events", "show", found.structured_content["amos"]["execution_id"])
