@@ -22,7 +22,13 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.session import ServerSession
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, CallToolRequestParams, PaginatedRequestParams
+from mcp_types import (
+    INVALID_PARAMS,
+    CallToolRequestParams,
+    GetPromptRequestParams,
+    PaginatedRequestParams,
+    ReadResourceRequestParams,
+)
 
 from api import __version__, mcp_texts
 from api.mcp_calls import DOOR, Result, Visit, Watch
@@ -98,6 +104,8 @@ def mcp_server(
 
     server.add_request_handler("tools/list", PaginatedRequestParams, list_tools)
     server.add_request_handler("tools/call", CallToolRequestParams, call_tool)
+    server.add_request_handler("resources/read", ReadResourceRequestParams, _read_nothing)
+    server.add_request_handler("prompts/get", GetPromptRequestParams, _get_nothing)
     for method, member in EMPTY_LISTS.items():
         server.add_request_handler(method, PaginatedRequestParams, _empty(member))
     return server
@@ -113,6 +121,14 @@ def _empty(member: str) -> Callable[[Context, PaginatedRequestParams], Awaitable
         return {"resultType": "complete", member: []}
 
     return list_nothing
+
+
+async def _read_nothing(_context: Context, params: ReadResourceRequestParams) -> dict[str, Any]:
+    raise MCPError(code=INVALID_PARAMS, message="There are no resources.", data={"uri": str(params.uri)})
+
+
+async def _get_nothing(_context: Context, _params: GetPromptRequestParams) -> dict[str, Any]:
+    raise MCPError(code=INVALID_PARAMS, message="There are no prompts.")
 
 
 def _found(result: Result) -> dict[str, Any]:
