@@ -1,8 +1,8 @@
 """The tools that the protocol's conformance suite brings its own expectations of, behind our own `/mcp`.
 
 The gateway searches; it returns no image and asks a client for nothing. What lies between a client and a tool
-is the same for every tool: the guard, the endpoint, both transports. Here they carry the suite's tools, so that
-the suite can look at progress, errors, kinds of content and headers on our way of serving.
+is the same for every tool: the guard, the endpoint, both transports. Here they carry the suite's tools, so
+that the suite can look at progress, errors, kinds of content and headers on our way of serving.
 """
 
 from __future__ import annotations
