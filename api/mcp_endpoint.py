@@ -15,12 +15,13 @@ import contextlib
 import importlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
 from api.mcp_calls import CALLER_KEY, DOOR
+from api.mcp_json_rpc import error_body, fault_of
 from api.rest.exchange import JSON_TYPE, NO_SNIFFING, ClientLeft, read_body, send_answer
 from api.rest.problems import Problem, method_not_allowed
 from api.rest.visitor import visitor_of
@@ -30,28 +31,12 @@ from orchestrator.gateway import Gateway
 if TYPE_CHECKING:
     from api.mcp_transport import Transports
 
-PARSE_ERROR = -32_700
-INVALID_REQUEST = -32_600
-"""JSON-RPC 2.0, 5.1."""
-
 WATCH_AFTER_S = 0.05
 """chosen: a call that takes longer is watched for its client hanging up; a cached answer never is."""
 
 
-class _Envelope(msgspec.Struct):
-    """A JSON-RPC request or notification, as far as it must be right to be answered as one."""
-
-    jsonrpc: Literal["2.0"]
-    method: str
-    id: str | int | msgspec.UnsetType = msgspec.UNSET
-    params: dict[str, msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
-
-
 Load = Callable[[], "AbstractAsyncContextManager[Transports]"]
 """Makes what serves requests, which may take a second; it is called in a thread."""
-
-_decode = msgspec.json.Decoder(_Envelope).decode
-_encode = msgspec.json.Encoder().encode
 
 
 def tools_of(gateway: Gateway, names: tuple[str, ...] = TOOL_NAMES) -> Load:
@@ -99,8 +84,8 @@ class McpEndpoint:
         if not visitor.headers.get(b"content-type", b"").lower().startswith(b"application/json"):
             raise Problem(415, "not_json", "Send the request as Content-Type: application/json.")
         body = await read_body(receive)
-        if (fault := _fault(body)) is not None:
-            await send_answer(send, 400, [JSON_TYPE, NO_SNIFFING], fault)
+        if (fault := fault_of(body)) is not None:
+            await send_answer(send, 400, [JSON_TYPE, NO_SNIFFING], error_body(fault))
             return
         scope[CALLER_KEY] = caller
         messages = _replay(body, receive)
@@ -135,21 +120,6 @@ class McpEndpoint:
             if opened.done():
                 raise
             opened.set_exception(error)
-
-
-def _fault(body: bytes) -> bytes | None:
-    """The JSON-RPC error for a body that is no request, `None` for one that is."""
-    try:
-        _decode(body)
-    except msgspec.ValidationError:
-        return _error(INVALID_REQUEST, "The body must be one JSON-RPC 2.0 request or notification, no batch.")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _error(PARSE_ERROR, "The body is not valid JSON.")
-    return None
-
-
-def _error(code: int, message: str) -> bytes:
-    return _encode({"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}})
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

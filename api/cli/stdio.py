@@ -28,16 +28,14 @@ def mcp() -> None:
 
 
 async def _serve() -> None:
-    from mcp.server.stdio import stdio_server  # noqa: PLC0415
-
     from api.cli.in_process import running_gateway  # noqa: PLC0415
     from api.logs import configure_logging  # noqa: PLC0415
     from api.mcp_server import mcp_server, operator  # noqa: PLC0415
+    from api.mcp_stdio import serve_pipes  # noqa: PLC0415
     from api.settings import load  # noqa: PLC0415
 
     settings = load()
     configure_logging(settings.log_level)
     async with running_gateway(settings) as gateway:
         server = mcp_server(gateway, operator, settings.mcp_tools)
-        async with stdio_server() as (incoming, outgoing):
-            await server.run(incoming, outgoing, server.create_initialization_options())
+        await serve_pipes(server, sys.stdin.buffer)

@@ -70,10 +70,11 @@ HELLO = {
 
 
 def test_the_end_of_input_is_the_end(amos: CommandLine):
-    """It answers what it was asked, whatever garbage came before, and nothing else; then it ends well."""
+    """It answers what it was asked, whatever garbage came before, and refuses that; then it ends well."""
     result = amos.run("mcp", stdin="{\n\x00\nhello\n" + conversation(HELLO))
 
-    (answer,) = result.json_lines
+    *refused, answer = result.json_lines
+    assert [one["error"]["code"] for one in refused] == [-32700] * 3
     assert answer["result"]["serverInfo"]["name"] == "amos"
     assert (result.exit_code, result.stderr) == (0, "")
 
