@@ -1,8 +1,8 @@
 """`/mcp`: what a request must be before the SDK sees it, and how it ends when its client hangs up.
 
-Everything that HTTP itself can refuse is refused here: a caller nobody knows (401), another method than POST
-(405), a body that is too large (413) or no JSON-RPC request (400). The SDK would open an endless stream for a
-GET, and repeat its parser's words about a body.
+What HTTP itself can refuse is refused here: a caller nobody knows (401), another method than POST (405), a
+client that does not read JSON (406), a body that is too large (413) or no JSON-RPC request (400). The SDK would
+open an endless stream for a GET, and repeat its parser's words about a body.
 
 The Host and the Origin are the guard's business, which has looked at them on every route before; the SDK's
 own look is switched off, because it would refuse names that an operator has allowed.
@@ -30,6 +30,9 @@ from orchestrator.gateway import Gateway
 
 if TYPE_CHECKING:
     from api.mcp_transport import Transports
+
+JSON_KINDS = (b"application/json", b"application/*", b"*/*")
+"""What a client may accept to be answered; without any of these the SDK would say 406 and nothing else."""
 
 WATCH_AFTER_S = 0.05
 """chosen: a call that takes longer is watched for its client hanging up; a cached answer never is."""
@@ -83,6 +86,9 @@ class McpEndpoint:
             raise method_not_allowed(scope["method"], b"POST")
         if not visitor.headers.get(b"content-type", b"").lower().startswith(b"application/json"):
             raise Problem(415, "not_json", "Send the request as Content-Type: application/json.")
+        accepted = visitor.headers.get(b"accept", b"").lower()
+        if not any(kind in accepted for kind in JSON_KINDS):
+            raise Problem(406, "not_acceptable", "Ask with Accept: application/json, text/event-stream.")
         body = await read_body(receive)
         if (fault := fault_of(body)) is not None:
             await send_answer(send, 400, [JSON_TYPE, NO_SNIFFING], error_body(fault))
@@ -90,7 +96,7 @@ class McpEndpoint:
         scope[CALLER_KEY] = caller
         messages = _replay(body, receive)
         # A stream costs nearly twice as much as an answer at once, so only who wants progress gets one.
-        if b'"progressToken"' in body and b"text/event-stream" in visitor.headers.get(b"accept", b""):
+        if b'"progressToken"' in body and b"text/event-stream" in accepted:
             await (await self._transports()).streaming(scope, messages, send)
         else:
             # A stream is watched by the SDK; an answer at once is not.
