@@ -1,8 +1,8 @@
 """`/mcp`: what a request must be before the SDK sees it, and how it ends when its client hangs up.
 
 What HTTP itself can refuse is refused here: a caller nobody knows (401), another method than POST (405), a
-client that does not read JSON (406), a body that is too large (413) or no JSON-RPC request (400). The SDK would
-open an endless stream for a GET, and repeat its parser's words about a body.
+client that does not read JSON (406), a body that is too large (413) or no JSON-RPC request (400). The SDK
+would open an endless stream for a GET, and repeat its parser's words about a body.
 
 The Host and the Origin are the guard's business, which has looked at them on every route before; the SDK's
 own look is switched off, because it would refuse names that an operator has allowed.

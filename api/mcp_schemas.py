@@ -134,6 +134,14 @@ _WORD: Schema = {"type": "string"}
 _FLAG: Schema = {"type": "boolean"}
 _WORDS: Schema = {"type": "array", "items": _WORD}
 _MAYBE_TEXT: Schema = {"type": ["string", "null"]}
+_IMAGES: Schema = {
+    "type": "array",
+    "items": {
+        "type": ["string", "object"],
+        "properties": {"url": _WORD, "description": _MAYBE_TEXT},
+        "required": ["url"],
+    },
+}
 
 _AMOS = _object(
     {
@@ -175,11 +183,16 @@ WEB_SEARCH_OUTPUT = _object(
                     "score": _text("0 to 1, falling from result to result.") | {"type": "number"},
                     "raw_content": _MAYBE_TEXT,
                     "published_date": _WORD,
+                    "favicon": _WORD,
+                    "images": _IMAGES,
+                    "id": _text("The provider's own; the tool fetch wants the URL."),
                 },
                 *("title", "url", "content", "score"),
             ),
         },
-        "images": {"type": "array"},
+        "images": _IMAGES,
+        "auto_parameters": {"type": "object"},
+        "follow_up_questions": {"type": "null"},
         **_ENVELOPE,
     },
     *("query", "results", "amos"),
@@ -189,7 +202,10 @@ EXTRACT_OUTPUT = _object(
     {
         "results": {
             "type": "array",
-            "items": _object({"url": _WORD, "title": _WORD, "raw_content": _WORD}, "url", "raw_content"),
+            "items": _object(
+                {"url": _WORD, "title": _WORD, "raw_content": _WORD, "favicon": _WORD, "images": _IMAGES},
+                *("url", "raw_content"),
+            ),
         },
         "failed_results": {
             "type": "array",
