@@ -53,7 +53,13 @@ _DATE = r"^\d{4}-\d{2}-\d{2}$"
 SEARCH_INPUT = _object({"query": _QUERY}, "query", closed=True)
 
 FETCH_INPUT = _object(
-    {"id": _text("The id of a result of the tool search.", minLength=1, maxLength=FETCH_ID_CHARS_MAX)},
+    {
+        "id": _text(
+            "The id of a result of the tool search, or the URL of any page.",
+            minLength=1,
+            maxLength=FETCH_ID_CHARS_MAX,
+        )
+    },
     "id",
     closed=True,
 )
@@ -133,14 +139,11 @@ _NUMBER: Schema = {"type": "number"}
 _WORD: Schema = {"type": "string"}
 _FLAG: Schema = {"type": "boolean"}
 _WORDS: Schema = {"type": "array", "items": _WORD}
-_MAYBE_TEXT: Schema = {"type": ["string", "null"]}
+# A list of types is legal as well, but clients that translate schemas for some models refuse or drop it.
+_MAYBE_TEXT: Schema = {"anyOf": [_WORD, {"type": "null"}]}
 _IMAGES: Schema = {
     "type": "array",
-    "items": {
-        "type": ["string", "object"],
-        "properties": {"url": _WORD, "description": _MAYBE_TEXT},
-        "required": ["url"],
-    },
+    "items": {"anyOf": [_WORD, _object({"url": _WORD, "description": _MAYBE_TEXT}, "url")]},
 }
 
 _AMOS = _object(

@@ -26,6 +26,7 @@ def test_schemas_are_valid(tool):
         jsonschema.Draft202012Validator.check_schema(schema)
         assert schema["type"] == "object"
         assert "$ref" not in str(schema)
+        assert "'type': [" not in str(schema), "some clients cannot translate a list of types"
 
 
 @pytest.mark.parametrize("tool", TOOLS.values(), ids=list(TOOLS))
