@@ -1,7 +1,7 @@
-"""`web_search` from cache beside a bare tool of the SDK that returns the same answer, and one that returns `ok`.
+"""`web_search` from cache beside bare tools of the SDK that return the same answer or two bytes.
 
-Both are on the same server. They take turns every few seconds on the same core, in both eras of the protocol. Promise: at least half the
-rate of the bare tool; the SDK itself takes most of the time of either.
+All are on the same server and take turns every few seconds on the same core, in both eras of the protocol.
+Promise: at least half the rate of each bare tool; the SDK itself takes most of the time of any.
 """
 
 from __future__ import annotations
