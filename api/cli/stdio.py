@@ -12,7 +12,7 @@ from api.cli.failure import CommandError
 def mcp() -> None:
     """Serve agents over MCP on standard input and output.
 
-    It ends when its input does.
+    It ends when its input does, once what was asked is answered.
     For desktop clients, which start this command themselves. It asks the providers in this process, as the
     local operator; a server may run beside it, or none. The log goes to standard error.
     """

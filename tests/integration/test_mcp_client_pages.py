@@ -123,9 +123,7 @@ async def test_the_configurations_work(
         if value["mcpServers"]["amos"].get("command") != "npx"
     ]
 
-    answers = json.loads(
-        await output_of("-m", "tests.support.mcp_clients", "configured", stdin=json.dumps(chosen))
-    )
+    answers = json.loads(await output_of("-m", "tests.support.configured_client", stdin=json.dumps(chosen)))
 
     assert len(answers) == 3
     assert [answer["amos"]["provider"] for answer in answers] == ["tavily"] * 3
