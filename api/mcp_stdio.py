@@ -9,6 +9,7 @@ before it, and a line has the bound of a body.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import IO, Any, cast
@@ -22,11 +23,13 @@ from mcp_types import ErrorData, JSONRPCError, JSONRPCResponse
 
 from api.mcp_calls import PATIENCE_S
 from api.mcp_json_rpc import INVALID_REQUEST, Fault, fault_of
-from orchestrator import limits
+from api.mcp_lines import LINE_BYTES_MAX, ReadLine, lines_of
 
-LINE_TOO_LONG = Fault(INVALID_REQUEST, f"A line may have {limits.BODY_BYTES_MAX:,} bytes at most.")
+LINE_TOO_LONG = Fault(INVALID_REQUEST, f"A line may have {LINE_BYTES_MAX:,} bytes at most.")
 
 CANCELLED = "notifications/cancelled"
+
+_log = logging.getLogger("amos.mcp")
 
 _decode = msgspec.json.Decoder().decode
 
@@ -34,14 +37,18 @@ _decode = msgspec.json.Decoder().decode
 async def serve_pipes(server: Server[Any], source: IO[bytes]) -> None:
     """Serve one client, whose requests are the lines of `source`, until they end and are answered.
 
-    Raises BrokenPipeError if the client no longer reads.
+    A client that no longer reads is the end as well.
     """
     under_way = UnderWay()
-    lines = Lines(source, under_way)
-    async with stdio_server(stdin=cast("Any", lines)) as (incoming, outgoing):
-        answers = Answers(outgoing, under_way)
-        lines.answers = answers
-        await server.run(incoming, answers, server.create_initialization_options())
+    try:
+        async with lines_of(source) as read_line:
+            lines = Lines(read_line, under_way)
+            async with stdio_server(stdin=cast("Any", lines)) as (incoming, outgoing):
+                answers = Answers(outgoing, under_way)
+                lines.answers = answers
+                await server.run(incoming, answers, server.create_initialization_options())
+    except* BrokenPipeError:
+        _log.debug("the client no longer reads")
 
 
 class UnderWay:
@@ -107,16 +114,16 @@ class Lines:
 
     answers: Answers
 
-    def __init__(self, source: IO[bytes], under_way: UnderWay) -> None:
-        self._source = source
+    def __init__(self, read_line: ReadLine, under_way: UnderWay) -> None:
+        self._read_line = read_line
         self._under_way = under_way
 
     async def __aiter__(self) -> AsyncIterator[str]:
         """Each of them. A line without an end at the end of input is one as well."""
-        while line := await asyncio.to_thread(self._read):
+        while line := await self._read_line():
             if not line.strip():
                 continue
-            fault = LINE_TOO_LONG if len(line) > limits.BODY_BYTES_MAX else fault_of(line)
+            fault = LINE_TOO_LONG if len(line) > LINE_BYTES_MAX else fault_of(line)
             if fault is None:
                 self._note(_decode(line))
                 yield line.decode()
@@ -131,14 +138,6 @@ class Lines:
         request_id = message.get("id")
         is_id = isinstance(request_id, str | int) and not isinstance(request_id, bool)
         await self.answers.refuse(fault, request_id if is_id else None)
-
-    def _read(self) -> bytes:
-        """The next line, or as much of one that is too long as tells so; `b""` at the end of input."""
-        line = self._source.readline(limits.BODY_BYTES_MAX + 1)
-        rest = line
-        while len(rest) > limits.BODY_BYTES_MAX and not rest.endswith(b"\n"):
-            rest = self._source.readline(limits.BODY_BYTES_MAX + 1)
-        return line
 
     def _note(self, message: dict[str, Any]) -> None:
         if "id" in message:

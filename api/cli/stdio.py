@@ -21,8 +21,8 @@ def mcp() -> None:
             "`amos mcp` speaks a protocol on standard input and is started by an MCP client.",
             "docs/mcp.md shows how to configure one. To search from here: amos search ...",
         )
-    # The thread that reads standard input cannot be interrupted, so an orderly end would wait for the next
-    # line. Like SIGTERM this ends at once; the journal keeps what was recorded for the next command.
+    # Whoever sends it wants the process gone. Like SIGTERM this ends at once, whatever is under way; the
+    # journal keeps what was recorded for the next command.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     asyncio.run(_serve())
 

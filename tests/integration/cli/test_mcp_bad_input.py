@@ -134,6 +134,24 @@ async def test_a_client_that_is_gone_is_the_end(amos: CommandLine, web: TavilySi
 
     async with asyncio.timeout(END_S):
         _, complaints = await process.communicate()
-    assert b"Traceback" not in complaints
+    assert (process.returncode, complaints) == (0, b"")
     assert web.count == 1
     assert "operation=search door=mcp" in amos.run("events", "tail").stdout
+
+
+async def test_a_client_that_no_longer_reads_is_the_end(amos: CommandLine):
+    """Its input may stay open for ever: whoever answers nobody ends, and complains of nothing."""
+    ours, theirs = os.pipe()
+    process = await started(amos, theirs)
+    os.close(theirs)
+    assert process.stdin is not None
+    process.stdin.write(line(HELLO))
+    await asyncio.to_thread(os.read, ours, 100_000)
+
+    os.close(ours)
+    process.stdin.write(line({"id": 1, "method": "ping"}))
+
+    async with asyncio.timeout(END_S):
+        assert await process.wait() == 0
+    assert process.stderr is not None
+    assert await process.stderr.read() == b""

@@ -10,6 +10,7 @@ from typing import Any
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCResponse
 
+from api.mcp_lines import file_lines
 from api.mcp_stdio import Answers, Lines, UnderWay
 from orchestrator import limits
 
@@ -61,7 +62,7 @@ class Endless(io.RawIOBase):
 def reading(source: Any) -> tuple[Lines, Answers, UnderWay, Outgoing]:
     """Lines of this source and where their answers go."""
     under_way, outgoing = UnderWay(), Outgoing()
-    lines = Lines(source, under_way)
+    lines = Lines(file_lines(source), under_way)
     lines.answers = Answers(outgoing, under_way)
     return lines, lines.answers, under_way, outgoing
 
