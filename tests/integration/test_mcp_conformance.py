@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from tests.support.conformance import listed_scenarios, report_on
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.mcp_demo import demo_serving
-from tests.support.node import install_conformance_suite, listed_scenarios, report_on, run_scenario
+from tests.support.node import install_conformance_suite, run_scenario
 from tests.support.processes import ROOT
 from tests.support.tavily_simulator import TavilySimulator
 
@@ -70,7 +71,7 @@ async def test_no_scenario_is_left_out(suite: None):
     """Each scenario of the suite is in the table, in each revision it has; what does not apply says why."""
     there_are = {
         name: tuple(revision in revisions or "extension" in revisions for revision in REVISIONS)
-        for name, revisions in listed_scenarios().items()
+        for name, revisions in (await listed_scenarios()).items()
     }
 
     assert {name: (legacy != "-", modern != "-") for name, (legacy, modern, _) in TABLE.items()} == there_are
