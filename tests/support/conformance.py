@@ -1,4 +1,4 @@
-"""What the conformance suite of MCP has, and what it finds amiss, for tests that look closer than at a pass."""
+"""What the conformance suite of MCP has, and what it finds amiss, for tests that want more than a pass."""
 
 from __future__ import annotations
 
