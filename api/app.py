@@ -18,7 +18,7 @@ from api.middleware.failures import Failures
 from api.middleware.guard import Doors, Guard
 from api.middleware.paths import Paths
 from api.middleware.redirect import HttpsOnly
-from api.rest import budget, cache, cache_warm, executions, health, keys, metrics, reports
+from api.rest import budget, cache, cache_warm, executions, health, keys, metrics, relay, reports, usage
 from api.rest.problems import Problem
 from api.rest.search import ExtractEndpoint, SearchEndpoint
 from api.settings_values import is_loopback_address
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from orchestrator.gateway import Gateway
 
 NOT_FOUND = (
-    "Nothing is offered at this path. There are /search, /extract, /mcp, /reports/..., /executions/..., "
-    "/keys, /cache/..., /budget, /health and /metrics."
+    "Nothing is offered at this path. There are /search, /extract, /map, /crawl, /research, /usage, /mcp, "
+    "/reports/..., /executions/..., /keys, /cache/..., /budget, /health and /metrics."
 )
 
 
@@ -70,6 +70,8 @@ class Application:
                 *budget.routes(gateway),
                 *cache.routes(gateway),
                 *cache_warm.routes(gateway),
+                *relay.routes(gateway),
+                *usage.routes(gateway),
             ],
             redirect_slashes=False,
             default=_not_found,

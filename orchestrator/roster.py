@@ -11,11 +11,11 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from orchestrator.errors import InvalidRequest
-from orchestrator.filters.deadline import EXTRACT_POLICY_S
+from orchestrator.filters.deadline import RELAY_POLICY_S
 from orchestrator.ports import Provider
 from orchestrator.providers.registry import Kinds, Registration, Tools, Unconfigured
 
-RETIRED_S = 2 * EXTRACT_POLICY_S
+RETIRED_S = 2 * max(RELAY_POLICY_S.values())
 """chosen: twice the longest call there is; only then a provider that has gone is closed."""
 
 _log = logging.getLogger("amos.providers")

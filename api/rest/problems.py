@@ -32,6 +32,10 @@ STATUSES: dict[type[GatewayError], int] = {
     # Like a used-up plan at Tavily, whose clients have a typed error for it.
     errors.BudgetExhausted: 432,
     errors.CannotWarm: 409,
+    errors.NotOffered: 501,
+    # Tavily's own status for it.
+    errors.UrlRefused: 403,
+    errors.TaskNotFound: 404,
     # One provider's failure reaches nobody, since the chain makes it AllProvidersFailed; else it is ours.
     errors.ProviderError: 503,
     errors.ProviderTimeout: 503,
@@ -76,7 +80,9 @@ CANCELLED_STATUS = 499
 RETRY_AFTER_S = 1.0
 """chosen: what a 429 or 503 says when nobody knows better."""
 
-TAVILY_PATHS = ("/search", "/extract", "/map", "/crawl", "/research", "/usage", "/feedback")
+TAVILY_PATHS = (
+    *("/search", "/extract", "/map", "/crawl", "/research", "/usage", "/feedback", "/logs", "/org-usage"),
+)
 """Paths on which a client of Tavily may be listening, also those we do not offer."""
 
 PROBLEM_TYPE = (b"content-type", b"application/problem+json")
@@ -143,24 +149,43 @@ def problem_of(error: Exception) -> Problem:
 
 
 def render(
-    problem: Problem, path: str, trail: Trail | None = None, *, request_id: str = "", trace_id: str = ""
+    problem: Problem,
+    path: str,
+    trail: Trail | None = None,
+    *,
+    request_id: str = "",
+    trace_id: str = "",
+    is_keyless: bool = False,
 ) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Headers and body of a failure, in the dialect of the path.
 
     `trail` is that of the execution, if any; the two ids are those by which the caller finds this answer
-    again, and stand in problem details only.
+    again, and stand in problem details only. `is_keyless`: a client of Tavily said that it has no key.
     """
     execution_id = trail.execution_id if trail is not None else ""
     if is_tavily(path):
         content_type = (b"content-type", b"application/json")
         body = tavily.render_error(
-            problem.message, code=problem.code, execution_id=execution_id, attempts=problem.attempts
+            problem.message,
+            code=problem.code,
+            execution_id=execution_id,
+            attempts=problem.attempts,
+            keyless=_keyless(problem) if is_keyless and problem.status == 429 else None,
         )
     else:
         content_type = PROBLEM_TYPE
         body = _details(problem, request_id or execution_id, trace_id or (trail.trace_id if trail else ""))
     headers = [content_type, (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
     return [*headers, *problem.headers], body
+
+
+def _keyless(problem: Problem) -> dict[str, object]:
+    return tavily.keyless_limit(
+        problem.message,
+        code=problem.code,
+        windows=problem.violated,
+        retry_after_s=float(dict(problem.headers).get(b"retry-after", b"1")),
+    )
 
 
 def is_tavily(path: str) -> bool:

@@ -44,7 +44,7 @@ class SearchEndpoint:
         elif method in ("GET", "HEAD"):
             asked = tavily.parse_search_query(scope["query_string"])
         else:
-            await _send_options(send, method, _SEARCH_METHODS)
+            await send_options(send, method, _SEARCH_METHODS)
             return
         visitor = visitor_of(scope)
         caller = visitor.caller(method=method, target="/search", dialect=DIALECT, credential=asked.credential)
@@ -52,9 +52,9 @@ class SearchEndpoint:
         try:
             response = await self._gateway.search(call)
         except GatewayError as error:
-            await _send_failure(scope, send, error, call)
+            await send_failure(scope, send, error, call)
             return
-        closing = _closing(call)
+        closing = closing_of(call)
         headers = answer_headers(call, response, closing, visitor.request_id)
         body = tavily.render_search(
             asked.request.query,
@@ -85,7 +85,7 @@ class ExtractEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one extract. Raises Problem and InvalidRequest for what is no extract at all."""
         if scope["method"] != "POST":
-            await _send_options(send, scope["method"], _EXTRACT_METHODS)
+            await send_options(send, scope["method"], _EXTRACT_METHODS)
             return
         asked = tavily.parse_extract(await read_body(receive))
         visitor = visitor_of(scope)
@@ -96,9 +96,9 @@ class ExtractEndpoint:
         try:
             response = await self._gateway.extract(call)
         except GatewayError as error:
-            await _send_failure(scope, send, error, call)
+            await send_failure(scope, send, error, call)
             return
-        closing = _closing(call)
+        closing = closing_of(call)
         headers = answer_headers(call, response, closing, visitor.request_id)
         headers.append(NO_STORE)
         body = tavily.render_extract(
@@ -110,26 +110,27 @@ class ExtractEndpoint:
         await send_answer(send, 200, headers, body)
 
 
-async def _send_failure(scope: Scope, send: Send, error: GatewayError, call: Call[Any]) -> None:
+async def send_failure(scope: Scope, send: Send, error: GatewayError, call: Call[Any]) -> None:
     """The failure of an execution: unlike any other it can say what was tried, and where to read on.
 
     Not one that is only counted: there is nothing to read.
     """
-    problem = problem_of(error)
+    problem, visitor = problem_of(error), visitor_of(scope)
     trail = None if isinstance(error, UNRECORDED) else call.trail
-    headers, body = render(problem, scope["path"], trail)
-    headers += (*limit_headers(call.trail), *correlation(call.trail, visitor_of(scope).request_id))
+    is_keyless = visitor.headers.get(b"x-tavily-access-mode") == b"keyless"
+    headers, body = render(problem, scope["path"], trail, is_keyless=is_keyless)
+    headers += (*limit_headers(call.trail), *correlation(call.trail, visitor.request_id))
     await send_answer(send, problem.status, headers, body, is_head=scope["method"] == "HEAD")
 
 
-async def _send_options(send: Send, method: str, allowed: bytes) -> None:
+async def send_options(send: Send, method: str, allowed: bytes) -> None:
     """Answer OPTIONS. Raises Problem (405) for any other method."""
     if method != "OPTIONS":
         raise method_not_allowed(method, allowed)
     await send_answer(send, 200, [(b"allow", allowed), NO_STORE], b"")
 
 
-def _closing(call: Call[Any]) -> RequestCompleted:
+def closing_of(call: Call[Any]) -> RequestCompleted:
     """The last word on an answered call, which has its times."""
     for envelope in reversed(call.trail.events):
         if isinstance(envelope.event, RequestCompleted):

@@ -39,8 +39,8 @@ KEEPALIVE_S = 15.0
 connection closed under our hands costs a failed attempt, because a paid call is not repeated silently."""
 
 UPSTREAM_S_MAX = 60.0
-"""chosen: no call lasts longer, whoever forgot to limit it. The timeout stage normally cancels much
-earlier."""
+"""chosen: no call lasts longer unless it says so, whoever forgot to limit it. The timeout stage normally
+cancels much earlier."""
 
 HEADERS = {"User-Agent": "amos", "Accept": "application/json", "Accept-Encoding": "gzip"}
 """How we introduce ourselves, and what we can read."""
@@ -66,27 +66,33 @@ class Upstream:
         self._clock = clock
         self._transport = transport(connections_max)
 
-    async def post_json(self, url: str, *, headers: Mapping[str, str], body: Mapping[str, Any]) -> Reply:
-        """Send `body` as JSON and read the whole answer, whatever its status.
+    async def post_json(
+        self, url: str, *, headers: Mapping[str, str], body: Mapping[str, Any], limit_s: float | None = None
+    ) -> Reply:
+        """Send `body` as JSON and read the whole answer, whatever its status, within `limit_s` seconds.
+
+        `None` is `UPSTREAM_S_MAX`, which only calls that may take longer than any search need not keep.
 
         Raises ProviderTimeout, ProviderUnavailable or ProviderProtocolError (too large, not HTTP). Cancelling
         closes the connection.
         """
         content = msgspec.json.encode(body)
         sent = {**headers, "Content-Type": "application/json"}
-        return await self._send("POST", url, sent, content)
+        return await self._send("POST", url, sent, content, limit_s or UPSTREAM_S_MAX)
 
     async def get(self, url: str, *, headers: Mapping[str, str]) -> Reply:
         """Ask and read the whole answer, otherwise like `post_json`."""
-        return await self._send("GET", url, headers, None)
+        return await self._send("GET", url, headers, None, UPSTREAM_S_MAX)
 
     async def aclose(self) -> None:
         """Close all connections. Safe to call twice."""
         await self._transport.aclose()
 
-    async def _send(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Reply:
+    async def _send(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None, limit_s: float
+    ) -> Reply:
         try:
-            async with asyncio.timeout(UPSTREAM_S_MAX):
+            async with asyncio.timeout(limit_s):
                 request = httpx.Request(method, _parsed(url), headers={**HEADERS, **headers}, content=content)
                 response = await self._transport.handle_async_request(request)
                 try:

@@ -6,6 +6,7 @@ Rendering joins bytes around the encoded fragment of an answer, which is never d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Generic
 from urllib.parse import parse_qsl
@@ -92,7 +93,7 @@ def parse_search_query(query_string: bytes) -> Asked[SearchRequest]:
 def parse_extract(body: bytes) -> Asked[ExtractRequest]:
     """The extract in a JSON body. Raises InvalidRequest, whatever the bytes."""
     given = decode_object(body)
-    fields, extra, credential, wants_usage = _sorted_out(given, _EXTRACT_FIELDS - {"timeout_s"})
+    fields, extra, credential, wants_usage = sorted_out(given, _EXTRACT_FIELDS - {"timeout_s"})
     urls = fields.get("urls")
     if urls is None:
         raise InvalidRequest("urls: URLs are missing.", field="urls")
@@ -109,7 +110,7 @@ def parse_extract(body: bytes) -> Asked[ExtractRequest]:
 
 
 def _search(given: dict[str, Any]) -> Asked[SearchRequest]:
-    fields, extra, credential, wants_usage = _sorted_out(given, _SEARCH_FIELDS)
+    fields, extra, credential, wants_usage = sorted_out(given, _SEARCH_FIELDS)
     if "query" not in fields:
         raise InvalidRequest("query: Query is missing.", field="query")
     if extra:
@@ -118,10 +119,10 @@ def _search(given: dict[str, Any]) -> Asked[SearchRequest]:
     return Asked(build(SearchRequest, fields), credential, wants_usage)
 
 
-def _sorted_out(
+def sorted_out(
     given: dict[str, Any], known: frozenset[str]
 ) -> tuple[dict[str, Any], dict[str, Any], str | None, bool]:
-    """Known fields, unknown ones, the key, whether usage is wanted. A null is a field that was not given."""
+    """A body's known fields, unknown ones, key, and whether usage is wanted. A null was not given."""
     fields: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for name, value in given.items():
@@ -164,13 +165,35 @@ def render_extract(response: Response, *, execution_id: str, duration_s: float, 
 
 
 def render_error(
-    message: str, *, code: str, execution_id: str = "", attempts: Sequence[Attempt] = ()
+    message: str,
+    *,
+    code: str,
+    execution_id: str = "",
+    attempts: Sequence[Attempt] = (),
+    keyless: dict[str, Any] | None = None,
 ) -> bytes:
-    """The JSON body of an error, in the only envelope whose sentence Tavily's clients show to people."""
+    """The JSON body of an error, in the only envelope whose sentence Tavily's clients show to people.
+
+    `keyless` is what those without a key look for beside it, and raise an error of their own for.
+    """
     amos: dict[str, Any] = {"code": code}
     if execution_id:
         amos |= {"execution_id": execution_id, "attempts": _rounded(attempts)}
-    return _encode({"detail": {"error": message}, "amos": amos})
+    body: dict[str, Any] = {"detail": {"error": message}, "amos": amos}
+    return _encode(body if keyless is None else {**body, "error": keyless})
+
+
+def keyless_limit(
+    message: str, *, code: str, windows: Sequence[str], retry_after_s: float | None
+) -> dict[str, Any]:
+    """The `error` that a client without a key understands: a limit, and when it ends."""
+    return {
+        "code": code,
+        "message": message,
+        "window": windows[0] if windows else None,
+        "retry_after_seconds": None if retry_after_s is None else max(1, math.ceil(retry_after_s)),
+        "next_actions": [],
+    }
 
 
 def _rounded(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
@@ -179,8 +202,22 @@ def _rounded(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
 
 
 def _tail(response: Response, execution_id: str, duration_s: float, *, wants_usage: bool) -> bytes:
-    cost = response.cost
-    spent = cost.amount if cost.unit == "credits" else 0.0
+    # Tavily counts whole credits; the exact figure is in `amos`.
+    usage = b',"usage":{"credits":%d}' % round(_credits(response)) if wants_usage else b""
+    return b',"response_time":%.3f%b,"request_id":"%b","amos":%b}' % (
+        duration_s,
+        usage,
+        execution_id.encode(),
+        encode_amos(response, execution_id),
+    )
+
+
+def _credits(response: Response) -> float:
+    return response.cost.amount if response.cost.unit == "credits" else 0.0
+
+
+def encode_amos(response: Response, execution_id: str) -> bytes:
+    """The member `amos` of an answer, as JSON."""
     amos = Amos(
         provider=response.provider,
         cache=response.cache,
@@ -188,17 +225,10 @@ def _tail(response: Response, execution_id: str, duration_s: float, *, wants_usa
         stale=response.is_stale,
         degraded=response.is_degraded,
         attempts=_rounded(response.attempts),
-        credits=spent,
-        cost_usd=cost.usd_micros / MILLION,
+        credits=_credits(response),
+        cost_usd=response.cost.usd_micros / MILLION,
         unsupported=response.unsupported,
         notes=response.notes,
         execution_id=execution_id,
     )
-    # Tavily counts whole credits; the exact figure is in `amos`.
-    usage = b',"usage":{"credits":%d}' % round(spent) if wants_usage else b""
-    return b',"response_time":%.3f%b,"request_id":"%b","amos":%b}' % (
-        duration_s,
-        usage,
-        execution_id.encode(),
-        _encode(amos),
-    )
+    return _encode(amos)
