@@ -102,10 +102,8 @@ async def test_every_option_reaches_tavily(make_client: MakeClient, tavily: Tavi
 
 async def test_a_crawl_is_made_harmless(make_client: MakeClient, tavily: TavilySimulator):
     """Pages come with their text, in which nothing acts or hides."""
-    page = (
-        '{"url": "https://almanac.example/a", "raw_content": "Tides <script>steal()</script>\\u202eare up"}'
-    )
-    tavily.always(Fault.body(f'{{"base_url": "{SITE}", "results": [{page}], "request_id": "r"}}'))
+    page = {"url": f"{SITE}/a", "raw_content": "Tides <script>steal()</script>\u202eare up"}
+    tavily.always(Fault.body(json.dumps({"base_url": SITE, "results": [page], "request_id": "r"})))
 
     answer = await make_client().call("crawl", SITE)
 
