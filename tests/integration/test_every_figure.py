@@ -34,6 +34,7 @@ STATUSES = {
     "not_in_cache": 504,
     "permission_denied": 403,
     "rate_limited": 429,
+    "url_refused": 403,
 }
 """The statuses of the failures that happened, as docs of the HTTP interface have them."""
 
@@ -80,7 +81,9 @@ async def test_there_is_some_of_everything(facts: list[Fact]):
     }
     assert {fact["door"] for fact in ends} == {"http", "mcp", "cli"}
     assert {fact["client"] for fact in ends} >= {"local", "acme", "auditor", "hasty", "lavish", "narrow"}
-    assert {fact["cache"] for fact in of(ends, "request.completed")} == {"l1", "collapsed", "mixed", "miss"}
+    assert {fact["cache"] for fact in of(ends, "request.completed")} == {
+        *("l1", "collapsed", "mixed", "miss", "relayed"),
+    }
     assert {fact["error"] for fact in of(ends, "request.failed")} == {*STATUSES, "cancelled"}
     assert any(micros(fact, "cost") for fact in of(facts, "attempt.failed"))
     causes = {fact["cause"] for fact in of(facts, "cache.stale")}
@@ -215,6 +218,7 @@ async def test_the_providers_were_called_as_often_as_there_were_attempts(lived: 
     assert {key: begun[key] for key in begun if key[0] != "local"} == {
         ("tavily", "search"): lived.tavily.counts["/search"],
         ("tavily", "extract"): lived.tavily.counts["/extract"],
+        **{("tavily", one): lived.tavily.counts[f"/{one}"] for one in ("map", "crawl")},
         ("jina", "search"): lived.jina.counts["/s"],
         ("jina", "extract"): lived.jina.counts["/r"],
     }

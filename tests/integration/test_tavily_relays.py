@@ -114,7 +114,7 @@ async def test_a_crawl_is_made_harmless(make_client: MakeClient, tavily: TavilyS
 async def test_a_research_from_its_beginning_to_its_end(
     make_client: MakeClient, tavily: TavilySimulator, created: int
 ):
-    """A research begins with 200, is asked for under an id of ours, and ends with the report and its price."""
+    """A research begins with 200, is asked for under an id of ours, and ends with report and price."""
     tavily.relays.created_status = created
     client = make_client()
 

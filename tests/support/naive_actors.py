@@ -110,7 +110,7 @@ def _client(told: Sequence[Fact]) -> Figures:
         "errors": tally(failed, "error"),
         **{name: cached[name] for name in ("hits", "hit_ratio", "collapsed", "collapsed_ratio")},
         "degraded": marked(answered, "degraded"),
-        "stale": cached["stale"],
+        "stale": marked(answered, "stale"),
         "results": sum(fact["results"] for fact in answered),
         "mean_s": mean_s(stays),
         "p50_s": quantile(stays, 0.5),
