@@ -18,7 +18,19 @@ from api.middleware.failures import Failures
 from api.middleware.guard import Doors, Guard
 from api.middleware.paths import Paths
 from api.middleware.redirect import HttpsOnly
-from api.rest import budget, cache, cache_warm, executions, health, keys, metrics, relay, reports, usage
+from api.rest import (
+    budget,
+    cache,
+    cache_warm,
+    executions,
+    health,
+    keys,
+    metrics,
+    openapi,
+    relay,
+    reports,
+    usage,
+)
 from api.rest.problems import Problem
 from api.rest.search import ExtractEndpoint, SearchEndpoint
 from api.settings_values import is_loopback_address
@@ -31,7 +43,7 @@ if TYPE_CHECKING:
 
 NOT_FOUND = (
     "Nothing is offered at this path. There are /search, /extract, /map, /crawl, /research, /usage, /mcp, "
-    "/reports/..., /executions/..., /keys, /cache/..., /budget, /health and /metrics."
+    "/reports/..., /executions/..., /keys, /cache/..., /budget, /health and /metrics; /docs describes them."
 )
 
 
@@ -72,6 +84,7 @@ class Application:
                 *cache_warm.routes(gateway),
                 *relay.routes(gateway),
                 *usage.routes(gateway),
+                *openapi.routes(),
             ],
             redirect_slashes=False,
             default=_not_found,

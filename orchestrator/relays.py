@@ -44,7 +44,7 @@ class RelayRequest(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def patience_s(self) -> float | None:
         """The caller's own `timeout` in seconds; `None` without one, or while it is none to go by."""
-        return seconds_of(self.body.get("timeout"))
+        return positive(self.body.get("timeout"))
 
     @property
     def category(self) -> str:
@@ -52,7 +52,7 @@ class RelayRequest(msgspec.Struct, frozen=True, kw_only=True):
         return ""
 
 
-def seconds_of(given: object) -> float | None:
+def positive(given: object) -> float | None:
     """A positive, finite number; `None` for anything else."""
     is_number = isinstance(given, int | float) and not isinstance(given, bool)
     return float(given) if is_number and 0 < given < 1e9 else None  # type: ignore[operator, arg-type]

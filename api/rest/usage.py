@@ -9,11 +9,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from starlette.routing import Route
 
+from api.openapi.operation import Answer, Operation
 from api.rest.health import json_response
 from api.rest.limit_headers import limit_headers
 from api.rest.visitor import visitor_of
+from orchestrator.errors import EventLogUnavailable, RateLimited
 from orchestrator.events import MILLION
 from orchestrator.providers.tavily_wire import USD_MICROS_PER_CREDIT
 
@@ -24,10 +27,79 @@ if TYPE_CHECKING:
     from orchestrator.gateway import Gateway
     from orchestrator.usage import ClientUsage
 
+TAG = "Budget"
+
 _OPERATIONS = ("search", "extract", "crawl", "map", "research")
 
 PLAN = "AMOS"
 """The plan of everybody: the account is one at this gateway."""
+
+
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """Credits that were used since the first of the month (UTC), by what they were used for."""
+
+    search_usage: int
+    extract_usage: int
+    crawl_usage: int
+    map_usage: int
+    research_usage: int
+
+
+class KeyUsage(Spent, frozen=True, kw_only=True):
+    """What the client has used, through any of its keys, and its budget of a month; null without one."""
+
+    usage: int
+    limit: int | None
+
+
+class AccountUsage(Spent, frozen=True, kw_only=True):
+    """The same: the account is the client. Nobody pays beyond the budget."""
+
+    current_plan: str = PLAN
+    plan_usage: int
+    plan_limit: int | None
+    paygo_usage: int = 0
+    paygo_limit: int | None = None
+
+
+class AmosUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """The same in dollars, for whom, since when, and when the record was read."""
+
+    client: str
+    since: str
+    read_at: str
+    spent_usd: float
+    limit_usd_per_day: float | None
+    limit_usd_per_month: float | None
+
+
+class UsageAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client has used this month, in Tavily's shape and credits."""
+
+    key: KeyUsage
+    account: AccountUsage
+    amos: AmosUsage
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/usage",
+        id="usage",
+        tag=TAG,
+        summary="What you have used this month",
+        description="In Tavily's shape: credits of your client, through any of its keys, by their price also "
+        "where another provider was paid. Read every 15 seconds at most.",
+        answers=(
+            Answer(
+                UsageAnswer,
+                "What was used, and what may be.",
+                headers=("RateLimit", "RateLimit-Policy", "Cache-Control"),
+            ),
+        ),
+        errors=(RateLimited, EventLogUnavailable),
+    ),
+)
 
 
 def routes(gateway: Gateway) -> list[Route]:
@@ -46,30 +118,23 @@ def routes(gateway: Gateway) -> list[Route]:
     return [Route("/usage", usage)]
 
 
-def shown(used: ClientUsage) -> dict[str, Any]:
+def shown(used: ClientUsage) -> UsageAnswer:
     """The body. The account is the client: all its keys share it, and the figures of a key are those."""
-    spent = {f"{one}_usage": _credits(used.usd_micros.get(one, 0)) for one in _OPERATIONS}
+    spent: dict[str, Any] = {f"{one}_usage": _credits(used.usd_micros.get(one, 0)) for one in _OPERATIONS}
     total = sum(used.usd_micros.values())
     limit = None if used.limit_per_month is None else used.limit_per_month // USD_MICROS_PER_CREDIT
-    return {
-        "key": {"usage": _credits(total), "limit": limit, **spent},
-        "account": {
-            "current_plan": PLAN,
-            "plan_usage": _credits(total),
-            "plan_limit": limit,
-            "paygo_usage": 0,
-            "paygo_limit": None,
-            **spent,
-        },
-        "amos": {
-            "client": used.client,
-            "since": _moment(used.since),
-            "read_at": _moment(used.read_at),
-            "spent_usd": total / MILLION,
-            "limit_usd_per_day": _usd(used.limit_per_day),
-            "limit_usd_per_month": _usd(used.limit_per_month),
-        },
-    }
+    return UsageAnswer(
+        key=KeyUsage(usage=_credits(total), limit=limit, **spent),
+        account=AccountUsage(plan_usage=_credits(total), plan_limit=limit, **spent),
+        amos=AmosUsage(
+            client=used.client,
+            since=_moment(used.since),
+            read_at=_moment(used.read_at),
+            spent_usd=total / MILLION,
+            limit_usd_per_day=_usd(used.limit_per_day),
+            limit_usd_per_month=_usd(used.limit_per_month),
+        ),
+    )
 
 
 def _credits(usd_micros: int) -> int:

@@ -18,15 +18,24 @@ from orchestrator import limits
 from orchestrator.checks import KEPT_AS_BLANK, check_choice, check_url, clean_text
 from orchestrator.countries import COUNTRIES, country_name
 from orchestrator.errors import InvalidRequest
-from orchestrator.model import DEPTHS, TOPICS, Call, ExtractRequest, RequestT, Response, SearchRequest
+from orchestrator.model import (
+    ANSWERS,
+    DEPTHS,
+    DOMAINS_MODES,
+    FORMATS,
+    RAW_CONTENTS,
+    TIME_RANGES,
+    TOPICS,
+    Call,
+    ExtractRequest,
+    RequestT,
+    Response,
+    SearchRequest,
+)
 from orchestrator.service import Service
 
 CheckedT = TypeVar("CheckedT", SearchRequest, ExtractRequest)
 
-_TIME_RANGES = ("day", "week", "month", "year", "d", "w", "m", "y")
-_ANSWERS = (True, False, "basic", "advanced")
-_RAW_CONTENTS = (True, False, "markdown", "text")
-_DOMAINS_MODES = ("restrict", "prefer", "filter", "boost")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -59,9 +68,9 @@ def check_search(request: SearchRequest) -> tuple[SearchRequest, tuple[str, ...]
     changes: dict[str, Any] = {}
     check_choice("search_depth", request.search_depth, DEPTHS)
     check_choice("topic", request.topic, TOPICS)
-    check_choice("include_answer", request.include_answer, _ANSWERS)
-    check_choice("include_raw_content", request.include_raw_content, _RAW_CONTENTS)
-    check_choice("include_domains_mode", request.include_domains_mode, _DOMAINS_MODES)
+    check_choice("include_answer", request.include_answer, ANSWERS)
+    check_choice("include_raw_content", request.include_raw_content, RAW_CONTENTS)
+    check_choice("include_domains_mode", request.include_domains_mode, DOMAINS_MODES)
     _check_window(request)
     _check_extra(request.extra)
     changes["query"] = query
@@ -98,8 +107,8 @@ def check_extract(request: ExtractRequest) -> tuple[ExtractRequest, tuple[str, .
     if request.query is not None:
         changes["query"] = clean_text(request.query) or None
         _note_removed("query", request.query, changes["query"] or "", notes)
-    check_choice("extract_depth", request.extract_depth, ("basic", "advanced"))
-    check_choice("format", request.format, ("markdown", "text"))
+    check_choice("extract_depth", request.extract_depth, DEPTHS[:2])
+    check_choice("format", request.format, FORMATS)
     _check_extra(request.extra)
     changes["chunks_per_source"] = _clamped("chunks_per_source", request.chunks_per_source, 1, 5, notes)
     if request.timeout_s is not None and not 0 < request.timeout_s < float("inf"):
@@ -129,7 +138,7 @@ def _check_query(query: str) -> None:
 
 
 def _check_window(request: SearchRequest) -> None:
-    check_choice("time_range", request.time_range, _TIME_RANGES)
+    check_choice("time_range", request.time_range, TIME_RANGES)
     start = _date("start_date", request.start_date)
     end = _date("end_date", request.end_date)
     if request.time_range and (start or end):

@@ -13,7 +13,7 @@ from typing import Any
 from orchestrator import limits
 from orchestrator.checks import check_choice, check_url, clean_text
 from orchestrator.errors import InvalidRequest, NotOffered, TaskNotFound
-from orchestrator.relays import CRAWL, FEEDBACK, MAP, RESEARCH, RESEARCH_STATUS, RelayRequest, seconds_of
+from orchestrator.relays import CRAWL, FEEDBACK, MAP, RESEARCH, RESEARCH_STATUS, RelayRequest, positive
 
 _NUMBERS = {
     "max_depth": (1, 5),
@@ -112,7 +112,7 @@ def _check_feedback(request: RelayRequest) -> Checked:
 
 
 def _check_patience(body: dict[str, Any]) -> None:
-    if "timeout" in body and seconds_of(body["timeout"]) is None:
+    if "timeout" in body and positive(body["timeout"]) is None:
         raise InvalidRequest("timeout: must be a positive number of seconds.", field="timeout")
 
 
@@ -125,7 +125,7 @@ def _check_number(body: dict[str, Any], name: str, low: int, high: int) -> None:
     value = body.get(name)
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value % 1:
         raise InvalidRequest(f"{name}: expected an integer.", field=name)
     if not low <= value <= high:
         raise InvalidRequest(f"{name}: Must be from {low} to {high}.", field=name)

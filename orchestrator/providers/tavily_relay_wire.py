@@ -12,7 +12,16 @@ from orchestrator import limits
 from orchestrator.events import FREE, Cost
 from orchestrator.providers.billing import billed_amount
 from orchestrator.providers.tavily_wire import NEVER_SENT, search_cost
-from orchestrator.relays import CRAWL, MAP, OF_PAGES, RESEARCH, RESEARCH_STATUS, RelayAnswer, RelayRequest
+from orchestrator.relays import (
+    CRAWL,
+    MAP,
+    OF_PAGES,
+    RESEARCH,
+    RESEARCH_STATUS,
+    RelayAnswer,
+    RelayRequest,
+    positive,
+)
 
 PATHS = {
     "map": "/map",
@@ -45,7 +54,7 @@ _ANSWER = msgspec.json.Decoder(dict[str, Any], strict=False)
 def estimate(request: RelayRequest) -> Cost:
     """The most that it can be expected to cost."""
     if request.operation in OF_PAGES:
-        return _of_pages(request, _whole(request.body.get("limit"), PAGES_DEFAULT))
+        return _of_pages(request, _pages(request.body.get("limit"), PAGES_DEFAULT))
     if request.operation == RESEARCH:
         model = request.body.get("model")
         return search_cost(RESEARCH_CREDITS_MAX.get(model if isinstance(model, str) else "", 250))
@@ -59,8 +68,10 @@ def _of_pages(request: RelayRequest, pages: int) -> Cost:
     return search_cost(found + (math.ceil(round(read, 6)) if request.operation == CRAWL else 0))
 
 
-def _whole(given: object, default: int) -> int:
-    return given if isinstance(given, int) and not isinstance(given, bool) else default
+def _pages(given: object, default: int) -> int:
+    """A number of pages as it was validated: 5.0 is 5."""
+    number = positive(given)
+    return default if number is None else int(number)
 
 
 def body(request: RelayRequest) -> dict[str, Any]:

@@ -6,7 +6,6 @@ Rendering joins bytes around the encoded fragment of an answer, which is never d
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, Generic
 from urllib.parse import parse_qsl
@@ -53,6 +52,41 @@ class Amos(msgspec.Struct, frozen=True, kw_only=True):
     unsupported: tuple[str, ...]
     notes: tuple[str, ...]
     execution_id: str
+
+
+class ErrorSentence(msgspec.Struct, frozen=True):
+    """What went wrong, in a sentence for a person."""
+
+    error: str
+
+
+class AmosOfError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Our addition to a failure: its code for programs, and what was tried, if it was an execution."""
+
+    code: str
+    execution_id: str = ""
+    attempts: tuple[Attempt, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+class KeylessLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit as Tavily's clients understand it that have no key: which one, and when it ends."""
+
+    code: str
+    message: str
+    window: str | None
+    retry_after_seconds: int | None
+    next_actions: tuple[str, ...] = ()
+
+
+class TavilyError(msgspec.Struct, frozen=True, kw_only=True):
+    """A failure in the only envelope whose sentence Tavily's clients show to people.
+
+    `error` is there for a client that said it has no key, when it is a limit that ended its call.
+    """
+
+    detail: ErrorSentence
+    amos: AmosOfError
+    error: KeylessLimit | msgspec.UnsetType = msgspec.UNSET
 
 
 # --- requests -----------------------------------------------------------------------------------------------
@@ -170,30 +204,12 @@ def render_error(
     code: str,
     execution_id: str = "",
     attempts: Sequence[Attempt] = (),
-    keyless: dict[str, Any] | None = None,
+    keyless: KeylessLimit | None = None,
 ) -> bytes:
-    """The JSON body of an error, in the only envelope whose sentence Tavily's clients show to people.
-
-    `keyless` is what those without a key look for beside it, and raise an error of their own for.
-    """
-    amos: dict[str, Any] = {"code": code}
-    if execution_id:
-        amos |= {"execution_id": execution_id, "attempts": _rounded(attempts)}
-    body: dict[str, Any] = {"detail": {"error": message}, "amos": amos}
-    return _encode(body if keyless is None else {**body, "error": keyless})
-
-
-def keyless_limit(
-    message: str, *, code: str, windows: Sequence[str], retry_after_s: float | None
-) -> dict[str, Any]:
-    """The `error` that a client without a key understands: a limit, and when it ends."""
-    return {
-        "code": code,
-        "message": message,
-        "window": windows[0] if windows else None,
-        "retry_after_seconds": None if retry_after_s is None else max(1, math.ceil(retry_after_s)),
-        "next_actions": [],
-    }
+    """The JSON body of an error; `keyless` is what clients without a key look for in it."""
+    tried = _rounded(attempts) if execution_id else msgspec.UNSET
+    amos = AmosOfError(code=code, execution_id=execution_id, attempts=tried)
+    return _encode(TavilyError(detail=ErrorSentence(message), amos=amos, error=keyless or msgspec.UNSET))
 
 
 def _rounded(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
