@@ -121,6 +121,7 @@ class Gateway:
             raise NotOffered("This gateway keeps no record to add up.")
         principal = await self.principal_for(caller)
         if principal.address:
+            self.refused("no_credential")
             raise Unauthenticated("For this an API key is needed.", reason="no_credential")
         call = msgspec.structs.replace(self.open(None, caller), principal=principal)
         await self._pipeline.charge(call)
