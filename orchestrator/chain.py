@@ -18,7 +18,7 @@ from orchestrator.fallback import Fallback, Step
 from orchestrator.filters.attempt import AttemptFilter
 from orchestrator.filters.budget import BudgetFilter
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter
-from orchestrator.filters.deadline import RELAY_POLICY_S
+from orchestrator.filters.deadline import relay_policy_s
 from orchestrator.filters.provider_room import ProviderRoom
 from orchestrator.filters.retry import RetryFilter
 from orchestrator.filters.timeout import TimeoutFilter
@@ -165,9 +165,7 @@ class Chain:
             CircuitBreakerFilter[RelayRequest, Found[RelayAnswer]](self.circuits[name], clock),
             *self._budget(name, provider.relay_estimate),
             AttemptFilter[RelayRequest, RelayAnswer](name, clock, provider.relay_estimate),
-            TimeoutFilter[RelayRequest, Found[RelayAnswer]](
-                name, clock, lambda request: RELAY_POLICY_S[request.operation]
-            ),
+            TimeoutFilter[RelayRequest, Found[RelayAnswer]](name, clock, relay_policy_s),
             service=provider.relay,
         )
         step = Step[RelayRequest, RelayAnswer](provider=name, service=service, reserve_s=0.0)

@@ -115,6 +115,13 @@ RELAY_PAGES_S_MAX = 150.0
 RESEARCH_S_MAX = 30.0
 """chosen: to begin a research, or to look how far one is, takes Tavily a second or two."""
 
+STREAM_S_MAX = 300.0
+"""chosen: a research that is streamed is made while its caller looks on, for minutes. Beyond five it is
+better to ask for it now and then."""
+
+STREAM_LINE_BYTES_MAX = 1_048_576
+"""chosen: one event of a stream holds a few words, the last one perhaps the whole report."""
+
 FEEDBACK_S_MAX = 10.0
 """Tavily's client library waits 10 s for it."""
 

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from orchestrator import limits
 from orchestrator.addresses import is_public, literal
 from orchestrator.errors import AllProvidersFailed, DeadlineExceeded, InvalidRequest, NotOffered
 from orchestrator.fallback import Fallback
@@ -22,16 +21,13 @@ from orchestrator.filters.validate_relay import full_url
 from orchestrator.model import Call, Found, Response
 from orchestrator.outcome import is_late
 from orchestrator.ports import NameResolver
+from orchestrator.relay_stream import HarmlessStream, harmless
 from orchestrator.relays import OF_PAGES, RELAYED, RESEARCH_STATUS, RelayAnswer, RelayRequest
-from orchestrator.sanitise import page, visible
 from orchestrator.service import Service
 
 _encode = msgspec.json.Encoder().encode
 
 _PATHS = {RESEARCH_STATUS: "research"}
-
-DEPTH_MAX = 24
-"""chosen: an answer of a schema of the caller's own nests as deep as that does; what is deeper is dropped."""
 
 
 class RelayAddressFilter:
@@ -70,6 +66,9 @@ class Relaying:
                 f"AMOS does not answer /{_PATHS.get(operation, operation)} itself; it goes on to Tavily, "
                 "which is not configured here: TAVILY_API_KEY must be set, and tavily be among the providers."
             )
+        stream = None if call.request.sink is None else HarmlessStream(call.request.sink)
+        if stream is not None:
+            call = msgspec.structs.replace(call, request=msgspec.structs.replace(call.request, sink=stream))
         try:
             (found,) = await chain(call)
         except AllProvidersFailed as failure:
@@ -78,6 +77,8 @@ class Relaying:
                     f"Tavily gave no answer to {operation} in time.", retry_after_s=failure.retry_after_s
                 ) from failure
             raise
+        if stream is not None:
+            await stream.end()
         return found
 
 
@@ -96,27 +97,14 @@ async def response_of(found: Found[RelayAnswer]) -> Response:
 
 
 async def _harmless_object(content: dict[str, Any]) -> dict[str, Any]:
-    harmless: dict[str, Any] = {}
+    made: dict[str, Any] = {}
     for name, value in content.items():
         if isinstance(value, list):
             items = []
             for item in value:
-                items.append(_harmless(item, DEPTH_MAX))
+                items.append(harmless(item))
                 await asyncio.sleep(0)  # A long page takes milliseconds: others have their turn in between.
-            harmless[name] = items
+            made[name] = items
         else:
-            harmless[name] = _harmless(value, DEPTH_MAX)
-    return harmless
-
-
-def _harmless(value: Any, depth_max: int, name: str = "") -> Any:
-    """The value with every text in it visible, and pages without what acts."""
-    if isinstance(value, str):
-        return page(value, limits.RAW_CONTENT_CHARS_MAX) if name == "raw_content" else visible(value)
-    if not depth_max:
-        return None if isinstance(value, list | dict) else value
-    if isinstance(value, list):
-        return [_harmless(item, depth_max - 1) for item in value]
-    if isinstance(value, dict):
-        return {visible(key): _harmless(item, depth_max - 1, key) for key, item in value.items()}
-    return value
+            made[name] = harmless(value)
+    return made

@@ -7,6 +7,7 @@ is the caller's, less what is meant for us.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -23,17 +24,27 @@ RELAYED = "relayed"
 """The value of `cache` in the last word of a call that was passed on: there is no cache to hit or to miss."""
 
 
+Sink = Callable[[bytes], Awaitable[None]]
+
+
 class RelayRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request to be passed on. `body` is the caller's JSON object, without a key and without nulls.
 
     `task` is the `request_id` a research is asked for by. `wants_usage` says whether the caller gets to see
-    the price, which is asked for in any case.
+    the price, which is asked for in any case. `sink` takes the pieces of an answer that is streamed
+    (`body["stream"]`), in order, while it is made; `None` where nobody takes any.
     """
 
     operation: str
     body: dict[str, Any] = {}
     task: str = ""
     wants_usage: bool = False
+    sink: Sink | None = None
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the answer is to come in pieces."""
+        return self.operation == RESEARCH and self.body.get("stream") is True
 
     @property
     def depth(self) -> str:

@@ -10,12 +10,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
+from orchestrator import limits
 from orchestrator.errors import InvalidRequest
-from orchestrator.filters.deadline import RELAY_POLICY_S
 from orchestrator.ports import Provider
 from orchestrator.providers.registry import Kinds, Registration, Tools, Unconfigured
 
-RETIRED_S = 2 * max(RELAY_POLICY_S.values())
+RETIRED_S = 2 * limits.STREAM_S_MAX
 """chosen: twice the longest call there is; only then a provider that has gone is closed."""
 
 _log = logging.getLogger("amos.providers")

@@ -9,6 +9,7 @@ from starlette.routing import Route
 from api.rest.answer_headers import NO_STORE, answer_headers
 from api.rest.dialects import tavily_relay
 from api.rest.exchange import read_body, send_answer
+from api.rest.relay_stream import answer_stream
 from api.rest.search import DIALECT, closing_of, send_failure, send_options
 from api.rest.visitor import visitor_of
 from orchestrator.errors import GatewayError
@@ -43,6 +44,9 @@ class RelayEndpoint:
             await send_options(send, scope["method"], b"OPTIONS, POST")
             return
         asked = tavily_relay.parse_relay(self._operation, await read_body(receive))
+        if asked.request.is_streamed:
+            await answer_stream(self._gateway, asked, scope, receive, send)
+            return
         await _answer(self._gateway, asked, f"/{self._operation}", scope, send)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from api.openapi.operation import Answer, Body, Operation, Parameters, Shape
 from api.rest.dialects import tavily_relay_shapes as shapes
 from orchestrator import errors
-from orchestrator.relays import RelayRequest
 
 TAG = "Passed on"
 
@@ -20,11 +21,15 @@ _TOLD = (
     *("X-Request-Id", "traceparent", "Cache-Control"),
 )
 
+
+class _Nothing(msgspec.Struct):
+    """The query has no fields of a type of ours."""
+
+
 _STATUS_QUERY = Parameters(
     shape=Shape(
         name="ResearchQuery",
-        kind=RelayRequest,
-        without=frozenset({"operation", "body", "task", "wants_usage"}),
+        kind=_Nothing,
         more={
             "include_usage": {
                 "type": "boolean",
@@ -73,7 +78,14 @@ OPERATIONS = (
         scopes=("extract",),
         headers=_ASKED,
         body=Body(shapes.RESEARCH_BODY, "What to research.", {"a question": {"input": "how do tides work"}}),
-        answers=(Answer(shapes.RESEARCH_ANSWER, "It has begun.", headers=_TOLD),),
+        answers=(
+            Answer(
+                shapes.RESEARCH_ANSWER,
+                "It has begun; or, with `stream`, the events of its making.",
+                headers=_TOLD,
+                also={"text/event-stream": {"type": "string"}},
+            ),
+        ),
         errors=_EXECUTION,
     ),
     *(

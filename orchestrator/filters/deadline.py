@@ -79,8 +79,13 @@ RELAY_POLICY_S: dict[str, float] = {
 """Time of what is passed on, if its caller says nothing about their patience."""
 
 
+def relay_policy_s(request: RelayRequest) -> float:
+    """What the policy alone gives a request that is passed on."""
+    return limits.STREAM_S_MAX if request.is_streamed else RELAY_POLICY_S[request.operation]
+
+
 def relay_total_s(request: RelayRequest) -> float:
     """Time of what is passed on: the caller's patience less the way back, at most what the policy gives."""
     asked_s = request.patience_s
-    longest_s = RELAY_POLICY_S[request.operation]
+    longest_s = relay_policy_s(request)
     return longest_s if asked_s is None else min(_before_the_end_of(asked_s), longest_s)

@@ -74,11 +74,10 @@ def full_url(url: str) -> str:
 
 def _check_research(request: RelayRequest) -> Checked:
     body = request.body
-    if body.get("stream"):
-        raise NotOffered(
-            "stream: AMOS does not stream a research. Leave stream out, and ask GET /research/{request_id} "
-            "until its status is completed."
-        )
+    if not isinstance(body.get("stream", False), bool):
+        raise InvalidRequest("stream: expected true or false.", field="stream")
+    if request.is_streamed and request.sink is None:
+        raise NotOffered("stream: Nobody takes a stream here. Leave it out.")
     text = body.get("input")
     if not isinstance(text, str):
         raise InvalidRequest("input: expected a string: what is to be researched.", field="input")

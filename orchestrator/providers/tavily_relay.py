@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from orchestrator import limits
 from orchestrator.errors import InvalidRequest, ProviderProtocolError, TaskNotFound, UrlRefused
 from orchestrator.events import FREE, Cost
 from orchestrator.model import Call, Found
@@ -46,6 +47,8 @@ class TavilyRelay:
             return await self._send(call, authorization, task)
 
         reply = await self._with_key(task, ask)
+        if request.is_streamed:
+            return Found(answer=RelayAnswer(content={}), provider=NAME, assumed=wire.estimate(request))
         with reading_answer(NAME):
             answer, cost = wire.read(reply.body, request, is_pending=reply.status == 202)
         if request.operation == RESEARCH:
@@ -89,7 +92,12 @@ class TavilyRelay:
                 body["request_id"] = task.id
             if request.operation in OF_PAGES:
                 _, limit_s = wire.TIMEOUT_S
-            reply = await self._upstream.post_json(url, headers=headers, body=body, limit_s=limit_s)
+            if request.is_streamed and request.sink is not None:
+                reply = await self._upstream.post_for_stream(
+                    url, headers=headers, body=body, limit_s=limits.STREAM_S_MAX, sink=request.sink
+                )
+            else:
+                reply = await self._upstream.post_json(url, headers=headers, body=body, limit_s=limit_s)
         return _checked(reply, request)
 
     def _named(self, answer: RelayAnswer, authorization: str, client: str) -> RelayAnswer:

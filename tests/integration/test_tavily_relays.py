@@ -263,15 +263,6 @@ async def test_a_bad_request(
     assert tavily.count == 0
 
 
-async def test_a_research_is_not_streamed(amos: GatewayServer, tavily: TavilySimulator):
-    """501 in Tavily's envelope, with what to do instead, and nothing is begun."""
-    answer = await amos.client.post("/research", json={"input": "tides", "stream": True})
-
-    assert answer.status_code == 501
-    assert "GET /research/{request_id}" in answer.json()["detail"]["error"]
-    assert tavily.count == 0
-
-
 @pytest.mark.parametrize(
     ("status", "error", "text"),
     [

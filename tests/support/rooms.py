@@ -47,8 +47,9 @@ CORE: dict[str, set[str]] = {
     "cooldown.py": {"errors"},
     "canonical.py": {"model"},
     "checks.py": {"addresses", "errors", "limits", "sanitise"},
+    "relay_stream.py": VALUES | {"sanitise"},
     "relaying.py": VALUES
-    | {"addresses", "fallback", "filters.validate_relay", "outcome", "ports", "sanitise", "service"},
+    | {"addresses", "fallback", "filters.validate_relay", "outcome", "ports", "relay_stream", "service"},
     "asked.py": {"model"},
     **{
         f"{name}.py": set()

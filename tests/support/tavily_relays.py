@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from tests.support.generated import page_text, seed_of, sentence
 from tests.support.http_server import Answer
 from tests.support.simulator import json_answer
@@ -92,6 +94,8 @@ class Relays:
         model, number = body.get("model", "auto"), len(self._tasks)
         task = f"{number:08x}-0000-4000-8000-{seed_of(body['input']):012x}"
         self.credits["research"] += RESEARCH_CREDITS[model]
+        if body.get("stream"):
+            return _stream(task, body["input"])
         self._tasks[task] = {"key": key, "looks": 0, "model": model, "input": body["input"]}
         content = {
             "request_id": task,
@@ -125,3 +129,11 @@ class Relays:
 def _page(url: str, body: Mapping[str, Any]) -> dict[str, Any]:
     page = {"url": url, "raw_content": page_text(body.get("instructions") or "page", url)}
     return page | ({"favicon": f"{url}/favicon.ico"} if body.get("include_favicon") else {})
+
+
+def _stream(task: str, text: str) -> Answer:
+    """Four events of the making of a report, the last one its end."""
+    pieces = [sentence(text, number) for number in range(3)]
+    events = [{"id": task, "object": "chat.completion.chunk", "delta": {"content": one}} for one in pieces]
+    lines = b"".join(b"data: " + msgspec.json.encode(event) + b"\n\n" for event in events)
+    return Answer(headers={"Content-Type": "text/event-stream"}, body=lines + b"event: done\n\n")

@@ -88,7 +88,10 @@ RESEARCH_BODY = _body(
     {
         "input": {"type": "string", "format": "query", "description": "The question or the task."},
         "model": _one_of(("mini", "pro", "auto"), "How thorough; auto by default. It decides the price."),
-        "stream": {"enum": [False, None], "description": "A research is not streamed."},
+        "stream": {
+            "type": ["boolean", "null"],
+            "description": "Answer with server-sent events, as the research is made; five minutes at most.",
+        },
         "citation_format": _one_of(("numbered", "mla", "apa", "chicago"), "How sources are cited."),
         "include_domains": _patterns("Only these domains.", limits.RESEARCH_DOMAINS_MAX),
         "exclude_domains": _patterns("None of these domains.", limits.RESEARCH_DOMAINS_MAX),

@@ -68,6 +68,7 @@ def test_what_is_right_is_left_as_it_is(asked):
         (request("map", url=SITE, select_paths="/a"), "select_paths"),
         (request("research"), "input"),
         (request("research", input=["tides"]), "input"),
+        (request("research", input="tides", stream="yes"), "stream"),
         (request("research", input="tides", citation_format="bibtex"), "citation_format"),
         (request("feedback"), "request_id"),
         (request("feedback", request_id=7), "request_id"),
@@ -82,7 +83,7 @@ def test_what_is_wrong_is_named(asked, field):
 
 
 def test_what_we_cannot_do_is_said():
-    """A stream, and feedback on what is ours: the id of an execution is of version 7, Tavily's are not."""
+    """A stream nobody takes, and feedback on what is ours: ids of executions are of version 7."""
     for asked in (request("research", input="tides", stream=True), request("feedback", request_id=OWN_ID)):
         with pytest.raises(NotOffered):
             check_relay(asked)
