@@ -8,9 +8,10 @@ from starlette.routing import Route
 
 from api.rest.answer_headers import NO_STORE, answer_headers
 from api.rest.dialects import tavily_relay
+from api.rest.dialects.tavily import NAME
 from api.rest.exchange import read_body, send_answer
 from api.rest.relay_stream import answer_stream
-from api.rest.search import DIALECT, closing_of, send_failure, send_options
+from api.rest.search import closing_of, send_failure, send_options
 from api.rest.visitor import visitor_of
 from orchestrator.errors import GatewayError
 from orchestrator.relays import CRAWL, FEEDBACK, MAP, RESEARCH
@@ -18,7 +19,7 @@ from orchestrator.relays import CRAWL, FEEDBACK, MAP, RESEARCH
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from api.rest.dialects.tavily import Asked
+    from api.rest.dialects.dialect import Asked
     from orchestrator.gateway import Gateway
     from orchestrator.relays import RelayRequest
 
@@ -69,7 +70,7 @@ async def _answer(
     gateway: Gateway, asked: Asked[RelayRequest], target: str, scope: Scope, send: Send
 ) -> None:
     visitor, method = visitor_of(scope), scope["method"]
-    caller = visitor.caller(method=method, target=target, dialect=DIALECT, credential=asked.credential)
+    caller = visitor.caller(method=method, target=target, dialect=NAME, credential=asked.credential)
     call = gateway.open(asked.request, caller)
     try:
         response = await gateway.relay(call)

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from api.rest.answer_headers import NO_STORE, correlation
+from api.rest.dialects.tavily import NAME
 from api.rest.exchange import NO_SNIFFING
 from api.rest.limit_headers import limit_headers
 from api.rest.problems import problem_of, render
-from api.rest.search import DIALECT, send_failure
+from api.rest.search import send_failure
 from api.rest.visitor import visitor_of
 from orchestrator.errors import GatewayError
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from api.rest.dialects.tavily import Asked
+    from api.rest.dialects.dialect import Asked
     from orchestrator.gateway import Gateway
     from orchestrator.model import Call
     from orchestrator.relays import RelayRequest
@@ -64,7 +65,7 @@ async def answer_stream(
     """Answer one call with a stream, to its end or that of the caller's connection."""
     visitor, stream = visitor_of(scope), _Stream(scope, send)
     caller = visitor.caller(
-        method=scope["method"], target="/research", dialect=DIALECT, credential=asked.credential
+        method=scope["method"], target="/research", dialect=NAME, credential=asked.credential
     )
     call = gateway.open(msgspec.structs.replace(asked.request, sink=stream), caller)
     stream.call = call

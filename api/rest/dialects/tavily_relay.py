@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl
+import msgspec
 
-from api.rest.dialects.fields import check_depth, decode_object
-from api.rest.dialects.tavily import QUERY_PARAMETERS_MAX, Asked, encode_amos, sorted_out
+from api.rest.dialects.dialect import Asked
+from api.rest.dialects.fields import check_depth, decode_object, parameters
+from api.rest.dialects.tavily import sorted_out, why
 from orchestrator.errors import InvalidRequest
 from orchestrator.model import Response
 from orchestrator.relays import RESEARCH_STATUS, RelayRequest
@@ -21,10 +22,7 @@ def parse_relay(operation: str, body: bytes) -> Asked[RelayRequest]:
 
 def parse_status(task: str, query_string: bytes) -> Asked[RelayRequest]:
     """The question how a research is getting on. Raises InvalidRequest."""
-    try:
-        pairs = dict(parse_qsl(query_string.decode("latin-1"), max_num_fields=QUERY_PARAMETERS_MAX))
-    except ValueError as error:
-        raise InvalidRequest(f"The query string has more than {QUERY_PARAMETERS_MAX} parameters.") from error
+    pairs = dict(parameters(query_string))
     given = pairs.get("include_usage", "false").lower()
     if given not in ("true", "false"):
         raise InvalidRequest("include_usage: expected true or false.", field="include_usage")
@@ -35,4 +33,11 @@ def parse_status(task: str, query_string: bytes) -> Asked[RelayRequest]:
 def render_relay(response: Response, *, execution_id: str) -> bytes:
     """The JSON body: Tavily's answer, and why it is this one."""
     comma = b"," if response.fragment else b""
-    return b"{" + response.fragment + comma + b'"amos":' + encode_amos(response, execution_id) + b"}"
+    return (
+        b"{"
+        + response.fragment
+        + comma
+        + b'"amos":'
+        + msgspec.json.encode(why(response, execution_id))
+        + b"}"
+    )
