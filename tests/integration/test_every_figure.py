@@ -236,6 +236,23 @@ async def test_what_was_spent_is_what_was_billed(lived: Lived, window: dict[str,
     assert units["jina"]["spent"] == lived.tokens_used
 
 
+async def test_what_a_client_is_told_of_itself_is_the_fold(lived: Lived, facts: list[Fact]):
+    """`/usage` has the client's own money, spent and assumed, in credits by operation."""
+    own = [line for line in bill_lines(facts) if line.get("client") == "auditor" and line["what"] != "saved"]
+    told = (await lived.amos.client.get("/usage", headers=lived.reader)).json()
+
+    assert told["amos"]["spent_usd"] == sum(micros(line, "bill") for line in own if "bill" in line) / 1e6
+    for operation in ("search", "extract", "map", "crawl"):
+        spent = sum(micros(line, "bill") for line in of_operation(own, operation) if "bill" in line)
+        assert spent > 0
+        assert told["key"][f"{operation}_usage"] == round(spent / 8_000)
+
+
+def of_operation(lines: list[Fact], operation: str) -> list[Fact]:
+    """The lines of one operation."""
+    return [line for line in lines if line["operation"] == operation]
+
+
 async def test_the_callers_saw_what_is_recorded(lived: Lived, facts: list[Fact]):
     """Every answer that a caller had is an execution on record or a stranger turned away, and no more are."""
     ends = of(facts, "request.completed", "request.failed")
