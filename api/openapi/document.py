@@ -33,6 +33,7 @@ programs, the sentence for people.
 
 **What OpenAPI 3.1 cannot say.** `/search` answers `QUERY` (RFC 10008) as it answers `POST`, with an \
 `ETag` like `GET`. `HEAD` is answered wherever `GET` is. Any path may be written with repeated slashes. \
+Of a parameter that is given several times the last counts, unless it is a list; reports refuse it. \
 JSON is read under any `Content-Type`, unless a page sends it, or it is for `/mcp`. A request may be \
 refused before there is a route to answer it: 404 for a path that is not here, 405 with `Allow` for a \
 method that it does not have, 400 and 431 with problem details for what is no HTTP. A body has at most \

@@ -117,6 +117,18 @@ async def _search_by_other_doors(client: httpx.AsyncClient, check: Any) -> None:
     check(await client.post("/openwebui/load", json={"urls": [PAGE, f"{PAGE}/gone"]}))
 
 
+async def _pass_on(client: httpx.AsyncClient, check: Any) -> None:
+    mapped = check(await client.post("/map", json={"url": "https://oceans.example"}))
+    check(await client.post("/crawl", json={"url": "https://oceans.example", "include_usage": True}))
+    praise = {"request_id": mapped.json()["request_id"], "human_score": 1}
+    check(await client.post("/feedback", json=praise))
+    for ask in (client.get, client.head):  # under way when asked first, done when asked again
+        begun = check(await client.post("/research", json={"input": "tides"}))
+        statuses = [check(await ask(f"/research/{begun.json()['request_id']}")).status_code for _ in range(3)]
+        assert set(statuses) == {202, 200}
+    check(await client.get("/usage"))
+
+
 async def _administer(client: httpx.AsyncClient, check: Any) -> None:
     limits = {"burst": 5, "per_minute": None}
     made = check(await client.post("/keys", json={"client": "team", "expires_in_s": 60, "limits": limits}))
@@ -162,6 +174,8 @@ async def test_real_answers_are_those_of_the_document(
         await amos.drain()
         described.success(await client.get(f"/executions/{execution}"))
         await _search_by_other_doors(client, described.success)
+        await _pass_on(client, described.success)
+        await amos.drain()
         await _administer(client, described.success)
         await _speak_mcp(client, described.success)
         described.check(await client.post("/mcp", json=[]))

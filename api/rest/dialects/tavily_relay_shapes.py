@@ -160,4 +160,12 @@ RESEARCH_ANSWER = _answer(
     ["request_id"],
 )
 
-FEEDBACK_ANSWER = _answer("That it was taken.", {}, [])
+FEEDBACK_ANSWER = _answer(
+    "That it was taken, in Tavily's words.",
+    {
+        "success": {"type": "boolean"},
+        "feedback_id": {"type": "string"},
+        "response_time": {"type": "number"},
+    },
+    [],
+)
