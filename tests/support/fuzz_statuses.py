@@ -11,6 +11,14 @@ from pathlib import Path
 STATUSES_FILE = "FUZZ_STATUSES_FILE"
 """The variable that names the file."""
 
+NO_FAULT = 501
+
+
+def is_no_fault(body: str) -> bool:
+    """Whether this is the 501 for feedback about AMOS's own answers, which is what was promised."""
+    return '"code":"not_offered"' in body and "AMOS passes no feedback on" in body
+
+
 _counts: Counter[int] = Counter()
 
 

@@ -52,8 +52,7 @@ _PAGES: dict[str, Schema] = {
     "exclude_domains": _patterns("No hosts that match one of these."),
     "timeout": {
         "type": ["number", "null"],
-        "exclusiveMinimum": 0,
-        "maximum": 1_000,
+        "minimum": limits.EXTRACT_TIMEOUT_S_MIN,
         "description": f"Seconds to wait at most; more than {limits.RELAY_PAGES_S_MAX:g} mean that.",
     },
     "include_usage": _USAGE,
@@ -108,8 +107,8 @@ FEEDBACK_BODY = _body(
         "comment": {"type": ["string", "null"], "description": "In words."},
         "api_key": _KEY,
     },
-    ["request_id"],
-)
+    [],
+) | {"minProperties": 1}
 
 
 def _answer(description: str, properties: dict[str, Any], required: list[str]) -> Schema:
@@ -156,6 +155,11 @@ RESEARCH_ANSWER = _answer(
         "status": {"type": "string", "description": "pending, in_progress, completed or failed."},
         "content": {"description": "The report: Markdown, or an object of the `output_schema`."},
         "sources": {"type": "array", "items": {"type": "object"}},
+        "created_at": {"type": "string", "description": "When it was begun."},
+        "input": {"type": "string"},
+        "model": {"type": "string"},
+        "response_time": {"type": ["number", "string", "null"], "description": "Seconds at Tavily."},
+        "usage": Usage,
     },
     ["request_id"],
 )
