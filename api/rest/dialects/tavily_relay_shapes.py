@@ -103,8 +103,8 @@ FEEDBACK_BODY = _body(
     "What somebody thought of an answer of Tavily's.",
     {
         "request_id": {"type": "string", "description": "That of a map, a crawl or a research."},
-        "human_score": {"type": ["number", "string", "null"], "description": "1 perfect, 0 irrelevant."},
-        "comment": {"type": ["string", "null"], "description": "In words."},
+        "human_score": {"description": "1 perfect, 0 irrelevant."},
+        "comment": {"description": "In words."},
         "api_key": _KEY,
     },
     [],
