@@ -14,6 +14,7 @@ from orchestrator.ports import Clock, FactSink, Provider
 from orchestrator.providers.jina import Jina
 from orchestrator.providers.key_pool import KeyPool
 from orchestrator.providers.local import Local
+from orchestrator.providers.mcp_tool import MCP
 from orchestrator.providers.registry import (
     PRIORITY_STEP,
     Kinds,
@@ -77,6 +78,7 @@ def built_in(settings: Settings) -> dict[str, ProviderKind[Any]]:
             options=NoOptions,
             make=lambda _name, _options, tools: _local(settings, tools),
         ),
+        "mcp": MCP,
     }
 
 

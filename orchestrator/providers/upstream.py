@@ -13,10 +13,11 @@ honoured.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import aiohttp
 import httpx
@@ -42,8 +43,18 @@ UPSTREAM_S_MAX = 60.0
 """chosen: no call lasts longer, whoever forgot to limit it. The timeout stage normally cancels much
 earlier."""
 
+STREAM_END_S = 0.05
+"""chosen: a stream that has said what we waited for is given this long to end by itself, so that its
+connection can be used again; then it is cut."""
+
+Enough: TypeAlias = Callable[[bytes], bool]
+"""Is shown each piece of a stream as it comes, and says whether that was all we waited for."""
+
 HEADERS = {"User-Agent": "amos", "Accept": "application/json", "Accept-Encoding": "gzip"}
 """How we introduce ourselves, and what we can read."""
+
+STREAM_HEADERS = {**HEADERS, "Accept-Encoding": "identity"}
+"""The same for a stream, which is read in the pieces it comes in."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,31 +77,53 @@ class Upstream:
         self._clock = clock
         self._transport = transport(connections_max)
 
-    async def post_json(self, url: str, *, headers: Mapping[str, str], body: Mapping[str, Any]) -> Reply:
+    async def post_json(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: Mapping[str, Any],
+        enough: Enough | None = None,
+    ) -> Reply:
         """Send `body` as JSON and read the whole answer, whatever its status.
 
-        Raises ProviderTimeout, ProviderUnavailable or ProviderProtocolError (too large, not HTTP). Cancelling
-        closes the connection.
+        With `enough` the answer may be a stream, which is read, uncompressed, until that says so. Raises
+        ProviderTimeout, ProviderUnavailable or ProviderProtocolError (too large, not HTTP). Cancelling closes
+        the connection.
         """
         content = msgspec.json.encode(body)
         sent = {**headers, "Content-Type": "application/json"}
-        return await self._send("POST", url, sent, content)
+        return await self._send("POST", url, sent, content, enough)
 
     async def get(self, url: str, *, headers: Mapping[str, str]) -> Reply:
         """Ask and read the whole answer, otherwise like `post_json`."""
         return await self._send("GET", url, headers, None)
 
+    async def delete(self, url: str, *, headers: Mapping[str, str]) -> Reply:
+        """Have something deleted, otherwise like `get`."""
+        return await self._send("DELETE", url, headers, None)
+
     async def aclose(self) -> None:
         """Close all connections. Safe to call twice."""
         await self._transport.aclose()
 
-    async def _send(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Reply:
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        enough: Enough | None = None,
+    ) -> Reply:
+        ours = HEADERS if enough is None else STREAM_HEADERS
         try:
             async with asyncio.timeout(UPSTREAM_S_MAX):
-                request = httpx.Request(method, _parsed(url), headers={**HEADERS, **headers}, content=content)
+                request = httpx.Request(method, _parsed(url), headers={**ours, **headers}, content=content)
                 response = await self._transport.handle_async_request(request)
                 try:
-                    received = await self._read(response)
+                    received = await (
+                        self._read(response) if enough is None else self._listen(response, enough)
+                    )
                 finally:
                     await response.aclose()
         except TRANSPORT_ERRORS as error:
@@ -107,13 +140,33 @@ class Upstream:
         received = bytearray()
         async for chunk in response.aiter_bytes():
             received += chunk
-            if len(received) > limits.UPSTREAM_BODY_BYTES_MAX:
-                raise ProviderProtocolError(
-                    f"{self._provider} sent more than {limits.UPSTREAM_BODY_BYTES_MAX} bytes.",
-                    provider=self._provider,
-                    reason="too_large",
-                )
+            self._check_size(received)
         return bytes(received)
+
+    async def _listen(self, response: httpx.Response, enough: Enough) -> bytes:
+        """The body up to where it is enough."""
+        received = bytearray()
+        # The transport's own stream: httpx's generators around it would be left to the garbage collector,
+        # which ends them in a task that nobody owns.
+        stream = cast("AsyncGenerator[bytes, None]", aiter(cast("httpx.AsyncByteStream", response.stream)))
+        async with contextlib.aclosing(stream) as pieces:
+            async for piece in pieces:
+                received += piece
+                self._check_size(received)
+                if enough(piece):
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(STREAM_END_S):
+                            await anext(pieces, None)
+                    break
+        return bytes(received)
+
+    def _check_size(self, received: bytearray) -> None:
+        if len(received) > limits.UPSTREAM_BODY_BYTES_MAX:
+            raise ProviderProtocolError(
+                f"{self._provider} sent more than {limits.UPSTREAM_BODY_BYTES_MAX} bytes.",
+                provider=self._provider,
+                reason="too_large",
+            )
 
 
 def trace_headers(call: Call[Any]) -> dict[str, str]:

@@ -14,8 +14,13 @@ PROVIDER = VALUES | {
     "ports",
     "providers.billing",
     "providers.key_pool",
+    "providers.ranking",
+    "providers.request_terms",
     "providers.upstream",
     "providers.upstream_faults",
+}
+MCP = {"providers.registry"} | {
+    f"providers.mcp_{part}" for part in ("arguments", "faults", "options", "remote", "results", "wire")
 }
 JINA = {"countries"} | {f"providers.jina_{part}" for part in ("faults", "reader", "search")}
 LOCAL = {
@@ -88,6 +93,7 @@ CORE: dict[str, set[str]] = {
     "providers/tavily*.py": PROVIDER | {"providers.tavily_wire"},
     "providers/jina*.py": PROVIDER | JINA,
     "providers/local*.py": PROVIDER | LOCAL,
+    "providers/mcp*.py": PROVIDER | MCP,
     "providers/*.py": PROVIDER,
     "projections/executions.py": PROJECTION | {"projections.sentences"},
     "projections/latency.py": PROJECTION | {"projections.buckets"},
