@@ -24,6 +24,7 @@ from orchestrator.providers.registry import (
     Tools,
     Unconfigured,
 )
+from orchestrator.providers.searxng import SEARXNG
 from orchestrator.providers.tavily import Tavily
 from orchestrator.providers.upstream import Upstream
 from orchestrator.roster import Roster
@@ -79,6 +80,7 @@ def built_in(settings: Settings) -> dict[str, ProviderKind[Any]]:
             make=lambda _name, _options, tools: _local(settings, tools),
         ),
         "mcp": MCP,
+        "searxng": SEARXNG,
     }
 
 

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from orchestrator.errors import ProviderRejected
 from orchestrator.events import FREE, Cost
 from orchestrator.model import Call, ExtractAnswer, ExtractRequest, Found, SearchAnswer, SearchRequest
-from orchestrator.ports import WEB_SCHEMES, Provider, ProviderTiming
+from orchestrator.ports import WEB_SCHEMES, Provider
 from orchestrator.providers import mcp_arguments as arguments
 from orchestrator.providers import mcp_wire as wire
 from orchestrator.providers.mcp_faults import configured_wrong
-from orchestrator.providers.mcp_options import McpOptions, missing_secret, with_secrets
+from orchestrator.providers.mcp_options import McpOptions
 from orchestrator.providers.mcp_remote import Remote
 from orchestrator.providers.mcp_results import read_results
+from orchestrator.providers.operator_log import OperatorLog
+from orchestrator.providers.option_checks import missing_secret, timing_of, with_secrets
 from orchestrator.providers.registry import ProviderKind, Tools, Unconfigured
 from orchestrator.providers.request_terms import unsupported
 from orchestrator.providers.upstream import Upstream
 
 MISFITS = frozenset({"no_such_tool", "wrong_arguments"})
 """Reasons for which only the operator can do something."""
-
-_log = logging.getLogger("amos.providers")
 
 
 class McpTool:
@@ -35,7 +34,7 @@ class McpTool:
         self.name = name
         self.timing = timing_of(options.timeout_s)
         self._remote = remote
-        self._told = ""
+        self._log = OperatorLog(MISFITS)
         self._options = options
         micros = round(options.usd_per_call * 1_000_000)
         amount = options.credits_per_call
@@ -62,7 +61,7 @@ class McpTool:
         try:
             result = await self._remote.call(self._options.tool, fill, call)
         except ProviderRejected as fault:
-            self._tell_operator(fault)
+            self._log.tell(fault)
             raise
         answer = read_results(self.name, result, self._options.results, self._options.fields)
         honoured = arguments.placeholders(used)
@@ -83,12 +82,6 @@ class McpTool:
         """Close the session and the connections. Safe to call twice."""
         await self._remote.aclose()
 
-    def _tell_operator(self, fault: ProviderRejected) -> None:
-        """Say once in the log what the configuration needs; the record has but the short reason."""
-        if fault.reason in MISFITS and fault.message != self._told:
-            self._told = fault.message
-            _log.warning("%s", fault.message)
-
     def _template(self, tool: wire.Tool) -> arguments.Template:
         """The operator's template, or the one the tool suggests. Raises ProviderRejected if it cannot be."""
         template = self._options.arguments
@@ -102,11 +95,6 @@ class McpTool:
             words = f"calls the tool {tool.name}, which {why}; see the option arguments."
             raise configured_wrong(self.name, "wrong_arguments", words)
         return template
-
-
-def timing_of(limit_s: float | None) -> ProviderTiming | None:
-    """The times of a provider that has a limit of its own, `None` if it has none."""
-    return None if limit_s is None else ProviderTiming(search_s=limit_s, search_advanced_s=limit_s)
 
 
 def make(name: str, options: McpOptions, tools: Tools) -> Provider | Unconfigured:

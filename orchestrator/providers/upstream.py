@@ -18,6 +18,7 @@ import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import cache, lru_cache
 from typing import Any, TypeAlias, cast
+from urllib.parse import urlencode
 
 import aiohttp
 import httpx
@@ -93,15 +94,17 @@ class Upstream:
         """
         content = msgspec.json.encode(body)
         sent = {**headers, "Content-Type": "application/json"}
-        return await self._send("POST", url, sent, content, enough)
+        return await self._send("POST", url, sent, content, enough=enough)
 
-    async def get(self, url: str, *, headers: Mapping[str, str]) -> Reply:
-        """Ask and read the whole answer, otherwise like `post_json`."""
-        return await self._send("GET", url, headers, None)
+    async def get(
+        self, url: str, *, headers: Mapping[str, str], params: Mapping[str, str] | None = None
+    ) -> Reply:
+        """Ask and read the whole answer, otherwise like `post_json`. `params` become the query of the URL."""
+        return await self._send("GET", url, headers, params=params)
 
     async def delete(self, url: str, *, headers: Mapping[str, str]) -> Reply:
         """Have something deleted, otherwise like `get`."""
-        return await self._send("DELETE", url, headers, None)
+        return await self._send("DELETE", url, headers)
 
     async def aclose(self) -> None:
         """Close all connections. Safe to call twice."""
@@ -112,13 +115,18 @@ class Upstream:
         method: str,
         url: str,
         headers: Mapping[str, str],
-        content: bytes | None,
+        content: bytes | None = None,
+        *,
         enough: Enough | None = None,
+        params: Mapping[str, str] | None = None,
     ) -> Reply:
         ours = HEADERS if enough is None else STREAM_HEADERS
         try:
             async with asyncio.timeout(UPSTREAM_S_MAX):
-                request = httpx.Request(method, _parsed(url), headers={**ours, **headers}, content=content)
+                address = _parsed(url)
+                if params:
+                    address = address.copy_with(query=urlencode(params).encode())
+                request = httpx.Request(method, address, headers={**ours, **headers}, content=content)
                 response = await self._transport.handle_async_request(request)
                 try:
                     received = await (
