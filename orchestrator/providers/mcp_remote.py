@@ -212,13 +212,13 @@ class Remote:
         """The peer with our tools, looked for in as many pages as it takes. Raises if one is not there."""
         found: dict[str, wire.Tool] = {}
         others: list[str] = []
-        for _ in range(TOOL_PAGES_MAX):
+        for number in range(1, TOOL_PAGES_MAX + 1):
             page = self._read(answer, wire.ToolList)
             found |= {tool.name: tool for tool in page.tools if tool.name in self._wanted}
             others += [tool.name for tool in page.tools if tool.name not in self._wanted]
             if len(found) == len(self._wanted):
                 return _Peer(version=version, session=session, tools=found)
-            if not page.next_cursor:
+            if not page.next_cursor or number == TOOL_PAGES_MAX:
                 break
             sent = _Message(
                 method="tools/list", params={"cursor": page.next_cursor}, version=version, session=session
