@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from api.budgets import budget_store, running_budgets
 from api.cache import InstanceCache, instance_cache
-from api.keys import key_ring, key_store, pepper
+from api.keys import installation, key_ring, key_store, pepper
 from api.loop_lag import LoopLag
 from api.names import SystemNames
 from api.policies import policies_of, warming_of
@@ -69,7 +69,7 @@ async def gateway(
     started_at = clock.now()
     async with contextlib.AsyncExitStack() as cleanup:
         journal, recorder = await cleanup.enter_async_context(record(settings, clock))
-        roster = roster_of(settings, clock, recorder)
+        roster = roster_of(settings, clock, recorder, installation(settings))
         cleanup.push_async_callback(roster.aclose)
         shared = await cleanup.enter_async_context(_shared(settings, clock, recorder))
         cache = await cleanup.enter_async_context(instance_cache(settings, shared.redis, recorder, clock))
@@ -207,6 +207,7 @@ def _pipeline(
         budget=shared.budget,
         doorkeeper=doors,
         names=SystemNames(),
+        installation=roster.installation,
     )
     pipeline = Pipeline(parts, policies)
     roster.when_changed(pipeline.use)

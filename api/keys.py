@@ -6,6 +6,8 @@ Used by the gateway, by the command line without a server, and by the start, whi
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
 from collections.abc import AsyncIterator
 
 from api.record import record
@@ -34,6 +36,14 @@ def pepper(settings: Settings) -> bytes:
         return read_pepper(settings.data_dir)
     except NoPepper as error:
         raise SettingsError(str(error)) from error
+
+
+def installation(settings: Settings) -> str:
+    """A name of this installation, the same on all of its instances, that tells nobody anything.
+
+    Raises SettingsError and OSError as `pepper` does.
+    """
+    return hmac.new(pepper(settings), b"amos installation", hashlib.sha256).hexdigest()[:16]
 
 
 @contextlib.asynccontextmanager

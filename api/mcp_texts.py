@@ -51,6 +51,7 @@ ADVICE: dict[type[GatewayError], str] = {
     errors.AnonymousLimited: WAIT,
     errors.BudgetExhausted: TELL_THE_USER,
     errors.CannotWarm: TELL_THE_USER,
+    errors.LoopDetected: TELL_THE_USER,
     errors.ProviderError: LATER,
     errors.ProviderTimeout: LATER,
     errors.ProviderUnavailable: LATER,

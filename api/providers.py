@@ -30,11 +30,12 @@ from orchestrator.providers.upstream import Upstream
 from orchestrator.roster import Roster
 
 
-def roster_of(settings: Settings, clock: Clock, facts: FactSink | None = None) -> Roster:
+def roster_of(
+    settings: Settings, clock: Clock, facts: FactSink | None = None, installation: str = ""
+) -> Roster:
     """The providers the settings name. Raises SettingsError for one whose kind or options cannot be."""
-    roster = Roster(
-        Kinds(built_in(settings)), Tools(clock=clock, facts=facts, secret=settings.provider_secret)
-    )
+    tools = Tools(clock=clock, facts=facts, secret=settings.provider_secret, installation=installation)
+    roster = Roster(Kinds(built_in(settings)), tools)
     registrations = registered(settings)
     faults = []
     for one in registrations:

@@ -32,6 +32,7 @@ CALLERS_OWN = frozenset(
         "rate_limited",
         "budget_exhausted",
         "cannot_warm",
+        "loop_detected",
         "not_in_cache",
         "not_found",
         "cancelled",

@@ -26,6 +26,7 @@ UNREAD = frozenset({400, 404, 405, 406, 409, 415, 422})
 has forgotten, or no MCP server at all."""
 
 _WORDS: tuple[tuple[str, type[ProviderError], str, str], ...] = (
+    (r"leads back to the gateway it came from", ProviderRejected, "loop", "leads back to this gateway"),
     (
         r"\b429\b|rate.?limit|too many requests|slow down",
         ProviderThrottled,

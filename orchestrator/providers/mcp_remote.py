@@ -27,6 +27,7 @@ from orchestrator.providers.mcp_faults import (
 )
 from orchestrator.providers.upstream import Reply, Upstream, trace_headers
 from orchestrator.providers.upstream_faults import reading_answer
+from orchestrator.via import via_headers
 
 TOOL_PAGES_MAX = 16
 """chosen: pages of the list of tools that are looked through for ours."""
@@ -87,6 +88,7 @@ class Remote:
         headers: Mapping[str, str],
         tools: Iterable[str],
         protocol: str = "auto",
+        installation: str = "",
     ) -> None:
         self._provider = provider
         self._upstream = upstream
@@ -94,6 +96,7 @@ class Remote:
         self._headers = headers
         self._wanted = frozenset(tools)
         self._protocol = protocol
+        self._installation = installation
         self._numbers = itertools.count(1)
         self._peer: _Peer | None = None
         self._connecting = asyncio.Lock()
@@ -202,7 +205,7 @@ class Remote:
             headers={
                 **self._headers,
                 **wire.headers(version, method, session=session),
-                **trace_headers(call),
+                **self._marks(call),
             },
             body={"jsonrpc": "2.0", "method": method},
             enough=lambda _piece: True,
@@ -243,7 +246,7 @@ class Remote:
                     **self._headers,
                     **wire.headers(sent.version, sent.method, sent.tool, sent.session),
                     **sent.more,
-                    **trace_headers(call),
+                    **self._marks(call),
                 },
                 body=wire.message(sent.version, number, sent.method, sent.params, call),
                 enough=listener,
@@ -265,6 +268,10 @@ class Remote:
         if answer.id != number:
             raise self._broken("wrong_id", "answered another request than ours")
         return reply, answer
+
+    def _marks(self, call: Call[Any]) -> dict[str, str]:
+        """What each request carries: its trace, and the gateways the call has come through."""
+        return trace_headers(call) | via_headers(call, self._installation)
 
     def _read(self, answer: wire.RpcAnswer, kind: type[AnswerT]) -> AnswerT:
         with reading_answer(self._provider):

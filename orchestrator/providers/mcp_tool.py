@@ -109,6 +109,7 @@ def make(name: str, options: McpOptions, tools: Tools) -> Provider | Unconfigure
         headers={header: with_secrets(value, tools.secret) for header, value in options.headers.items()},
         tools=(options.tool,),
         protocol=options.protocol,
+        installation=tools.installation,
     )
     return McpTool(name, remote, options)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from orchestrator.errors import ProviderError, ProviderProtocolError, ProviderRejected, ResultInvalid
 from orchestrator.events import FREE, Cost
 from orchestrator.model import Call, ExtractAnswer, ExtractRequest, Found, SearchAnswer, SearchRequest
@@ -13,6 +15,7 @@ from orchestrator.providers.registry import ProviderKind, Tools, Unconfigured
 from orchestrator.providers.searxng_wire import SearxngOptions
 from orchestrator.providers.upstream import Reply, Upstream, trace_headers
 from orchestrator.providers.upstream_faults import reading_answer, status_fault
+from orchestrator.via import via_headers
 
 
 class Searxng:
@@ -22,7 +25,13 @@ class Searxng:
     schemes = WEB_SCHEMES
 
     def __init__(
-        self, name: str, upstream: Upstream, options: SearxngOptions, headers: dict[str, str]
+        self,
+        name: str,
+        upstream: Upstream,
+        options: SearxngOptions,
+        *,
+        headers: Mapping[str, str],
+        installation: str = "",
     ) -> None:
         self.name = name
         self.timing = timing_of(options.timeout_s)
@@ -30,6 +39,7 @@ class Searxng:
         self._options = options
         self._url = options.url.rstrip("/") + "/search"
         self._headers = headers
+        self._installation = installation
         self._log = OperatorLog({"format_off", "wrong_parameters", "bad_json"})
 
     def search_estimate(self, request: SearchRequest) -> Cost:
@@ -66,7 +76,7 @@ class Searxng:
 
     async def _page(self, call: Call[SearchRequest]) -> wire.Page:
         params = wire.search_params(call.request, self._options)
-        headers = {**self._headers, **trace_headers(call)}
+        headers = {**self._headers, **trace_headers(call), **via_headers(call, self._installation)}
         reply = await self._upstream.get(self._url, headers=headers, params=params)
         if reply.status != 200:
             raise self._fault(reply)
@@ -119,7 +129,8 @@ def make(name: str, options: SearxngOptions, tools: Tools) -> Provider | Unconfi
     if missing := missing_secret([options.url, *options.headers.values()], tools.secret):
         return Unconfigured(name=name, reason=missing)
     headers = {header: with_secrets(value, tools.secret) for header, value in options.headers.items()}
-    return Searxng(name, Upstream(name, tools.clock), options, headers)
+    upstream = Upstream(name, tools.clock)
+    return Searxng(name, upstream, options, headers=headers, installation=tools.installation)
 
 
 SEARXNG = ProviderKind(

@@ -8,7 +8,10 @@ MAY_IMPORT_ROOM = {
     "api": {"orchestrator", "storage", "api", "amos_sdk"},
 }
 
-VALUES = {"circuits", "model", "quota", "events", "facts", "errors", "history", "limits", "trace_context"}
+VALUES = {
+    *("circuits", "model", "quota", "events", "facts", "errors", "history", "limits", "trace_context"),
+    "via",
+}
 FILTER = VALUES | {"ports", "service", "outcome"}
 PROVIDER = VALUES | {
     "ports",
