@@ -8,11 +8,11 @@ the caller did not give is left out.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.errors import InvalidRequest
-from orchestrator.model import SearchRequest
+from orchestrator.model import ExtractRequest, SearchRequest
 from orchestrator.providers import mcp_wire as wire
 from orchestrator.providers.request_terms import TERMS
 
@@ -20,7 +20,14 @@ PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 """A name of a field of the request, in braces."""
 
 NAMES = frozenset({"query", "max_results", "include_domains", "exclude_domains", *TERMS})
-"""The fields a template may name."""
+"""The fields of a search that a template may name."""
+
+PAGE_NAMES = frozenset({"url", "urls", "query", "format", "extract_depth"})
+"""The fields of an extract that a template may name: `url` makes a call a page, `urls` one for all pages."""
+
+URL_NAMES = ("url", "uri", "link", "href", "id", "page_url", "target")
+URLS_NAMES = ("urls", "links", "uris")
+"""What arguments are called by tools that read pages."""
 
 QUERY_NAMES = ("query", "q", "search_query", "search", "question", "keywords", "text", "input")
 COUNT_NAMES = (
@@ -33,29 +40,41 @@ TEMPLATE_DEPTH_MAX = 8
 """chosen: arguments of a tool nested deeper are no arguments."""
 
 Template = Mapping[str, Any]
+ValueOf = Callable[[str], Any]
+"""Gives the value for a placeholder, `None` if the caller has given none."""
 
 
 def check_template(template: Template | None) -> None:
     """Raises InvalidRequest for a template without the query, or with a placeholder that is none."""
-    if template is None:
-        return
+    if template is not None and "query" not in _known(template, NAMES, "arguments"):
+        raise _bad("arguments", 'must say which one is the query, such as {"q": "{query}"}')
+
+
+def check_page_template(template: Template | None) -> None:
+    """Raises InvalidRequest for a template without the page or pages, or with a placeholder that is none."""
+    if template is not None:
+        used = _known(template, PAGE_NAMES, "extract_arguments")
+        if ("url" in used) == ("urls" in used):
+            words = 'must say which one is the page, such as {"url": "{url}"} or {"urls": "{urls}"}'
+            raise _bad("extract_arguments", words)
+
+
+def _known(template: Template, names: frozenset[str], option: str) -> set[str]:
     used = placeholders(template)
-    if "query" not in used:
-        raise InvalidRequest(
-            'options: arguments must say which one is the query, such as {"q": "{query}"}.',
-            field="options.arguments",
-        )
-    if unknown := sorted(used - NAMES):
-        raise InvalidRequest(
-            f"options: arguments must not name {{{unknown[0][:40]}}}; there are {', '.join(sorted(NAMES))}.",
-            field="options.arguments",
-        )
+    if unknown := sorted(used - names):
+        words = f"must not name {{{unknown[0][:40]}}}; there are {', '.join(sorted(names))}"
+        raise _bad(option, words)
+    return used
+
+
+def _bad(option: str, words: str) -> InvalidRequest:
+    return InvalidRequest(f"options: {option} {words}.", field=f"options.{option}")
 
 
 def placeholders(value: Any, depth: int = 0) -> set[str]:
     """The names of all placeholders in a template. Raises InvalidRequest if it is nested too deep."""
     if depth > TEMPLATE_DEPTH_MAX:
-        raise InvalidRequest("options: arguments are nested too deep.", field="options.arguments")
+        raise _bad("arguments", "are nested too deep")
     if isinstance(value, str):
         return set(PLACEHOLDER.findall(value))
     inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
@@ -76,6 +95,15 @@ def suggested(schema: Mapping[str, Any]) -> dict[str, str] | None:
     return {query: "{query}", **({count: "{max_results}"} if count else {})}
 
 
+def suggested_page(schema: Mapping[str, Any]) -> dict[str, str] | None:
+    """The template that the schema of a tool that reads pages suggests, `None` if it suggests none."""
+    described = wire.properties(schema)
+    if several := next((name for name in URLS_NAMES if name in described), None):
+        return {several: "{urls}"}
+    one = next((name for name in URL_NAMES if _is_text(described.get(name))), None)
+    return {one: "{url}"} if one else None
+
+
 def misfit(template: Template, schema: Mapping[str, Any]) -> str:
     """Why the template does not fit the schema, in words for the operator; `""` if it may."""
     described, required = wire.properties(schema), schema.get("required")
@@ -87,43 +115,54 @@ def misfit(template: Template, schema: Mapping[str, Any]) -> str:
     return ""
 
 
-def fill(template: Template, request: SearchRequest, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments for a request. A number is held within the bounds that the schema has for it."""
+def fill(template: Template, value_of: ValueOf, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with their values. A number is held within the bounds that the schema has for it."""
     described = wire.properties(schema)
     filled = {}
     for name, value in template.items():
-        made = _filled(value, request)
+        made = _filled(value, value_of)
         if made is not None:
             filled[name] = _within(made, described.get(name))
     return filled
 
 
-def _filled(value: Any, request: SearchRequest) -> Any:
+def _filled(value: Any, value_of: ValueOf) -> Any:
     """The value with its placeholders replaced, `None` if one of them has no value."""
     if isinstance(value, str):
         whole = PLACEHOLDER.fullmatch(value)
         if whole is not None:
-            return _of_request(request, whole[1])
-        parts = {name: _of_request(request, name) for name in PLACEHOLDER.findall(value)}
+            return value_of(whole[1])
+        parts = {name: value_of(name) for name in PLACEHOLDER.findall(value)}
         if None in parts.values():
             return None
         return PLACEHOLDER.sub(lambda found: _text(parts[found[1]]), value)
     if isinstance(value, Mapping):
-        made = {name: _filled(one, request) for name, one in value.items()}
+        made = {name: _filled(one, value_of) for name, one in value.items()}
         return {name: one for name, one in made.items() if one is not None}
     if isinstance(value, list):
-        return [one for one in (_filled(one, request) for one in value) if one is not None]
+        return [one for one in (_filled(one, value_of) for one in value) if one is not None]
     return value
 
 
-def _of_request(request: SearchRequest, name: str) -> Any:
-    """The request's value, `None` if it has none."""
-    if name == "max_results":
-        return request.limit
-    value = getattr(request, name)
-    if isinstance(value, tuple):
-        return list(value) or None
-    return value
+def of_search(request: SearchRequest) -> ValueOf:
+    """The values of a search."""
+
+    def value_of(name: str) -> Any:
+        value = request.limit if name == "max_results" else getattr(request, name)
+        return list(value) or None if isinstance(value, tuple) else value
+
+    return value_of
+
+
+def of_pages(request: ExtractRequest, urls: Sequence[str]) -> ValueOf:
+    """The values of an extract of these pages."""
+
+    def value_of(name: str) -> Any:
+        if name in ("url", "urls"):
+            return urls[0] if name == "url" else list(urls)
+        return getattr(request, name)
+
+    return value_of
 
 
 def _text(value: Any) -> str:

@@ -6,18 +6,19 @@ from typing import Any, Literal
 
 import msgspec
 
-from orchestrator.providers.mcp_arguments import check_template
+from orchestrator.providers.mcp_arguments import check_page_template, check_template
 from orchestrator.providers.mcp_results import FIELDS
 from orchestrator.providers.mcp_wire import is_tool_name
 from orchestrator.providers.option_checks import SECONDS_MAX, bad, check_headers, check_range, check_url
 
 
 class McpOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The options of the kind `mcp`; docs/operations/providers.md explains each.
+    """The options of the kind `mcp`; docs/operations/provider-kinds.md explains each.
 
     `arguments` is what the tool is called with, `None` for what its description suggests; `results` is the
     path of the list of results in its answer, `""` for wherever there is one; `fields` says by which names
-    its members go. `timeout_s` `None` leaves the time to the operator's policy for all providers.
+    its members go. `extract_tool` reads pages, `""` if none does. `timeout_s` `None` leaves the time to the
+    operator's policy for all providers.
     """
 
     url: str
@@ -25,6 +26,8 @@ class McpOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     arguments: dict[str, Any] | None = None
     results: str = ""
     fields: dict[str, str] = {}
+    extract_tool: str = ""
+    extract_arguments: dict[str, Any] | None = None
     headers: dict[str, str] = {}
     protocol: Literal["auto", "2026-07-28", "handshake"] = "auto"
     timeout_s: float | None = None
@@ -37,6 +40,9 @@ class McpOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         if not is_tool_name(self.tool):
             raise bad("tool", "must be the name of a tool")
         check_template(self.arguments)
+        if self.extract_tool and not is_tool_name(self.extract_tool):
+            raise bad("extract_tool", "must be the name of a tool")
+        check_page_template(self.extract_arguments)
         if unknown := sorted(self.fields.keys() - FIELDS.keys()):
             raise bad("fields", f"must not name {unknown[0][:40]}; there are {', '.join(FIELDS)}")
         for name, path in (("results", self.results), *self.fields.items()):

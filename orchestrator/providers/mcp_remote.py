@@ -119,6 +119,10 @@ class Remote:
             self._forget(peer)
             raise still.fault from None
 
+    async def tool(self, name: str, call: Call[Any]) -> wire.Tool:
+        """The tool as its server describes it. Raises ProviderError."""
+        return (await self._known(call)).tools[name]
+
     async def aclose(self) -> None:
         """Take leave of the server, if it waits for that, and close the connections. Safe to call twice."""
         peer, self._peer = self._peer, None
@@ -134,8 +138,7 @@ class Remote:
             self._peer = None
 
     async def _call(self, peer: _Peer, name: str, fill: Fill, call: Call[Any]) -> wire.ToolResult:
-        tool = peer.tools.get(name)
-        assert tool is not None, "the peer has been made with our tools"
+        tool = peer.tools[name]
         arguments = fill(tool)
         more = wire.argument_headers(tool.input_schema, arguments) if peer.version == wire.MODERN else {}
         sent = _Message(

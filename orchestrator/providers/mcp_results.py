@@ -49,14 +49,13 @@ def read_results(provider: str, result: ToolResult, path: str, fields: Mapping[s
     Results without a URL are left out. `path` and `fields` are the operator's, `""` and `{}` if there are
     none.
     """
-    texts = [block.text for block in result.content if block.type == "text" and block.text]
-    values = [value for value in _values(result.structured_content, texts) if value is not None]
-    found = next((listed for value in values if (listed := _listed(value, path)) is not None), None)
+    values = values_of(result)
+    found = first_list(values, path)
     if found is None:
         raise _refused(provider, path, has_json=bool(values))
     items = [item for item in found[:RESULTS_READ_MAX] if isinstance(item, dict)]
     names = {field: (fields[field],) if field in fields else FIELDS[field] for field in FIELDS}
-    kept = [item for item in items if _string(item, names["url"])]
+    kept = [item for item in items if text_of(item, names["url"])]
     scores = falling_scores([_value(item, names["score"]) for item in kept])
     return SearchAnswer(
         results=tuple(_result(item, names, score) for item, score in zip(kept, scores, strict=True)),
@@ -81,8 +80,19 @@ def _refused(provider: str, path: str, *, has_json: bool) -> ProviderProtocolErr
 # --- where the list is --------------------------------------------------------------------------------------
 
 
+def values_of(result: ToolResult) -> list[Any]:
+    """Everything in the answer that is JSON, the likeliest to hold what is looked for first."""
+    texts = [block.text for block in result.content if block.type == "text" and block.text]
+    return [value for value in _values(result.structured_content, texts) if value is not None]
+
+
+def first_list(values: Sequence[Any], path: str = "") -> Found | None:
+    """The list at the path, or the first list of results, in any of the values; `None` if there is none."""
+    return next((listed for value in values if (listed := _listed(value, path)) is not None), None)
+
+
 def _values(structured: Any, texts: Sequence[str]) -> Iterable[Any]:
-    """Everything in the answer that may hold the results, the likeliest first."""
+    """Structured content before texts, which often repeat it."""
     yield None if _is_wrapped_prose(structured) else structured
     decoded = [_json(text) for text in texts]
     yield from decoded
@@ -127,7 +137,7 @@ def _searched(value: Any, depth: int) -> Found | None:
     value = _opened(value)
     if isinstance(value, list):
         # An empty list is an answer: nothing was found. One of other things than results is not.
-        is_results = any(isinstance(item, dict) and _string(item, FIELDS["url"]) for item in value)
+        is_results = any(isinstance(item, dict) and text_of(item, FIELDS["url"]) for item in value)
         return value if is_results or not value else None
     if not isinstance(value, Mapping) or not depth:
         return None
@@ -145,12 +155,12 @@ def _opened(value: Any) -> Any:
 
 def _result(item: Mapping[str, Any], names: Mapping[str, Sequence[str]], score: float) -> SearchResult:
     return SearchResult(
-        title=_string(item, names["title"]),
-        url=_string(item, names["url"]),
-        content=_string(item, names["content"])[: limits.CONTENT_CHARS_MAX],
+        title=text_of(item, names["title"]),
+        url=text_of(item, names["url"]),
+        content=text_of(item, names["content"])[: limits.CONTENT_CHARS_MAX],
         score=score,
-        raw_content=_string(item, names["raw_content"]) or None,
-        published_date=_string(item, names["published_date"]) or None,
+        raw_content=text_of(item, names["raw_content"]) or None,
+        published_date=text_of(item, names["published_date"]) or None,
     )
 
 
@@ -165,7 +175,7 @@ def _value(item: Mapping[str, Any], names: Sequence[str]) -> Any:
     return None
 
 
-def _string(item: Mapping[str, Any], names: Sequence[str]) -> str:
+def text_of(item: Mapping[str, Any], names: Sequence[str]) -> str:
     """The member as text: a list of texts (highlights) is joined, anything else that is no text is `""`."""
     value = _value(item, names)
     if isinstance(value, list):

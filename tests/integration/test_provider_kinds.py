@@ -67,6 +67,21 @@ async def test_a_remote_tool_stands_in_for_tavily_and_is_billed(tmp_path, tavily
     assert ends[-1]["cost"]["usd_micros"] == 4_000
 
 
+async def test_a_remote_tool_reads_the_pages_that_tavily_cannot(tmp_path, tavily: TavilySimulator):
+    """Only the page that Tavily could not read is asked of the tool."""
+    pages = ["https://almanac.example/how", "https://almanac.example/gone"]
+    async with McpSimulator() as server:
+        server.tools["read"] = {"properties": {"url": {"type": "string"}}}
+        server.result = {"content": [{"type": "text", "text": "What the almanac says."}]}
+        options = remote(server.url, extract_tool="read")
+        async with serving(tmp_path, tavily=tavily, providers=CHAIN, provider_options=options) as amos:
+            answer = (await amos.extract(pages)).json()
+
+    texts = {one["url"]: one["raw_content"] for one in answer["results"]}
+    assert texts[pages[1]] == "What the almanac says."
+    assert server.methods().count("tools/call") == 1
+
+
 async def test_a_remote_that_dies_in_the_middle_is_passed_on(tmp_path, tavily: TavilySimulator):
     """The call whose server is killed is answered by the next provider."""
     with RemoteServer("sdk") as server:

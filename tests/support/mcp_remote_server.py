@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 import socket
 import subprocess
@@ -140,7 +141,28 @@ async def huge(query: str) -> dict[str, Any]:
     return {"results": [{"title": query, "url": "https://almanac.example/", "snippet": "x" * 12_000_000}]}
 
 
-TOOLS = (find, openai_search, bare_list, as_text, as_prose, slow, failing, strict, huge)
+async def fetch(id: str) -> dict[str, Any]:  # noqa: A002 - what OpenAI's connectors call it
+    """Read a page, in the shape that OpenAI's connectors want."""
+    if "gone" in id:
+        raise RuntimeError("No such document")
+    return {"id": id, "title": title_for("Page", id), "text": f"# {id}", "url": id}
+
+
+async def read_page(url: str) -> str:
+    """Read a page as Markdown."""
+    await asyncio.sleep(60 if "slow" in url else 0)
+    return f"# {url}\n\n{sentence(url)}"
+
+
+async def read_pages(urls: list[str]) -> list[dict[str, Any]]:
+    """Read several pages at once."""
+    return [{"url": url, "raw_content": f"# {url}"} for url in urls if "gone" not in url]
+
+
+TOOLS = (
+    *(find, openai_search, bare_list, as_text, as_prose, slow, failing, strict, huge),
+    *(fetch, read_page, read_pages),
+)
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -152,7 +174,7 @@ def sdk_app(answers: str) -> App:
 
     server = MCPServer("remote")
     for tool in TOOLS:
-        server.add_tool(_telling(tool, ToolError) if tool is failing else tool, name=tool.__name__)
+        server.add_tool(_telling(tool, ToolError), name=tool.__name__)
     return server.streamable_http_app(json_response=answers == "json")
 
 
@@ -163,7 +185,7 @@ def fastmcp_app(answers: str) -> App:
 
     server = fastmcp.FastMCP("remote")
     for tool in TOOLS:
-        server.tool(_telling(tool, ToolError) if tool is failing else tool, name=tool.__name__)
+        server.tool(_telling(tool, ToolError), name=tool.__name__)
     app: App = server.http_app(json_response=answers == "json")
     return app
 
@@ -171,9 +193,10 @@ def fastmcp_app(answers: str) -> App:
 def _telling(tool: Callable[..., Awaitable[Any]], error: type[Exception]) -> Callable[..., Awaitable[Any]]:
     """The tool with its exceptions as those whose words a client is told."""
 
-    async def told(query: str) -> dict[str, Any]:
+    @functools.wraps(tool)
+    async def told(*arguments: Any, **named: Any) -> Any:
         try:
-            return dict(await tool(query))
+            return await tool(*arguments, **named)
         except RuntimeError as reason:
             raise error(str(reason)) from reason
 

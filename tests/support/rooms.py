@@ -25,7 +25,8 @@ PROVIDER = VALUES | {
     "providers.upstream_faults",
 }
 MCP = {"providers.registry"} | {
-    f"providers.mcp_{part}" for part in ("arguments", "faults", "options", "remote", "results", "wire")
+    f"providers.mcp_{part}"
+    for part in ("arguments", "faults", "options", "pages", "remote", "results", "wire")
 }
 JINA = {"countries"} | {f"providers.jina_{part}" for part in ("faults", "reader", "search")}
 LOCAL = {

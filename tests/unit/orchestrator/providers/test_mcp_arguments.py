@@ -6,7 +6,14 @@ import pytest
 
 from orchestrator.errors import InvalidRequest
 from orchestrator.model import SearchRequest
-from orchestrator.providers.mcp_arguments import check_template, fill, misfit, placeholders, suggested
+from orchestrator.providers.mcp_arguments import (
+    check_template,
+    fill,
+    misfit,
+    of_search,
+    placeholders,
+    suggested,
+)
 
 REQUEST = SearchRequest(query="tide tables", max_results=7, topic="news", include_domains=("a.example",))
 
@@ -31,12 +38,12 @@ def schema(*names, **described):
 )
 def test_a_template_is_filled_from_the_request(template, filled):
     """Placeholders keep their type where they stand alone; what the caller did not give is left out."""
-    assert fill(template, REQUEST, {}) == filled
+    assert fill(template, of_search(REQUEST), {}) == filled
 
 
 def test_a_query_is_never_a_template():
     """A placeholder in what the caller wrote stays as it is."""
-    assert fill({"q": "find {query}"}, SearchRequest(query="{topic} {query}"), {}) == {
+    assert fill({"q": "find {query}"}, of_search(SearchRequest(query="{topic} {query}")), {}) == {
         "q": "find {topic} {query}"
     }
 
@@ -54,7 +61,9 @@ def test_a_query_is_never_a_template():
 )
 def test_a_number_is_held_within_the_schema(described, sent):
     """A tool that takes five results at most is asked for five, not refused to be asked for seven."""
-    filled = fill({"q": "{query}", "n": "{max_results}"}, REQUEST, {"properties": {"n": described}})
+    filled = fill(
+        {"q": "{query}", "n": "{max_results}"}, of_search(REQUEST), {"properties": {"n": described}}
+    )
 
     assert filled["n"] == sent
 
