@@ -14,6 +14,7 @@ from typing import Any
 from orchestrator.errors import InvalidRequest
 from orchestrator.model import ExtractRequest, SearchRequest
 from orchestrator.providers import mcp_wire as wire
+from orchestrator.providers.ranking import is_number
 from orchestrator.providers.request_terms import TERMS
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
@@ -35,6 +36,9 @@ COUNT_NAMES = (
     *("size", "per_page", "page_size"),
 )
 """What arguments are called by tools that search; the first that a schema has is taken."""
+
+RESULTS_MIN_MAX = 1_000
+"""chosen: a schema that wants more than so many results at least is not obeyed."""
 
 TEMPLATE_DEPTH_MAX = 8
 """chosen: arguments of a tool nested deeper are no arguments."""
@@ -81,7 +85,7 @@ def placeholders(value: Any, depth: int = 0) -> set[str]:
     return set().union(*(placeholders(one, depth + 1) for one in inner))
 
 
-def suggested(schema: Mapping[str, Any]) -> dict[str, str] | None:
+def suggested(schema: Any) -> dict[str, str] | None:
     """The template that a tool's schema suggests, `None` if it has no argument that looks like a query."""
     described = wire.properties(schema)
     query = next((name for name in QUERY_NAMES if name in described), None)
@@ -95,7 +99,7 @@ def suggested(schema: Mapping[str, Any]) -> dict[str, str] | None:
     return {query: "{query}", **({count: "{max_results}"} if count else {})}
 
 
-def suggested_page(schema: Mapping[str, Any]) -> dict[str, str] | None:
+def suggested_page(schema: Any) -> dict[str, str] | None:
     """The template that the schema of a tool that reads pages suggests, `None` if it suggests none."""
     described = wire.properties(schema)
     if several := next((name for name in URLS_NAMES if name in described), None):
@@ -104,18 +108,20 @@ def suggested_page(schema: Mapping[str, Any]) -> dict[str, str] | None:
     return {one: "{url}"} if one else None
 
 
-def misfit(template: Template, schema: Mapping[str, Any]) -> str:
+def misfit(template: Template, schema: Any) -> str:
     """Why the template does not fit the schema, in words for the operator; `""` if it may."""
-    described, required = wire.properties(schema), schema.get("required")
+    described = wire.properties(schema)
+    required = schema.get("required") if isinstance(schema, dict) else None
     if described and (unknown := sorted(name for name in template if name not in described)):
         return f"has no argument {unknown[0]}"
     needed = [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
     if missing := sorted(name for name in needed if name not in template):
-        return f"needs the argument {missing[0][:100]}"
+        # A stranger's word in a log: only if it is a proper name.
+        return f"needs the argument {missing[0]}" if wire.is_tool_name(missing[0]) else "needs more arguments"
     return ""
 
 
-def fill(template: Template, value_of: ValueOf, schema: Mapping[str, Any]) -> dict[str, Any]:
+def fill(template: Template, value_of: ValueOf, schema: Any) -> dict[str, Any]:
     """The arguments with their values. A number is held within the bounds that the schema has for it."""
     described = wire.properties(schema)
     filled = {}
@@ -173,9 +179,9 @@ def _within(value: Any, described: Any) -> Any:
     if not isinstance(described, dict) or isinstance(value, bool) or not isinstance(value, int):
         return value
     most, least = described.get("maximum"), described.get("minimum")
-    if isinstance(most, int | float) and value > most:
+    if is_number(most) and 0 <= most < value:
         value = int(most)
-    if isinstance(least, int | float) and value < least:
+    if is_number(least) and value < least <= RESULTS_MIN_MAX:
         value = int(least)
     return str(value) if described.get("type") == "string" else value
 

@@ -100,7 +100,7 @@ def rpc_fault(provider: str, error: wire.RpcError) -> ProviderError:
 def http_fault(provider: str, reply: Reply) -> ProviderError:
     """Our error for a status that is no success, by the status alone."""
     if reply.status in UNREAD:
-        words = "has no MCP server at the URL it is configured with"
+        words = "takes no message of MCP at the URL it is configured with"
         return ProviderProtocolError(
             f"{provider} {words} (HTTP {reply.status}).",
             provider=provider,

@@ -44,7 +44,7 @@ class Tool(msgspec.Struct, frozen=True, rename="camel"):
     """A tool as its server describes it."""
 
     name: str
-    input_schema: dict[str, Any] = {}
+    input_schema: Any = None
 
 
 class ToolList(msgspec.Struct, frozen=True, rename="camel"):
@@ -188,7 +188,7 @@ def headers(version: str, method: str, tool: str = "", session: str = "") -> dic
     return chosen
 
 
-def argument_headers(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, str]:
+def argument_headers(schema: Any, arguments: Mapping[str, Any]) -> dict[str, str]:
     """The arguments that the tool's schema wants in headers as well (`x-mcp-header`), for balancers."""
     chosen = {}
     for name, value in arguments.items():
@@ -207,9 +207,9 @@ def header_value(text: str) -> str:
     return f"=?base64?{base64.b64encode(text.encode()).decode()}?="
 
 
-def properties(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments a tool's schema describes, by name."""
-    described = schema.get("properties")
+def properties(schema: Any) -> dict[str, Any]:
+    """The arguments a tool's schema describes, by name; none if it is no schema."""
+    described = schema.get("properties") if isinstance(schema, dict) else None
     return described if isinstance(described, dict) else {}
 
 

@@ -22,7 +22,7 @@ from orchestrator.providers.option_checks import (
     check_range,
     check_url,
 )
-from orchestrator.providers.ranking import falling_scores
+from orchestrator.providers.ranking import falling_scores, is_number
 from orchestrator.providers.request_terms import is_asked, unsupported
 
 RANGES = {"day": "day", "d": "day", "week": "week", "w": "week", "month": "month", "m": "month"} | {
@@ -33,6 +33,9 @@ RANGES = {"day": "day", "d": "day", "week": "week", "w": "week", "month": "month
 
 DAYS = {1: "day", 7: "week", 30: "month", 31: "month", 365: "year"}
 """The values of `days` that SearXNG has a word for."""
+
+SCORE_MAX = 1e9
+"""chosen: SearXNG's scores are below 100; a larger number is a fault of whoever sent it."""
 
 STRICT = 2
 """SearXNG's `safesearch` that lets nothing doubtful through."""
@@ -201,7 +204,8 @@ def answer_of(page: Page, request: SearchRequest) -> SearchAnswer:
 def _scaled(items: list[_Item]) -> list[Any]:
     """The scores as parts of the best one: SearXNG adds up what its engines say, without a bound."""
     scores = [item.score for item in items]
-    numbers = [one for one in scores if isinstance(one, int | float) and not isinstance(one, bool)]
+    # Within what a float can hold: an integer of JSON may be larger, and is no score.
+    numbers = [one for one in scores if is_number(one) and abs(one) < SCORE_MAX]
     top = max(numbers, default=0)
     return [one / top for one in numbers] if len(numbers) == len(scores) and top > 0 else [None] * len(scores)
 
