@@ -1,8 +1,9 @@
 """A tool's answer as search results: finds the list, reads its members by the names they go by. Pure.
 
 There is no standard for what a search tool answers. Known shapes are found by themselves, such as
-`{"results": [{"title", "url", "snippet"}]}`, a bare list, or one result a text block; others by the paths
-that the operator gives. A text that is no JSON is refused: nobody can tell its results apart.
+`{"results": [{"title", "url", "snippet"}]}`, a bare list, one result a text block, or links to resources;
+others by the paths that the operator gives. A text that is no JSON is refused: nobody can tell its results
+apart.
 """
 
 from __future__ import annotations
@@ -83,7 +84,13 @@ def _refused(provider: str, path: str, *, has_json: bool) -> ProviderProtocolErr
 def values_of(result: ToolResult) -> list[Any]:
     """Everything in the answer that is JSON, the likeliest to hold what is looked for first."""
     texts = [block.text for block in result.content if block.type == "text" and block.text]
-    return [value for value in _values(result.structured_content, texts) if value is not None]
+    values = [value for value in _values(result.structured_content, texts) if value is not None]
+    links = [
+        {"url": block.uri, "title": block.title or block.name, "content": block.description}
+        for block in result.content
+        if block.type == "resource_link"
+    ]
+    return [*values, links] if links else values
 
 
 def first_list(values: Sequence[Any], path: str = "") -> Found | None:

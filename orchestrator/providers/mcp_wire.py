@@ -61,10 +61,14 @@ class Welcome(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Content(msgspec.Struct, frozen=True):
-    """One block of a tool's answer; blocks other than text have no `text`."""
+    """One block of a tool's answer: `text`, or a `resource_link`, which has the other members, or another."""
 
     type: str
     text: str | None = None
+    uri: Any = None
+    name: Any = None
+    title: Any = None
+    description: Any = None
 
 
 class ToolResult(msgspec.Struct, frozen=True, rename="camel"):

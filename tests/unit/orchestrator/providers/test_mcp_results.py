@@ -51,6 +51,24 @@ def test_results_may_have_a_block_each():
     assert [one.title for one in found.results] == ["Tides", "Moon"]
 
 
+def test_links_to_resources_are_results():
+    """The protocol has a block of its own for them; a sentence beside them is none."""
+    links = [
+        Content(type="text", text="I found two pages."),
+        Content(
+            type="resource_link", uri="https://a.example/1", name="tides", title="Tides", description="High."
+        ),
+        Content(type="resource_link", uri="https://a.example/2", name="moon"),
+    ]
+
+    found = read_results("remote", ToolResult(content=links), "", {})
+
+    assert [(one.title, one.url, one.content) for one in found.results] == [
+        ("Tides", "https://a.example/1", "High."),
+        ("moon", "https://a.example/2", ""),
+    ]
+
+
 def test_structured_content_comes_first():
     """The text repeats it for old clients, perhaps shortened."""
     assert len(read({"results": [ONE, TWO]}, texts=[json.dumps([ONE])]).results) == 2
