@@ -129,11 +129,13 @@ async def test_a_gateway_behind_a_gateway(tmp_path, tavily: TavilySimulator):
     assert "a" * 32 in {event.get("trace_id") for event in events}
 
 
-async def test_a_gateway_registered_at_itself_ends_at_once(tmp_path, tavily: TavilySimulator):
+@pytest.mark.parametrize("kind", ["mcp", "searxng"])
+async def test_a_gateway_registered_at_itself_ends_at_once(tmp_path, tavily: TavilySimulator, kind):
     """The call comes back, is refused, and goes on to the next provider without waiting for itself."""
     port = free_port()
     base_url = f"http://127.0.0.1:{port}"
-    options = gateway_as_remote(base_url)
+    searxng = {"remote": {"kind": "searxng", "url": f"{base_url}/searxng"}}
+    options = searxng if kind == "searxng" else gateway_as_remote(base_url)
     fields = {"providers": ("remote", "tavily"), "provider_options": options, "port": port}
     async with serving(tmp_path, tavily=tavily, **fields) as amos:
         begun = time.monotonic()
