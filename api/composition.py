@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from api.budgets import budget_store, running_budgets
 from api.cache import InstanceCache, instance_cache
-from api.keys import installation, key_ring, key_store, pepper
+from api.keys import key_ring, key_store, pepper
 from api.loop_lag import LoopLag
 from api.names import SystemNames
 from api.policies import policies_of, warming_of
@@ -39,6 +39,7 @@ from orchestrator.record_watch import RecordWatch
 from orchestrator.recorder import Recorder
 from orchestrator.roster import Roster
 from orchestrator.strangers import Strangers
+from orchestrator.usage import Usage
 from orchestrator.warming import Warming
 from storage.file_journal import FileJournal
 from storage.memory_cache import MemoryCache
@@ -69,7 +70,7 @@ async def gateway(
     started_at = clock.now()
     async with contextlib.AsyncExitStack() as cleanup:
         journal, recorder = await cleanup.enter_async_context(record(settings, clock))
-        roster = roster_of(settings, clock, recorder, installation(settings))
+        roster = roster_of(settings, clock, recorder, pepper(settings))
         cleanup.push_async_callback(roster.aclose)
         shared = await cleanup.enter_async_context(_shared(settings, clock, recorder))
         cache = await cleanup.enter_async_context(instance_cache(settings, shared.redis, recorder, clock))
@@ -118,6 +119,7 @@ async def gateway(
             figures=figures.measure,
             recorder_lag_s=lambda: recorder_lag_s(folder, clock.now(), started_at),
             warming=warming,
+            usage=Usage(reports, chosen.budget, clock),
         )
 
 

@@ -38,12 +38,9 @@ def pepper(settings: Settings) -> bytes:
         raise SettingsError(str(error)) from error
 
 
-def installation(settings: Settings) -> str:
-    """A name of this installation, the same on all of its instances, that tells nobody anything.
-
-    Raises SettingsError and OSError as `pepper` does.
-    """
-    return hmac.new(pepper(settings), b"amos installation", hashlib.sha256).hexdigest()[:16]
+def installation_of(secret: bytes) -> str:
+    """A name of the installation with this pepper, the same on all of its instances; it tells nothing."""
+    return hmac.new(secret, b"amos installation", hashlib.sha256).hexdigest()[:16]
 
 
 @contextlib.asynccontextmanager

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import cache, lru_cache
 from typing import Any, TypeAlias, cast
 from urllib.parse import urlencode
@@ -41,8 +41,8 @@ KEEPALIVE_S = 15.0
 connection closed under our hands costs a failed attempt, because a paid call is not repeated silently."""
 
 UPSTREAM_S_MAX = 60.0
-"""chosen: no call lasts longer, whoever forgot to limit it. The timeout stage normally cancels much
-earlier."""
+"""chosen: no call lasts longer unless it says so, whoever forgot to limit it. The timeout stage normally
+cancels much earlier."""
 
 STREAM_END_S = 0.05
 """chosen: a stream that has said what we waited for is given this long to end by itself, so that its
@@ -50,6 +50,9 @@ connection can be used again; then it is cut."""
 
 Enough: TypeAlias = Callable[[bytes], bool]
 """Is shown each piece of a stream as it comes, and says whether that was all we waited for."""
+
+Sink: TypeAlias = Callable[[bytes], Awaitable[None]]
+"""Takes each piece of an answer as it comes."""
 
 HEADERS = {"User-Agent": "amos", "Accept": "application/json", "Accept-Encoding": "gzip"}
 """How we introduce ourselves, and what we can read."""
@@ -84,9 +87,12 @@ class Upstream:
         *,
         headers: Mapping[str, str],
         body: Mapping[str, Any],
+        limit_s: float | None = None,
         enough: Enough | None = None,
     ) -> Reply:
-        """Send `body` as JSON and read the whole answer, whatever its status.
+        """Send `body` as JSON and read the whole answer, whatever its status, within `limit_s` seconds.
+
+        `None` is `UPSTREAM_S_MAX`, which only calls that may take longer than any search need not keep.
 
         With `enough` the answer may be a stream, which is read, uncompressed, until that says so. Raises
         ProviderTimeout, ProviderUnavailable or ProviderProtocolError (too large, not HTTP). Cancelling closes
@@ -94,7 +100,27 @@ class Upstream:
         """
         content = msgspec.json.encode(body)
         sent = {**headers, "Content-Type": "application/json"}
-        return await self._send("POST", url, sent, content, enough=enough)
+        limit_s = limit_s or UPSTREAM_S_MAX
+        return await self._send("POST", url, sent, content, limit_s=limit_s, enough=enough)
+
+    async def post_for_stream(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: Mapping[str, Any],
+        limit_s: float,
+        sink: Sink,
+    ) -> Reply:
+        """Send `body` as JSON and hand the pieces of a good answer (200) to `sink`, as they come.
+
+        The reply then has no body. Any other answer is read whole, as by `post_json`, and raises as that
+        does.
+        """
+        # Unpacked, because what packs a stream keeps events back until there is enough of them.
+        of_stream = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
+        sent = {**headers, "Content-Type": "application/json", **of_stream}
+        return await self._send("POST", url, sent, msgspec.json.encode(body), limit_s=limit_s, sink=sink)
 
     async def get(
         self, url: str, *, headers: Mapping[str, str], params: Mapping[str, str] | None = None
@@ -117,12 +143,14 @@ class Upstream:
         headers: Mapping[str, str],
         content: bytes | None = None,
         *,
-        enough: Enough | None = None,
         params: Mapping[str, str] | None = None,
+        limit_s: float = UPSTREAM_S_MAX,
+        sink: Sink | None = None,
+        enough: Enough | None = None,
     ) -> Reply:
         ours = HEADERS if enough is None else STREAM_HEADERS
         try:
-            async with asyncio.timeout(UPSTREAM_S_MAX):
+            async with asyncio.timeout(limit_s):
                 address = _parsed(url)
                 if params:
                     address = address.copy_with(query=urlencode(params).encode())
@@ -130,7 +158,9 @@ class Upstream:
                 response = await self._transport.handle_async_request(request)
                 try:
                     received = await (
-                        self._read(response) if enough is None else self._listen(response, enough)
+                        self._read(response, sink if response.status_code == 200 else None)
+                        if enough is None
+                        else self._listen(response, enough)
                     )
                 finally:
                     await response.aclose()
@@ -143,12 +173,16 @@ class Upstream:
             retry_after_s=retry_after_s(response.headers.get("retry-after"), self._clock.now()),
         )
 
-    async def _read(self, response: httpx.Response) -> bytes:
-        """The decompressed body, refused while it is being read once it grows too large."""
-        received = bytearray()
+    async def _read(self, response: httpx.Response, sink: Sink | None) -> bytes:
+        """The decompressed body, or nothing if a sink has it; refused on the way once it grows too large."""
+        received, size = bytearray(), 0
         async for chunk in response.aiter_bytes():
-            received += chunk
-            self._check_size(received)
+            size += len(chunk)
+            self._check_size(size)
+            if sink is None:
+                received += chunk
+            else:
+                await sink(chunk)
         return bytes(received)
 
     async def _listen(self, response: httpx.Response, enough: Enough) -> bytes:
@@ -160,7 +194,7 @@ class Upstream:
         async with contextlib.aclosing(stream) as pieces:
             async for piece in pieces:
                 received += piece
-                self._check_size(received)
+                self._check_size(len(received))
                 if enough(piece):
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(STREAM_END_S):
@@ -168,8 +202,8 @@ class Upstream:
                     break
         return bytes(received)
 
-    def _check_size(self, received: bytearray) -> None:
-        if len(received) > limits.UPSTREAM_BODY_BYTES_MAX:
+    def _check_size(self, size_bytes: int) -> None:
+        if size_bytes > limits.UPSTREAM_BODY_BYTES_MAX:
             raise ProviderProtocolError(
                 f"{self._provider} sent more than {limits.UPSTREAM_BODY_BYTES_MAX} bytes.",
                 provider=self._provider,
