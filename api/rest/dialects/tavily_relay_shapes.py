@@ -102,7 +102,7 @@ RESEARCH_BODY = _body(
 FEEDBACK_BODY = _body(
     "What somebody thought of an answer of Tavily's.",
     {
-        "request_id": {"type": "string", "description": "That of a map, a crawl or a research."},
+        "request_id": {"type": ["string", "null"], "description": "That of a map, a crawl or a research."},
         "human_score": {"description": "1 perfect, 0 irrelevant."},
         "comment": {"description": "In words."},
         "api_key": _KEY,
