@@ -129,6 +129,14 @@ async def _pass_on(client: httpx.AsyncClient, check: Any) -> None:
     check(await client.get("/usage"))
 
 
+async def _change_providers(client: httpx.AsyncClient, check: Any) -> None:
+    wish = {"name": "wiki", "kind": "searxng", "options": {"url": "http://searxng.example.org"}}
+    check(await client.get("/providers"))
+    check(await client.post("/providers", json=wish))
+    check(await client.patch("/providers/wiki", json={"enabled": False}))
+    check(await client.delete("/providers/wiki"))
+
+
 async def _administer(client: httpx.AsyncClient, check: Any) -> None:
     limits = {"burst": 5, "per_minute": None}
     made = check(await client.post("/keys", json={"client": "team", "expires_in_s": 60, "limits": limits}))
@@ -176,6 +184,8 @@ async def test_real_answers_are_those_of_the_document(
         await _search_by_other_doors(client, described.success)
         await _pass_on(client, described.success)
         await amos.drain()
+        if "/providers" in described.document["paths"]:
+            await _change_providers(client, described.success)
         await _administer(client, described.success)
         await _speak_mcp(client, described.success)
         described.check(await client.post("/mcp", json=[]))

@@ -63,6 +63,8 @@ RULES = re.compile(
             "There is no kind of provider of this name",
             "name: a provider of the kind [a-z]+ cannot be called otherwise",
             '"detail":"options',
+            # One of two fields must say something.
+            "Nothing was said to change",
             # A key in the body is no field by itself.
             "request_id: The request_id is missing",
             # Bounds of all unknown fields together.
