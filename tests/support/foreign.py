@@ -1,8 +1,8 @@
 """A client of somebody else in a process of its own: it has its own packages, and its warnings fail no test.
 
-The process lives as long as its tests, because importing such a client takes longer than using it. It is asked
-with one line of JSON, `{"call": …, "arguments": {…}}`, and answers with one: `{"value": …}`, or `{"error":
-{"type": …, "message": …}}` if the client has raised. tests/support/foreign_side.py does that in Python.
+The process lives as long as its tests, because importing such a client takes longer than using it. It is
+asked with one line of JSON, `{"call": …, "arguments": {…}}`, and answers with one: `{"value": …}`, or
+`{"error": {"type": …, "message": …}}` if the client has raised. In Python foreign_side.py does that.
 """
 
 from __future__ import annotations

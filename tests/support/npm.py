@@ -1,4 +1,4 @@
-"""Packages of Node.js beside a package-lock.json, under the Node of the dev packages: installed once, then run."""
+"""Packages of Node.js beside a package-lock.json, for the Node of the dev packages: installed once."""
 
 from __future__ import annotations
 
