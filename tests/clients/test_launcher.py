@@ -24,11 +24,10 @@ def clone(tmp_path: Path) -> Path:
     """A clone in which the clients cannot be installed, and all else is."""
     shutil.copy(ROOT / "amos", tmp_path)
     (tmp_path / "requirements-clients.lock").write_text(UNOBTAINABLE)
-    lock = tmp_path / "requirements-dev.lock"
-    lock.touch()
+    (tmp_path / "requirements-dev.lock").touch()
     (tmp_path / ".venv/bin").mkdir(parents=True)
     (tmp_path / ".venv/bin/python").symlink_to(sys.executable)
-    checksum = subprocess.run(["cksum"], stdin=lock.open(), capture_output=True, text=True, check=True).stdout
+    checksum = subprocess.run(["cksum"], input="", capture_output=True, text=True, check=True).stdout
     python = os.environ.get("AMOS_PYTHON", "python3")
     (tmp_path / ".venv/amos-stamp").write_text(f"dev {'-'.join(checksum.split())} {python}\n")
     (tmp_path / "pytest.py").write_text("print('the tests would begin here')\n")
