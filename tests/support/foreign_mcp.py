@@ -41,7 +41,7 @@ KINDS = [
     *(Kind("mcp", mode) for mode in ("auto", "legacy", "2026-07-28")),
     *(Kind("fastmcp", mode) for mode in ("auto", "legacy", "2026-07-28")),
     *(Kind("agno", mode) for mode in ("auto", "legacy")),
-    *(Kind(INSPECTOR, mode) for mode in ("auto", "legacy", "modern")),
+    *(Kind(INSPECTOR, mode) for mode in ("legacy", "modern")),  # each question is a process: as few as do
 ]
 
 
