@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 import pytest_asyncio
 
-from tests.support.foreign import ForeignClient
+from tests.support.foreign import ForeignClient, require_client_packages
+from tests.support.foreign_tavily import KINDS, NPM_FOLDER, Kind, TavilyUser
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.jina_simulator import JinaSimulator
+from tests.support.npm import install_packages
 from tests.support.tavily_simulator import TavilySimulator
 
 DEADLINE_S = 1.0
@@ -63,3 +65,19 @@ async def amos(tmp_path, tavily: TavilySimulator, jina: JinaSimulator) -> AsyncI
         root_paths=("/t",),
     ) as running:
         yield running
+
+
+@pytest.fixture(params=KINDS, ids=[kind.name for kind in KINDS])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Which client of Tavily the test is about, installed."""
+    if request.param.needs == "pip":
+        require_client_packages()
+    if request.param.needs == "npm":
+        install_packages(NPM_FOLDER)
+    return request.param
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def user(kind: Kind, start_client: StartClient, amos: GatewayServer) -> TavilyUser:
+    """The client, pointed at the gateway."""
+    return TavilyUser(kind, await start_client(*kind.command), amos.base_url)

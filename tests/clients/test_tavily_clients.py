@@ -12,11 +12,10 @@ import pytest_asyncio
 
 from orchestrator.key_admin import KeyWish
 from tests.clients.conftest import DEADLINE_S, GRACE_S, StartClient
-from tests.support.foreign import ClientError, require_client_packages
-from tests.support.foreign_tavily import KINDS, NPM_FOLDER, OPTIONS, Kind, TavilyUser
-from tests.support.gateway_server import GatewayServer, serving
+from tests.support.foreign import ClientError
+from tests.support.foreign_tavily import KINDS, OPTIONS, Kind, TavilyUser
+from tests.support.gateway_server import serving
 from tests.support.jina_simulator import JinaSimulator
-from tests.support.npm import install_packages
 from tests.support.simulator import Fault
 from tests.support.tavily_simulator import TavilySimulator
 
@@ -33,22 +32,6 @@ IMPATIENT = [kind for kind in KINDS if kind.impatient]
 def only(kinds: list[Kind]) -> pytest.MarkDecorator:
     """For a test of some of the clients."""
     return pytest.mark.parametrize("kind", kinds, indirect=True, ids=[kind.name for kind in kinds])
-
-
-@pytest.fixture(params=KINDS, ids=[kind.name for kind in KINDS])
-def kind(request: pytest.FixtureRequest) -> Kind:
-    """Which client the test is about, installed."""
-    if request.param.needs == "pip":
-        require_client_packages()
-    if request.param.needs == "npm":
-        install_packages(NPM_FOLDER)
-    return request.param
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def user(kind: Kind, start_client: StartClient, amos: GatewayServer) -> TavilyUser:
-    """The client, pointed at the gateway."""
-    return TavilyUser(kind, await start_client(*kind.command), amos.base_url)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -51,6 +51,8 @@ class Kind:
     search_with: Callable[[str, dict[str, Any]], Question]
     refusal: Callable[[int, str], str]
     extract: Callable[[list[str]], Question] | None = None
+    relay: Callable[[str, str], Question] | None = None
+    """`map` or `crawl` of a site, `research` of a question, or `getResearch` of an id."""
     content: str = "content"
     nothing_found: str = ""
     """What a user gets instead of an empty list of results."""
@@ -104,6 +106,10 @@ def _langchain(name: str, call: str, refusal: Callable[[int, str], str]) -> Kind
         search=lambda query: (call, {"name": "TavilySearch", "query": query}),
         search_with=search_with,
         extract=lambda urls: (call, {"name": "TavilyExtract", "urls": urls}),
+        relay=lambda operation, subject: (
+            call,
+            {"name": LANGCHAIN_TOOLS[operation][0], LANGCHAIN_TOOLS[operation][1]: subject},
+        ),
         refusal=refusal,
         nothing_found="No search results found for 'tide tables'",
         needs="pip",
@@ -128,6 +134,14 @@ def _litellm(name: str, call: str) -> Kind:
         needs="pip",
     )
 
+
+LANGCHAIN_TOOLS = {
+    "map": ("TavilyMap", "url"),
+    "crawl": ("TavilyCrawl", "url"),
+    "research": ("TavilyResearch", "input"),
+    "getResearch": ("TavilyGetResearch", "request_id"),
+}
+"""Its tools, and what each calls its one argument."""
 
 LITELLM_CLASSES: Mapping[int, str] = {
     400: "BadRequestError",
@@ -187,6 +201,7 @@ KINDS = [
             {"subject": query, "options": {_camel(name): value for name, value in options.items()}},
         ),
         extract=lambda urls: ("extract", {"subject": urls, "options": {}}),
+        relay=lambda operation, subject: (operation, {"subject": subject, "options": {}}),
         refusal=lambda _, sentence: f"Error: {sentence}",
         impatient={"options": {"timeout": 0.3}},
         needs="npm",
