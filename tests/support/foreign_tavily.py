@@ -116,6 +116,11 @@ def _langchain(name: str, call: str, refusal: Callable[[int, str], str]) -> Kind
     )
 
 
+def litellm_command() -> tuple[str, ...]:
+    """Starts LiteLLM, which is a client of others than Tavily as well."""
+    return _script(str(PYTHON), "with_litellm")
+
+
 def _litellm(name: str, call: str) -> Kind:
     def search_with(query: str, options: dict[str, Any]) -> Question:
         # Its own spelling is Perplexity's; what that has not is passed through.
@@ -125,7 +130,7 @@ def _litellm(name: str, call: str) -> Kind:
 
     return Kind(
         name,
-        _script(str(PYTHON), "with_litellm"),
+        litellm_command(),
         search=lambda query: (call, {"provider": "tavily", "query": query}),
         search_with=search_with,
         refusal=lambda status, sentence: f"{LITELLM_CLASSES[status]}: .*{sentence}",
