@@ -26,12 +26,12 @@ StartClient = Callable[..., Awaitable[ForeignClient]]
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def start_client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StartClient]:
-    """Starts a client by its command, each once, and keeps it until the end."""
+    """Starts a client by its command, each once if all is well, and keeps it until the end."""
     running: dict[tuple[str, ...], ForeignClient] = {}
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(*command: str) -> ForeignClient:
-            if command not in running:
+            if command not in running or not running[command].is_running:
                 log = tmp_path_factory.mktemp("client") / "log"
                 running[command] = await stack.enter_async_context(ForeignClient(command, log))
             return running[command]

@@ -12,12 +12,15 @@ from mcp.client.streamable_http import streamable_http_client
 
 from tests.support.foreign_side import answer_calls
 
+TIMEOUT = httpx2.Timeout(30.0, read=300.0)
+"""What the SDK itself gives a client that it makes."""
+
 
 @contextlib.asynccontextmanager
 async def connected(url: str, headers: dict[str, str], mode: str) -> AsyncIterator[Client]:
     """A client of the server at this address, in this mode of its own."""
     async with (
-        httpx2.AsyncClient(headers=headers) as http,
+        httpx2.AsyncClient(headers=headers, timeout=TIMEOUT) as http,
         Client(streamable_http_client(url, http_client=http), mode=mode) as client,
     ):
         yield client

@@ -7,6 +7,7 @@ console.warn = () => {}; // it warns of methods that will go
 
 const plain = (error) => ({ type: error.name, message: error.message });
 
+process.stdout.write("\n");
 for await (const line of createInterface({ input: process.stdin })) {
   const { call, arguments: { base, key, subject, options } } = JSON.parse(line);
   let answer;

@@ -1,8 +1,9 @@
 """A client of somebody else in a process of its own: it has its own packages, and its warnings fail no test.
 
-The process lives as long as its tests, because importing such a client takes longer than using it. It is
-asked with one line of JSON, `{"call": …, "arguments": {…}}`, and answers with one: `{"value": …}`, or
-`{"error": {"type": …, "message": …}}` if the client has raised. In Python foreign_side.py does that.
+The process lives as long as its tests, because importing such a client takes longer than using it; when that
+is done it writes an empty line. It is asked with one line of JSON, `{"call": …, "arguments": {…}}`, and
+answers with one: `{"value": …}`, or `{"error": {"type": …, "message": …}}` if the client has raised. In
+Python foreign_side.py does that.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from tests.support.processes import ROOT, environment
 
 PYTHON = ROOT / ".venv-clients/bin/python"
 
+START_S = 300.0
+"""Of the import, mostly: that of LiteLLM takes six seconds of a core that nobody else wants."""
+
 ANSWER_S = 60.0
-"""The first answer includes the import of the client; of litellm that takes ten seconds of a busy core."""
 
 LINE_BYTES_MAX = 16 * 1024 * 1024
 """chosen: more than any answer of ours."""
@@ -53,25 +56,43 @@ class ForeignClient:
                 stderr=log,
                 limit=LINE_BYTES_MAX,
             )
+        await self._line(START_S)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._process.wait()
+        await self._end()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it can be asked."""
+        return self._process.returncode is None
 
     async def ask(self, call: str, **arguments: Any) -> Any:
         """What the client returned. Raises ClientError if it raised, TimeoutError if it does not answer."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write(f"{json.dumps({'call': call, 'arguments': arguments})}\n".encode())
-        async with asyncio.timeout(ANSWER_S):
-            line = await self._process.stdout.readline()
-        assert line, f"the client is gone:\n{self._log.read_text(errors='replace')[-3000:]}"
-        answer = json.loads(line)
+        answer = json.loads(await self._line(ANSWER_S))
         if "error" in answer:
             raise ClientError("{type}: {message}".format(**answer["error"]))
         return answer["value"]
+
+    async def _line(self, within_s: float) -> bytes:
+        """The next line that it writes. Who is not heard out is ended: it would stay a line behind."""
+        assert self._process.stdout is not None
+        line = b""
+        try:
+            async with asyncio.timeout(within_s):
+                line = await self._process.stdout.readline()
+        finally:
+            if not line:
+                await self._end()
+        assert line, f"the client is gone:\n{self._log.read_text(errors='replace')[-3000:]}"
+        return line
+
+    async def _end(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
 
 
 def require_client_packages() -> None:

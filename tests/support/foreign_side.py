@@ -21,6 +21,8 @@ def answer_calls(calls: Mapping[str, Callable[..., Any]]) -> None:
     """
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print is no answer
+    answers.write("\n")
+    answers.flush()
     with asyncio.Runner() as runner:
         for line in sys.stdin:
             asked = json.loads(line)
