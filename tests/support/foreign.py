@@ -46,7 +46,7 @@ class ForeignClient:
                 cwd=ROOT,
                 env=environment(
                     {
-                        "HOME": str(self._log.parent),  # the inspector keeps a catalogue there
+                        "HOME": str(self._log.parent),  # no settings of a developer there
                         "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # otherwise the import asks the internet
                         "NO_PROXY": "127.0.0.1",
                     }
