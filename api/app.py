@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Router
 
-from api.mcp_endpoint import McpEndpoint
+from api.mcp_endpoint import McpEndpoint, tools_of
 from api.middleware.cors import Cors
 from api.middleware.failures import Failures
 from api.middleware.guard import Doors as OpenTo
@@ -58,7 +58,7 @@ class Application:
     """Sorts what the server sends: requests go through the layers, a websocket is refused."""
 
     def __init__(self, gateway: Gateway, settings: Settings) -> None:
-        mcp = McpEndpoint(gateway)
+        mcp = McpEndpoint(gateway, tools_of(gateway, settings.mcp_tools))
         self._doors = Doors(gateway)
         self._endpoints: dict[str, ASGIApp] = {
             **self._doors.exact,

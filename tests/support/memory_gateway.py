@@ -118,7 +118,7 @@ class JournalReports:
 
 
 class ScriptedProvider:
-    """Finds one result whose title is the query, or raises `failure` if it is set.
+    """Finds one result whose title is the query, or `finds` if it is set, or raises `failure` if that is.
 
     `calls` holds the requests; `called` is set by the first.
     """
@@ -132,6 +132,7 @@ class ScriptedProvider:
         self.calls: list[SearchRequest | ExtractRequest] = []
         self.called = asyncio.Event()
         self.failure: Exception | None = None
+        self.finds: SearchAnswer | None = None
 
     def search_estimate(self, request: SearchRequest) -> Cost:
         """One credit."""
@@ -155,7 +156,7 @@ class ScriptedProvider:
             score=0.9,
             raw_content=None,
         )
-        answer = SearchAnswer(results=(result,), answer=None, images=())
+        answer = self.finds or SearchAnswer(results=(result,), answer=None, images=())
         return Found(answer=answer, provider=self.name, cost=ONE_CREDIT)
 
     async def extract(self, call: Call[ExtractRequest]) -> Found[ExtractAnswer]:
