@@ -20,7 +20,7 @@ from tests.support.tavily_simulator import TavilySimulator
 
 pytestmark = [pytest.mark.clients, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
 
-TOOLS = {"search", "fetch", "web_search", "extract"}
+TOOLS = {"search", "fetch", "web_search", "extract", "tavily_search", "tavily_extract"}
 
 PAGE = "https://almanac.example/tides"
 DEAD_PAGE = "https://almanac.example/gone"
