@@ -39,7 +39,7 @@ from orchestrator.pipeline import Pipeline
 from orchestrator.ports import WEB_SCHEMES
 from orchestrator.recorder import Recorder
 from orchestrator.reports.catalogue import report_for
-from orchestrator.reports.report import Need, Question
+from orchestrator.reports.report import Need, Question, Sums
 from orchestrator.reports.totals import Standing, Totals
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
@@ -101,6 +101,10 @@ class JournalReports:
         """The question, if the report could answer it."""
         report_for(name, question)
         return {"since": question.since, "until": question.until, "by": question.by, "rows": []}
+
+    async def sums(self, need: Need, since: float, until: float) -> Sums:
+        """What the frames in the journal add up to, whenever they were written."""
+        return sums_of(need, [envelope for frame in self._journal.frames for envelope in frame.events])
 
     async def execution(self, execution_id: str) -> list[Frame]:
         """The frames of one execution."""
