@@ -60,6 +60,16 @@ async def test_a_research(user: TavilyUser):
     assert looks[1]["content"].startswith("# Report")
 
 
+async def test_a_research_that_is_told_as_it_is_made(user: TavilyUser):
+    """The client hands Tavily's events on to its user, to the last."""
+    assert user.kind.stream is not None
+
+    told = await user.ask(user.kind.stream("How are tides foretold?"))
+
+    assert told.count("data: {") == 3
+    assert told.endswith("event: done\n\n")
+
+
 async def test_without_tavily(kind: Kind, start_client: StartClient, jina: JinaSimulator, tmp_path: Path):
     """Where Tavily is not configured nobody can do it, and that is what the user is told."""
     async with serving(tmp_path / "var", jina=jina, grace_s=GRACE_S) as amos:

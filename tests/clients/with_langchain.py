@@ -29,5 +29,16 @@ async def ainvoke(
     return await tool(name, base, key, setup).ainvoke(arguments)
 
 
+def stream(base: str, key: str, **arguments: Any) -> str:
+    """The whole of a research that is told as it is made."""
+    return b"".join(invoke("TavilyResearch", base, key, stream=True, **arguments)).decode()
+
+
+async def astream(base: str, key: str, **arguments: Any) -> str:
+    """The same, from a coroutine."""
+    told = await ainvoke("TavilyResearch", base, key, stream=True, **arguments)
+    return b"".join([part async for part in told]).decode()
+
+
 if __name__ == "__main__":
-    answer_calls({"invoke": invoke, "ainvoke": ainvoke})
+    answer_calls({"invoke": invoke, "ainvoke": ainvoke, "stream": stream, "astream": astream})

@@ -13,7 +13,9 @@ for await (const line of createInterface({ input: process.stdin })) {
   let answer;
   try {
     const client = tavily({ apiKey: key, apiBaseURL: base });
-    answer = { value: await client[call](subject, options) };
+    let value = await client[call](subject, options);
+    if (options?.stream) value = (await Array.fromAsync(value)).join("");
+    answer = { value };
   } catch (error) {
     answer = { error: plain(error) };
   }

@@ -53,6 +53,8 @@ class Kind:
     extract: Callable[[list[str]], Question] | None = None
     relay: Callable[[str, str], Question] | None = None
     """`map` or `crawl` of a site, `research` of a question, or `getResearch` of an id."""
+    stream: Callable[[str], Question] | None = None
+    """A research that is told as it is made."""
     content: str = "content"
     nothing_found: str = ""
     """What a user gets instead of an empty list of results."""
@@ -110,6 +112,7 @@ def _langchain(name: str, call: str, refusal: Callable[[int, str], str]) -> Kind
             call,
             {"name": LANGCHAIN_TOOLS[operation][0], LANGCHAIN_TOOLS[operation][1]: subject},
         ),
+        stream=lambda text: (call.replace("invoke", "stream"), {"input": text}),
         refusal=refusal,
         nothing_found="No search results found for 'tide tables'",
         needs="pip",
@@ -207,6 +210,7 @@ KINDS = [
         ),
         extract=lambda urls: ("extract", {"subject": urls, "options": {}}),
         relay=lambda operation, subject: (operation, {"subject": subject, "options": {}}),
+        stream=lambda text: ("research", {"subject": text, "options": {"stream": True}}),
         refusal=lambda _, sentence: f"Error: {sentence}",
         impatient={"options": {"timeout": 0.3}},
         needs="npm",
