@@ -60,6 +60,7 @@ ADVICE: dict[type[GatewayError], str] = {
     errors.AnonymousLimited: WAIT,
     errors.BudgetExhausted: TELL_THE_USER,
     errors.CannotWarm: TELL_THE_USER,
+    errors.LoopDetected: TELL_THE_USER,
     errors.NotOffered: TELL_THE_USER,
     errors.UrlRefused: ELSEWHERE,
     errors.TaskNotFound: CORRECT,

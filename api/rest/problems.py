@@ -32,6 +32,8 @@ STATUSES: dict[type[GatewayError], int] = {
     # Like a used-up plan at Tavily, whose clients have a typed error for it.
     errors.BudgetExhausted: 432,
     errors.CannotWarm: 409,
+    # RFC 5842, 7.2.
+    errors.LoopDetected: 508,
     errors.NotOffered: 501,
     # Tavily's own status for it.
     errors.UrlRefused: 403,
