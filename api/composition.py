@@ -19,11 +19,13 @@ from api.probes import (
     recorder_health,
     recorder_lag_s,
     redis_health,
+    registrations_health,
     traces_health,
 )
 from api.process_figures import ProcessFigures
 from api.providers import roster_of
 from api.record import record
+from api.registrations import registrations, secrets_of
 from api.settings import Settings
 from api.warming import on_schedule
 from orchestrator.budget_ports import BudgetStore
@@ -35,8 +37,10 @@ from orchestrator.key_ring import KeyRing
 from orchestrator.parts import Parts, Policies
 from orchestrator.pipeline import Pipeline
 from orchestrator.ports import Cache, Clock, FactSink, FlightStore, RateLimitStore
+from orchestrator.provider_admin import ProviderAdmin
 from orchestrator.record_watch import RecordWatch
 from orchestrator.recorder import Recorder
+from orchestrator.registrations import RegistrationBook
 from orchestrator.roster import Roster
 from orchestrator.strangers import Strangers
 from orchestrator.warming import Warming
@@ -56,14 +60,14 @@ from storage.sql_warming import SqlAsked
 
 @contextlib.asynccontextmanager
 async def gateway(
-    settings: Settings, policies: Policies | None = None, *, warms: bool = False
+    settings: Settings, policies: Policies | None = None, *, warms: bool = False, only: str = ""
 ) -> AsyncIterator[Gateway]:
     """A gateway on the data directory, for as long as the context lasts.
 
     It writes to the journal only; a recorder must be running for its facts to reach SQL. Several may run on
     one data directory, each with its own journal segments. Leaving waits for the flights under way.
     `policies` stand in for those the settings make, for whoever embeds the gateway. Only one that is to stay
-    `warms` its cache, as the settings say.
+    `warms` its cache, as the settings say. `only` is the one provider to have, `""` for all.
     """
     clock = SystemClock()
     started_at = clock.now()
@@ -71,6 +75,9 @@ async def gateway(
         journal, recorder = await cleanup.enter_async_context(record(settings, clock))
         roster = roster_of(settings, clock, recorder)
         cleanup.push_async_callback(roster.aclose)
+        book = await cleanup.enter_async_context(
+            registrations(settings, roster, clock, instance=journal.instance, only=only)
+        )
         shared = await cleanup.enter_async_context(_shared(settings, clock, recorder))
         cache = await cleanup.enter_async_context(instance_cache(settings, shared.redis, recorder, clock))
         store = await cleanup.enter_async_context(key_store(settings))
@@ -110,9 +117,10 @@ async def gateway(
             reports,
             clock,
             unconfigured=lambda: roster.reasons,
-            probes=_probes(settings, clock, journal, cache, redis=shared.redis, ring=ring),
+            probes=_probes(settings, clock, journal, cache, redis=shared.redis, ring=ring, book=book),
             cache=cache.admin,
             keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
+            providers=ProviderAdmin(book, recorder, is_secret=secrets_of(settings)),
             budgets=budgets,
             watch=watch,
             figures=figures.measure,
@@ -129,6 +137,7 @@ def _probes(
     *,
     redis: RedisClient | None,
     ring: KeyRing,
+    book: RegistrationBook,
 ) -> tuple[Probe, ...]:
     """What tells how the parts of this process are."""
     started_at = clock.now()
@@ -138,6 +147,7 @@ def _probes(
         lambda: cache_health(cache),
         *((lambda: redis_health("cache:l2", redis),) if redis is not None else ()),
         lambda: keys_health(ring),
+        lambda: registrations_health(book),
         *(
             (lambda: traces_health(settings.data_dir, clock.now(), started_at),)
             if settings.exports_traces

@@ -25,6 +25,7 @@ from orchestrator.key_admin import KeyAdmin
 from orchestrator.model import Call, Caller, ExtractRequest, Principal, RequestT, Response, SearchRequest
 from orchestrator.pipeline import Pipeline
 from orchestrator.ports import Clock, ReportStore
+from orchestrator.provider_admin import ProviderAdmin
 from orchestrator.record_watch import RecordWatch
 from orchestrator.recorder import Recorder
 from orchestrator.reports.metrics import GAUGE, NEEDS, Family, families, gauge
@@ -56,6 +57,7 @@ class Gateway:
         figures: Figures = tuple,
         recorder_lag_s: Callable[[], float] = float,
         warming: Warming | None = None,
+        providers: ProviderAdmin | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._recorder = recorder
@@ -69,6 +71,8 @@ class Gateway:
         self.reports = reports
         self.keys = keys
         """What may be done to API keys; `None` in a gateway that has none."""
+        self.providers = providers
+        """What may be done to the list of providers; `None` in a gateway whose list is fixed."""
         self.budgets = budgets
         """What may be spent; `None` in a gateway that does not count it."""
         self.cache = cache

@@ -30,7 +30,7 @@ NEXT_STEPS = {
     401: "Give an API key in AMOS_KEY or with --key-file; without keys a server serves its own machine.",
     403: "Ask the server's operator for a key with that scope.",
     404: "Check the address and the id; an execution appears about a second after its answer.",
-    409: "docs/operations/caching.md says what warming needs.",
+    409: "docs/operations/ says what this needs: caching.md of warming, providers.md of providers.",
     429: "Slow down, or ask the server's operator for a higher limit.",
     432: "A budget or the providers' quotas are used up; `amos budget --url …` shows which.",
     503: "`amos report health --url …` shows which provider fails.",
@@ -82,6 +82,22 @@ class HttpConnection:
     async def revoke_key(self, key_id: str) -> bytes:
         """A key of the server, ended."""
         return await self._send("DELETE", f"keys/{quote(key_id, safe='')}")
+
+    async def providers(self) -> bytes:
+        """The providers of the server."""
+        return await self._send("GET", "providers")
+
+    async def register_provider(self, body: dict[str, Any]) -> bytes:
+        """A new provider of the server."""
+        return await self._send("POST", "providers", json=body)
+
+    async def change_provider(self, name: str, body: dict[str, Any]) -> bytes:
+        """A provider of the server, changed."""
+        return await self._send("PATCH", f"providers/{quote(name, safe='')}", json=body)
+
+    async def remove_provider(self, name: str) -> bytes:
+        """A provider of the server, removed."""
+        return await self._send("DELETE", f"providers/{quote(name, safe='')}")
 
     async def cache_stats(self) -> bytes:
         """The cache of the server."""

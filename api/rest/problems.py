@@ -32,6 +32,7 @@ STATUSES: dict[type[GatewayError], int] = {
     # Like a used-up plan at Tavily, whose clients have a typed error for it.
     errors.BudgetExhausted: 432,
     errors.CannotWarm: 409,
+    errors.ProviderConflict: 409,
     # One provider's failure reaches nobody, since the chain makes it AllProvidersFailed; else it is ours.
     errors.ProviderError: 503,
     errors.ProviderTimeout: 503,
@@ -53,6 +54,7 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.NotInCache: 504,
     errors.NotFound: 404,
     errors.KeyNotFound: 404,
+    errors.ProviderNotFound: 404,
     errors.StorageError: 503,
     errors.EventLogUnavailable: 503,
     errors.ReportsBehind: 503,

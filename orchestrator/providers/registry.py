@@ -117,6 +117,11 @@ class Kinds:
             )
         return kind
 
+    def not_loaded(self, names: Iterable[str]) -> list[str]:
+        """Those of the names whose plug-in is still to be imported."""
+        seen = self._kinds.keys() | self.faults.keys()
+        return sorted(self._plugins.keys() & set(names) - seen)
+
     def _loaded(self, name: str) -> ProviderKind[Any] | None:
         try:
             kind = self._plugins[name].load()

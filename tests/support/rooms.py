@@ -65,6 +65,19 @@ CORE: dict[str, set[str]] = {
     | {"background", "budget_ports", "ports", "projections.ledger", "reports.report"},
     "budgets.py": VALUES | {"budget_audit", "budget_policy", "reconciliation", "reports.metrics"},
     "filters/budget.py": FILTER | {"budget_policy", "budget_ports", "cashier"},
+    "registrations.py": VALUES
+    | {
+        "background",
+        "ports",
+        "projections.fold",
+        "projections.registrations",
+        "providers.registry",
+        "roster",
+    },
+    "provider_options.py": VALUES,
+    "provider_admin.py": VALUES
+    | {"ports", "projections.registrations", "provider_options", "providers.registry", "recorder"}
+    | {"registrations"},
     "roster.py": VALUES | {"ports", "providers.registry", "filters.deadline"},
     **dict.fromkeys(("parts.py", "chain.py", "pipeline.py"), ANYTHING),
     "warming_plan.py": VALUES | {"asked", "canonical", "ports", "filters.validate"},
@@ -72,7 +85,14 @@ CORE: dict[str, set[str]] = {
     "warming_schedule.py": VALUES | {"ports", "projections.fold", "warming"},
     "gateway.py": VALUES
     | {"ports", "service", "pipeline", "recorder", "key_admin", "health", "record_watch", "reports.metrics"}
-    | {"budgets", "cache_admin", "warming", "filters.authenticate", "filters.circuit_breaker"},
+    | {
+        "budgets",
+        "cache_admin",
+        "provider_admin",
+        "warming",
+        "filters.authenticate",
+        "filters.circuit_breaker",
+    },
     "filters/authenticate.py": FILTER | {"key_ring", "strangers"},
     "filters/circuit_breaker.py": FILTER | {"cooldown"},
     "cache_policy.py": VALUES | {"ports"},
