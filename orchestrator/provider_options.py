@@ -38,13 +38,20 @@ def check_options(options: Mapping[str, Any], is_secret: Callable[[str], bool]) 
             where = f"options.{name}" if is_harmless else "options"
             raise InvalidRequest(f"{where}: holds a secret, as it seems; {_ELSEWHERE}", field="options")
     try:
-        size_bytes = len(msgspec.json.encode(options))
+        encoded = msgspec.json.encode(options)
+        is_kept = msgspec.json.decode(encoded) == options  # a number may come back as another
     except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidRequest("options: hold something that JSON cannot.", field="options") from error
-    if size_bytes > limits.PROVIDER_OPTIONS_BYTES_MAX:
+        raise _not_json() from error
+    if not is_kept:
+        raise _not_json()
+    if len(encoded) > limits.PROVIDER_OPTIONS_BYTES_MAX:
         raise InvalidRequest(
             f"options: more than {limits.PROVIDER_OPTIONS_BYTES_MAX} bytes as JSON.", field="options"
         )
+
+
+def _not_json() -> InvalidRequest:
+    return InvalidRequest("options: hold something that JSON cannot.", field="options")
 
 
 def _texts(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -19,13 +19,14 @@ class SqlFacts:
     def __init__(self, engine: AsyncEngine, stream: str) -> None:
         self._engine = engine
         # By the index on `stream`, whose entries are in the order of positions on SQLite, and few elsewhere.
-        self._query = frames_in_order().where(frames.c.stream == stream).limit(PAGE_FRAMES)
+        self._query = frames_in_order().where(frames.c.stream == stream)
 
     async def read(self, after: int) -> FactPage:
         """The next frames behind a position, 0 where there is no log yet. Raises EventLogUnavailable."""
         try:
             async with transaction(self._engine) as connection:
-                rows = (await connection.execute(self._query.where(frames.c.position > after))).all()
+                news = self._query.where(frames.c.position > after).limit(PAGE_FRAMES)
+                rows = (await connection.execute(news)).all()
         except NoEventLog:
             return FactPage(position=0)
         return FactPage(
