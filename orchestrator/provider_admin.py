@@ -180,7 +180,8 @@ class ProviderAdmin:
 
     async def _up_to_date(self) -> None:
         """Know what others have changed, as far as it can be known. Raises EventLogUnavailable."""
-        await self._book.refresh()
+        if not self._book.fault:  # else it is looked for again every few seconds, and nobody waits for that
+            await self._book.refresh()
         self._book.require_known()
 
     async def _record(self, *facts: Event) -> None:
