@@ -32,6 +32,7 @@ CALLERS_OWN = frozenset(
         "rate_limited",
         "budget_exhausted",
         "cannot_warm",
+        "provider_conflict",
         "not_in_cache",
         "not_found",
         "cancelled",

@@ -30,7 +30,7 @@ NEXT_STEPS = {
     401: "Give an API key in AMOS_KEY or with --key-file; without keys a server serves its own machine.",
     403: "Ask the server's operator for a key with that scope.",
     404: "Check the address and the id; an execution appears about a second after its answer.",
-    409: "docs/operations/ says what this needs: caching.md of warming, providers.md of providers.",
+    409: "docs/operations/caching.md says what warming needs.",
     429: "Slow down, or ask the server's operator for a higher limit.",
     432: "A budget or the providers' quotas are used up; `amos budget --url …` shows which.",
     503: "`amos report health --url …` shows which provider fails.",
@@ -202,6 +202,8 @@ def _refused(answer: httpx.Response) -> CommandError:
     )
     if status == 403 and error_code(answer.content) != "permission_denied":
         step = ""  # another door than that of scopes; the sentence says what to do
+    if error_code(answer.content) == "provider_conflict":
+        step = ""  # likewise
     reason = error_text(answer.content) or f"HTTP {status} {answer.reason_phrase}".rstrip()
     if not answer.is_error:
         reason, step = (
