@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -63,9 +63,9 @@ class ListedProvider(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     priority: int
     enabled: bool
-    source: str
+    source: Literal["settings", "runtime"]
     options: Mapping[str, Any]
-    status: str
+    status: Literal["serving", "disabled", "unconfigured"]
     detail: str
     since: float | None
     by: str
@@ -78,6 +78,13 @@ class ListedKind(msgspec.Struct, frozen=True, kw_only=True):
     summary: str = ""
     options: Mapping[str, Any] = {}
     fault: str = ""
+
+
+class ProviderList(msgspec.Struct, frozen=True):
+    """All providers in the order in which they are asked, and all kinds there are."""
+
+    providers: tuple[ListedProvider, ...]
+    kinds: tuple[ListedKind, ...]
 
 
 class ProviderAdmin:
@@ -221,6 +228,7 @@ class ProviderAdmin:
 
     def _listed(self, one: Registration) -> ListedProvider:
         reason = self._roster.reasons.get(one.name, "")
+        status: Literal["serving", "disabled", "unconfigured"]
         status = "disabled" if not one.is_enabled else "unconfigured" if reason else "serving"
         is_of_settings = one.name in self._book.of_settings
         said = self._said(one.name)

@@ -16,7 +16,13 @@ from api.rest.exchange import read_body
 from api.rest.health import json_response
 from api.rest.visitor import visitor_of
 from orchestrator.errors import InvalidRequest
-from orchestrator.provider_admin import ListedProvider, ProviderAdmin, ProviderChange, ProviderWish
+from orchestrator.provider_admin import (
+    ListedProvider,
+    ProviderAdmin,
+    ProviderChange,
+    ProviderList,
+    ProviderWish,
+)
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -54,9 +60,9 @@ def routes(gateway: Gateway) -> list[Route]:
     ]
 
 
-async def listing(admin: ProviderAdmin) -> dict[str, Any]:
+async def listing(admin: ProviderAdmin) -> ProviderList:
     """All providers in the order in which they are asked, and the kinds there are."""
-    return {"providers": admin.list(), "kinds": await admin.kinds()}
+    return ProviderList(admin.list(), await admin.kinds())
 
 
 async def register(admin: ProviderAdmin, body: dict[str, Any], by: str) -> ListedProvider:
