@@ -25,7 +25,7 @@ from orchestrator.facts import (
 )
 from orchestrator.ports import PROVIDER_NAME, WEB_SCHEMES
 from orchestrator.projections.registrations import Said
-from orchestrator.provider_options import check_options
+from orchestrator.provider_options import check_options, shown_options
 from orchestrator.providers.registry import PRIORITY_MAX, PRIORITY_STEP, Registration
 from orchestrator.recorder import Recorder
 from orchestrator.registrations import RegistrationBook
@@ -241,7 +241,7 @@ class ProviderAdmin:
             priority=one.priority,
             enabled=one.is_enabled,
             source="settings" if is_of_settings else "runtime",
-            options=one.options,
+            options=shown_options(one.options, self._is_secret),
             status=status,
             detail=detail,
             since=said.at or None,
@@ -258,5 +258,5 @@ def _priority(value: int) -> int:
 def _schema(options: type[msgspec.Struct]) -> Mapping[str, Any]:
     try:
         return msgspec.json.schema(options)
-    except TypeError:  # a type of a plug-in that JSON Schema has no word for
+    except Exception:  # noqa: BLE001 - a type of a plug-in may be anything, and JSON Schema has no word for all
         return {"type": "object"}

@@ -50,6 +50,22 @@ def check_options(options: Mapping[str, Any], is_secret: Callable[[str], bool]) 
         )
 
 
+def shown_options(options: Mapping[str, Any], is_secret: Callable[[str], bool]) -> dict[str, Any]:
+    """The options for people: a text that holds a secret is `***`.
+
+    None that was registered does; those of the settings are the operator's own, and nobody checked them.
+    """
+
+    def shown(value: Any) -> Any:
+        if isinstance(value, str):
+            return "***" if _holds_secret(value, is_secret) else value
+        if isinstance(value, Mapping):
+            return {shown(name): shown(inner) for name, inner in value.items()}
+        return [shown(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+    return {name: shown(value) for name, value in options.items()}
+
+
 def _not_json() -> InvalidRequest:
     return InvalidRequest("options: hold something that JSON cannot.", field="options")
 

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.errors import InvalidRequest
 from orchestrator.limits import EXTRA_DEPTH_MAX, PROVIDER_OPTIONS_BYTES_MAX
-from orchestrator.provider_options import check_options
+from orchestrator.provider_options import check_options, shown_options
 
 
 def is_secret(text):
@@ -75,3 +75,15 @@ def test_what_cannot_be_recorded_is_refused(options, words):
     """Too large, too deep, or nothing that JSON could hold."""
     with pytest.raises(InvalidRequest, match=words):
         check_options(options, is_secret)
+
+
+def test_what_the_settings_hold_is_shown_without_its_secrets():
+    """Options of the settings were never checked: a text with a secret in it is not shown, the rest is."""
+    options = {"url": "http://u:p@host", "list": ["tvly-0123", {"a": "hush-hush"}], "n": 5, "plain": "x"}
+
+    assert shown_options(options, is_secret) == {
+        "url": "***",
+        "list": ["***", {"a": "***"}],
+        "n": 5,
+        "plain": "x",
+    }
