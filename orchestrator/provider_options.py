@@ -15,16 +15,14 @@ from orchestrator import limits
 from orchestrator.errors import InvalidRequest
 
 SECRET = re.compile(
-    r"://[^/?#\s]*@|\b(amos_live_|tvly-|jina_[0-9a-f]{8}|sk-[A-Za-z0-9]|gh[pousr]_|xox[abprs]-|AKIA[A-Z0-9]{8}|Bearer\s+\S)"
+    r"://[^/?#\s]*@|\b(amos_live_|tvly-|jina_[0-9a-f]{8}|sk-[A-Za-z0-9]|gh[pousr]_|xox[abprs]-|AKIA[A-Z0-9]{8}|Bearer\s+[^\s{])"
 )
 """A URL with a user in it, and how keys begin that people put where they do not belong: ours, those of
 providers, and common ones."""
 
 _SHOWABLE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-_ELSEWHERE = (
-    "put it into AMOS_PROVIDER_SECRETS under a name, and give that name in the option the kind has for it."
-)
+_ELSEWHERE = "put it into AMOS_PROVIDER_SECRETS under a name, and write {secret:NAME} in its place."
 
 
 def check_options(options: Mapping[str, Any], is_secret: Callable[[str], bool]) -> None:

@@ -27,6 +27,7 @@ def nested(levels):
     [
         {},
         {"url": "https://searx.internal:8080/search?q=a@b", "secret": "wiki"},
+        {"headers": {"Authorization": "Bearer {secret:wiki}"}, "url": "https://host/?key={secret:wiki}"},
         {"mail": "boss@example.org", "engines": ["wikipedia", "task-force"], "map": {"title": "/name"}},
         {"huge": 2**63 - 1, "none": None, "text": "\u0000 \U0001f600"},
         nested(EXTRA_DEPTH_MAX - 1),
