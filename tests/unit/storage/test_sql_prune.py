@@ -123,8 +123,6 @@ async def test_what_was_said_of_providers_stays(engine, database_url):
     assert frame.events[0].event == said
     assert await figures(engine) == before
     assert (await verify(database_url, untold)).is_sound
-    await replay(database_url, untold)
-    assert await figures(engine) == before
 
 
 async def test_a_pruned_frame_that_comes_again_is_not_counted_again(engine, database_url):
