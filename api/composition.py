@@ -43,6 +43,7 @@ from orchestrator.recorder import Recorder
 from orchestrator.registrations import RegistrationBook
 from orchestrator.roster import Roster
 from orchestrator.strangers import Strangers
+from orchestrator.usage import Usage
 from orchestrator.warming import Warming
 from storage.file_journal import FileJournal
 from storage.memory_cache import MemoryCache
@@ -73,7 +74,7 @@ async def gateway(
     started_at = clock.now()
     async with contextlib.AsyncExitStack() as cleanup:
         journal, recorder = await cleanup.enter_async_context(record(settings, clock))
-        roster = roster_of(settings, clock, recorder)
+        roster = roster_of(settings, clock, recorder, pepper(settings))
         cleanup.push_async_callback(roster.aclose)
         book = await cleanup.enter_async_context(
             registrations(settings, roster, clock, instance=journal.instance, only=only)
@@ -126,6 +127,7 @@ async def gateway(
             figures=figures.measure,
             recorder_lag_s=lambda: recorder_lag_s(folder, clock.now(), started_at),
             warming=warming,
+            usage=Usage(reports, chosen.budget, clock),
         )
 
 

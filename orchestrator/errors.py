@@ -3,7 +3,8 @@
     GatewayError(message)
     ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) → RefusedTooOften ·
     │                 PermissionDenied(scopes) · RateLimited(windows) → AnonymousLimited ·
-    │                 BudgetExhausted · CannotWarm · ProviderConflict
+    │                 BudgetExhausted · CannotWarm · NotOffered · UrlRefused · TaskNotFound ·
+    │                 ProviderConflict
     ├ ProviderError   ProviderTimeout · ProviderUnavailable → ProviderThrottled ·
     │                 ProviderRejected → ProviderQuotaExceeded · ProviderProtocolError ·
     │                 ResultInvalid · CircuitOpen · ProviderHeldBack
@@ -125,6 +126,24 @@ class ProviderConflict(CallerError):
     """What is wanted of the list of providers does not go with what is there; the message says what does."""
 
     code = "provider_conflict"
+
+
+class NotOffered(CallerError):
+    """It is understood and not done here: nobody it could be passed on to is configured, or it cannot be."""
+
+    code = "not_offered"
+
+
+class UrlRefused(CallerError):
+    """The provider does not work on this URL."""
+
+    code = "url_refused"
+
+
+class TaskNotFound(CallerError):
+    """There is no such task, or it is somebody else's."""
+
+    code = "task_not_found"
 
 
 class ProviderError(GatewayError):
