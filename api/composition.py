@@ -219,6 +219,7 @@ def _pipeline(
         budget=shared.budget,
         doorkeeper=doors,
         names=SystemNames(),
+        installation=roster.installation,
     )
     pipeline = Pipeline(parts, policies)
     roster.when_changed(pipeline.use)

@@ -61,6 +61,7 @@ ADVICE: dict[type[GatewayError], str] = {
     errors.BudgetExhausted: TELL_THE_USER,
     errors.CannotWarm: TELL_THE_USER,
     errors.ProviderConflict: TELL_THE_USER,
+    errors.LoopDetected: TELL_THE_USER,
     errors.NotOffered: TELL_THE_USER,
     errors.UrlRefused: ELSEWHERE,
     errors.TaskNotFound: CORRECT,

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from api.keys import installation_of
 from api.settings import Settings
 from orchestrator.errors import InvalidRequest, SettingsError
 from orchestrator.ports import Clock, FactSink, Provider
 from orchestrator.providers.jina import Jina
 from orchestrator.providers.key_pool import KeyPool
 from orchestrator.providers.local import Local
+from orchestrator.providers.mcp_tool import MCP
 from orchestrator.providers.registry import (
     PRIORITY_STEP,
     Kinds,
@@ -23,6 +25,7 @@ from orchestrator.providers.registry import (
     Tools,
     Unconfigured,
 )
+from orchestrator.providers.searxng import SEARXNG
 from orchestrator.providers.tavily import Tavily
 from orchestrator.providers.tavily_tasks import TaskIds
 from orchestrator.providers.upstream import Upstream
@@ -32,13 +35,17 @@ from orchestrator.roster import Roster
 def roster_of(
     settings: Settings, clock: Clock, facts: FactSink | None = None, secret: bytes | None = None
 ) -> Roster:
-    """The providers the settings name; see `built_in` for the `secret`.
+    """The providers the settings name. `secret` is the installation's: see `built_in`, and `installation_of`.
 
     Raises SettingsError for one whose kind or options cannot be.
     """
-    roster = Roster(
-        Kinds(built_in(settings, secret)), Tools(clock=clock, facts=facts, secret=settings.provider_secret)
+    tools = Tools(
+        clock=clock,
+        facts=facts,
+        secret=settings.provider_secret,
+        installation=installation_of(secret) if secret else "",
     )
+    roster = Roster(Kinds(built_in(settings, secret)), tools)
     registrations = registered(settings)
     faults = []
     for one in registrations:
@@ -86,6 +93,8 @@ def built_in(settings: Settings, secret: bytes | None = None) -> dict[str, Provi
             options=NoOptions,
             make=lambda _name, _options, tools: _local(settings, tools),
         ),
+        "mcp": MCP,
+        "searxng": SEARXNG,
     }
 
 

@@ -3,8 +3,8 @@
     GatewayError(message)
     ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) → RefusedTooOften ·
     │                 PermissionDenied(scopes) · RateLimited(windows) → AnonymousLimited ·
-    │                 BudgetExhausted · CannotWarm · NotOffered · UrlRefused · TaskNotFound ·
-    │                 ProviderConflict
+    │                 BudgetExhausted · CannotWarm · LoopDetected · NotOffered · UrlRefused ·
+    │                 TaskNotFound · ProviderConflict
     ├ ProviderError   ProviderTimeout · ProviderUnavailable → ProviderThrottled ·
     │                 ProviderRejected → ProviderQuotaExceeded · ProviderProtocolError ·
     │                 ResultInvalid · CircuitOpen · ProviderHeldBack
@@ -126,6 +126,12 @@ class ProviderConflict(CallerError):
     """What is wanted of the list of providers does not go with what is there; the message says what does."""
 
     code = "provider_conflict"
+
+
+class LoopDetected(CallerError):
+    """The call leads back to the gateway it came from, or has come through too many."""
+
+    code = "loop_detected"
 
 
 class NotOffered(CallerError):

@@ -33,6 +33,7 @@ CALLERS_OWN = frozenset(
         "budget_exhausted",
         "cannot_warm",
         "provider_conflict",
+        "loop_detected",
         "not_offered",
         "url_refused",
         "task_not_found",

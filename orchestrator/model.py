@@ -148,7 +148,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     is. It counts only while no API key exists. `is_in_process` is another finding: the call was made by a
     program that runs on the data folder itself (the command line without `--url`), whose user owns all of it.
     `credential` is what was shown, `None` if nothing; `address` is the client's own, `""` where the door
-    cannot know it. Neither is ever recorded. `method` and `target` are what was called (see RequestReceived).
+    cannot know it. Neither is ever recorded. `via` are the installations the call has come through (via.py),
+    none for most. `method` and `target` are what was called (see RequestReceived).
     """
 
     door: str
@@ -162,6 +163,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     credential: str | None = None
     trace_id: str = ""
     parent_span_id: str = ""
+    via: tuple[str, ...] = ()
     cache_control: CacheControl = DEFAULT_CACHE_CONTROL
 
 

@@ -132,7 +132,7 @@ class Pipeline:
             # Before validation: a flood of invalid requests is a flood.
             RateLimitFilter(self._parts.rate_limits, policies.rate_limit),
             # Before the cache: its key is made of clean values only.
-            ValidateFilter[SearchRequest](check_search),
+            ValidateFilter[SearchRequest](check_search, self._parts.installation),
             # Outside single-flight: a hit never queues, and whoever shares a failure may have an old answer.
             cache,
             service=self.refresh,
@@ -167,7 +167,7 @@ class Pipeline:
             AuthenticateFilter(self._parts.doorkeeper, "extract"),
             self._room,
             RateLimitFilter(self._parts.rate_limits, policies.rate_limit),
-            ValidateFilter[ExtractRequest](check_extract),
+            ValidateFilter[ExtractRequest](check_extract, self._parts.installation),
             service=PerUrl(page),
         )
 

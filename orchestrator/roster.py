@@ -31,6 +31,8 @@ class Roster:
 
     def __init__(self, kinds: Kinds, tools: Tools) -> None:
         self.kinds = kinds
+        self.installation = tools.installation
+        """The name that calls to other gateways carry (via.py)."""
         self.providers: tuple[Provider, ...] = ()
         """Those to ask, in order."""
         self.reasons: dict[str, str] = {}

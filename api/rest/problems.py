@@ -33,6 +33,8 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.BudgetExhausted: 432,
     errors.CannotWarm: 409,
     errors.ProviderConflict: 409,
+    # RFC 5842, 7.2.
+    errors.LoopDetected: 508,
     errors.NotOffered: 501,
     # Tavily's own status for it.
     errors.UrlRefused: 403,

@@ -33,6 +33,7 @@ from orchestrator.model import (
     SearchRequest,
 )
 from orchestrator.service import Service
+from orchestrator.via import check_via
 
 CheckedT = TypeVar("CheckedT", SearchRequest, ExtractRequest)
 
@@ -43,13 +44,22 @@ _BARE = SearchRequest(query="")
 
 
 class ValidateFilter(Generic[RequestT]):
-    """Passes on a checked and cleaned request. `check` returns it with notes about what was reduced."""
+    """Passes on a checked and cleaned request. `check` returns it with notes about what was reduced.
 
-    def __init__(self, check: Callable[[RequestT], tuple[RequestT, tuple[str, ...]]]) -> None:
+    A call that has come back to this `installation` is refused here too: a stage of its own would cost every
+    hit a frame, and behind this one the call would wait for itself (via.py).
+    """
+
+    def __init__(
+        self, check: Callable[[RequestT], tuple[RequestT, tuple[str, ...]]], installation: str = ""
+    ) -> None:
         self._check = check
+        self._installation = installation
 
     async def __call__(self, call: Call[RequestT], service: Service[RequestT, Response]) -> Response:
-        """Answer a valid request. Raises InvalidRequest naming the field."""
+        """Answer a valid request. Raises InvalidRequest naming the field, and LoopDetected."""
+        if call.caller.via:
+            check_via(call.caller.via, self._installation)
         request, notes = self._check(call.request)
         if request is not call.request:
             call = msgspec.structs.replace(call, request=request)

@@ -8,16 +8,25 @@ MAY_IMPORT_ROOM = {
     "api": {"orchestrator", "storage", "api", "amos_sdk"},
 }
 
-VALUES = {"circuits", "model", "quota", "events", "facts", "errors", "history", "limits", "relays"} | {
-    "trace_context"
+VALUES = {
+    *("circuits", "model", "quota", "events", "facts", "errors", "history", "limits", "relays"),
+    *("trace_context", "via"),
 }
 FILTER = VALUES | {"ports", "service", "outcome"}
 PROVIDER = VALUES | {
     "ports",
     "providers.billing",
     "providers.key_pool",
+    "providers.operator_log",
+    "providers.option_checks",
+    "providers.ranking",
+    "providers.request_terms",
     "providers.upstream",
     "providers.upstream_faults",
+}
+MCP = {"providers.registry"} | {
+    f"providers.mcp_{part}"
+    for part in ("arguments", "faults", "options", "pages", "remote", "results", "wire")
 }
 JINA = {"countries"} | {f"providers.jina_{part}" for part in ("faults", "reader", "search")}
 LOCAL = {
@@ -118,6 +127,8 @@ CORE: dict[str, set[str]] = {
     | {f"providers.tavily_{part}" for part in ("relay", "relay_wire", "tasks", "wire")},
     "providers/jina*.py": PROVIDER | JINA,
     "providers/local*.py": PROVIDER | LOCAL,
+    "providers/mcp*.py": PROVIDER | MCP,
+    "providers/searxng*.py": PROVIDER | {"countries", "providers.registry", "providers.searxng_wire"},
     "providers/*.py": PROVIDER,
     "projections/executions.py": PROJECTION | {"projections.sentences"},
     "projections/latency.py": PROJECTION | {"projections.buckets"},
