@@ -105,6 +105,12 @@ OPERATIONS = (
                 name="ProviderChange",
                 kind=ProviderChange,
                 fields={"priority": _PRIORITY, "enabled": {"description": "Whether it is asked."}},
+                rules={
+                    "anyOf": [
+                        {"required": ["priority"], "properties": {"priority": {"type": "integer"}}},
+                        {"required": ["enabled"], "properties": {"enabled": {"type": "boolean"}}},
+                    ]
+                },
             ),
             "What shall be different; at least one of both.",
             {"first": {"priority": 0}, "off": {"enabled": False}},
