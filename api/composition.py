@@ -30,11 +30,13 @@ from orchestrator.budget_ports import BudgetStore
 from orchestrator.clock import SystemClock
 from orchestrator.filters.authenticate import Doorkeeper
 from orchestrator.gateway import Gateway, Probe
+from orchestrator.health import plugins_health
 from orchestrator.key_admin import KeyAdmin
 from orchestrator.key_ring import KeyRing
 from orchestrator.parts import Parts, Policies
 from orchestrator.pipeline import Pipeline
 from orchestrator.ports import Cache, Clock, FactSink, FlightStore, RateLimitStore
+from orchestrator.providers.registry import Kinds
 from orchestrator.record_watch import RecordWatch
 from orchestrator.recorder import Recorder
 from orchestrator.roster import Roster
@@ -110,7 +112,10 @@ async def gateway(
             reports,
             clock,
             unconfigured=lambda: roster.reasons,
-            probes=_probes(settings, clock, journal, cache, redis=shared.redis, ring=ring),
+            complaints=lambda: roster.complaints,
+            probes=_probes(
+                settings, clock, journal, cache, redis=shared.redis, ring=ring, kinds=roster.kinds
+            ),
             cache=cache.admin,
             keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
             budgets=budgets,
@@ -129,6 +134,7 @@ def _probes(
     *,
     redis: RedisClient | None,
     ring: KeyRing,
+    kinds: Kinds,
 ) -> tuple[Probe, ...]:
     """What tells how the parts of this process are."""
     started_at = clock.now()
@@ -143,6 +149,7 @@ def _probes(
             if settings.exports_traces
             else ()
         ),
+        *((lambda: plugins_health(kinds, started_at),) if kinds.has_plugins else ()),
     )
 
 

@@ -12,10 +12,12 @@ from api.composition import gateway
 from api.providers import roster_of
 from orchestrator.clock import SystemClock
 from orchestrator.errors import GatewayError
+from orchestrator.health import plugins_health
 from orchestrator.model import CacheControl, Caller, SearchRequest
 
 if TYPE_CHECKING:
     from api.settings import Settings
+    from orchestrator.providers.registry import Kinds
 
 QUESTION = "search gateway"
 """What every provider is asked: harmless, short, and found everywhere."""
@@ -43,7 +45,17 @@ async def check_providers(settings: Settings) -> list[Finding]:
         found[provider.name] = _finding(
             provider.name, OK, folders if provider.name == "local" else configured
         )
-    return [found[name] for name in settings.providers] + ([] if roster.providers else [_NOBODY])
+    listed = [found[name] for name in settings.providers] + ([] if roster.providers else [_NOBODY])
+    return [*listed, *_plugins(roster.kinds)]
+
+
+def _plugins(kinds: Kinds) -> list[Finding]:
+    """What is wrong with plug-ins, if any are installed."""
+    if not kinds.has_plugins:
+        return []
+    seen = plugins_health(kinds, 0.0)
+    status = OK if seen.status == "ok" else WARNING
+    return [Finding(name="plugins", status=status, detail=seen.detail, next_step=seen.advice)]
 
 
 async def ask_provider(settings: Settings, name: str) -> list[Finding]:
