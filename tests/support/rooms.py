@@ -97,7 +97,7 @@ CORE: dict[str, set[str]] = {
     | {f"providers.{part}" for part in ("answer_check", "soundness", "stepping")},
     "providers/registry.py": PROVIDER | {"providers.guard", "providers.soundness"},
     "providers/conformance/*.py": PROVIDER
-    | {"plugin", "links", "filters.validate_result"}
+    | {"outcome", "filters.validate_result"}
     | {f"providers.{part}" for part in ("answer_check", "conformance", "guard", "soundness", "stepping")},
     "providers/*.py": PROVIDER,
     "projections/executions.py": PROJECTION | {"projections.sentences"},

@@ -90,7 +90,7 @@ async def test_whatever_it_raises_is_a_fault_of_the_plugin(error, caplog):
 
     assert (failure.value.provider, failure.value.reason) == ("rogue", "plugin_error")
     assert failure.value.assumed is None  # it may have cost what was estimated
-    assert f"rogue raised {type(error).__name__}" in caplog.text
+    assert type(error).__name__ in caplog.text
 
 
 async def test_an_error_of_ours_passes():
