@@ -90,8 +90,15 @@ __all__ = [
 
 T = TypeVar("T")
 
-HONOURED = frozenset({"query", "max_results", "include_domains", "exclude_domains", "include_domains_mode"})
+HONOURED = frozenset({"query", "max_results", "include_domains", "exclude_domains"})
 """Fields that need nothing of a provider: its answer is cut to their measure behind it."""
+
+NEUTRAL = {
+    "search_depth": ("basic",),
+    "topic": ("general",),
+    "include_domains_mode": ("restrict", "filter"),
+}
+"""Values that ask for nothing beyond what every search is."""
 
 UNTOLD = frozenset({"include_usage"})
 """Unknown fields that are for AMOS and not for the provider."""
@@ -213,10 +220,9 @@ def result(
 def unsupported(request: SearchRequest, honours: Iterable[str] = ()) -> tuple[str, ...]:
     """The fields of a request that ask for something and are not among those honoured, `HONOURED` aside."""
     honoured = HONOURED | {"extra", *honours}
-    neutral = {"search_depth": "basic", "topic": "general"}
     given = [
         field
         for field in request.__struct_fields__
-        if field not in honoured and getattr(request, field) not in (None, False, (), neutral.get(field))
+        if field not in honoured and getattr(request, field) not in (None, False, *NEUTRAL.get(field, ()))
     ]
-    return (*given, *(name for name in request.extra if name not in UNTOLD))
+    return (*given, *(name for name in request.extra if name not in UNTOLD | honoured))

@@ -173,22 +173,33 @@ async def _run(
 
 def _require_consent(provider: Provider, name: str, questions: int, *, is_agreed_to: bool) -> None:
     """Say how many questions come, and ask before those that somebody bills."""
-    from orchestrator.model import SearchRequest  # noqa: PLC0415
-
-    estimate: Any = provider.search_estimate(SearchRequest(query="x", search_depth="advanced"))
-    amount = getattr(estimate, "amount", 0)
-    is_free = not amount and not getattr(estimate, "usd_micros", 0)
     what = f"{name} is asked up to {questions} real questions"
-    if is_free or not questions or is_agreed_to:
+    price = _price(provider)
+    if not (price and questions) or is_agreed_to:
         output.message(f"{what}.")
         return
-    price = f"of up to {amount:g} {estimate.unit} each" if amount else "that cost money"
     if not _is_somebody_there():
-        raise CommandError(
-            f"{what} {price}, and nobody is here to be asked.", "Say so with --yes.", exit_code=EXIT_USAGE
-        )
+        sentence = f"{what} {price}, and nobody is here to be asked."
+        raise CommandError(sentence, "Say so with --yes.", exit_code=EXIT_USAGE)
     if not is_agreed(f"{what} {price}. Go on?"):
         raise typer.Exit(EXIT_FAILURE)
+
+
+def _price(provider: Provider) -> str:
+    """What a question may cost, in words; `""` if nobody bills it."""
+    from orchestrator.model import SearchRequest  # noqa: PLC0415
+    from orchestrator.providers.soundness import cost_fault  # noqa: PLC0415
+
+    request = SearchRequest(query="x", search_depth="advanced", max_results=20)
+    try:
+        cost = provider.search_estimate(request)
+    except Exception:  # noqa: BLE001 - a provider under test may raise anything
+        return "of a price it cannot say"
+    if cost_fault(cost):
+        return "of a price it cannot say"
+    if cost.amount:
+        return f"of up to {cost.amount:g} {cost.unit} each"
+    return "that cost money" if cost.usd_micros else ""
 
 
 def _is_somebody_there() -> bool:

@@ -166,9 +166,7 @@ def with_wiki(tmp_path, wiki):
     settings = {
         "PYTHONPATH": f"{ROOT}:{plugins}",
         "AMOS_PROVIDERS": "wikipedia",
-        "AMOS_PROVIDER_OPTIONS": json.dumps(
-            {"wikipedia": {"url": wiki.base_url, "contact": "a@example.org"}}
-        ),
+        "AMOS_PROVIDER_OPTIONS": json.dumps({"wikipedia": options}),
     }
     return AmosProcesses(tmp_path / "var", settings)
 
