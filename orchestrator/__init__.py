@@ -10,6 +10,7 @@ Read in this order:
     filters/                        one stage a file
     fallback, per_url               services made of services: the provider chain; pages of an extract
     providers/                      one upstream a file
+    roster, plugin                  the providers there are now; what the author of another one imports
     api_keys, key_ring, key_admin   what a key is; all of them in memory; making and ending them
     recorder                        stamps facts and writes frames
     projections/                    pure folds from events to counts

@@ -71,6 +71,8 @@ def hold_to_contract(
         output.data_json({"provider": one.name, "kind": one.kind, "failed": failures, "checks": verdicts})
     else:
         output.data(_table(verdicts))
+        for failure in (one for one in verdicts if one.advice):
+            output.line(f"{failure.name}: {failure.advice}")
         output.line(_sum(verdicts))
     if failures:
         raise typer.Exit(EXIT_FAILURE)
@@ -214,8 +216,6 @@ def _table(verdicts: Sequence[Verdict]) -> RenderableType:
     rows = []
     for one in verdicts:
         said = one.rule if one.status == "passed" else one.detail
-        if one.advice:
-            said += f" → {one.advice}"
         rows.append([Text(one.name), Text(one.status, style=MARKS[one.status]), Text(said, overflow="fold")])
     return output.table(("check", "result", "what"), rows)
 
