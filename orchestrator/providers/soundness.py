@@ -12,10 +12,13 @@ from typing import Any
 from orchestrator import limits
 from orchestrator.errors import CircuitOpen, ProviderError, ProviderHeldBack
 from orchestrator.events import Cost
-from orchestrator.ports import ProviderTiming
+from orchestrator.ports import WEB_SCHEMES, ProviderTiming
 
 METHODS = ("search", "extract", "search_estimate", "extract_estimate", "aclose")
 """What every provider has, whether or not it offers the operation."""
+
+LINK_SCHEMES = WEB_SCHEMES | {"file"}
+"""The schemes a result's URL may have, whoever finds it; of others (`javascript`) nobody is shown any."""
 
 
 def flaw(provider: Any, name: str) -> str:
@@ -29,8 +32,8 @@ def flaw(provider: Any, name: str) -> str:
     if not isinstance(operations, frozenset) or not frozenset() < operations <= {"search", "extract"}:
         return "its operations are no frozenset of `search`, `extract` or both"
     schemes = getattr(provider, "schemes", None)
-    if not isinstance(schemes, frozenset) or not schemes or not all(isinstance(one, str) for one in schemes):
-        return "its schemes are no frozenset of URL schemes"
+    if not isinstance(schemes, frozenset) or not frozenset() < schemes <= LINK_SCHEMES:
+        return "its schemes are no frozenset of `http`, `https` and `file`"
     return _timing_flaw(getattr(provider, "timing", None))
 
 

@@ -197,3 +197,21 @@ async def test_the_example_keeps_the_contract(wiki: WikiSimulator, with_wiki: Am
     report = json.loads(printed.splitlines()[-1])
     assert (code, report["failed"]) == (0, 0), printed
     assert {check["status"] for check in report["checks"]} == {"passed"}
+
+
+@pytest.mark.slow
+async def test_who_holds_the_loop_is_in_the_log(tmp_path: Path, rogue: Path):
+    """While a plug-in holds the loop and nothing else runs, the log of the server says who, and where."""
+    settings = {
+        "PYTHONPATH": f"{ROOT}:{rogue}",
+        "AMOS_PROVIDERS": "rogue",
+        "AMOS_PROVIDER_OPTIONS": json.dumps({"rogue": {"does": "get stuck"}}),
+    }
+    async with (
+        AmosProcesses(tmp_path / "var", settings) as amos,
+        httpx.AsyncClient(base_url=amos.base_url, trust_env=False, timeout=20) as client,
+    ):
+        await client.post("/search", json={"query": "tide tables"})
+
+        assert "the provider rogue has held the event loop for" in amos.log
+        assert "in sleep_on" in amos.log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 
 from orchestrator.model import Call, SearchRequest
 from orchestrator.plugin import ProviderKind, Tools
+from orchestrator.providers.stepping import STUCK_S
 from tests.support.rogue_provider import (
     Answering,
     Blocking,
@@ -37,6 +39,20 @@ class BlockingAndFailing(Blocking):
         raise KeyError("results")
 
 
+class Stuck(Honest):
+    """Holds the event loop for so long that nobody would wait."""
+
+    async def search(self, call: Call[SearchRequest]) -> Any:
+        """Answer in the end, so that the test has one."""
+        sleep_on(STUCK_S + 2.5)
+        return self.answer(call.request)
+
+
+def sleep_on(seconds: float) -> None:
+    """Hold the loop; the line that the log must name."""
+    time.sleep(seconds)
+
+
 def make(name: str, options: Options, _tools: Tools) -> Any:
     """The provider that does so."""
     makers: dict[str, Callable[[], Any]] = {
@@ -47,6 +63,7 @@ def make(name: str, options: Options, _tools: Tools) -> Any:
         "garbage": lambda: Answering(garbage(name)[options.how], name),
         "block": lambda: Blocking(name),
         "block and fail": lambda: BlockingAndFailing(name),
+        "get stuck": lambda: Stuck(name),
         "be no provider": object,
         "be another": lambda: Honest("somebody_else"),
         "exit": _exit,

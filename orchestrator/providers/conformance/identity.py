@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.model import ExtractRequest, SearchRequest
 from orchestrator.ports import PROVIDER_NAME, ProviderTiming
 from orchestrator.providers.conformance.subject import Check, Failed, Subject
-from orchestrator.providers.soundness import METHODS, cost_fault
+from orchestrator.providers.soundness import LINK_SCHEMES, METHODS, cost_fault
 
 
 async def _name(subject: Subject) -> None:
@@ -29,10 +29,8 @@ async def _operations(subject: Subject) -> None:
 
 async def _schemes(subject: Subject) -> None:
     schemes: Any = subject.provider.schemes
-    if not isinstance(schemes, frozenset) or not schemes:
-        raise Failed("Its schemes are no frozenset, or an empty one.")
-    if not all(isinstance(one, str) and one == one.lower() and one.isascii() for one in schemes):
-        raise Failed("A scheme is not in lower case.")
+    if not isinstance(schemes, frozenset) or not frozenset() < schemes <= LINK_SCHEMES:
+        raise Failed("Its schemes are no frozenset of `http`, `https` and `file`.")
 
 
 async def _timing(subject: Subject) -> None:
@@ -82,7 +80,7 @@ CHECKS = (
     Check(
         name="schemes",
         rule="It says which schemes its URLs may have.",
-        advice="Set `schemes` to WEB_SCHEMES, or to what its results really have.",
+        advice="Set `schemes` to WEB_SCHEMES, or to frozenset({'file'}) if it finds files.",
         look=_schemes,
     ),
     Check(

@@ -19,9 +19,19 @@ from orchestrator.errors import (
 )
 from orchestrator.events import FREE, Cost
 from orchestrator.facts import ProviderBlockedLoop, ProviderCallAbandoned
-from orchestrator.model import SearchRequest
+from orchestrator.model import (
+    ExtractAnswer,
+    ExtractRequest,
+    Found,
+    Page,
+    PageFailure,
+    SearchAnswer,
+    SearchRequest,
+)
+from orchestrator.ports import ProviderTiming
 from orchestrator.providers import guard
 from orchestrator.providers.guard import ABANDONED_MAX, COMPLAINT_S, Guarded
+from orchestrator.providers.soundness import flaw
 from tests.support.calls import make_call
 from tests.support.clock import FakeClock
 from tests.support.facts import Facts
@@ -110,6 +120,74 @@ async def test_an_answer_that_is_none_is_refused(answer):
         await guarded(Answering(answer)).search(asked())
 
     assert failure.value.reason in ("bad_shape", "too_large")
+
+
+class Reading(Honest):
+    """Reads pages too, and answers an extract with what it is told to."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.operations = frozenset({"search", "extract"})
+        self.given = answer
+
+    async def extract(self, call):
+        """Give it."""
+        return self.given
+
+
+PAGE = Page(url="https://a.example/", raw_content="Text.")
+
+
+async def test_an_extract_is_checked_too():
+    """Pages pass as they are, and what is none does not."""
+    call = make_call(ExtractRequest(urls=("https://a.example/",)))
+    good = Found(answer=ExtractAnswer(pages=(PAGE,)), provider="rogue")
+
+    assert await guarded(Reading(good)).extract(call) == good
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        Found(answer=SearchAnswer(results=(), answer=None, images=()), provider="rogue"),
+        Found(answer=ExtractAnswer(pages=("https://a.example/",)), provider="rogue"),
+        Found(answer=ExtractAnswer(pages=(PAGE,) * 1_001), provider="rogue"),
+        Found(answer=ExtractAnswer(pages=(Page(url="x", raw_content=7),)), provider="rogue"),
+        Found(answer=ExtractAnswer(pages=(), failures=(PageFailure(url="x", error=None),)), provider="rogue"),
+        Found(answer=ExtractAnswer(pages=(Page(url="x", raw_content="x" * 10**8),)), provider="rogue"),
+    ],
+    ids=["nothing", "a search", "texts", "too many", "a number", "no reason", "a library"],
+)
+async def test_an_extract_that_is_none_is_refused(answer):
+    """Nothing that breaks the types of an answer gets past the guard."""
+    with pytest.raises(ProviderProtocolError) as failure:
+        await guarded(Reading(answer)).extract(make_call(ExtractRequest(urls=("https://a.example/",))))
+
+    assert failure.value.reason in ("bad_shape", "too_large")
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ("name", "other"),
+        ("operations", {"search"}),
+        ("operations", frozenset()),
+        ("operations", frozenset({"browse"})),
+        ("schemes", frozenset({"javascript"})),
+        ("schemes", "https"),
+        ("timing", 5),
+        ("timing", ProviderTiming(search_s=float("nan"))),
+        ("aclose", None),
+    ],
+)
+def test_what_cannot_be_a_provider_is_seen_before_it_is_called(attribute, value):
+    """Each part of the contract that is data is looked at when the provider is made."""
+    honest, odd = Honest(), Honest()
+    setattr(odd, attribute, value)
+
+    assert flaw(honest, "rogue") == ""
+    assert attribute.rstrip("s") in flaw(odd, "rogue")
 
 
 async def test_it_cannot_claim_what_the_stages_say():
