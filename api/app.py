@@ -18,7 +18,7 @@ from api.middleware.failures import Failures
 from api.middleware.guard import Doors, Guard
 from api.middleware.paths import Paths
 from api.middleware.redirect import HttpsOnly
-from api.rest import budget, cache, cache_warm, executions, health, keys, metrics, reports
+from api.rest import budget, cache, cache_warm, executions, health, keys, metrics, openapi, reports
 from api.rest.problems import Problem
 from api.rest.search import ExtractEndpoint, SearchEndpoint
 from api.settings_values import is_loopback_address
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 NOT_FOUND = (
     "Nothing is offered at this path. There are /search, /extract, /mcp, /reports/..., /executions/..., "
-    "/keys, /cache/..., /budget, /health and /metrics."
+    "/keys, /cache/..., /budget, /health and /metrics; /docs describes them."
 )
 
 
@@ -70,6 +70,7 @@ class Application:
                 *budget.routes(gateway),
                 *cache.routes(gateway),
                 *cache_warm.routes(gateway),
+                *openapi.routes(),
             ],
             redirect_slashes=False,
             default=_not_found,

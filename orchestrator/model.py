@@ -25,6 +25,21 @@ TOPICS = ("general", "news", "finance")
 DEPTHS = ("basic", "advanced", "fast", "ultra-fast")
 """The values of `search_depth`; an extract knows the first two."""
 
+TIME_RANGES = ("day", "week", "month", "year", "d", "w", "m", "y")
+"""The values of `time_range`."""
+
+ANSWERS = (True, False, "basic", "advanced")
+"""The values of `include_answer`."""
+
+RAW_CONTENTS = (True, False, "markdown", "text")
+"""The values of `include_raw_content`."""
+
+DOMAINS_MODES = ("restrict", "prefer", "filter", "boost")
+"""The values of `include_domains_mode`."""
+
+FORMATS = ("markdown", "text")
+"""The values of an extract's `format`."""
+
 
 class SearchRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A web search, in Tavily's vocabulary. `extra` holds fields we do not know, passed on as they are."""

@@ -12,17 +12,58 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.routing import Route
 
+from api.openapi.operation import Answer, Body, Operation, Shape
 from api.rest.dialects.fields import decode_object
 from api.rest.exchange import read_body
 from api.rest.health import CAREFUL
 from api.rest.visitor import visitor_of
-from api.warming_run import Lines, telling, wish_of
-from orchestrator.errors import GatewayError
+from api.warming_run import USD_MAX, Lines, Wish, telling, wish_of
+from orchestrator.errors import CannotWarm, EventLogUnavailable, GatewayError
+from orchestrator.warming_plan import TOP_MAX
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from orchestrator.gateway import Gateway
+
+_WISH = Shape(
+    name="WarmingWish",
+    kind=Wish,
+    fields={
+        "top": {"description": "How many searches at most.", "minimum": 1, "maximum": TOP_MAX},
+        "since": {"description": "How far back to count: an age such as `7d`, or a moment.", "format": "age"},
+        "budget_usd": {
+            "description": "The most that it may cost.",
+            "exclusiveMinimum": 0,
+            "maximum": USD_MAX,
+        },
+        "dry_run": {"description": "Only say what would be fetched."},
+    },
+    rules={"additionalProperties": False},
+)
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path="/cache/warm",
+        id="warm_cache",
+        tag="Cache",
+        summary="Fetch what is asked most",
+        description="Answers with a line of JSON for each search as it is done: `candidate` and `of`, in the "
+        "end `finished` or `rehearsed`; `error` if it broke off. Closing the connection ends it.",
+        scopes=("admin",),
+        body=Body(_WISH, "What to warm; without a body what the settings say.", is_required=False),
+        answers=(
+            Answer(
+                {"type": "string", "description": "Lines of JSON."},
+                "It has begun.",
+                media_type="application/x-ndjson",
+                headers=("Cache-Control",),
+            ),
+        ),
+        errors=(CannotWarm, EventLogUnavailable),
+    ),
+)
 
 HEAD: dict[str, Any] = {
     "type": "http.response.start",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import msgspec
 from starlette.routing import Route
 
+from api.openapi.operation import Answer, Operation, Shape
 from api.rest.health import json_response
 from api.rest.visitor import visitor_of
-from orchestrator.errors import NotFound
-from orchestrator.events import CallerAuthenticated
-from orchestrator.projections.executions import explain
+from orchestrator.errors import EventLogUnavailable, NotFound
+from orchestrator.events import CallerAuthenticated, Envelope
+from orchestrator.projections.executions import Explanation, explain
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -24,6 +26,62 @@ if TYPE_CHECKING:
 
 NOT_YET_S = 1.0
 """An answered execution is in the log when the recorder has read the journal, well within a second."""
+
+EXAMPLE_ID = "019ad1c4-7c1e-7d10-8a3c-5f0f3a6c2b11"
+
+
+class Account(msgspec.Struct, frozen=True):
+    """One execution: what it means, and the events that say so, in order; docs/events.md has them all."""
+
+    execution_id: str
+    explanation: Explanation
+    events: tuple[Envelope, ...]
+
+
+_EVENT = Shape(
+    name="Envelope",
+    kind=Envelope,
+    fields={
+        "event": {
+            "type": "object",
+            "description": "The fact; `type` is its name with its version.",
+            "properties": {"type": {"type": "string", "pattern": r"^amos\.[a-z_.]+\.v[0-9]+$"}},
+            "required": ["type"],
+        }
+    },
+)
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/executions/{id}",
+        id="execution",
+        tag="Executions",
+        summary="One execution, explained",
+        description="Callers see their own executions; with the scope `reports` everybody's. One that was "
+        "just answered may not be there yet: 404 with `Retry-After: 1`.",
+        path_parameters={
+            "id": {
+                "description": "The id of the execution, with or without hyphens.",
+                "schema": {"type": "string"},
+                "example": EXAMPLE_ID,
+            }
+        },
+        answers=(
+            Answer(
+                Shape(
+                    name="Account",
+                    kind=Account,
+                    fields={"events": {"items": _EVENT}},
+                ),
+                "What happened.",
+                headers=("Cache-Control",),
+            ),
+        ),
+        errors=(NotFound, EventLogUnavailable),
+        refusals=("not_found",),
+    ),
+)
 
 
 def routes(gateway: Gateway) -> list[Route]:
@@ -40,7 +98,7 @@ def _execution(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
     return execution
 
 
-async def answer(store: ReportStore, execution_id: str, client: str | None = None) -> dict[str, Any]:
+async def answer(store: ReportStore, execution_id: str, client: str | None = None) -> Account:
     """The execution's explanation and events. Raises NotFound, EventLogUnavailable.
 
     To a `client` the executions of others do not exist; `None` sees all.
@@ -61,10 +119,10 @@ def client_of(frames: Sequence[Frame]) -> str:
     return next((event.client for event in events if isinstance(event, CallerAuthenticated)), "")
 
 
-def account(execution_id: str, frames: Sequence[Frame]) -> dict[str, Any]:
+def account(execution_id: str, frames: Sequence[Frame]) -> Account:
     """What is shown of an execution, from all its frames."""
     events = sorted((envelope for frame in frames for envelope in frame.events), key=lambda e: e.seq)
-    return {"execution_id": execution_id, "explanation": explain(events), "events": events}
+    return Account(execution_id, explain(events), tuple(events))
 
 
 def canonical(execution_id: str) -> str:

@@ -13,15 +13,52 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api.connections import open_connections
+from api.openapi.operation import Answer, Operation
 from api.rest.exposition import expose_log, expose_process
 from api.rest.health import careful_headers
 from api.rest.visitor import visitor_of
+from orchestrator.errors import EventLogUnavailable, ReportsBehind
 from orchestrator.reports.metrics import Family, gauge
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from orchestrator.gateway import Gateway
+
+_TEXT = {"type": "string", "description": "Prometheus' text format; docs/metrics.md has the metrics."}
+
+_EXPOSED = Answer(
+    _TEXT,
+    "The metrics, in the format that `Accept` prefers.",
+    media_type="text/plain",
+    headers=("Cache-Control",),
+    also={"application/openmetrics-text": _TEXT},
+)
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/metrics",
+        id="metrics",
+        tag="Health",
+        summary="Metrics of all instances, from the log",
+        description="The same whichever instance is asked: scrape it once, through the balancer.",
+        scopes=("reports",),
+        headers=("Accept",),
+        answers=(_EXPOSED,),
+        errors=(EventLogUnavailable, ReportsBehind),
+    ),
+    Operation(
+        method="GET",
+        path="/metrics/instance",
+        id="metrics_of_instance",
+        tag="Health",
+        summary="Metrics of the process that answers",
+        scopes=("reports",),
+        headers=("Accept",),
+        answers=(_EXPOSED,),
+    ),
+)
 
 
 def routes(gateway: Gateway) -> list[Route]:

@@ -94,6 +94,23 @@ _QUOTA_TITLE = "Quota Exhausted"
 _encode = msgspec.json.Encoder().encode
 
 
+class ProblemDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A failure as problem details (RFC 9457). `code` is stable and for programs, `detail` for a person.
+
+    `request_id` and `trace_id` are those by which this answer is found again; `violated-policies` names the
+    limits that were exceeded.
+    """
+
+    kind: str = msgspec.field(name="type")
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str = ""
+    trace_id: str = ""
+    violated: tuple[str, ...] = msgspec.field(default=(), name="violated-policies")
+
+
 class Problem(Exception):
     """A failure as HTTP knows it. `headers` are those the status demands; `attempts` tell what was tried.
 
@@ -211,14 +228,15 @@ def _of_routing(error: HTTPException) -> Problem:
 
 def _details(problem: Problem, request_id: str, trace_id: str) -> bytes:
     title = _QUOTA_TITLE if problem.status == 432 else HTTPStatus(problem.status).phrase
-    details = {
-        "type": problem.kind,
-        "title": title,
-        "status": problem.status,
-        "detail": problem.message,
-        "code": problem.code,
-        **({"request_id": request_id} if request_id else {}),
-        **({"trace_id": trace_id} if trace_id else {}),
-        **({"violated-policies": problem.violated} if problem.violated else {}),
-    }
-    return _encode(details)
+    return _encode(
+        ProblemDetails(
+            kind=problem.kind,
+            title=title,
+            status=problem.status,
+            detail=problem.message,
+            code=problem.code,
+            request_id=request_id,
+            trace_id=trace_id,
+            violated=problem.violated,
+        )
+    )

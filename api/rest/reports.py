@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -25,13 +26,21 @@ if TYPE_CHECKING:
     from orchestrator.gateway import Gateway
     from orchestrator.ports import ReportStore
 
-PARAMETERS = ("since", "until", "by", "limit", "tz", "format")
+
+class ReportParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """The parameters of a report, as they are written."""
+
+    since: str = "24h"
+    until: str = "now"
+    by: str = ""
+    limit: int = LIMIT_DEFAULT
+    tz: str = "UTC"
+    format: Literal["json", "csv"] = "json"
+
+
+PARAMETERS = ReportParameters.__struct_fields__
 
 FORMATS = ("json", "csv")
-
-SINCE_DEFAULT = "24h"
-
-ZONE_DEFAULT = "UTC"
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -92,15 +101,14 @@ def question(parameters: Iterable[tuple[str, str]], now: float) -> Question:
         given[parameter] = value
     if given.get("format", "json") not in FORMATS:
         raise InvalidRequest(f"format: expected one of {', '.join(FORMATS)}.", field="format")
-    limit = given.get("limit", str(LIMIT_DEFAULT))
-    if not _NUMBER.fullmatch(limit):
+    if not _NUMBER.fullmatch(given.get("limit", "1")):
         raise InvalidRequest(f"limit: expected a number from 1 to {LIMIT_MAX}.", field="limit")
-    time_zone = given.get("tz", ZONE_DEFAULT)
-    zone = zone_of(time_zone)
+    asked = msgspec.convert(given, ReportParameters, strict=False)
+    zone = zone_of(asked.tz)
     return Question(
-        since=moment("since", given.get("since", SINCE_DEFAULT), now, zone),
-        until=moment("until", given.get("until", "now"), now, zone),
-        by=given.get("by", ""),
-        limit=int(limit),
-        time_zone=time_zone,
+        since=moment("since", asked.since, now, zone),
+        until=moment("until", asked.until, now, zone),
+        by=asked.by,
+        limit=asked.limit,
+        time_zone=asked.tz,
     )

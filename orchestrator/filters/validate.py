@@ -19,16 +19,25 @@ from orchestrator import limits
 from orchestrator.addresses import is_public_host
 from orchestrator.countries import COUNTRIES, country_name
 from orchestrator.errors import InvalidRequest
-from orchestrator.model import DEPTHS, TOPICS, Call, ExtractRequest, RequestT, Response, SearchRequest
+from orchestrator.model import (
+    ANSWERS,
+    DEPTHS,
+    DOMAINS_MODES,
+    FORMATS,
+    RAW_CONTENTS,
+    TIME_RANGES,
+    TOPICS,
+    Call,
+    ExtractRequest,
+    RequestT,
+    Response,
+    SearchRequest,
+)
 from orchestrator.sanitise import visible
 from orchestrator.service import Service
 
 CheckedT = TypeVar("CheckedT", SearchRequest, ExtractRequest)
 
-_TIME_RANGES = ("day", "week", "month", "year", "d", "w", "m", "y")
-_ANSWERS = (True, False, "basic", "advanced")
-_RAW_CONTENTS = (True, False, "markdown", "text")
-_DOMAINS_MODES = ("restrict", "prefer", "filter", "boost")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _KEPT_AS_BLANK = str.maketrans(dict.fromkeys("\t\n\r\v\f\x85\u2028\u2029", " "))
 
@@ -62,9 +71,9 @@ def check_search(request: SearchRequest) -> tuple[SearchRequest, tuple[str, ...]
     changes: dict[str, Any] = {}
     _check_choice("search_depth", request.search_depth, DEPTHS)
     _check_choice("topic", request.topic, TOPICS)
-    _check_choice("include_answer", request.include_answer, _ANSWERS)
-    _check_choice("include_raw_content", request.include_raw_content, _RAW_CONTENTS)
-    _check_choice("include_domains_mode", request.include_domains_mode, _DOMAINS_MODES)
+    _check_choice("include_answer", request.include_answer, ANSWERS)
+    _check_choice("include_raw_content", request.include_raw_content, RAW_CONTENTS)
+    _check_choice("include_domains_mode", request.include_domains_mode, DOMAINS_MODES)
     _check_window(request)
     _check_extra(request.extra)
     changes["query"] = query
@@ -101,8 +110,8 @@ def check_extract(request: ExtractRequest) -> tuple[ExtractRequest, tuple[str, .
     if request.query is not None:
         changes["query"] = clean_text(request.query) or None
         _note_removed("query", request.query, changes["query"] or "", notes)
-    _check_choice("extract_depth", request.extract_depth, ("basic", "advanced"))
-    _check_choice("format", request.format, ("markdown", "text"))
+    _check_choice("extract_depth", request.extract_depth, DEPTHS[:2])
+    _check_choice("format", request.format, FORMATS)
     _check_extra(request.extra)
     changes["chunks_per_source"] = _clamped("chunks_per_source", request.chunks_per_source, 1, 5, notes)
     if request.timeout_s is not None and not 0 < request.timeout_s < float("inf"):
@@ -147,7 +156,7 @@ def _check_choice(field: str, value: object, choices: Sequence[object]) -> None:
 
 
 def _check_window(request: SearchRequest) -> None:
-    _check_choice("time_range", request.time_range, _TIME_RANGES)
+    _check_choice("time_range", request.time_range, TIME_RANGES)
     start = _date("start_date", request.start_date)
     end = _date("end_date", request.end_date)
     if request.time_range and (start or end):

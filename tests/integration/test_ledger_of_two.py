@@ -95,9 +95,9 @@ class Two:
         reports = []
         for gateway in self.gateways:
             assert gateway.budgets is not None
-            reports.append((await gateway.budgets.report())["accounts"])
+            reports.append((await gateway.budgets.report()).accounts)
         assert reports[0] == reports[1]
-        return {(one["account"], one["period"]): (one["spent"], one["recorded"]) for one in reports[0]}
+        return {(one.account, one.period): (one.spent, one.recorded) for one in reports[0]}
 
     async def audit(self) -> None:
         """The looks that a process makes by itself within a minute or so."""

@@ -54,6 +54,27 @@ class Amos(msgspec.Struct, frozen=True, kw_only=True):
     execution_id: str
 
 
+class ErrorSentence(msgspec.Struct, frozen=True):
+    """What went wrong, in a sentence for a person."""
+
+    error: str
+
+
+class AmosOfError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Our addition to a failure: its code for programs, and what was tried, if it was an execution."""
+
+    code: str
+    execution_id: str = ""
+    attempts: tuple[Attempt, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+class TavilyError(msgspec.Struct, frozen=True, kw_only=True):
+    """A failure in the only envelope whose sentence Tavily's clients show to people."""
+
+    detail: ErrorSentence
+    amos: AmosOfError
+
+
 # --- requests -----------------------------------------------------------------------------------------------
 
 
@@ -166,11 +187,10 @@ def render_extract(response: Response, *, execution_id: str, duration_s: float, 
 def render_error(
     message: str, *, code: str, execution_id: str = "", attempts: Sequence[Attempt] = ()
 ) -> bytes:
-    """The JSON body of an error, in the only envelope whose sentence Tavily's clients show to people."""
-    amos: dict[str, Any] = {"code": code}
-    if execution_id:
-        amos |= {"execution_id": execution_id, "attempts": _rounded(attempts)}
-    return _encode({"detail": {"error": message}, "amos": amos})
+    """The JSON body of an error."""
+    tried = _rounded(attempts) if execution_id else msgspec.UNSET
+    amos = AmosOfError(code=code, execution_id=execution_id, attempts=tried)
+    return _encode(TavilyError(detail=ErrorSentence(message), amos=amos))
 
 
 def _rounded(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:

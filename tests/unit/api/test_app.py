@@ -42,7 +42,7 @@ async def test_the_guard_covers_every_route(
     [
         ("/map", "application/json"),
         ("/research/1", "application/json"),
-        ("/docs", "application/problem+json"),
+        ("/documents", "application/problem+json"),
     ],
 )
 async def test_unknown_paths_answer_in_the_dialect_expected_there(

@@ -1,0 +1,48 @@
+"""Every operation there is, in the order in which the document shows them.
+
+A file with routes has `OPERATIONS`, itself or in a neighbour, and a line here; a test holds the routes of the
+application against this list, both ways.
+"""
+
+from __future__ import annotations
+
+from api import mcp_operations
+from api.rest import (
+    budget,
+    cache,
+    cache_warm,
+    executions,
+    health,
+    keys,
+    metrics,
+    openapi,
+    reports_operations,
+    search_operations,
+)
+
+TAGS = {
+    "Search": "Searching the web and reading pages.",
+    "MCP": "The same for language models, over the Model Context Protocol.",
+    "Executions": "What happened in one call, and why.",
+    "Reports": "What the recorded events add up to.",
+    "Health": "Whether the process runs, can serve, and how its parts are.",
+    "Keys": "Who may ask, and for what.",
+    "Cache": "How the cache is; clearing and warming it.",
+    "Budget": "What may be spent, and what was.",
+    "Document": "This document.",
+}
+"""The groups, in the order in which they are shown."""
+
+OPERATIONS = (
+    *search_operations.OPERATIONS,
+    *mcp_operations.OPERATIONS,
+    *executions.OPERATIONS,
+    *reports_operations.OPERATIONS,
+    *health.OPERATIONS,
+    *metrics.OPERATIONS,
+    *keys.OPERATIONS,
+    *cache.OPERATIONS,
+    *cache_warm.OPERATIONS,
+    *budget.OPERATIONS,
+    *openapi.OPERATIONS,
+)
