@@ -116,3 +116,51 @@ async def test_one_that_hangs_ends_the_run_all_the_same():
         verdicts = await checks.run(subject)
 
     assert list(failed(verdicts)) == ["errors"]
+
+
+class Forgetful(Tavily):
+    """Closes nothing."""
+
+    async def aclose(self):
+        """Leave everything open."""
+
+
+async def test_a_connection_that_is_left_open_is_found():
+    """A provider that does not close what it opened fails, and is told how much."""
+    made = []
+
+    async with TavilySimulator() as upstream:
+
+        def make():
+            upstreams = Upstream("tavily", CLOCK)
+            made.append(upstreams)
+            return Forgetful(upstreams, upstream.base_url, KeyPool("tavily", [upstream.api_key], CLOCK))
+
+        async with Subject(make) as subject:
+            (verdict,) = await checks.run(subject, [one for one in checks.ALL if one.name == "closing"])
+        for one in made:
+            await one.aclose()
+
+    assert verdict.status == "failed"
+    assert "connections are still open" in verdict.detail
+
+
+class Nameless(Honest):
+    """Raises where it should have a name."""
+
+    @property
+    def name(self):
+        """A bug."""
+        raise ZeroDivisionError
+
+    @name.setter
+    def name(self, _value):
+        """Take it."""
+
+
+async def test_a_provider_that_breaks_a_check_itself_fails_it():
+    """What an attribute raises is a failure of the provider, not of the kit."""
+    async with Subject(Nameless) as subject:
+        verdicts = await checks.run(subject)
+
+    assert failed(verdicts)["name"] == "It raised ZeroDivisionError."

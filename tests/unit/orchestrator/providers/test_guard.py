@@ -231,6 +231,39 @@ async def test_one_that_swallows_its_cancellation_is_closed(facts, caplog):
     assert "did not end" in provider.complaint.detail
 
 
+async def test_who_is_in_a_hurry_need_not_wait_for_it():
+    """A caller that is cancelled twice ends at once, and the call is given up all the same."""
+    before = asyncio.all_tasks()
+    asking = asyncio.ensure_future(guarded(Swallowing()).search(asked()))
+    await asyncio.sleep(0.01)
+
+    for _ in range(2):
+        asking.cancel()
+        await asyncio.sleep(0.01)
+    assert asking.cancelled()
+    assert asyncio.all_tasks() == before
+
+
+async def test_its_own_timeouts_and_groups_work():
+    """A plug-in may use all of asyncio: the guard is not in the way of what it cancels itself."""
+
+    class Modern(Honest):
+        async def search(self, call):
+            """Give up on one, and wait for two others."""
+            try:
+                async with asyncio.timeout(0.01):
+                    await asyncio.Event().wait()
+            except TimeoutError:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(asyncio.sleep(0))
+                    last = group.create_task(super().search(call))
+            return last.result()
+
+    found = await guarded(Modern()).search(asked())
+
+    assert found.answer.count == 2
+
+
 async def test_what_cannot_even_be_closed_is_bounded():
     """Of calls that nothing can end a few are left behind; then the plug-in is not called."""
     rogue = Immortal()
