@@ -1,9 +1,9 @@
 """The HTTP application: which path is answered by what, and what every request passes on its way there.
 
-From outside in: Paths (one path per resource), HttpsOnly (with a certificate), Cors (with allowed origins),
-Failures (whatever is raised becomes an answer), Guard (who may knock), then the routes. `/search` and
-`/extract` are found by one look into a table; Starlette's router serves the rest. `/mcp` has a
-lifespan of its own, which is the application's.
+From outside in: Paths (one path per resource), PathKeys (if a key may stand in one), HttpsOnly (with a
+certificate), Cors (with allowed origins), Failures (whatever is raised becomes an answer), Guard (who may
+knock), then the routes. Searches and extracts of every dialect are found by one look into a table;
+Starlette's router serves the rest. `/mcp` has a lifespan of its own, which is the application's.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from starlette.routing import Router
 from api.mcp_endpoint import McpEndpoint
 from api.middleware.cors import Cors
 from api.middleware.failures import Failures
-from api.middleware.guard import Doors, Guard
+from api.middleware.guard import Doors as OpenTo
+from api.middleware.guard import Guard
+from api.middleware.path_keys import PathKeys
 from api.middleware.paths import Paths
 from api.middleware.redirect import HttpsOnly
 from api.rest import budget, cache, cache_warm, executions, health, keys, metrics, openapi, reports
+from api.rest.doors import Doors
 from api.rest.problems import Problem
 from api.rest.search import ExtractEndpoint, SearchEndpoint
 from api.settings_values import is_loopback_address
@@ -30,7 +33,8 @@ if TYPE_CHECKING:
     from orchestrator.gateway import Gateway
 
 NOT_FOUND = (
-    "Nothing is offered at this path. There are /search, /extract, /mcp, /reports/..., /executions/..., "
+    "Nothing is offered at this path. There are /search, /extract, /v1/search, /perplexity/search, "
+    "/searxng/search, /openwebui/search, /mcp, /reports/..., /executions/..., "
     "/keys, /cache/..., /budget, /health and /metrics; /docs describes them."
 )
 
@@ -40,9 +44,9 @@ def create_app(gateway: Gateway, settings: Settings) -> ASGIApp:
     return Application(gateway, settings)
 
 
-def doors_of(settings: Settings) -> Doors:
+def doors_of(settings: Settings) -> OpenTo:
     """Under which names, and for whose pages, the gateway is open."""
-    return Doors(
+    return OpenTo(
         hosts=settings.allowed_hosts,
         origins=settings.allowed_origins,
         proxies=settings.trusted_proxies,
@@ -55,7 +59,9 @@ class Application:
 
     def __init__(self, gateway: Gateway, settings: Settings) -> None:
         mcp = McpEndpoint(gateway)
+        self._doors = Doors(gateway)
         self._endpoints: dict[str, ASGIApp] = {
+            **self._doors.exact,
             "/search": SearchEndpoint(gateway),
             "/extract": ExtractEndpoint(gateway),
             "/mcp": mcp,
@@ -81,6 +87,8 @@ class Application:
             layers = Cors(layers, settings.allowed_origins)
         if settings.tls_cert_file is not None:
             layers = Failures(HttpsOnly(layers, settings.port, settings.allowed_hosts))
+        if settings.path_keys:
+            layers = PathKeys(layers)
         self._http = Paths(layers, settings.root_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,7 +103,7 @@ class Application:
                 await send({"type": "websocket.close", "code": 1008, "reason": "No websockets here."})
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = self._endpoints.get(scope["path"])
+        endpoint = self._endpoints.get(scope["path"]) or self._doors.below(scope["path"])
         if endpoint is not None:
             await endpoint(scope, receive, send)
         else:

@@ -103,6 +103,8 @@ class Settings(CacheSettings, ChainSettings, MoneySettings, BaseSettings):
         tuple[str, ...], NoDecode, BeforeValidator(split(",")), AfterValidator(prefixes)
     ] = ()
     """Path prefixes under which everything is served as well, for clients that insist on one."""
+    path_keys: bool = False
+    """Whether a key may stand in the path, `/searxng/<key>/search`, for clients that cannot send a header."""
     deadline_s: float = Field(default=limits.DEADLINE_S, gt=0, le=600)
     """Total time of a search, retries and fallbacks included."""
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import (
+    dialects,
     flights,
     flood,
     footprint,
@@ -26,6 +27,7 @@ from benchmarks import (
 
 BENCHMARKS = {
     "hit": hit,
+    "dialects": dialects,
     "l2": l2,
     "l2_lost": l2_lost,
     "miss": miss,

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.rest.exchange import ClientLeft, send_answer
-from api.rest.problems import Problem, problem_of, render
+from api.rest.problems import Problem, problem_of, render, status_in
 from api.rest.visitor import Visitor, fold, trace_of
 from orchestrator.errors import GatewayError
 
@@ -43,4 +43,5 @@ class Failures:
         trace_id, _ = trace_of(visitor.headers.get(b"traceparent", b""))
         headers, body = render(problem, scope["path"], request_id=request_id.decode(), trace_id=trace_id)
         headers.append((b"x-request-id", request_id))
-        await send_answer(send, problem.status, headers, body, is_head=scope["method"] == "HEAD")
+        status = status_in(problem, scope["path"])
+        await send_answer(send, status, headers, body, is_head=scope["method"] == "HEAD")

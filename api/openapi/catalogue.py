@@ -11,6 +11,7 @@ from api.rest import (
     budget,
     cache,
     cache_warm,
+    dialect_operations,
     executions,
     health,
     keys,
@@ -22,6 +23,7 @@ from api.rest import (
 
 TAGS = {
     "Search": "Searching the web and reading pages.",
+    "Dialects": "The same in the words of Perplexity, LiteLLM, SearXNG and Open WebUI.",
     "MCP": "The same for language models, over the Model Context Protocol.",
     "Executions": "What happened in one call, and why.",
     "Reports": "What the recorded events add up to.",
@@ -35,6 +37,7 @@ TAGS = {
 
 OPERATIONS = (
     *search_operations.OPERATIONS,
+    *dialect_operations.OPERATIONS,
     *mcp_operations.OPERATIONS,
     *executions.OPERATIONS,
     *reports_operations.OPERATIONS,

@@ -27,8 +27,9 @@ unchanged with this address as their base URL. What is AMOS's own is in the memb
 **Keys.** Show one as `Authorization: Bearer KEY`, as `X-API-Key: KEY`, or in the body as `api_key` where \
 there is one. While no key exists, the person at the machine itself needs none. Scopes: {", ".join(SCOPES)}.
 
-**Failures** on Tavily's paths come as `{{"detail": {{"error": "..."}}, "amos": {{"code": "..."}}}}`, on all \
-others as problem details (RFC 9457). `code` is stable and for programs, the sentence for people.
+**Failures** on Tavily's paths come as `{{"detail": {{"error": "..."}}, "amos": {{"code": "..."}}}}`, on \
+those of other dialects in theirs, on all others as problem details (RFC 9457). `code` is stable and for \
+programs, the sentence for people.
 
 **What OpenAPI 3.1 cannot say.** `/search` answers `QUERY` (RFC 10008) as it answers `POST`, with an \
 `ETag` like `GET`. `HEAD` is answered wherever `GET` is. Any path may be written with repeated slashes. \

@@ -10,10 +10,11 @@ import inspect
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import msgspec
+
 from api.openapi.operation import JSON, Operation, Schema
 from api.openapi.schemas import Schemas
-from api.rest.dialects.tavily import TavilyError
-from api.rest.problems import STATUSES, ProblemDetails, is_tavily
+from api.rest.problems import STATUSES, Envelope, ProblemDetails, envelope_at
 from orchestrator import errors
 from orchestrator.errors import GatewayError
 
@@ -30,6 +31,8 @@ REFUSALS: dict[str, Refusal] = {
     "foreign_origin": Refusal(403, "A page of another origin asks."),
     "foreign_site": Refusal(403, "A page of another site asks."),
     "https_required": Refusal(403, "What shows a key must come by HTTPS."),
+    "forbidden": Refusal(403, "Only JSON is offered of SearXNG's formats."),
+    "path_keys_off": Refusal(404, "A key in the path is not accepted here."),
     "not_found": Refusal(404, "Nothing is offered at this path."),
     "bad_request": Refusal(400, "This is not valid HTTP."),
     "head_too_large": Refusal(431, "The head of the request is too large."),
@@ -43,6 +46,9 @@ REFUSALS: dict[str, Refusal] = {
     "not_running": Refusal(503, "The instance is starting or stopping."),
 }
 """Every code of a `Problem`, its status, and what it means."""
+
+_PROBLEM = Envelope(name="Problem", render=msgspec.json.encode, kind=ProblemDetails, code_at=("code",))
+"""Where no API of another rules."""
 
 _ANYWHERE = ("host_missing", "foreign_origin", "foreign_site", "foreign_host", "internal_error")
 _OF_A_BODY = ("body_timeout", "body_too_large", "not_json")
@@ -64,17 +70,17 @@ class Failures:
     def __init__(self, schemas: Schemas) -> None:
         self.components: dict[str, Schema] = {}
         self._schemas = schemas
-        self._bodies = {True: schemas.of(TavilyError), False: schemas.of(ProblemDetails)}
 
     def of(self, operation: Operation) -> dict[str, Schema]:
         """The responses above 399, by status."""
+        envelope = envelope_at(operation.path) or _PROBLEM
         by_status: dict[int, dict[str, str]] = {}
-        for code, status, meaning in (*_refusals(operation), *_errors(operation)):
+        for code, ours, meaning in (*_refusals(operation), *_errors(operation)):
+            status = envelope.statuses.get(ours, ours)
             by_status.setdefault(status, {}).setdefault(code, meaning)
         return {
             str(status): self._shared(
-                f"{'Tavily' if is_tavily(operation.path) else 'Problem'}{status}",
-                self._response(operation, status, codes),
+                f"{envelope.name}{status}", self._response(operation, envelope, status, codes)
             )
             for status, codes in by_status.items()
         }
@@ -86,15 +92,19 @@ class Failures:
             name, number = f"{stem}-{number}", number + 1
         return {"$ref": f"#/components/responses/{name}"}
 
-    def _response(self, operation: Operation, status: int, codes: dict[str, str]) -> Schema:
-        tavily = is_tavily(operation.path)
-        media_type = JSON if tavily else "application/problem+json"
-        of_code: Schema = {"properties": {"code": {"enum": sorted(codes)}}}
-        narrowed = {"properties": {"amos": of_code}} if tavily else of_code
-        content = {media_type: {"schema": {"allOf": [self._bodies[tavily], narrowed]}}}
+    def _response(
+        self, operation: Operation, envelope: Envelope, status: int, codes: dict[str, str]
+    ) -> Schema:
+        media_type = "application/problem+json" if envelope is _PROBLEM else JSON
+        narrowed: Schema = {"enum": sorted(codes)}
+        for member in reversed(envelope.code_at):
+            narrowed = {"properties": {member: narrowed}}
+        content = {media_type: {"schema": {"allOf": [self._schemas.of(envelope.kind), narrowed]}}}
         if status in operation.error_schemas:
             own = {"schema": self._schemas.of(operation.error_schemas[status])}
-            content[JSON] = {"schema": {"anyOf": [content[JSON]["schema"], own["schema"]]}} if tavily else own
+            content[JSON] = (
+                {"schema": {"anyOf": [content[JSON]["schema"], own["schema"]]}} if JSON in content else own
+            )
         headers = ("X-Request-Id", *_HEADERS_OF_STATUS.get(status, ()))
         return {
             "description": " ".join(f"`{code}`: {meaning}" for code, meaning in sorted(codes.items())),

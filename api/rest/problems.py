@@ -1,20 +1,20 @@
-"""From failures to HTTP: the one table of statuses, and the two ways to say what went wrong.
+"""From failures to HTTP: the one table of statuses, and the ways to say what went wrong.
 
-Tavily's paths answer in Tavily's envelope, whose sentence its clients show to people; all others in problem
-details (RFC 9457). Neither ever shows internals: an exception nobody expected is a 500 here and a traceback
-in the log.
+Where a client of another's API may be listening the answer is in the envelope of that API, whose sentence its
+clients show to people; everywhere else it is problem details (RFC 9457). Neither ever shows internals: an
+exception nobody expected is a 500 here and a traceback in the log.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 
 import msgspec
 from starlette.exceptions import HTTPException
 
-from api.rest.dialects import tavily
+from api.rest.dialects import openwebui, perplexity, searxng, tavily
 from api.rest.limit_headers import problem_type
 from orchestrator import errors
 from orchestrator.errors import GatewayError
@@ -76,8 +76,61 @@ CANCELLED_STATUS = 499
 RETRY_AFTER_S = 1.0
 """chosen: what a 429 or 503 says when nobody knows better."""
 
-TAVILY_PATHS = ("/search", "/extract", "/map", "/crawl", "/research", "/usage", "/feedback")
-"""Paths on which a client of Tavily may be listening, also those we do not offer."""
+Header = tuple[bytes, bytes]
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """How one API, called `name`, tells its clients of a failure.
+
+    `kind` is the type of the body, `code_at` where our code stands in it. `statuses` are those it has in
+    place of ours, `headers` what its clients need with one of ours.
+    """
+
+    name: str
+    render: Callable[..., bytes]
+    kind: type[msgspec.Struct]
+    code_at: tuple[str, ...]
+    statuses: Mapping[int, int] = {}
+    headers: Mapping[int, Header] = {}
+
+
+# 432 is Tavily's own; others say 429 of a used-up quota. Perplexity's clients repeat one unless told not to.
+_QUOTA_IS_429 = {432: 429}
+
+ENVELOPES: dict[str, Envelope] = {
+    **dict.fromkeys(
+        ("search", "extract", "map", "crawl", "research", "usage", "feedback"),
+        Envelope(
+            name="Tavily", render=tavily.render_error, kind=tavily.TavilyError, code_at=("amos", "code")
+        ),
+    ),
+    **dict.fromkeys(
+        ("v1", "perplexity"),
+        Envelope(
+            name="Perplexity",
+            render=perplexity.render_error,
+            kind=perplexity.PerplexityError,
+            code_at=("error", "type"),
+            statuses=_QUOTA_IS_429,
+            headers={432: (b"x-should-retry", b"false")},
+        ),
+    ),
+    "searxng": Envelope(
+        name="SearXNG",
+        render=searxng.render_error,
+        kind=searxng.SearxngError,
+        code_at=("amos", "code"),
+        statuses=_QUOTA_IS_429,
+    ),
+    "openwebui": Envelope(
+        name="OpenWebUI",
+        render=openwebui.render_error,
+        kind=openwebui.OpenWebuiError,
+        code_at=("code",),
+        statuses=_QUOTA_IS_429,
+    ),
+}
+"""By the first part of a path: where a client of that API may be listening, also on paths we do not offer."""
 
 PROBLEM_TYPE = (b"content-type", b"application/problem+json")
 
@@ -138,9 +191,13 @@ class Problem(Exception):
         self.violated = tuple(violated)
 
 
-def status_of(code: str) -> int:
-    """The status of a failed execution by the `error` of its last word; an unknown one is our own fault."""
-    return CANCELLED_STATUS if code == "cancelled" else STATUS_OF_CODE.get(code, 500)
+def status_of(code: str, target: str = "") -> int:
+    """The status of a failed execution by the `error` of its last word, in the dialect of its route.
+
+    An unknown error is our own fault.
+    """
+    status = CANCELLED_STATUS if code == "cancelled" else STATUS_OF_CODE.get(code, 500)
+    return _in_envelope(status, envelope_at(target))
 
 
 def internal_error() -> Problem:
@@ -168,21 +225,35 @@ def render(
     again, and stand in problem details only.
     """
     execution_id = trail.execution_id if trail is not None else ""
-    if is_tavily(path):
-        content_type = (b"content-type", b"application/json")
-        body = tavily.render_error(
-            problem.message, code=problem.code, execution_id=execution_id, attempts=problem.attempts
-        )
-    else:
-        content_type = PROBLEM_TYPE
+    headers = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"), *problem.headers]
+    envelope = envelope_at(path)
+    if envelope is None:
         body = _details(problem, request_id or execution_id, trace_id or (trail.trace_id if trail else ""))
-    headers = [content_type, (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
-    return [*headers, *problem.headers], body
+        return [PROBLEM_TYPE, *headers], body
+    if problem.status in envelope.headers:
+        headers.append(envelope.headers[problem.status])
+    body = envelope.render(
+        problem.message,
+        status=status_in(problem, path),
+        code=problem.code,
+        execution_id=execution_id,
+        attempts=problem.attempts,
+    )
+    return [(b"content-type", b"application/json"), *headers], body
 
 
-def is_tavily(path: str) -> bool:
-    """Whether clients on this path expect Tavily's envelope."""
-    return path.startswith(TAVILY_PATHS) and f"/{path.split('/')[1]}" in TAVILY_PATHS
+def envelope_at(path: str) -> Envelope | None:
+    """The envelope that clients on this path expect; `None` for problem details."""
+    return ENVELOPES.get(path[1:].partition("/")[0])
+
+
+def status_in(problem: Problem, path: str) -> int:
+    """The status of a failure, in the dialect of the path."""
+    return _in_envelope(problem.status, envelope_at(path))
+
+
+def _in_envelope(status: int, envelope: Envelope | None) -> int:
+    return status if envelope is None else envelope.statuses.get(status, status)
 
 
 def method_not_allowed(method: str, allowed: bytes) -> Problem:

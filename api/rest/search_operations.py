@@ -16,18 +16,21 @@ from orchestrator import errors
 
 TAG = "Search"
 
-_EXECUTION = (
+EXECUTION = (
     *(errors.InvalidRequest, errors.PermissionDenied, errors.RateLimited, errors.AnonymousLimited),
     *(errors.BudgetExhausted, errors.QuotaExhausted, errors.AllProvidersFailed, errors.DeadlineExceeded),
     *(errors.NotInCache, errors.Overloaded, errors.EventLogUnavailable),
 )
 """How an execution can fail."""
 
-_ASKED = ("Cache-Control", "X-Request-Id", "traceparent")
-_TOLD = (
+ASKED = ("Cache-Control", "X-Request-Id", "traceparent")
+"""Headers that every call may send."""
+
+TOLD = (
     *("Cache-Status", "Age", "Server-Timing", "RateLimit", "RateLimit-Policy"),
     *("X-Request-Id", "traceparent", "Cache-Control"),
 )
+"""Headers that every answer has, or may have."""
 
 _AMOS: dict[str, Any] = {
     "provider": "tavily",
@@ -71,7 +74,7 @@ _READ: dict[str, Any] = {
 }
 
 _QUERY = Parameters(shape=SEARCH_QUERY, examples={"q": "how do tides work"})
-_NOT_CHANGED = Answer(None, "You have this answer already.", 304, headers=("ETag", *_TOLD, "Accept-Query"))
+_NOT_CHANGED = Answer(None, "You have this answer already.", 304, headers=("ETag", *TOLD, "Accept-Query"))
 
 OPERATIONS = (
     Operation(
@@ -83,7 +86,7 @@ OPERATIONS = (
         description="From the cache where it may, else by the first provider of the chain that has a useful "
         "answer. `amos` says which, and why.",
         scopes=("search",),
-        headers=_ASKED,
+        headers=ASKED,
         body=Body(
             SEARCH_BODY,
             "What to search for.",
@@ -97,8 +100,8 @@ OPERATIONS = (
                 },
             },
         ),
-        answers=(Answer(SEARCH_ANSWER, "What was found.", headers=_TOLD, example=_FOUND),),
-        errors=_EXECUTION,
+        answers=(Answer(SEARCH_ANSWER, "What was found.", headers=TOLD, example=_FOUND),),
+        errors=EXECUTION,
         extensions={"x-also-query": "QUERY (RFC 10008) takes the same body; its answer has an ETag."},
     ),
     Operation(
@@ -111,17 +114,17 @@ OPERATIONS = (
         "understood in place of `q`, and `api_key` as everywhere, but URLs end up in logs.",
         scopes=("search",),
         query=_QUERY,
-        headers=(*_ASKED, "If-None-Match"),
+        headers=(*ASKED, "If-None-Match"),
         answers=(
             Answer(
                 SEARCH_ANSWER,
                 "What was found.",
-                headers=(*_TOLD, "ETag", "Accept-Query"),
+                headers=(*TOLD, "ETag", "Accept-Query"),
                 example=_FOUND,
             ),
             _NOT_CHANGED,
         ),
-        errors=_EXECUTION,
+        errors=EXECUTION,
     ),
     Operation(
         method="HEAD",
@@ -132,12 +135,12 @@ OPERATIONS = (
         description="Searches like GET and spends the same.",
         scopes=("search",),
         query=_QUERY,
-        headers=(*_ASKED, "If-None-Match"),
+        headers=(*ASKED, "If-None-Match"),
         answers=(
-            Answer(None, "There is an answer.", headers=(*_TOLD, "ETag", "Accept-Query")),
+            Answer(None, "There is an answer.", headers=(*TOLD, "ETag", "Accept-Query")),
             _NOT_CHANGED,
         ),
-        errors=_EXECUTION,
+        errors=EXECUTION,
     ),
     Operation(
         method="POST",
@@ -147,13 +150,13 @@ OPERATIONS = (
         summary="Read pages",
         description="Pages that nobody could read are in `failed_results`; the others are unharmed.",
         scopes=("extract",),
-        headers=_ASKED,
+        headers=ASKED,
         body=Body(
             EXTRACT_BODY,
             "Which pages to read.",
             {"two pages": {"urls": ["https://oceans.example/tides", "https://oceans.example/gone"]}},
         ),
-        answers=(Answer(EXTRACT_ANSWER, "What the pages say.", headers=_TOLD, example=_READ),),
-        errors=_EXECUTION,
+        answers=(Answer(EXTRACT_ANSWER, "What the pages say.", headers=TOLD, example=_READ),),
+        errors=EXECUTION,
     ),
 )

@@ -55,8 +55,8 @@ SECONDS_MAX = 2.0**32
 ERRORS_FROM = 500
 """The first status that is the server's fault (semantic conventions for HTTP spans, "Status")."""
 
-StatusOf = Callable[[str], int]
-"""The HTTP status of an error's code; a door that is not HTTP judges by it too."""
+StatusOf = Callable[[str, str], int]
+"""The HTTP status of an error's code at a route; a door that is not HTTP judges by it too."""
 
 _EXECUTION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TRACE_ID, _SPAN_ID = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{16}")
@@ -152,7 +152,7 @@ def is_notable(envelopes: Sequence[Envelope], status_of: StatusOf, slow_s: float
                 is_odd = done.fallback or done.degraded or done.duration_s >= slow_s
                 return is_odd or bool(unsettled(envelopes[:number]))
             case RequestFailed() as failed:
-                is_ours = status_of(failed.error) >= ERRORS_FROM
+                is_ours = status_of(failed.error, "") >= ERRORS_FROM
                 return is_ours or failed.duration_s >= slow_s or bool(unsettled(envelopes[:number]))
             case _:
                 pass
@@ -182,7 +182,7 @@ def _call_span(
 ) -> Span:
     received: RequestReceived = envelopes[0].event
     closing = last.event if last is not None else None
-    status = status_of(closing.error) if isinstance(closing, RequestFailed) else 200
+    status = status_of(closing.error, received.target) if isinstance(closing, RequestFailed) else 200
     error = UNSETTLED if closing is None else ""
     if isinstance(closing, RequestFailed) and status >= ERRORS_FROM:
         error = closing.error

@@ -257,6 +257,26 @@ async def test_no_query_reaches_the_log(front: Front):
     assert "canary" not in front.proxy.log
 
 
+async def test_no_key_in_a_path_reaches_the_log(front: Front):
+    """Where a key may stand in the path (AMOS_PATH_KEYS) the log tells the path without it."""
+    paths = {
+        "/searxng/canary-key/search?q=tides": "/searxng/-/search",
+        "/searxng//canary-key/search": "/searxng/-/search",
+        "/searxng/canary-key": "/searxng/-",
+        "/t/searxng/canary-key/search": "/t/searxng/-/search",
+        "/searxng/search?q=tides": "/searxng/search",
+        "/searxng": "/searxng",
+        "/v1/search": "/v1/search",
+    }
+    for path in paths:
+        await front.client.get(path)
+    await asyncio.sleep(0.2)
+
+    lines = [json.loads(line) for line in front.proxy.log.splitlines() if line.startswith("{")]
+    assert [line["url.path"] for line in lines][-len(paths) :] == list(paths.values())
+    assert "canary" not in front.proxy.log
+
+
 async def test_tavily_clients_understand_nginx(tmp_path: Path):
     """On Tavily's paths nginx speaks in Tavily's envelope, as AMOS does."""
     async with fronted(Nginx) as front:

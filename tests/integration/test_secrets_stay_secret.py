@@ -64,6 +64,12 @@ async def exercise(amos: GatewayServer, headers: dict[str, str]) -> list[str]:
         mcp_headers, body = call(version, "web_search", {"query": QUERY, "max_results": "many"})
         answer = await amos.client.post("/mcp", content=body, headers={**mcp_headers, **headers})
         errors.append(answer.text)
+    key = headers["Authorization"].removeprefix("Bearer ")
+    for path in (f"/searxng/{key}/search", f"/searxng/{key}", f"/searxng/{key}/x", f"/v1/search/{key}"):
+        answer = await amos.client.get(path, params={"q": QUERY, "pageno": "x"})
+        errors.append(answer.text)
+    assert (await amos.client.get(f"/searxng/{key}/search", params={"q": QUERY})).status_code == 200
+    assert (await amos.client.post(f"/v1/search/{key}", json={"query": QUERY}, headers=headers)).is_success
     wrong = {"Authorization": f"Bearer {generate()}"}
     refused: list[dict[str, Any]] = [
         {"json": {"query": QUERY}, "headers": wrong},
@@ -97,6 +103,7 @@ async def test_no_canary_is_found_anywhere(
     tavily.keys, jina.keys = {TAVILY_KEY, DRAINED_KEY}, {JINA_KEY}
     tavily.for_key(DRAINED_KEY, Fault.status(432))
     options = {"redis_url": valkey.url, "key_pepper": PEPPER, "store_query_text": texts_kept}
+    options["path_keys"] = True
     async with serving(tmp_path, tavily=tavily, jina=jina, **options) as amos:
         await amos.drain()
         assert amos.gateway.keys is not None

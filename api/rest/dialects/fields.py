@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -15,6 +16,9 @@ from orchestrator import limits
 from orchestrator.errors import InvalidRequest
 
 ValueT = TypeVar("ValueT")
+
+PARAMETERS_MAX = 400
+"""chosen: more than the 300 domains a search may name, each a parameter of its own, and all options."""
 
 _decoder = msgspec.json.Decoder()
 _TYPE_FAULT = re.compile(r"Expected `(?P<expected>.+)`, got `(?P<got>.+)` - at `\$\.?(?P<place>.*)`")
@@ -28,6 +32,8 @@ _WORDS = {
     "object": "an object",
     "null": "null",
     "bool | str": "true, false or a string",
+    "str | array": "a string or a list",
+    "array | str": "a string or a list",
 }
 _GOT = _WORDS | {"float": "a decimal number", "bool": "a boolean"}
 _NAMES_OF_PYTHON = {list: "array", dict: "object", type(None): "null"}
@@ -84,6 +90,18 @@ def build(kind: type[ValueT], fields: dict[str, Any], renamed: dict[str, str] | 
         return msgspec.convert(whole, kind)
     except msgspec.ValidationError as error:
         raise _fault(str(error), renamed or {}) from error
+
+
+def parameters(encoded: bytes) -> list[tuple[str, str]]:
+    """Names and values of a query string or a form, in order. Raises InvalidRequest, whatever the bytes."""
+    try:
+        return parse_qsl(
+            encoded.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=PARAMETERS_MAX
+        )
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("The parameters are not percent-encoded UTF-8.") from error
+    except ValueError as error:
+        raise InvalidRequest(f"There are more than {PARAMETERS_MAX} parameters.") from error
 
 
 def check_depth(extra: dict[str, Any]) -> None:

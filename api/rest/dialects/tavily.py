@@ -7,15 +7,17 @@ Rendering joins bytes around the encoded fragment of an answer, which is never d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic
-from urllib.parse import parse_qsl
+from typing import Any
 
 import msgspec
 
-from api.rest.dialects.fields import build, check_depth, decode_object
+from api.rest.dialects.dialect import Asked, Dialect
+from api.rest.dialects.fields import build, check_depth, decode_object, parameters
 from orchestrator.errors import InvalidRequest
 from orchestrator.events import MILLION
-from orchestrator.model import Attempt, ExtractRequest, RequestT, Response, SearchRequest
+from orchestrator.model import Attempt, ExtractRequest, Response, SearchRequest
+
+NAME = "tavily"
 
 _SEARCH_FIELDS = frozenset(SearchRequest.__struct_fields__) - {"extra"}
 _EXTRACT_FIELDS = frozenset(ExtractRequest.__struct_fields__) - {"extra"}
@@ -24,18 +26,7 @@ _LISTS = frozenset({"include_domains", "exclude_domains"})
 _INTEGERS = frozenset({"max_results", "chunks_per_source", "days"})
 _WORDS = {"true": True, "false": False}
 
-QUERY_PARAMETERS_MAX = 400
-"""chosen: more than the 300 domains a search may name, each a parameter of its own, and all options."""
-
 _encode = msgspec.json.Encoder().encode
-
-
-class Asked(msgspec.Struct, Generic[RequestT], frozen=True):
-    """What a caller sent: the request, the key in its body (`None` without), and whether usage is wanted."""
-
-    request: RequestT
-    credential: str | None = None
-    wants_usage: bool = False
 
 
 class Amos(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +69,7 @@ class TavilyError(msgspec.Struct, frozen=True, kw_only=True):
 # --- requests -----------------------------------------------------------------------------------------------
 
 
-def parse_search(body: bytes) -> Asked[SearchRequest]:
+def parse_search(body: bytes, _query_string: bytes = b"") -> Asked[SearchRequest]:
     """The search in a JSON body. Raises InvalidRequest, whatever the bytes."""
     return _search(decode_object(body))
 
@@ -88,19 +79,8 @@ def parse_search_query(query_string: bytes) -> Asked[SearchRequest]:
 
     Lists are repeated or separated by commas, integers and `true`/`false` are written out.
     """
-    try:
-        pairs = parse_qsl(
-            query_string.decode("ascii"),
-            keep_blank_values=True,
-            errors="strict",
-            max_num_fields=QUERY_PARAMETERS_MAX,
-        )
-    except UnicodeDecodeError as error:
-        raise InvalidRequest("The query string is not percent-encoded UTF-8.") from error
-    except ValueError as error:
-        raise InvalidRequest(f"The query string has more than {QUERY_PARAMETERS_MAX} parameters.") from error
     given: dict[str, Any] = {}
-    for name, text in pairs:
+    for name, text in parameters(query_string):
         if name in _LISTS:
             given.setdefault(name, []).extend(part.strip() for part in text.split(",") if part.strip())
         else:
@@ -110,7 +90,7 @@ def parse_search_query(query_string: bytes) -> Asked[SearchRequest]:
     return _search(given)
 
 
-def parse_extract(body: bytes) -> Asked[ExtractRequest]:
+def parse_extract(body: bytes, _query_string: bytes = b"") -> Asked[ExtractRequest]:
     """The extract in a JSON body. Raises InvalidRequest, whatever the bytes."""
     given = decode_object(body)
     fields, extra, credential, wants_usage = _sorted_out(given, _EXTRACT_FIELDS - {"timeout_s"})
@@ -185,12 +165,17 @@ def render_extract(response: Response, *, execution_id: str, duration_s: float, 
 
 
 def render_error(
-    message: str, *, code: str, execution_id: str = "", attempts: Sequence[Attempt] = ()
+    message: str, *, status: int = 0, code: str, execution_id: str = "", attempts: Sequence[Attempt] = ()
 ) -> bytes:
     """The JSON body of an error."""
-    tried = _rounded(attempts) if execution_id else msgspec.UNSET
-    amos = AmosOfError(code=code, execution_id=execution_id, attempts=tried)
+    amos = amos_of_error(code, execution_id, attempts)
     return _encode(TavilyError(detail=ErrorSentence(message), amos=amos))
+
+
+def amos_of_error(code: str, execution_id: str, attempts: Sequence[Attempt]) -> AmosOfError:
+    """Our addition to a failure; `""` if there is no execution to tell of."""
+    tried = _rounded(attempts) if execution_id else msgspec.UNSET
+    return AmosOfError(code=code, execution_id=execution_id, attempts=tried)
 
 
 def _rounded(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
@@ -198,27 +183,71 @@ def _rounded(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
     return tuple(msgspec.structs.replace(one, duration_s=round(one.duration_s, 6)) for one in attempts)
 
 
-def _tail(response: Response, execution_id: str, duration_s: float, *, wants_usage: bool) -> bytes:
+def why(
+    response: Response, execution_id: str, *, unsupported: tuple[str, ...] = (), notes: tuple[str, ...] = ()
+) -> Amos:
+    """Why this answer; `unsupported` and `notes` are what a dialect has to add."""
     cost = response.cost
-    spent = cost.amount if cost.unit == "credits" else 0.0
-    amos = Amos(
+    return Amos(
         provider=response.provider,
         cache=response.cache,
         age_s=round(response.age_s, 3),
         stale=response.is_stale,
         degraded=response.is_degraded,
         attempts=_rounded(response.attempts),
-        credits=spent,
+        credits=cost.amount if cost.unit == "credits" else 0.0,
         cost_usd=cost.usd_micros / MILLION,
-        unsupported=response.unsupported,
-        notes=response.notes,
+        unsupported=(*response.unsupported, *unsupported) if unsupported else response.unsupported,
+        notes=(*notes, *response.notes) if notes else response.notes,
         execution_id=execution_id,
     )
+
+
+def _tail(response: Response, execution_id: str, duration_s: float, *, wants_usage: bool) -> bytes:
+    amos = why(response, execution_id)
     # Tavily counts whole credits; the exact figure is in `amos`.
-    usage = b',"usage":{"credits":%d}' % round(spent) if wants_usage else b""
+    usage = b',"usage":{"credits":%d}' % round(amos.credits) if wants_usage else b""
     return b',"response_time":%.3f%b,"request_id":"%b","amos":%b}' % (
         duration_s,
         usage,
         execution_id.encode(),
         _encode(amos),
     )
+
+
+# --- for the endpoints --------------------------------------------------------------------------------------
+
+
+def _answered_search(
+    asked: Asked[SearchRequest], response: Response, *, execution_id: str, duration_s: float
+) -> bytes:
+    return render_search(
+        asked.request.query,
+        response,
+        execution_id=execution_id,
+        duration_s=duration_s,
+        wants_usage=asked.wants_usage,
+    )
+
+
+def _answered_extract(
+    asked: Asked[ExtractRequest], response: Response, *, execution_id: str, duration_s: float
+) -> bytes:
+    return render_extract(
+        response, execution_id=execution_id, duration_s=duration_s, wants_usage=asked.wants_usage
+    )
+
+
+def _in_url(_body: bytes, query_string: bytes) -> Asked[SearchRequest]:
+    return parse_search_query(query_string)
+
+
+SEARCH = Dialect(
+    name=NAME,
+    parsers={"POST": parse_search, "QUERY": parse_search, "GET": _in_url, "HEAD": _in_url},
+    render=_answered_search,
+)
+"""`POST` for Tavily's clients, `GET` with `q` for people, `QUERY` (RFC 10008) for a safe POST."""
+
+EXTRACT = Dialect(name=NAME, parsers={"POST": parse_extract}, render=_answered_extract)
+"""`POST` only: reading pages has no short form."""

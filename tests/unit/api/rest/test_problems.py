@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from starlette.exceptions import HTTPException
 
-from api.rest.problems import STATUSES, Problem, is_tavily, problem_of, render, status_of
+from api.rest.problems import STATUSES, Problem, envelope_at, problem_of, render, status_in, status_of
 from orchestrator import errors
 from orchestrator.errors import GatewayError
 from orchestrator.model import Attempt
@@ -34,6 +35,8 @@ def test_a_code_of_the_record_has_the_status_of_its_error():
     assert (status_of("cancelled"), status_of("internal_error"), status_of("of a later version")) == (
         *(499, 500, 500),
     )
+    routes = ("/search", "/v1/search/{tool}", "/searxng", "web_search")
+    assert [status_of("quota_exhausted", route) for route in routes] == [432, 429, 429, 432]
 
 
 @pytest.mark.parametrize(
@@ -101,21 +104,44 @@ def test_the_router_s_refusals_are_problems():
 
 
 @pytest.mark.parametrize(
-    ("path", "expected"),
+    ("path", "body"),
     [
-        ("/search", True),
-        ("/extract", True),
-        ("/map", True),
-        ("/research/123", True),
-        ("/searches", False),
-        ("/reports/search", False),
-        ("/", False),
-        ("", False),
+        *((path, {"detail": {"error": "No."}}) for path in ("/search", "/extract", "/map", "/research/123")),
+        *(
+            (path, {"error": {"message": "No.", "type": "gone"}})
+            for path in ("/v1/search", "/v1/search/web", "/perplexity/x")
+        ),
+        *((path, {"error": "No.", "amos": {"code": "gone"}}) for path in ("/searxng", "/searxng/search")),
+        ("/openwebui/load", {"detail": "No."}),
     ],
 )
-def test_tavily_s_paths_are_known(path: str, expected: bool):
-    """A client of Tavily finds its envelope wherever it may call."""
-    assert is_tavily(path) is expected
+def test_a_client_finds_its_envelope_wherever_it_may_call(path: str, body: dict[str, Any]):
+    """By the first part of the path, also on paths we do not offer."""
+    headers, rendered = render(Problem(410, "gone", "No."), path)
+
+    found = json.loads(rendered)
+    assert dict(headers)[b"content-type"] == b"application/json"
+    for name, value in body.items():
+        assert found[name] == value or found[name] == {**value, "code": 410}
+
+
+@pytest.mark.parametrize("path", ["/searches", "/reports/search", "/v2/search", "/v1search", "/", ""])
+def test_other_paths_are_nobody_s(path: str):
+    """A path that only looks like one of a dialect is none of its."""
+    assert envelope_at(path) is None
+
+
+def test_a_used_up_quota_has_tavily_s_status_only_for_its_clients():
+    """Other clients know 429; those of Perplexity would repeat it, and are told that this is of no use."""
+    problem = problem_of(errors.QuotaExhausted("Used up.", attempts=()))
+
+    assert [status_in(problem, path) for path in ("/search", "/v1/search", "/searxng", "/keys")] == [
+        *(432, 429, 429, 432)
+    ]
+    headers, body = render(problem, "/perplexity/search")
+    assert dict(headers)[b"x-should-retry"] == b"false"
+    assert json.loads(body)["error"]["code"] == 429
+    assert b"x-should-retry" not in dict(render(problem_of(errors.RateLimited("x")), "/perplexity/search")[0])
 
 
 def test_tavily_s_paths_answer_in_its_envelope():

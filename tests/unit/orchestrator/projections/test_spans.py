@@ -39,7 +39,7 @@ MS = 1_000_000
 STATUSES = {"rate_limited": 429, "cancelled": 499}
 
 
-def status_of(code):
+def status_of(code, _target=""):
     """As the HTTP door judges."""
     return STATUSES.get(code, 503)
 
