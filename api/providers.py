@@ -24,14 +24,20 @@ from orchestrator.providers.registry import (
     Unconfigured,
 )
 from orchestrator.providers.tavily import Tavily
+from orchestrator.providers.tavily_tasks import TaskIds
 from orchestrator.providers.upstream import Upstream
 from orchestrator.roster import Roster
 
 
-def roster_of(settings: Settings, clock: Clock, facts: FactSink | None = None) -> Roster:
-    """The providers the settings name. Raises SettingsError for one whose kind or options cannot be."""
+def roster_of(
+    settings: Settings, clock: Clock, facts: FactSink | None = None, secret: bytes | None = None
+) -> Roster:
+    """The providers the settings name; see `built_in` for the `secret`.
+
+    Raises SettingsError for one whose kind or options cannot be.
+    """
     roster = Roster(
-        Kinds(built_in(settings)), Tools(clock=clock, facts=facts, secret=settings.provider_secret)
+        Kinds(built_in(settings, secret)), Tools(clock=clock, facts=facts, secret=settings.provider_secret)
     )
     registrations = registered(settings)
     faults = []
@@ -59,13 +65,16 @@ def _kind_and_options(settings: Settings, name: str) -> dict[str, Any]:
     return {"kind": options.pop("kind", name), "options": options}
 
 
-def built_in(settings: Settings) -> dict[str, ProviderKind[Any]]:
-    """The kinds that AMOS brings. Those with settings of their own have no options."""
+def built_in(settings: Settings, secret: bytes | None = None) -> dict[str, ProviderKind[Any]]:
+    """The kinds that AMOS brings. Those with settings of their own have no options.
+
+    Instances that share the `secret` understand each other's ids of researches.
+    """
     return {
         "tavily": ProviderKind(
             summary="Tavily: searches the web and reads pages.",
             options=NoOptions,
-            make=lambda _name, _options, tools: _tavily(settings, tools),
+            make=lambda _name, _options, tools: _tavily(settings, tools, secret),
         ),
         "jina": ProviderKind(
             summary="Jina: searches the web and reads pages.",
@@ -80,12 +89,13 @@ def built_in(settings: Settings) -> dict[str, ProviderKind[Any]]:
     }
 
 
-def _tavily(settings: Settings, tools: Tools) -> Provider | Unconfigured:
+def _tavily(settings: Settings, tools: Tools, secret: bytes | None) -> Provider | Unconfigured:
     keys = settings.api_keys("tavily")
     if not keys:
         return Unconfigured(name="tavily", reason="TAVILY_API_KEY is not set.")
     pool = KeyPool("tavily", keys, tools.clock, tools.facts)
-    return Tavily(Upstream("tavily", tools.clock), settings.tavily_base_url, pool)
+    tasks = None if secret is None else TaskIds(secret)
+    return Tavily(Upstream("tavily", tools.clock), settings.tavily_base_url, pool, tasks)
 
 
 def _jina(settings: Settings, tools: Tools) -> Provider | Unconfigured:

@@ -3,7 +3,7 @@
     GatewayError(message)
     ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) → RefusedTooOften ·
     │                 PermissionDenied(scopes) · RateLimited(windows) → AnonymousLimited ·
-    │                 BudgetExhausted · CannotWarm
+    │                 BudgetExhausted · CannotWarm · NotOffered · UrlRefused · TaskNotFound
     ├ ProviderError   ProviderTimeout · ProviderUnavailable → ProviderThrottled ·
     │                 ProviderRejected → ProviderQuotaExceeded · ProviderProtocolError ·
     │                 ResultInvalid · CircuitOpen · ProviderHeldBack
@@ -119,6 +119,24 @@ class CannotWarm(CallerError):
     """The cache is not warmed: it is being warmed already, or there is nothing to warm it by."""
 
     code = "cannot_warm"
+
+
+class NotOffered(CallerError):
+    """It is understood and not done here: nobody it could be passed on to is configured, or it cannot be."""
+
+    code = "not_offered"
+
+
+class UrlRefused(CallerError):
+    """The provider does not work on this URL."""
+
+    code = "url_refused"
+
+
+class TaskNotFound(CallerError):
+    """There is no such task, or it is somebody else's."""
+
+    code = "task_not_found"
 
 
 class ProviderError(GatewayError):

@@ -10,13 +10,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
+from orchestrator import limits
 from orchestrator.errors import InvalidRequest
-from orchestrator.filters.deadline import EXTRACT_POLICY_S
 from orchestrator.ports import Provider
 from orchestrator.providers.guard import Complaint, Guarded
 from orchestrator.providers.registry import Kinds, Registration, Tools, Unconfigured
 
-RETIRED_S = 2 * EXTRACT_POLICY_S
+RETIRED_S = 2 * limits.STREAM_S_MAX
 """chosen: twice the longest call there is; only then a provider that has gone is closed."""
 
 _log = logging.getLogger("amos.providers")

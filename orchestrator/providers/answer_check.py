@@ -8,14 +8,13 @@ and leaves nothing of the plug-in's own objects behind; five results take some t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from orchestrator import limits
 from orchestrator.errors import ProviderProtocolError
 from orchestrator.model import (
-    AnswerT,
     ExtractAnswer,
     Found,
     Page,
@@ -24,6 +23,8 @@ from orchestrator.model import (
     SearchResult,
 )
 from orchestrator.providers.soundness import cost_fault
+
+GivenT = TypeVar("GivenT", bound=SearchAnswer | ExtractAnswer)
 
 RESULTS_MAX = 1_000
 """chosen: fifty times what a caller can ask for; an answer with more is no answer but a dump."""
@@ -38,7 +39,7 @@ TOO_LARGE = "too_large"
 """The answer has more results or text than any caller could use."""
 
 
-def checked(found: object, answer_type: type[AnswerT], provider: str) -> Found[AnswerT]:
+def checked(found: object, answer_type: type[GivenT], provider: str) -> Found[GivenT]:
     """The same answer, of which everything is what it should be.
 
     Raises ProviderProtocolError, reason `bad_shape` or `too_large`, that says what is wrong without repeating
@@ -66,7 +67,7 @@ def checked(found: object, answer_type: type[AnswerT], provider: str) -> Found[A
     return Found(answer=answer, provider=provider, cost=found.cost, unsupported=unsupported[:UNSUPPORTED_MAX])
 
 
-def _check_size(provider: str, answer: SearchAnswer | ExtractAnswer | Page) -> None:
+def _check_size(provider: str, answer: SearchAnswer | ExtractAnswer) -> None:
     """Refuse what would take long to look at; only lengths are asked for."""
     kinds = (SearchResult,) if isinstance(answer, SearchAnswer) else (Page, PageFailure)
     chars = 0

@@ -28,7 +28,6 @@ from orchestrator.errors import ProviderError, ProviderProtocolError
 from orchestrator.events import FREE, Cost
 from orchestrator.facts import ProviderBlockedLoop, ProviderCallAbandoned
 from orchestrator.model import (
-    AnswerT,
     Call,
     ExtractAnswer,
     ExtractRequest,
@@ -38,7 +37,7 @@ from orchestrator.model import (
     SearchRequest,
 )
 from orchestrator.ports import Clock, FactSink, Provider
-from orchestrator.providers.answer_check import checked
+from orchestrator.providers.answer_check import GivenT, checked
 from orchestrator.providers.soundness import cost_fault, is_sound
 from orchestrator.providers.stepping import LoopWatch, Stepped
 
@@ -204,7 +203,7 @@ class Guarded:
             raise error
         raise self._broken(f"raised {type(error).__name__}", error) from error
 
-    def _checked(self, found: object, answer_type: type[AnswerT]) -> Found[AnswerT]:
+    def _checked(self, found: object, answer_type: type[GivenT]) -> Found[GivenT]:
         try:
             return checked(found, answer_type, self.name)
         except ProviderProtocolError as error:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache, lru_cache
 from typing import Any
 
@@ -39,8 +39,8 @@ KEEPALIVE_S = 15.0
 connection closed under our hands costs a failed attempt, because a paid call is not repeated silently."""
 
 UPSTREAM_S_MAX = 60.0
-"""chosen: no call lasts longer, whoever forgot to limit it. The timeout stage normally cancels much
-earlier."""
+"""chosen: no call lasts longer unless it says so, whoever forgot to limit it. The timeout stage normally
+cancels much earlier."""
 
 HEADERS = {"User-Agent": "amos", "Accept": "application/json", "Accept-Encoding": "gzip"}
 """How we introduce ourselves, and what we can read."""
@@ -66,15 +66,38 @@ class Upstream:
         self._clock = clock
         self._transport = transport(connections_max)
 
-    async def post_json(self, url: str, *, headers: Mapping[str, str], body: Mapping[str, Any]) -> Reply:
-        """Send `body` as JSON and read the whole answer, whatever its status.
+    async def post_json(
+        self, url: str, *, headers: Mapping[str, str], body: Mapping[str, Any], limit_s: float | None = None
+    ) -> Reply:
+        """Send `body` as JSON and read the whole answer, whatever its status, within `limit_s` seconds.
+
+        `None` is `UPSTREAM_S_MAX`, which only calls that may take longer than any search need not keep.
 
         Raises ProviderTimeout, ProviderUnavailable or ProviderProtocolError (too large, not HTTP). Cancelling
         closes the connection.
         """
         content = msgspec.json.encode(body)
         sent = {**headers, "Content-Type": "application/json"}
-        return await self._send("POST", url, sent, content)
+        return await self._send("POST", url, sent, content, limit_s=limit_s or UPSTREAM_S_MAX)
+
+    async def post_for_stream(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: Mapping[str, Any],
+        limit_s: float,
+        sink: Callable[[bytes], Awaitable[None]],
+    ) -> Reply:
+        """Send `body` as JSON and hand the pieces of a good answer (200) to `sink`, as they come.
+
+        The reply then has no body. Any other answer is read whole, as by `post_json`, and raises as that
+        does.
+        """
+        # Unpacked, because what packs a stream keeps events back until there is enough of them.
+        of_stream = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
+        sent = {**headers, "Content-Type": "application/json", **of_stream}
+        return await self._send("POST", url, sent, msgspec.json.encode(body), limit_s=limit_s, sink=sink)
 
     async def get(self, url: str, *, headers: Mapping[str, str]) -> Reply:
         """Ask and read the whole answer, otherwise like `post_json`."""
@@ -84,13 +107,22 @@ class Upstream:
         """Close all connections. Safe to call twice."""
         await self._transport.aclose()
 
-    async def _send(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Reply:
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        *,
+        limit_s: float = UPSTREAM_S_MAX,
+        sink: Callable[[bytes], Awaitable[None]] | None = None,
+    ) -> Reply:
         try:
-            async with asyncio.timeout(UPSTREAM_S_MAX):
+            async with asyncio.timeout(limit_s):
                 request = httpx.Request(method, _parsed(url), headers={**HEADERS, **headers}, content=content)
                 response = await self._transport.handle_async_request(request)
                 try:
-                    received = await self._read(response)
+                    received = await self._read(response, sink if response.status_code == 200 else None)
                 finally:
                     await response.aclose()
         except TRANSPORT_ERRORS as error:
@@ -102,17 +134,21 @@ class Upstream:
             retry_after_s=retry_after_s(response.headers.get("retry-after"), self._clock.now()),
         )
 
-    async def _read(self, response: httpx.Response) -> bytes:
-        """The decompressed body, refused while it is being read once it grows too large."""
-        received = bytearray()
+    async def _read(self, response: httpx.Response, sink: Callable[[bytes], Awaitable[None]] | None) -> bytes:
+        """The decompressed body, or nothing if a sink has it; refused on the way once it grows too large."""
+        received, size = bytearray(), 0
         async for chunk in response.aiter_bytes():
-            received += chunk
-            if len(received) > limits.UPSTREAM_BODY_BYTES_MAX:
+            size += len(chunk)
+            if size > limits.UPSTREAM_BODY_BYTES_MAX:
                 raise ProviderProtocolError(
                     f"{self._provider} sent more than {limits.UPSTREAM_BODY_BYTES_MAX} bytes.",
                     provider=self._provider,
                     reason="too_large",
                 )
+            if sink is None:
+                received += chunk
+            else:
+                await sink(chunk)
         return bytes(received)
 
 

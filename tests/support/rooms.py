@@ -8,7 +8,9 @@ MAY_IMPORT_ROOM = {
     "api": {"orchestrator", "storage", "api", "amos_sdk"},
 }
 
-VALUES = {"circuits", "model", "quota", "events", "facts", "errors", "history", "limits", "trace_context"}
+VALUES = {"circuits", "model", "quota", "events", "facts", "errors", "history", "limits", "relays"} | {
+    "trace_context"
+}
 FILTER = VALUES | {"ports", "service", "outcome"}
 PROVIDER = VALUES | {
     "ports",
@@ -22,8 +24,8 @@ LOCAL = {
     f"providers.local_{part}"
     for part in ("database", "documents", "files", "html", "index", "query", "scan", "thread")
 }
-PROJECTION = {"model", "events", "facts", "history", "limits", "trace_context", "projections.fold"}
-REPORT = {"errors", "events", "facts", "history", "projections", "reports"}
+PROJECTION = {"model", "events", "facts", "history", "limits", "relays", "trace_context", "projections.fold"}
+REPORT = {"errors", "events", "facts", "history", "projections", "relays", "reports"}
 ANYTHING = {"*"}
 
 # What a file of the core may import from the core; the first pattern that fits a file decides.
@@ -45,6 +47,10 @@ CORE: dict[str, set[str]] = {
     "outcome.py": {"model", "events", "errors"},
     "cooldown.py": {"errors"},
     "canonical.py": {"model"},
+    "checks.py": {"addresses", "errors", "limits", "sanitise"},
+    "relay_stream.py": VALUES | {"sanitise"},
+    "relaying.py": VALUES
+    | {"addresses", "fallback", "filters.validate_relay", "outcome", "ports", "relay_stream", "service"},
     "asked.py": {"model"},
     **{
         f"{name}.py": set()
@@ -66,15 +72,16 @@ CORE: dict[str, set[str]] = {
     | {"background", "budget_ports", "ports", "projections.ledger", "reports.report"},
     "budgets.py": VALUES | {"budget_audit", "budget_policy", "reconciliation", "reports.metrics"},
     "filters/budget.py": FILTER | {"budget_policy", "budget_ports", "cashier"},
-    "roster.py": VALUES | {"ports", "providers.guard", "providers.registry", "filters.deadline"},
+    "roster.py": VALUES | {"ports", "providers.guard", "providers.registry"},
     "plugin.py": VALUES | {"ports", "providers.registry", "providers.upstream", "providers.upstream_faults"},
+    "usage.py": VALUES | {"budget_policy", "ports", "projections.ledger", "reports.report"},
     **dict.fromkeys(("parts.py", "chain.py", "pipeline.py"), ANYTHING),
     "warming_plan.py": VALUES | {"asked", "canonical", "ports", "filters.validate"},
     "warming.py": VALUES | {"ports", "pipeline", "recorder", "warming_plan", "filters.circuit_breaker"},
     "warming_schedule.py": VALUES | {"ports", "projections.fold", "warming"},
     "gateway.py": VALUES
     | {"ports", "service", "pipeline", "recorder", "key_admin", "health", "record_watch", "reports.metrics"}
-    | {"budgets", "cache_admin", "warming", "filters.authenticate", "filters.circuit_breaker"}
+    | {"budgets", "cache_admin", "usage", "warming", "filters.authenticate", "filters.circuit_breaker"}
     | {"providers.guard"},
     "filters/authenticate.py": FILTER | {"key_ring", "strangers"},
     "filters/circuit_breaker.py": FILTER | {"cooldown"},
@@ -84,11 +91,13 @@ CORE: dict[str, set[str]] = {
     | {"cache_policy", "canonical", "patience", "projections.executions", "refreshes"},
     "filters/cache_fill.py": FILTER | {"cache_policy"},
     "filters/deadline.py": FILTER | {"patience"},
-    "filters/validate.py": FILTER | {"addresses", "countries", "sanitise"},
+    "filters/validate.py": FILTER | {"checks", "countries"},
+    "filters/validate_relay.py": FILTER | {"checks"},
     "filters/public_address.py": FILTER | {"addresses"},
     "filters/validate_result.py": FILTER | {"error_pages", "links", "sanitise"},
     "filters/*.py": FILTER,
-    "providers/tavily*.py": PROVIDER | {"providers.tavily_wire"},
+    "providers/tavily*.py": PROVIDER
+    | {f"providers.tavily_{part}" for part in ("relay", "relay_wire", "tasks", "wire")},
     "providers/jina*.py": PROVIDER | JINA,
     "providers/local*.py": PROVIDER | LOCAL,
     "providers/stepping.py": set(),
