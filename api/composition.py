@@ -32,6 +32,7 @@ from orchestrator.budget_ports import BudgetStore
 from orchestrator.clock import SystemClock
 from orchestrator.filters.authenticate import Doorkeeper
 from orchestrator.gateway import Gateway, Probe
+from orchestrator.health import plugins_health
 from orchestrator.key_admin import KeyAdmin
 from orchestrator.key_ring import KeyRing
 from orchestrator.parts import Parts, Policies
@@ -118,6 +119,7 @@ async def gateway(
             reports,
             clock,
             unconfigured=lambda: roster.reasons,
+            complaints=lambda: roster.complaints,
             probes=_probes(settings, clock, journal, cache, redis=shared.redis, ring=ring, book=book),
             cache=cache.admin,
             keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
@@ -155,6 +157,7 @@ def _probes(
             if settings.exports_traces
             else ()
         ),
+        *((lambda: plugins_health(kinds, started_at),) if (kinds := book.roster.kinds).has_plugins else ()),
     )
 
 

@@ -101,6 +101,27 @@ class ProviderRemoved(Event, frozen=True, kw_only=True, tag="amos.provider.remov
     by: str
 
 
+class ProviderBlockedLoop(Event, frozen=True, kw_only=True, tag="amos.provider.blocked_loop.v1"):
+    """A plug-in held the event loop for `duration_s`, in which nobody else was served.
+
+    Once a minute and process at most, however often it does.
+    """
+
+    provider: str
+    duration_s: float
+
+
+class ProviderCallAbandoned(Event, frozen=True, kw_only=True, tag="amos.provider.call_abandoned.v1"):
+    """A call to a plug-in did not end when it was cancelled, and nobody waits for it any more.
+
+    `under_way` such calls of the plug-in go on in this process, this one included. Once a minute and process
+    at most.
+    """
+
+    provider: str
+    under_way: int
+
+
 class CacheResized(Event, frozen=True, kw_only=True, tag="amos.cache.resized.v1"):
     """A tier in memory may now hold `bytes_max` instead of `was_bytes_max`.
 

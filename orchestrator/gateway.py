@@ -38,6 +38,7 @@ from orchestrator.model import (
 from orchestrator.pipeline import Pipeline
 from orchestrator.ports import Clock, ReportStore
 from orchestrator.provider_admin import ProviderAdmin
+from orchestrator.providers.guard import Complaint
 from orchestrator.record_watch import RecordWatch
 from orchestrator.recorder import Recorder
 from orchestrator.relays import RelayRequest
@@ -63,6 +64,7 @@ class Gateway:
         clock: Clock,
         *,
         unconfigured: Callable[[], Mapping[str, str]],
+        complaints: Callable[[], Mapping[str, Complaint]] = dict,
         probes: Sequence[Probe] = (),
         keys: KeyAdmin | None = None,
         budgets: Budgets | None = None,
@@ -79,6 +81,7 @@ class Gateway:
         self._clock = clock
         self._probes = tuple(probes)
         self._unconfigured = unconfigured
+        self._complaints = complaints
         self._started_at = clock.now()
         self._watch = watch
         self._recorder_lag_s = recorder_lag_s
@@ -218,8 +221,9 @@ class Gateway:
         Waits for some hundredths of a second at most, whatever state the database is in.
         """
         seen = None if self._watch is None else await self._watch.look()
+        complaints = self._complaints()
         providers = [
-            provider_health(circuit, None if seen is None else seen.providers.get(name))
+            provider_health(circuit, None if seen is None else seen.providers.get(name), complaints.get(name))
             for name, circuit in self._pipeline.circuits.items()
         ]
         missing = [

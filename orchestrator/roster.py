@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from orchestrator import limits
 from orchestrator.errors import InvalidRequest
 from orchestrator.ports import Provider
+from orchestrator.providers.guard import Complaint, Guarded
 from orchestrator.providers.registry import Kinds, Registration, Tools, Unconfigured
 
 RETIRED_S = 2 * limits.STREAM_S_MAX
@@ -43,6 +44,12 @@ class Roster:
         self._made: dict[str, tuple[Registration, Provider]] = {}
         self._changed: Callable[[Sequence[Provider]], None] = lambda _providers: None
         self._retiring: dict[asyncio.Task[None], Provider] = {}
+
+    @property
+    def complaints(self) -> dict[str, Complaint]:
+        """What providers did lately that no provider may, by their names."""
+        guarded = (one for one in self.providers if isinstance(one, Guarded))
+        return {one.name: one.complaint for one in guarded if one.complaint is not None}
 
     def when_changed(self, act: Callable[[Sequence[Provider]], None]) -> None:
         """Call `act`, which must not wait, with the providers whenever they have changed."""

@@ -58,6 +58,7 @@ app.command()(index.index)
 app.command()(doctor.doctor)
 app.add_typer(cache.app, name="cache")
 app.add_typer(keys.app, name="keys")
+app.add_typer(providers.app, name="providers")
 app.add_typer(db.app, name="db")
 
 

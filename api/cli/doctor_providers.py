@@ -14,11 +14,12 @@ from api.providers import roster_of
 from api.registrations import registrations
 from orchestrator.clock import SystemClock
 from orchestrator.errors import GatewayError
+from orchestrator.health import plugins_health
 from orchestrator.model import CacheControl, Caller, SearchRequest
 
 if TYPE_CHECKING:
     from api.settings import Settings
-    from orchestrator.providers.registry import Registration
+    from orchestrator.providers.registry import Kinds, Registration
     from orchestrator.roster import Roster
 
 QUESTION = "search gateway"
@@ -46,7 +47,7 @@ async def check_providers(settings: Settings) -> list[Finding]:
         if book.fault:
             detail = f"those registered at run time cannot be read. {book.fault}"
             found.append(Finding(name="providers", status=WARNING, detail=detail))
-    return found
+    return [*found, *_plugins(roster.kinds)]
 
 
 def _look(settings: Settings, roster: Roster, one: Registration) -> Finding:
@@ -59,6 +60,15 @@ def _look(settings: Settings, roster: Roster, one: Registration) -> Finding:
     keys = len(settings.api_keys(one.name))
     of_kind = "" if one.kind == one.name else f" as {one.kind}"
     return _finding(one.name, OK, f"configured{of_kind}" + (f", with {keys} keys" if keys > 1 else ""))
+
+
+def _plugins(kinds: Kinds) -> list[Finding]:
+    """What is wrong with plug-ins, if any are installed."""
+    if not kinds.has_plugins:
+        return []
+    seen = plugins_health(kinds, 0.0)
+    status = OK if seen.status == "ok" else WARNING
+    return [Finding(name="plugins", status=status, detail=seen.detail, next_step=seen.advice)]
 
 
 async def ask_provider(settings: Settings, name: str) -> list[Finding]:

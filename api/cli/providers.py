@@ -16,9 +16,10 @@ import typer
 from api.cli import output
 from api.cli.failure import EXIT_USAGE, CommandError
 from api.cli.options import STDIN, JsonOption, KeyFileOption, UrlOption
+from api.cli.provider_test import hold_to_contract, options_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from rich.console import RenderableType
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 OPTIONS_BYTES_MAX = 65_536
 """chosen: far more than a server takes, so that it is the server who refuses and says what it takes."""
 
-app = typer.Typer(help="List, register, move, disable and remove providers.")
+app = typer.Typer(help="List, register, move, disable, remove and test providers.")
 
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="Its name; `amos providers list` shows all of them.")
@@ -81,7 +82,7 @@ def add(  # noqa: PLR0917 - each is an option of the command line
     body: dict[str, Any] = {
         "name": name,
         "kind": kind,
-        "options": {**_from_file(options_file), **_options(option or ())},
+        "options": {**_from_file(options_file), **options_of(option)},
         "enabled": not disabled,
         "replace": replace,
         **({} if priority is None else {"priority": priority}),
@@ -127,25 +128,14 @@ def remove(
     _run("removing", ask, _one("is removed"), url, key_file, as_json=as_json)
 
 
+app.command("test")(hold_to_contract)
+
+
 def _change(
     name: str, body: dict[str, Any], done: str, url: str | None, key_file: Path | None, *, as_json: bool
 ) -> None:
     ask = lambda gateway: gateway.change_provider(name, body)  # noqa: E731 - as above
     _run("changing", ask, _one(done), url, key_file, as_json=as_json)
-
-
-def _options(given: Sequence[str]) -> dict[str, Any]:
-    """The options of the command line. Raises CommandError."""
-    options: dict[str, Any] = {}
-    for text in given:
-        name, found, value = text.partition("=")
-        if not (name and found):
-            raise CommandError("--option: expected NAME=VALUE.", exit_code=EXIT_USAGE)
-        try:
-            options[name] = msgspec.json.decode(value.encode("utf-8", "replace"))
-        except (msgspec.DecodeError, RecursionError):
-            options[name] = value
-    return options
 
 
 def _from_file(path: Path | None) -> dict[str, Any]:

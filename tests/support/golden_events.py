@@ -41,6 +41,8 @@ from orchestrator.facts import (
     KeyCreated,
     KeyRevoked,
     KeyRotated,
+    ProviderBlockedLoop,
+    ProviderCallAbandoned,
     ProviderDisabled,
     ProviderEnabled,
     ProviderKeyRested,
@@ -84,6 +86,8 @@ PRESENT: tuple[Event, ...] = (
     ),
     ProviderRemoved(provider="wiki", by="boss"),
     ProviderKeyRested(provider="tavily", key_number=2, reason="quota", rest_s=3_600.0),
+    ProviderBlockedLoop(provider="intranet", duration_s=0.75),
+    ProviderCallAbandoned(provider="intranet", under_way=2),
     CacheResized(tier="l1", bytes_max=33_554_432, was_bytes_max=67_108_864, reason="pressure"),
     CacheCleared(tiers=("l1", "l2"), entries=812, by="ops"),
     WarmingFinished(
