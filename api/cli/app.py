@@ -22,6 +22,7 @@ from api.cli import (
     index,
     keys,
     output,
+    providers,
     report,
     search,
     serve,
@@ -52,10 +53,12 @@ app.command()(stdio.mcp)
 app.command()(report.report)
 app.command()(budget.budget)
 app.add_typer(events.app, name="events")
+app.add_typer(providers.app, name="providers")
 app.command()(index.index)
 app.command()(doctor.doctor)
 app.add_typer(cache.app, name="cache")
 app.add_typer(keys.app, name="keys")
+app.add_typer(providers.app, name="providers")
 app.add_typer(db.app, name="db")
 
 
