@@ -28,8 +28,11 @@ async def test_the_client_that_awaits(tmp_path, tavily):
     assert (first.why.cache, second.why.cache) == ("miss", "l1")
     assert second.why.cost_usd == 0
     assert pages.pages[0].url == "https://almanac.example/tides/how"
-    assert report["hits"] == 1
-    assert account["execution_id"] == first.why.execution_id
+    assert report.figures["hits"] == 1
+    assert account.execution_id == first.why.execution_id
+    assert (account.status, account.provider) == ("answered", "tavily")
+    assert account.events[-1].type == "amos.request.completed.v1"
+    assert account.why[-1].startswith("Answered")
     assert health["status"] == "ok" or health["components"]
 
 
