@@ -15,23 +15,29 @@ from api.cli import (
     EXIT_INTERRUPTED,
     budget,
     cache,
+    completion,
     db,
     doctor,
     events,
     extract,
     index,
     keys,
+    man,
     output,
     report,
     search,
     serve,
     stdio,
 )
+from api.cli.command_tree import documented
 from api.cli.failure import EXIT_USAGE, CommandError, Failure, explain
 from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+HELP_COLUMNS_MAX = 100
+"""chosen: longer lines are hard to read; a narrower terminal has narrower help."""
 
 app = typer.Typer(
     name="amos",
@@ -41,7 +47,8 @@ app = typer.Typer(
     # Plain help: importing rich for its panels would take twice as long as all the rest of `amos --help`.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    add_completion=False,  # completion.py says why
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": HELP_COLUMNS_MAX},
 )
 
 app.command()(serve.serve)
@@ -57,6 +64,8 @@ app.command()(doctor.doctor)
 app.add_typer(cache.app, name="cache")
 app.add_typer(keys.app, name="keys")
 app.add_typer(db.app, name="db")
+app.command()(completion.completion)
+app.command()(man.man)
 
 
 def _print_version(wanted: bool) -> None:
@@ -81,7 +90,8 @@ def _options(
 def run(arguments: Sequence[str] | None) -> int:
     """Run one command line and return its exit code. Raises nothing but KeyboardInterrupt."""
     try:
-        result = app(args=arguments, prog_name="amos", standalone_mode=False)
+        command = documented(app)
+        result = command.main(args=arguments, prog_name="amos", standalone_mode=False)
         output.flush()
     except (output.ReaderGone, BrokenPipeError):
         output.stop_writing()

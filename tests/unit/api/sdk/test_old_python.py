@@ -74,7 +74,7 @@ def test_the_client_runs_on_the_python_it_names():
 
 
 def test_the_client_says_what_it_needs():
-    """httpx and nothing else; the Python that the check above stands for; types that a checker may use."""
+    """It needs httpx and nothing else; the Python of the check above; types that a checker may use."""
     project = tomllib.loads((SDK / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
     assert project["requires-python"] == f">={OLDEST[0]}.{OLDEST[1]}"
