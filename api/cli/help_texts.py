@@ -42,7 +42,7 @@ TEXTS: dict[str, Text] = {
             ("amos serve --host 0.0.0.0 --port 8443", "Serve others; needs keys, and TLS or a proxy."),
             ("amos serve --print-settings", "See what is in force, keys masked."),
         ),
-        ("AMOS_HOST", "AMOS_PORT", "AMOS_WORKERS", "AMOS_SERVER", "AMOS_DATA_DIR"),
+        ("AMOS_HOST", "AMOS_PORT", "AMOS_WORKERS", "AMOS_DATA_DIR"),
         ("amos doctor", "docs/operations/running.md", ".env.example"),
     ),
     "recorder": Text(

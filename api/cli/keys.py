@@ -126,14 +126,17 @@ def revoke(
 
 
 @app.command()
-def generate() -> None:
+def generate(as_json: JsonOption = False) -> None:
     """Print a new key that no server knows yet.
 
     It is for the file that AMOS_BOOTSTRAP_ADMIN_KEY_FILE names.
     """
     from orchestrator.api_keys import generate as new_key  # noqa: PLC0415
 
-    output.line(new_key())
+    if as_json:
+        output.data_json({"key": new_key()})
+    else:
+        output.line(new_key())
     output.message(
         "No server knows this key yet. Keep it in a file only its owner reads, and name that file in "
         "AMOS_BOOTSTRAP_ADMIN_KEY_FILE."

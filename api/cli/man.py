@@ -85,11 +85,13 @@ def _command(command: Command) -> Iterator[str]:
 
 
 def _labelled(label: str, *texts: str) -> Iterator[str]:
-    yield f".PP\n{label}: {_text('; '.join(texts))}."
+    yield f".PP\n{label}: {_text('; '.join(texts).rstrip('.'))}."
 
 
 def _options(command: Command) -> Iterator[str]:
-    return _defined((one.term, one.help) for one in command.options)
+    """All but --help, which every command has."""
+    shown = (one for one in command.options if not command.path or "--help" not in one.names)
+    return _defined((one.term, one.help) for one in shown)
 
 
 def _defined(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
