@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Router
 
-from api.mcp_endpoint import McpEndpoint
+from api.mcp_endpoint import McpEndpoint, tools_of
 from api.middleware.cors import Cors
 from api.middleware.failures import Failures
 from api.middleware.guard import Doors as OpenTo
@@ -20,7 +20,19 @@ from api.middleware.guard import Guard
 from api.middleware.path_keys import PathKeys
 from api.middleware.paths import Paths
 from api.middleware.redirect import HttpsOnly
-from api.rest import budget, cache, cache_warm, executions, health, keys, metrics, openapi, reports
+from api.rest import (
+    budget,
+    cache,
+    cache_warm,
+    executions,
+    health,
+    keys,
+    metrics,
+    openapi,
+    relay,
+    reports,
+    usage,
+)
 from api.rest.doors import Doors
 from api.rest.problems import Problem
 from api.rest.search import ExtractEndpoint, SearchEndpoint
@@ -33,9 +45,9 @@ if TYPE_CHECKING:
     from orchestrator.gateway import Gateway
 
 NOT_FOUND = (
-    "Nothing is offered at this path. There are /search, /extract, /v1/search, /perplexity/search, "
-    "/searxng/search, /openwebui/search, /mcp, /reports/..., /executions/..., "
-    "/keys, /cache/..., /budget, /health and /metrics; /docs describes them."
+    "Nothing is offered at this path. There are /search, /extract, /map, /crawl, /research, /usage, "
+    "/v1/search, /perplexity/search, /searxng/search, /openwebui/search, /mcp, /reports/..., "
+    "/executions/..., /keys, /cache/..., /budget, /health and /metrics; /docs describes them."
 )
 
 
@@ -58,7 +70,7 @@ class Application:
     """Sorts what the server sends: requests go through the layers, a websocket is refused."""
 
     def __init__(self, gateway: Gateway, settings: Settings) -> None:
-        mcp = McpEndpoint(gateway)
+        mcp = McpEndpoint(gateway, tools_of(gateway, settings.mcp_tools))
         self._doors = Doors(gateway)
         self._endpoints: dict[str, ASGIApp] = {
             **self._doors.exact,
@@ -76,6 +88,8 @@ class Application:
                 *budget.routes(gateway),
                 *cache.routes(gateway),
                 *cache_warm.routes(gateway),
+                *relay.routes(gateway),
+                *usage.routes(gateway),
                 *openapi.routes(),
             ],
             redirect_slashes=False,

@@ -39,6 +39,7 @@ from orchestrator.record_watch import RecordWatch
 from orchestrator.recorder import Recorder
 from orchestrator.roster import Roster
 from orchestrator.strangers import Strangers
+from orchestrator.usage import Usage
 from orchestrator.warming import Warming
 from storage.file_journal import FileJournal
 from storage.memory_cache import MemoryCache
@@ -69,7 +70,7 @@ async def gateway(
     started_at = clock.now()
     async with contextlib.AsyncExitStack() as cleanup:
         journal, recorder = await cleanup.enter_async_context(record(settings, clock))
-        roster = roster_of(settings, clock, recorder)
+        roster = roster_of(settings, clock, recorder, pepper(settings))
         cleanup.push_async_callback(roster.aclose)
         shared = await cleanup.enter_async_context(_shared(settings, clock, recorder))
         cache = await cleanup.enter_async_context(instance_cache(settings, shared.redis, recorder, clock))
@@ -118,6 +119,7 @@ async def gateway(
             figures=figures.measure,
             recorder_lag_s=lambda: recorder_lag_s(folder, clock.now(), started_at),
             warming=warming,
+            usage=Usage(reports, chosen.budget, clock),
         )
 
 
@@ -207,6 +209,7 @@ def _pipeline(
         budget=shared.budget,
         doorkeeper=doors,
         names=SystemNames(),
+        installation=roster.installation,
     )
     pipeline = Pipeline(parts, policies)
     roster.when_changed(pipeline.use)

@@ -1,8 +1,8 @@
 """`/mcp`: what a request must be before the SDK sees it, and how it ends when its client hangs up.
 
-Everything that HTTP itself can refuse is refused here: a caller nobody knows (401), another method than POST
-(405), a body that is too large (413) or no JSON-RPC request (400). The SDK would open an endless stream for a
-GET, and repeat its parser's words about a body.
+What HTTP itself can refuse is refused here: a caller nobody knows (401), another method than POST (405), a
+client that does not read JSON (406), a body that is too large (413) or no JSON-RPC request (400). The SDK
+would open an endless stream for a GET, and repeat its parser's words about a body.
 
 The Host and the Origin are the guard's business, which has looked at them on every route before; the SDK's
 own look is switched off, because it would refuse names that an operator has allowed.
@@ -13,47 +13,53 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Literal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
-from api.mcp_tools import CALLER_KEY, DOOR
+from api.mcp_calls import CALLER_KEY, DOOR
+from api.mcp_json_rpc import error_body, fault_of
 from api.rest.exchange import JSON_TYPE, NO_SNIFFING, ClientLeft, read_body, send_answer
 from api.rest.problems import Problem, method_not_allowed
 from api.rest.visitor import visitor_of
+from api.settings_mcp import TOOL_NAMES
 from orchestrator.gateway import Gateway
 
 if TYPE_CHECKING:
     from api.mcp_transport import Transports
 
-PARSE_ERROR = -32_700
-INVALID_REQUEST = -32_600
-"""JSON-RPC 2.0, 5.1."""
+JSON_KINDS = (b"application/json", b"application/*", b"*/*")
+"""What a client may accept to be answered; without any of these the SDK would say 406 and nothing else."""
 
 WATCH_AFTER_S = 0.05
 """chosen: a call that takes longer is watched for its client hanging up; a cached answer never is."""
 
 
-class _Envelope(msgspec.Struct):
-    """A JSON-RPC request or notification, as far as it must be right to be answered as one."""
-
-    jsonrpc: Literal["2.0"]
-    method: str
-    id: str | int | msgspec.UnsetType = msgspec.UNSET
-    params: dict[str, msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+Load = Callable[[], "AbstractAsyncContextManager[Transports]"]
+"""Makes what serves requests, which may take a second; it is called in a thread."""
 
 
-_decode = msgspec.json.Decoder(_Envelope).decode
-_encode = msgspec.json.Encoder().encode
+def tools_of(gateway: Gateway, names: tuple[str, ...] = TOOL_NAMES) -> Load:
+    """Loads the SDK with the tools of these names."""
+
+    def load() -> AbstractAsyncContextManager[Transports]:
+        opened: AbstractAsyncContextManager[Transports] = importlib.import_module(
+            "api.mcp_transport"
+        ).transports(gateway, names)
+        return opened
+
+    return load
 
 
 class McpEndpoint:
     """Serves `/mcp` while `running` lasts. Stateless: any request may reach any instance."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, load: Load) -> None:
         self._gateway = gateway
+        self._load = load
         self._is_running = False
         self._stopping = asyncio.Event()
         self._opened: asyncio.Future[Transports] | None = None
@@ -80,14 +86,17 @@ class McpEndpoint:
             raise method_not_allowed(scope["method"], b"POST")
         if not visitor.headers.get(b"content-type", b"").lower().startswith(b"application/json"):
             raise Problem(415, "not_json", "Send the request as Content-Type: application/json.")
+        accepted = visitor.headers.get(b"accept", b"").lower()
+        if not any(kind in accepted for kind in JSON_KINDS):
+            raise Problem(406, "not_acceptable", "Ask with Accept: application/json, text/event-stream.")
         body = await read_body(receive)
-        if (fault := _fault(body)) is not None:
-            await send_answer(send, 400, [JSON_TYPE, NO_SNIFFING], fault)
+        if (fault := fault_of(body)) is not None:
+            await send_answer(send, 400, [JSON_TYPE, NO_SNIFFING], error_body(fault))
             return
         scope[CALLER_KEY] = caller
         messages = _replay(body, receive)
         # A stream costs nearly twice as much as an answer at once, so only who wants progress gets one.
-        if b'"progressToken"' in body and b"text/event-stream" in visitor.headers.get(b"accept", b""):
+        if b'"progressToken"' in body and b"text/event-stream" in accepted:
             await (await self._transports()).streaming(scope, messages, send)
         else:
             # A stream is watched by the SDK; an answer at once is not.
@@ -109,29 +118,14 @@ class McpEndpoint:
         """Open the transports, and close them in the same task, as the SDK demands."""
         try:
             # In a thread, so that other calls are answered while half a second of modules is read.
-            module = await asyncio.to_thread(importlib.import_module, "api.mcp_transport")
-            async with module.transports(self._gateway) as both:
+            opening = await asyncio.to_thread(self._load)
+            async with opening as both:
                 opened.set_result(both)
                 await self._stopping.wait()
         except Exception as error:
             if opened.done():
                 raise
             opened.set_exception(error)
-
-
-def _fault(body: bytes) -> bytes | None:
-    """The JSON-RPC error for a body that is no request, `None` for one that is."""
-    try:
-        _decode(body)
-    except msgspec.ValidationError:
-        return _error(INVALID_REQUEST, "The body must be one JSON-RPC 2.0 request or notification, no batch.")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _error(PARSE_ERROR, "The body is not valid JSON.")
-    return None
-
-
-def _error(code: int, message: str) -> bytes:
-    return _encode({"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}})
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

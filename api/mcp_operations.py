@@ -57,7 +57,7 @@ OPERATIONS = (
             Answer(None, "A notification was taken.", 202),
         ),
         errors=(errors.InvalidRequest,),
-        refusals=("not_running",),
-        error_schemas={400: _RPC_ERROR, 404: _RPC_ERROR, 406: _RPC_ERROR},
+        refusals=("not_acceptable", "not_running"),
+        error_schemas={400: _RPC_ERROR, 404: _RPC_ERROR},
     ),
 )

@@ -53,7 +53,13 @@ _DATE = r"^\d{4}-\d{2}-\d{2}$"
 SEARCH_INPUT = _object({"query": _QUERY}, "query", closed=True)
 
 FETCH_INPUT = _object(
-    {"id": _text("The id of a result of the tool search.", minLength=1, maxLength=FETCH_ID_CHARS_MAX)},
+    {
+        "id": _text(
+            "The id of a result of the tool search, or the URL of any page.",
+            minLength=1,
+            maxLength=FETCH_ID_CHARS_MAX,
+        )
+    },
     "id",
     closed=True,
 )
@@ -133,7 +139,12 @@ _NUMBER: Schema = {"type": "number"}
 _WORD: Schema = {"type": "string"}
 _FLAG: Schema = {"type": "boolean"}
 _WORDS: Schema = {"type": "array", "items": _WORD}
-_MAYBE_TEXT: Schema = {"type": ["string", "null"]}
+# A list of types is legal as well, but clients that translate schemas for some models refuse or drop it.
+_MAYBE_TEXT: Schema = {"anyOf": [_WORD, {"type": "null"}]}
+_IMAGES: Schema = {
+    "type": "array",
+    "items": {"anyOf": [_WORD, _object({"url": _WORD, "description": _MAYBE_TEXT}, "url")]},
+}
 
 _AMOS = _object(
     {
@@ -175,11 +186,16 @@ WEB_SEARCH_OUTPUT = _object(
                     "score": _text("0 to 1, falling from result to result.") | {"type": "number"},
                     "raw_content": _MAYBE_TEXT,
                     "published_date": _WORD,
+                    "favicon": _WORD,
+                    "images": _IMAGES,
+                    "id": _text("The provider's own; the tool fetch wants the URL."),
                 },
                 *("title", "url", "content", "score"),
             ),
         },
-        "images": {"type": "array"},
+        "images": _IMAGES,
+        "auto_parameters": {"type": "object"},
+        "follow_up_questions": {"type": "null"},
         **_ENVELOPE,
     },
     *("query", "results", "amos"),
@@ -189,7 +205,10 @@ EXTRACT_OUTPUT = _object(
     {
         "results": {
             "type": "array",
-            "items": _object({"url": _WORD, "title": _WORD, "raw_content": _WORD}, "url", "raw_content"),
+            "items": _object(
+                {"url": _WORD, "title": _WORD, "raw_content": _WORD, "favicon": _WORD, "images": _IMAGES},
+                *("url", "raw_content"),
+            ),
         },
         "failed_results": {
             "type": "array",

@@ -22,11 +22,19 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.session import ServerSession
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, CallToolRequestParams, PaginatedRequestParams
+from mcp_types import (
+    INVALID_PARAMS,
+    CallToolRequestParams,
+    GetPromptRequestParams,
+    PaginatedRequestParams,
+    ReadResourceRequestParams,
+)
 
 from api import __version__, mcp_texts
-from api.mcp_tools import DOOR, TOOLS, Result, Visit, Watch
+from api.mcp_calls import DOOR, Result, Visit, Watch
+from api.mcp_tools import TOOLS
 from api.rest.visitor import trace_of
+from api.settings_mcp import TOOL_NAMES
 from orchestrator.errors import GatewayError
 from orchestrator.events import Envelope
 from orchestrator.gateway import Gateway
@@ -53,14 +61,20 @@ Context = ServerRequestContext[Any, Any]
 _log = logging.getLogger("amos.mcp")
 
 
-def mcp_server(gateway: Gateway, caller_of: Callable[[Context], Caller]) -> Server[Any]:
-    """The server of the SDK around a running gateway. `caller_of` tells who sent a request."""
+def mcp_server(
+    gateway: Gateway, caller_of: Callable[[Context], Caller], names: Sequence[str] = TOOL_NAMES
+) -> Server[Any]:
+    """The server of the SDK around a running gateway. `caller_of` tells who sent a request.
+
+    The tools of these names are listed, in this order, and can be called; there are no others.
+    """
+    tools = {name: TOOLS[name] for name in names}
     server: Server[Any] = Server(
         "amos",
         version=__version__,
         title="AMOS",
         description="Web search that falls back, does not pay twice, and says why.",
-        instructions=mcp_texts.INSTRUCTIONS,
+        instructions=mcp_texts.instructions(names),
         cache_hints=dict.fromkeys(
             ("server/discover", "tools/list", *EMPTY_LISTS), CacheHint(ttl_ms=LIST_TTL_MS, scope="public")
         ),
@@ -69,15 +83,15 @@ def mcp_server(gateway: Gateway, caller_of: Callable[[Context], Caller]) -> Serv
     )
     # Spans are derived from recorded events; the SDK's own would tell of the same call a second time.
     server.middleware.clear()
-    listed = {"resultType": "complete", "tools": [tool.listed() for tool in TOOLS.values()]}
+    listed = {"resultType": "complete", "tools": [tool.listed() for tool in tools.values()]}
 
     async def list_tools(_context: Context, _params: PaginatedRequestParams) -> dict[str, Any]:
         return listed
 
     async def call_tool(context: Context, params: CallToolRequestParams) -> dict[str, Any]:
-        tool = TOOLS.get(params.name)
+        tool = tools.get(params.name)
         if tool is None:
-            raise MCPError(code=INVALID_PARAMS, message=f"Unknown tool. There are {', '.join(TOOLS)}.")
+            raise MCPError(code=INVALID_PARAMS, message=f"Unknown tool. There are {', '.join(tools)}.")
         caller = msgspec.structs.replace(caller_of(context), method="tools/call", target=tool.name)
         visit = Visit(gateway, _traced(caller, context), _watch(context))
         try:
@@ -90,6 +104,8 @@ def mcp_server(gateway: Gateway, caller_of: Callable[[Context], Caller]) -> Serv
 
     server.add_request_handler("tools/list", PaginatedRequestParams, list_tools)
     server.add_request_handler("tools/call", CallToolRequestParams, call_tool)
+    server.add_request_handler("resources/read", ReadResourceRequestParams, _read_nothing)
+    server.add_request_handler("prompts/get", GetPromptRequestParams, _get_nothing)
     for method, member in EMPTY_LISTS.items():
         server.add_request_handler(method, PaginatedRequestParams, _empty(member))
     return server
@@ -105,6 +121,14 @@ def _empty(member: str) -> Callable[[Context, PaginatedRequestParams], Awaitable
         return {"resultType": "complete", member: []}
 
     return list_nothing
+
+
+async def _read_nothing(_context: Context, params: ReadResourceRequestParams) -> dict[str, Any]:
+    raise MCPError(code=INVALID_PARAMS, message="There are no resources.", data={"uri": str(params.uri)})
+
+
+async def _get_nothing(_context: Context, _params: GetPromptRequestParams) -> dict[str, Any]:
+    raise MCPError(code=INVALID_PARAMS, message="There are no prompts.")
 
 
 def _found(result: Result) -> dict[str, Any]:

@@ -7,15 +7,18 @@ asks by MCP can do without.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import msgspec
+from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp
 
+from api.mcp_calls import CALLER_KEY
 from api.mcp_server import Context, mcp_server
-from api.mcp_tools import CALLER_KEY
 from orchestrator import limits
 from orchestrator.gateway import Gateway
 from orchestrator.model import Caller
@@ -30,10 +33,14 @@ class Transports(msgspec.Struct, frozen=True):
     streaming: ASGIApp
 
 
+def transports(gateway: Gateway, names: Sequence[str]) -> AbstractAsyncContextManager[Transports]:
+    """Both transports of the tools of these names."""
+    return served(mcp_server(gateway, _caller_of, names))
+
+
 @contextlib.asynccontextmanager
-async def transports(gateway: Gateway) -> AsyncIterator[Transports]:
-    """Both transports, for as long as the context lasts; to be entered and left by one task."""
-    server = mcp_server(gateway, _caller_of)
+async def served(server: Server[Any]) -> AsyncIterator[Transports]:
+    """Both transports of a server, for as long as the context lasts; to be entered and left by one task."""
     at_once, streaming = (
         StreamableHTTPSessionManager(
             server,

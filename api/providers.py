@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from api.keys import installation_of
 from api.settings import Settings
 from orchestrator.errors import InvalidRequest, SettingsError
 from orchestrator.ports import Clock, FactSink, Provider
 from orchestrator.providers.jina import Jina
 from orchestrator.providers.key_pool import KeyPool
 from orchestrator.providers.local import Local
+from orchestrator.providers.mcp_tool import MCP
 from orchestrator.providers.registry import (
     PRIORITY_STEP,
     Kinds,
@@ -23,16 +25,27 @@ from orchestrator.providers.registry import (
     Tools,
     Unconfigured,
 )
+from orchestrator.providers.searxng import SEARXNG
 from orchestrator.providers.tavily import Tavily
+from orchestrator.providers.tavily_tasks import TaskIds
 from orchestrator.providers.upstream import Upstream
 from orchestrator.roster import Roster
 
 
-def roster_of(settings: Settings, clock: Clock, facts: FactSink | None = None) -> Roster:
-    """The providers the settings name. Raises SettingsError for one whose kind or options cannot be."""
-    roster = Roster(
-        Kinds(built_in(settings)), Tools(clock=clock, facts=facts, secret=settings.provider_secret)
+def roster_of(
+    settings: Settings, clock: Clock, facts: FactSink | None = None, secret: bytes | None = None
+) -> Roster:
+    """The providers the settings name. `secret` is the installation's: see `built_in`, and `installation_of`.
+
+    Raises SettingsError for one whose kind or options cannot be.
+    """
+    tools = Tools(
+        clock=clock,
+        facts=facts,
+        secret=settings.provider_secret,
+        installation=installation_of(secret) if secret else "",
     )
+    roster = Roster(Kinds(built_in(settings, secret)), tools)
     registrations = registered(settings)
     faults = []
     for one in registrations:
@@ -59,13 +72,16 @@ def _kind_and_options(settings: Settings, name: str) -> dict[str, Any]:
     return {"kind": options.pop("kind", name), "options": options}
 
 
-def built_in(settings: Settings) -> dict[str, ProviderKind[Any]]:
-    """The kinds that AMOS brings. Those with settings of their own have no options."""
+def built_in(settings: Settings, secret: bytes | None = None) -> dict[str, ProviderKind[Any]]:
+    """The kinds that AMOS brings. Those with settings of their own have no options.
+
+    Instances that share the `secret` understand each other's ids of researches.
+    """
     return {
         "tavily": ProviderKind(
             summary="Tavily: searches the web and reads pages.",
             options=NoOptions,
-            make=lambda _name, _options, tools: _tavily(settings, tools),
+            make=lambda _name, _options, tools: _tavily(settings, tools, secret),
         ),
         "jina": ProviderKind(
             summary="Jina: searches the web and reads pages.",
@@ -77,15 +93,18 @@ def built_in(settings: Settings) -> dict[str, ProviderKind[Any]]:
             options=NoOptions,
             make=lambda _name, _options, tools: _local(settings, tools),
         ),
+        "mcp": MCP,
+        "searxng": SEARXNG,
     }
 
 
-def _tavily(settings: Settings, tools: Tools) -> Provider | Unconfigured:
+def _tavily(settings: Settings, tools: Tools, secret: bytes | None) -> Provider | Unconfigured:
     keys = settings.api_keys("tavily")
     if not keys:
         return Unconfigured(name="tavily", reason="TAVILY_API_KEY is not set.")
     pool = KeyPool("tavily", keys, tools.clock, tools.facts)
-    return Tavily(Upstream("tavily", tools.clock), settings.tavily_base_url, pool)
+    tasks = None if secret is None else TaskIds(secret)
+    return Tavily(Upstream("tavily", tools.clock), settings.tavily_base_url, pool, tasks)
 
 
 def _jina(settings: Settings, tools: Tools) -> Provider | Unconfigured:

@@ -36,6 +36,7 @@ from typing_extensions import override
 
 from api.settings_cache import CacheSettings
 from api.settings_chain import ChainSettings
+from api.settings_mcp import McpSettings
 from api.settings_money import MoneySettings
 from api.settings_values import (
     PREFIX,
@@ -82,7 +83,7 @@ _RATES = RateLimitPolicy()
 """A default lives once, beside its mechanism; settings only override it."""
 
 
-class Settings(CacheSettings, ChainSettings, MoneySettings, BaseSettings):
+class Settings(CacheSettings, ChainSettings, McpSettings, MoneySettings, BaseSettings):
     """Everything that can be configured, checked and frozen. Durations are seconds, sizes bytes.
 
     Made by `load`; `Settings(...)` itself reads nothing and takes fields by name, for tests and embedding.

@@ -24,7 +24,7 @@ from api.mcp_tools import WEB_SEARCH
 from api.server import hypercorn_config
 
 
-def bare_app(result: dict[str, Any], *, at_once: bool) -> Starlette:
+def bare_server(result: dict[str, Any]) -> Server[Any]:
     """The least a server of the SDK can do for `web_search`."""
     server: Server[Any] = Server("bare", get_tool_input_schema=lambda _name: None)
 
@@ -36,7 +36,12 @@ def bare_app(result: dict[str, Any], *, at_once: bool) -> Starlette:
 
     server.add_request_handler("tools/list", PaginatedRequestParams, list_tools)
     server.add_request_handler("tools/call", CallToolRequestParams, call_tool)
-    return server.streamable_http_app(stateless_http=True, json_response=at_once)
+    return server
+
+
+def bare_app(result: dict[str, Any], *, at_once: bool) -> Starlette:
+    """That server as an application."""
+    return bare_server(result).streamable_http_app(stateless_http=True, json_response=at_once)
 
 
 async def _serve(fd: int, result: dict[str, Any], *, at_once: bool) -> None:

@@ -1,7 +1,7 @@
-"""`web_search` from cache beside a bare tool of the SDK that returns the same answer, on the same server.
+"""`web_search` from cache beside bare tools of the SDK that return the same answer or two bytes.
 
-They take turns every few seconds on the same core, in both eras of the protocol. Promise: at least half the
-rate of the bare tool; the SDK itself takes most of the time of either.
+All are on the same server and take turns every few seconds on the same core, in both eras of the protocol.
+Promise: at least half the rate of each bare tool; the SDK itself takes most of the time of any.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from benchmarks.servers import OTHER_CORE, Peer, amos, bare_mcp, cpu_s, pin, tav
 CONNECTIONS = 64
 TURN_S = 3.0
 RATIO_PROMISED = 0.5
+SMALL = {"resultType": "complete", "content": [{"type": "text", "text": "ok"}]}
+"""What a tool returns that does nothing at all: AMOS checks, records and sends some five kilobytes more."""
 
 ERAS = {"2026-07-28": True, "2025-11-25": False}
 """The versions measured, and whether they are of the modern era."""
@@ -67,10 +69,15 @@ async def measure(seconds: float) -> dict[str, dict[str, Result]]:
     pin(os.getpid(), OTHER_CORE)
     with tavily(delay_ms=0) as settings, amos(settings) as ours:
         result = _warmed(ours.port)
-        with bare_mcp(result, "at-once") as at_once, bare_mcp(result, "as-it-comes") as as_it_comes:
+        with (
+            bare_mcp(result, "at-once") as at_once,
+            bare_mcp(result, "as-it-comes") as as_it_comes,
+            bare_mcp(SMALL, "at-once") as small,
+        ):
             servers = {
                 "amos": Peer(ours.port, ours.worker_pid),
                 "bare": at_once,
+                "bare, two bytes": small,
                 "bare, SDK's defaults": as_it_comes,
             }
             # In the legacy era these defaults answer by a stream, which this load generator does not read.

@@ -17,6 +17,9 @@ from orchestrator.model import ExtractRequest, SearchRequest
 KEY_BYTES = 16
 """chosen: 128 bits; with 10^9 entries the chance of any collision is below 10^-20."""
 
+_SAME_MODES = {"restrict": "filter", "prefer": "boost"}
+"""Tavily's clients have both pairs of words for the two ways in which `include_domains` can be meant."""
+
 _SPELLED_OUT = {"d": "day", "w": "week", "m": "month", "y": "year"}
 
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -35,7 +38,7 @@ def search_key(request: SearchRequest) -> str:
             (_SPELLED_OUT.get(r.time_range or "", r.time_range), r.start_date, r.end_date, r.days),
             (_kind(r.include_answer, "basic"), _kind(r.include_raw_content, "markdown")),
             (bool(r.include_images), bool(r.include_image_descriptions), bool(r.include_favicon)),
-            (sorted(set(r.include_domains)), sorted(set(r.exclude_domains)), r.include_domains_mode),
+            (sorted(set(r.include_domains)), sorted(set(r.exclude_domains)), _mode(r.include_domains_mode)),
             (r.country, r.language, bool(r.filter_by_language)),
             (bool(r.include_published_date), bool(r.filter_by_published_date)),
             (bool(r.auto_parameters), bool(r.exact_match), bool(r.safe_search)),
@@ -66,6 +69,10 @@ def normalize(query: str, *, keeps_case: bool = False) -> str:
     if not folded.isascii():
         folded = unicodedata.normalize("NFKC", folded)  # Case folding can undo the form (U+0345, for one).
     return " ".join(folded.split())
+
+
+def _mode(given: str | None) -> str | None:
+    return _SAME_MODES.get(given or "", given)
 
 
 def _chunks(given: int | None) -> int:

@@ -1,6 +1,9 @@
 """The chains of providers, one for each operation: each provider behind its own stages.
 
 retry · provider_room · circuit_breaker · budget · attempt · timeout · validate_result · provider
+
+What is passed on has a provider of its own and no chain: circuit_breaker · budget · attempt · timeout ·
+provider.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from orchestrator.fallback import Fallback, Step
 from orchestrator.filters.attempt import AttemptFilter
 from orchestrator.filters.budget import BudgetFilter
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter
+from orchestrator.filters.deadline import relay_policy_s
 from orchestrator.filters.provider_room import ProviderRoom
 from orchestrator.filters.retry import RetryFilter
 from orchestrator.filters.timeout import TimeoutFilter
@@ -32,7 +36,9 @@ from orchestrator.model import (
     SearchRequest,
 )
 from orchestrator.parts import Parts, Policies
-from orchestrator.ports import WEB_SCHEMES, Provider, ProviderTiming
+from orchestrator.ports import WEB_SCHEMES, Provider, ProviderTiming, RelayProvider
+from orchestrator.relaying import Relaying
+from orchestrator.relays import RelayAnswer, RelayRequest
 from orchestrator.service import Filter, Service, stack
 
 
@@ -75,6 +81,7 @@ class Chain:
         self._floor = offline[0] if offline and self.rooms else ""
         self.searchers = self._search()
         self.readers = self._extract()
+        self.relays = {operation: self._relay(one) for operation, one in self._takers().items()}
 
     async def search(self, call: Call[SearchRequest]) -> tuple[Found[SearchAnswer], ...]:
         """Search with the providers there are now."""
@@ -83,6 +90,10 @@ class Chain:
     async def extract(self, call: Call[ExtractRequest]) -> tuple[Found[ExtractAnswer], ...]:
         """Read with the providers there are now."""
         return await self.readers(call)
+
+    async def relay(self, call: Call[RelayRequest]) -> Found[RelayAnswer]:
+        """Pass on to the provider that takes such requests now. Raises NotOffered if none does."""
+        return await Relaying(self.relays)(call)
 
     def _search(self) -> LastResort[SearchRequest, SearchAnswer]:
         steps = [
@@ -133,6 +144,32 @@ class Chain:
             lambda these: Fallback(these, self._parts.clock, _extract_what_failed, remainders_max=len(these)),
             self._is_passable,
         )
+
+    def _takers(self) -> dict[str, RelayProvider]:
+        """Who takes what is passed on: the first of the chain for each operation."""
+        takers: dict[str, RelayProvider] = {}
+        for provider in self.providers:
+            if isinstance(provider, RelayProvider):
+                takers = dict.fromkeys(provider.relays, provider) | takers
+        return takers
+
+    def _relay(self, provider: RelayProvider) -> Fallback[RelayRequest, RelayAnswer]:
+        """The provider alone, behind the stages that hold for whatever is asked of it.
+
+        It is not retried, because a second crawl costs as much as the first, and takes no place of a search:
+        the places are sized for calls of a second, and this one may take minutes.
+        """
+        name, clock = provider.name, self._parts.clock
+        service: Service[RelayRequest, Found[RelayAnswer]] = stack(
+            # How long it takes depends on what is asked for, and says nothing about the provider.
+            CircuitBreakerFilter[RelayRequest, Found[RelayAnswer]](self.circuits[name], clock),
+            *self._budget(name, provider.relay_estimate),
+            AttemptFilter[RelayRequest, RelayAnswer](name, clock, provider.relay_estimate),
+            TimeoutFilter[RelayRequest, Found[RelayAnswer]](name, clock, relay_policy_s),
+            service=provider.relay,
+        )
+        step = Step[RelayRequest, RelayAnswer](provider=name, service=service, reserve_s=0.0)
+        return Fallback((step,), clock, lambda _request, _answer: None, remainders_max=0)
 
     def _is_passable(self, provider: str) -> bool:
         circuit = self.circuits.get(provider)  # `None`: it has gone while the call was under way

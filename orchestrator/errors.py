@@ -3,7 +3,8 @@
     GatewayError(message)
     ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) → RefusedTooOften ·
     │                 PermissionDenied(scopes) · RateLimited(windows) → AnonymousLimited ·
-    │                 BudgetExhausted · CannotWarm
+    │                 BudgetExhausted · CannotWarm · LoopDetected · NotOffered · UrlRefused ·
+    │                 TaskNotFound
     ├ ProviderError   ProviderTimeout · ProviderUnavailable → ProviderThrottled ·
     │                 ProviderRejected → ProviderQuotaExceeded · ProviderProtocolError ·
     │                 ResultInvalid · CircuitOpen · ProviderHeldBack
@@ -119,6 +120,30 @@ class CannotWarm(CallerError):
     """The cache is not warmed: it is being warmed already, or there is nothing to warm it by."""
 
     code = "cannot_warm"
+
+
+class LoopDetected(CallerError):
+    """The call leads back to the gateway it came from, or has come through too many."""
+
+    code = "loop_detected"
+
+
+class NotOffered(CallerError):
+    """It is understood and not done here: nobody it could be passed on to is configured, or it cannot be."""
+
+    code = "not_offered"
+
+
+class UrlRefused(CallerError):
+    """The provider does not work on this URL."""
+
+    code = "url_refused"
+
+
+class TaskNotFound(CallerError):
+    """There is no such task, or it is somebody else's."""
+
+    code = "task_not_found"
 
 
 class ProviderError(GatewayError):

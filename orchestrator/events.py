@@ -188,13 +188,15 @@ class AttemptStarted(AttemptEvent, frozen=True, kw_only=True, tag="amos.attempt.
 class AttemptSucceeded(AttemptEvent, frozen=True, kw_only=True, tag="amos.attempt.succeeded.v1"):
     """The provider gave a valid answer, perhaps an empty one (`results` 0).
 
-    It settles the intent recorded at `intended_at`.
+    It settles the intent recorded at `intended_at`. `assumed` is what it will be billed for it later, as far
+    as that can be told: a research that has begun.
     """
 
     intended_at: float = 0.0
     duration_s: float
     results: int
     cost: Cost = FREE
+    assumed: Cost = FREE
 
 
 class AttemptFailed(AttemptEvent, frozen=True, kw_only=True, tag="amos.attempt.failed.v1"):
@@ -254,8 +256,9 @@ class RequestCompleted(Event, frozen=True, kw_only=True, tag="amos.request.compl
     """The last word of an execution that was answered.
 
     `cache` is `l1`, `l2`, `collapsed` (a follower), `miss`, or `mixed` for an extract that asked a provider
-    for some of its pages only. `duration_s` is the whole stay, `upstream_s` the part spent waiting for
-    providers. `saved` is what its cached parts had cost when fetched, `key` the cache key of a search.
+    for some of its pages only, or `relayed` for what is passed on and never cached. `duration_s` is the whole
+    stay, `upstream_s` the part spent waiting for providers. `saved` is what its cached parts had cost when
+    fetched, `key` the cache key of a search.
     """
 
     operation: str

@@ -8,12 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+import msgspec
+
 from orchestrator import limits
 from orchestrator.budgets import Budgets
 from orchestrator.cache_admin import CacheAdmin
 from orchestrator.errors import (
     GatewayError,
     KeysUnavailable,
+    NotOffered,
     PermissionDenied,
     ReportsBehind,
     Unauthenticated,
@@ -22,12 +25,23 @@ from orchestrator.filters.authenticate import require
 from orchestrator.filters.circuit_breaker import STATES
 from orchestrator.health import ComponentHealth, provider_health, record_health, usage_health
 from orchestrator.key_admin import KeyAdmin
-from orchestrator.model import Call, Caller, ExtractRequest, Principal, RequestT, Response, SearchRequest
+from orchestrator.model import (
+    Call,
+    Caller,
+    ExtractRequest,
+    Principal,
+    RequestT,
+    Response,
+    SearchRequest,
+    Trail,
+)
 from orchestrator.pipeline import Pipeline
 from orchestrator.ports import Clock, ReportStore
 from orchestrator.record_watch import RecordWatch
 from orchestrator.recorder import Recorder
+from orchestrator.relays import RelayRequest
 from orchestrator.reports.metrics import GAUGE, NEEDS, Family, families, gauge
+from orchestrator.usage import ClientUsage, Usage
 from orchestrator.warming import Warming
 
 Probe = Callable[[], ComponentHealth]
@@ -56,6 +70,7 @@ class Gateway:
         figures: Figures = tuple,
         recorder_lag_s: Callable[[], float] = float,
         warming: Warming | None = None,
+        usage: Usage | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._recorder = recorder
@@ -75,6 +90,8 @@ class Gateway:
         """What may be done to the cache; likewise."""
         self.warming = warming
         """What fetches answers ahead of their callers; `None` in a gateway without a record to go by."""
+        self.usage = usage
+        """What each client has used; likewise."""
 
     def open(self, request: RequestT, caller: Caller) -> Call[RequestT]:
         """Begin an execution: give the request its id and trail. Nothing is recorded until it is searched."""
@@ -89,6 +106,26 @@ class Gateway:
     async def extract(self, call: Call[ExtractRequest]) -> Response:
         """Read pages. Raises GatewayError when none could be read for a reason common to all."""
         return await self._pipeline.extract(call)
+
+    async def relay(self, call: Call[RelayRequest]) -> Response:
+        """Pass a request on to the provider that takes such. Raises GatewayError."""
+        return await self._pipeline.relay(call)
+
+    async def usage_for(self, caller: Caller) -> tuple[ClientUsage, Trail]:
+        """What the caller has used this month, and the trail with what its limiter said.
+
+        Raises Unauthenticated, also for callers without a key; RateLimited, EventLogUnavailable. Nothing is
+        recorded, but a refusal at the door is counted.
+        """
+        if self.usage is None:
+            raise NotOffered("This gateway keeps no record to add up.")
+        principal = await self.principal_for(caller)
+        if principal.address:
+            self.refused("no_credential")
+            raise Unauthenticated("For this an API key is needed.", reason="no_credential")
+        call = msgspec.structs.replace(self.open(None, caller), principal=principal)
+        await self._pipeline.charge(call)
+        return await self.usage.of(principal.client), call.trail
 
     async def principal_for(self, caller: Caller, *scopes: str) -> Principal:
         """Who is asking, for surfaces beside search and extract, and that they have these scopes.

@@ -32,6 +32,10 @@ CALLERS_OWN = frozenset(
         "rate_limited",
         "budget_exhausted",
         "cannot_warm",
+        "loop_detected",
+        "not_offered",
+        "url_refused",
+        "task_not_found",
         "not_in_cache",
         "not_found",
         "cancelled",
@@ -97,10 +101,10 @@ def spent(envelopes: Iterable[Envelope]) -> Cost:
 
 
 def assumed(envelopes: Sequence[Envelope]) -> Cost:
-    """What providers may have billed for one execution without saying so: of failures and open intents."""
+    """What providers may bill for one execution without having said so: of ended and open attempts."""
     events = (envelope.event for envelope in envelopes)
-    failed = (event.assumed for event in events if isinstance(event, AttemptFailed))
-    return sum((*failed, *(intent.estimate for intent in unsettled(envelopes))), FREE)
+    ended = (event.assumed for event in events if isinstance(event, AttemptSucceeded | AttemptFailed))
+    return sum((*ended, *(intent.estimate for intent in unsettled(envelopes))), FREE)
 
 
 def saved(envelopes: Iterable[Envelope]) -> Cost:

@@ -55,6 +55,13 @@ sending sees a broken connection instead of the 413 that says why; beyond that i
 BODY_S_MAX = 10.0
 """chosen: a body that takes longer to arrive is a slow attack or a dead link, and holds a connection."""
 
+RELAY_PAGES_MAX = 10_000
+"""chosen: `limit` of a map or crawl, which Tavily documents without an end; a crawl of so many pages costs 24
+dollars and cannot end in the time there is."""
+
+RESEARCH_DOMAINS_MAX = 20
+"""Tavily: domains that a research may name."""
+
 # --- what a provider may send
 
 UPSTREAM_BODY_BYTES_MAX = 10_485_760
@@ -72,6 +79,9 @@ RAW_CONTENT_CHARS_MAX = 1_000_000
 BILLED_CREDITS_MAX = 1_000.0
 """chosen: Tavily's dearest call, an advanced extract of 20 pages, is 8 credits. A bill beyond this is a fault
 of whoever sent it and would spoil every sum it is added to."""
+
+RELAY_CREDITS_MAX = 20_000.0
+"""chosen: a map or crawl of `RELAY_PAGES_MAX` pages is 6,000 credits at most, for the same reason."""
 
 BILLED_TOKENS_MAX = 100_000_000.0
 """chosen: Jina's source ends one page at 2,000,000 tokens, and a call asks for 20 pages at most; for the same
@@ -98,6 +108,22 @@ DEADLINE_S = 9.0
 
 EXTRACT_DEADLINE_S_MAX = 30.0
 """Tavily's client libraries wait 30 s for extract by default."""
+
+RELAY_PAGES_S_MAX = 150.0
+"""Tavily: `timeout` of a map or crawl ends there, and its client libraries wait as long by default."""
+
+RESEARCH_S_MAX = 30.0
+"""chosen: to begin a research, or to look how far one is, takes Tavily a second or two."""
+
+STREAM_S_MAX = 300.0
+"""chosen: a research that is streamed is made while its caller looks on, for minutes. Beyond five it is
+better to ask for it now and then."""
+
+STREAM_LINE_BYTES_MAX = 1_048_576
+"""chosen: one event of a stream holds a few words, the last one perhaps the whole report."""
+
+FEEDBACK_S_MAX = 10.0
+"""Tavily's client library waits 10 s for it."""
 
 ATTEMPT_S_MIN = 0.05
 """chosen: with less time than this left no attempt is begun; even a local index needs some of it."""

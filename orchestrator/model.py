@@ -8,13 +8,14 @@ the properties (`limit`, `depth`, …) say what is in force. Moments are seconds
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 
 from orchestrator import limits
 from orchestrator.events import FREE, Cost, Envelope, Event
 from orchestrator.quota import Verdict
+from orchestrator.relays import RelayAnswer
 
 # --- what is asked
 
@@ -43,6 +44,8 @@ FORMATS = ("markdown", "text")
 
 class SearchRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A web search, in Tavily's vocabulary. `extra` holds fields we do not know, passed on as they are."""
+
+    operation: ClassVar[str] = "search"
 
     query: str
     search_depth: str | None = None
@@ -90,6 +93,8 @@ class SearchRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 class ExtractRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The readable text of up to `limits.URLS_MAX` pages. `timeout_s` is the caller's own patience."""
+
+    operation: ClassVar[str] = "extract"
 
     urls: tuple[str, ...]
     query: str | None = None
@@ -143,7 +148,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     is. It counts only while no API key exists. `is_in_process` is another finding: the call was made by a
     program that runs on the data folder itself (the command line without `--url`), whose user owns all of it.
     `credential` is what was shown, `None` if nothing; `address` is the client's own, `""` where the door
-    cannot know it. Neither is ever recorded. `method` and `target` are what was called (see RequestReceived).
+    cannot know it. Neither is ever recorded. `via` are the installations the call has come through (via.py),
+    none for most. `method` and `target` are what was called (see RequestReceived).
     """
 
     door: str
@@ -157,6 +163,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     credential: str | None = None
     trace_id: str = ""
     parent_span_id: str = ""
+    via: tuple[str, ...] = ()
     cache_control: CacheControl = DEFAULT_CACHE_CONTROL
 
 
@@ -265,7 +272,7 @@ class ExtractAnswer(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.pages)
 
 
-AnswerT = TypeVar("AnswerT", bound=SearchAnswer | ExtractAnswer | Page)
+AnswerT = TypeVar("AnswerT", bound=SearchAnswer | ExtractAnswer | Page | RelayAnswer)
 RequestT = TypeVar("RequestT")
 
 
@@ -281,13 +288,15 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 class Found(msgspec.Struct, Generic[AnswerT], frozen=True, kw_only=True):
     """A provider's answer with what it cost and what of the request it could not honour.
 
-    `attempts` is filled by the fallback: everything tried for it, in order. `is_degraded` marks the floor of
-    the chain answering in place of the web.
+    `assumed` is what it will cost as far as that can be told before the bill comes. `attempts` is filled by
+    the fallback: everything tried for it, in order. `is_degraded` marks the floor of the chain answering in
+    place of the web.
     """
 
     answer: AnswerT
     provider: str
     cost: Cost = FREE
+    assumed: Cost = FREE
     unsupported: tuple[str, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     is_fallback: bool = False
@@ -301,10 +310,11 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     """An answer on its way out: an encoded fragment, and how it came about.
 
     `fragment` is the inside of a JSON object: for a search the members `results`, `answer`, `images`; for an
-    extract `results`, `failed_results`; for one page its own members. It is encoded once, cached, and never
-    decoded on the way to a Tavily client. `cost` is what *this* call spent (a hit spends nothing), `cache` is
-    `l1`, `l2`, `collapsed`, `miss` or `mixed`. `notes` are sentences about
-    values that were clamped, wishes that were passed over, and why an answer is old.
+    extract `results`, `failed_results`; for one page, or what was passed on, its own members. It is encoded
+    once, cached, and never decoded on the way to a Tavily client. `cost` is what *this* call spent (a hit
+    spends nothing), `cache` is `l1`, `l2`, `collapsed`, `miss`, `mixed` or `relayed`. `notes` are sentences
+    about values that were clamped, wishes that were passed over, and why an answer is old. `is_pending`: what
+    was asked for is still made (relays.py).
     """
 
     fragment: bytes
@@ -316,6 +326,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     is_stale: bool = False
     is_degraded: bool = False
     is_fallback: bool = False
+    is_pending: bool = False
     cost: Cost = FREE
     attempts: tuple[Attempt, ...] = ()
     unsupported: tuple[str, ...] = ()

@@ -103,8 +103,11 @@ def is_late(error: BaseException) -> bool:
 def bill(error: BaseException, estimate: Cost) -> tuple[Cost, Cost]:
     """What a failed call was billed, and what it may have been billed without our being told.
 
-    Of a call that was cancelled, or broke on a bug, nobody knows: it is assumed to have cost its estimate.
+    A request that is refused as such is free. Of a call that was cancelled, or broke on a bug, nobody knows:
+    it is assumed to have cost its estimate.
     """
+    if isinstance(error, CallerError):
+        return FREE, FREE
     if not isinstance(error, ProviderError):
         return FREE, estimate
     return error.cost, estimate if error.assumed is None else error.assumed

@@ -55,7 +55,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 
     `doorkeeper` knows the callers; the default has no keys and knows the local operator alone. `flights` and
     `circuits` are what this process shares with others, `None` if there are none. `budget` counts
-    what is spent; without it nothing is limited. Without `names` the hosts of pages are judged by their
+    what is spent; without it nothing is limited. `installation` is what calls to other gateways are marked
+    with (via.py), `""` if they are not. Without `names` the hosts of pages are judged by their
     spelling alone.
     """
 
@@ -69,3 +70,4 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     budget: BudgetStore | None = None
     doorkeeper: Doorkeeper = Doorkeeper()
     names: NameResolver | None = None
+    installation: str = ""

@@ -2,6 +2,7 @@
 
     search    callers · validate · cache · flights · fill · fallback
     extract   callers · validate · pages · fallback
+    relay     callers · validate · address · the provider that takes it (chain.py), and no other
     callers   record · deadline · authenticate · concurrency · rate_limit
     pages     for each page: cache · flights · fill · batch
     flights   single_flight in the process, shared_flight between processes if there are several
@@ -27,7 +28,13 @@ from orchestrator.filters.cache import CacheFilter
 from orchestrator.filters.cache_fill import CacheFillStage
 from orchestrator.filters.circuit_breaker import Circuit
 from orchestrator.filters.concurrency import ConcurrencyFilter
-from orchestrator.filters.deadline import EXTRACT_POLICY_S, DeadlineFilter, extract_total_s
+from orchestrator.filters.deadline import (
+    EXTRACT_POLICY_S,
+    RELAY_POLICY_S,
+    DeadlineFilter,
+    extract_total_s,
+    relay_total_s,
+)
 from orchestrator.filters.provider_room import ProviderRoom
 from orchestrator.filters.public_address import PublicAddressFilter
 from orchestrator.filters.rate_limit import RateLimitFilter
@@ -35,6 +42,7 @@ from orchestrator.filters.record import RecordFilter
 from orchestrator.filters.shared_flight import SharedFlightFilter
 from orchestrator.filters.single_flight import SingleFlightFilter
 from orchestrator.filters.validate import ValidateFilter, check_extract, check_search
+from orchestrator.filters.validate_relay import check_relay
 from orchestrator.filters.validate_result import ResultPolicy
 from orchestrator.history import spent
 from orchestrator.model import (
@@ -50,11 +58,13 @@ from orchestrator.model import (
 from orchestrator.parts import Parts, Policies
 from orchestrator.per_url import PageBatch, PerUrl
 from orchestrator.ports import Provider
+from orchestrator.relaying import RelayAddressFilter, response_of
+from orchestrator.relays import RelayRequest
 from orchestrator.service import Filter, Service, stack
 
 
 class Pipeline:
-    """The two services of the gateway, built once, and what must be waited for when they end.
+    """The services of the gateway, built once, and what must be waited for when they end.
 
     `refresh` is the inner part of a search, for a checked request whose call has its `cache_key`: it fetches
     and keeps the answer, whatever the cache has.
@@ -66,11 +76,14 @@ class Pipeline:
         self.doorkeeper = parts.doorkeeper
         self._chain = Chain(parts, policies)
         self._room = ConcurrencyFilter(policies.concurrency)
+        self.charge = RateLimitFilter(parts.rate_limits, policies.rate_limit).charge
+        """Counts one call of its principal, for surfaces beside the services. Raises RateLimited."""
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._flying: list[Sized] = []
         self._sharing: CircuitSharing | None = None
         self.search: Service[SearchRequest, Response] = self._search()
         self.extract: Service[ExtractRequest, Response] = self._extract()
+        self._relays = {operation: self._relay(policy_s) for operation, policy_s in RELAY_POLICY_S.items()}
         if self._chain.cashier is not None:
             # After the flights: what they have begun is still to be settled.
             self._closers.append(self._chain.cashier.aclose)
@@ -119,7 +132,7 @@ class Pipeline:
             # Before validation: a flood of invalid requests is a flood.
             RateLimitFilter(self._parts.rate_limits, policies.rate_limit),
             # Before the cache: its key is made of clean values only.
-            ValidateFilter[SearchRequest](check_search),
+            ValidateFilter[SearchRequest](check_search, self._parts.installation),
             # Outside single-flight: a hit never queues, and whoever shares a failure may have an old answer.
             cache,
             service=self.refresh,
@@ -154,9 +167,35 @@ class Pipeline:
             AuthenticateFilter(self._parts.doorkeeper, "extract"),
             self._room,
             RateLimitFilter(self._parts.rate_limits, policies.rate_limit),
-            ValidateFilter[ExtractRequest](check_extract),
+            ValidateFilter[ExtractRequest](check_extract, self._parts.installation),
             service=PerUrl(page),
         )
+
+    def _relay(self, policy_s: float) -> Service[RelayRequest, Response]:
+        """For requests that are passed on as they are. They are not cached: each is a piece of work.
+
+        They need the scope `extract`, whose holders send strangers to read pages already; what that may cost
+        is for budgets to say.
+        """
+        names = self._parts.names
+        return stack(
+            RecordFilter(self._parts.clock, self._parts.facts),
+            DeadlineFilter[RelayRequest](self._parts.clock, relay_total_s, policy_s),
+            AuthenticateFilter(self._parts.doorkeeper, "extract", serves_anonymous=False),
+            self._room,
+            RateLimitFilter(self._parts.rate_limits, self._policies.rate_limit),
+            ValidateFilter[RelayRequest](check_relay),
+            # After the limiter, because it looks names up; there is no cache it could stand behind.
+            *(() if names is None else (RelayAddressFilter(names),)),
+            service=self._relayed,
+        )
+
+    async def _relayed(self, call: Call[RelayRequest]) -> Response:
+        return await response_of(await self._chain.relay(call))
+
+    async def relay(self, call: Call[RelayRequest]) -> Response:
+        """Pass a request on to the provider that takes it."""
+        return await self._relays[call.request.operation](call)
 
     def _flights(
         self, flight: SingleFlightFilter[RequestT], cache: CacheFilter[RequestT]

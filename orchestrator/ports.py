@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -31,7 +31,8 @@ from orchestrator.model import (
 )
 from orchestrator.quota import Verdict as Verdict  # noqa: PLC0414 - part of a port, and of a trail
 from orchestrator.quota import Window as Window  # noqa: PLC0414 - likewise
-from orchestrator.reports.report import Need, Question
+from orchestrator.relays import RelayAnswer, RelayRequest
+from orchestrator.reports.report import Need, Question, Sums
 from orchestrator.reports.totals import Standing, Totals
 
 
@@ -94,6 +95,9 @@ class ReportStore(Protocol):
         Raises EventLogUnavailable, NotFound for an unknown name, InvalidRequest for a question the report
         cannot answer.
         """
+
+    async def sums(self, need: Need, since: float, until: float) -> Sums:
+        """The sums of a need over a window, which is widened to whole minutes. Raises EventLogUnavailable."""
 
     async def execution(self, execution_id: str) -> list[Frame]:
         """All frames of one execution, oldest first; empty if the log has none.
@@ -327,3 +331,22 @@ class Provider(Protocol):
 
     async def aclose(self) -> None:
         """Release connections. Safe to call twice."""
+
+
+@runtime_checkable
+class RelayProvider(Protocol):
+    """A provider that takes requests as they are, which nobody else could answer (relays.py)."""
+
+    @property
+    def name(self) -> str:
+        """The registered name."""
+
+    @property
+    def relays(self) -> frozenset[str]:
+        """Which of `relays.OPERATIONS` it takes."""
+
+    def relay_estimate(self, request: RelayRequest) -> Cost:
+        """The most that the request can be expected to cost."""
+
+    async def relay(self, call: Call[RelayRequest]) -> Found[RelayAnswer]:
+        """Pass it on once. Raises ProviderError, and CallerError where the request itself is refused."""

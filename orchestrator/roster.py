@@ -10,12 +10,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
+from orchestrator import limits
 from orchestrator.errors import InvalidRequest
-from orchestrator.filters.deadline import EXTRACT_POLICY_S
 from orchestrator.ports import Provider
 from orchestrator.providers.registry import Kinds, Registration, Tools, Unconfigured
 
-RETIRED_S = 2 * EXTRACT_POLICY_S
+RETIRED_S = 2 * limits.STREAM_S_MAX
 """chosen: twice the longest call there is; only then a provider that has gone is closed."""
 
 _log = logging.getLogger("amos.providers")
@@ -26,6 +26,8 @@ class Roster:
 
     def __init__(self, kinds: Kinds, tools: Tools) -> None:
         self.kinds = kinds
+        self.installation = tools.installation
+        """The name that calls to other gateways carry (via.py)."""
         self.providers: tuple[Provider, ...] = ()
         """Those to ask, in order."""
         self.reasons: dict[str, str] = {}

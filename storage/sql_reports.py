@@ -63,6 +63,16 @@ class SqlReports:
         figures = report.render(found, question.by, question.limit)
         return in_its_zone({"since": window.since, "until": window.until, **figures}, question)
 
+    async def sums(self, need: Need, since: float, until: float) -> Sums:
+        """The sums of a need, which has no ranking; of nothing without a log. Raises EventLogUnavailable."""
+        question = Question(since=since, until=until)
+        try:
+            async with transaction(self._engine) as connection:
+                window = plan(question, await first_kept(connection), need.rollup.spans_s)
+                return await read_sums(connection, need, window.pieces, await live_generation(connection))
+        except NoEventLog:
+            return {}
+
     async def execution(self, execution_id: str) -> list[Frame]:
         """All frames of one execution, oldest first; empty if there are none. Raises EventLogUnavailable."""
         try:

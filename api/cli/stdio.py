@@ -12,7 +12,7 @@ from api.cli.failure import CommandError
 def mcp() -> None:
     """Serve agents over MCP on standard input and output.
 
-    It ends when its input does.
+    It ends when its input does, once what was asked is answered.
     For desktop clients, which start this command themselves. It asks the providers in this process, as the
     local operator; a server may run beside it, or none. The log goes to standard error.
     """
@@ -21,23 +21,21 @@ def mcp() -> None:
             "`amos mcp` speaks a protocol on standard input and is started by an MCP client.",
             "docs/mcp.md shows how to configure one. To search from here: amos search ...",
         )
-    # The thread that reads standard input cannot be interrupted, so an orderly end would wait for the next
-    # line. Like SIGTERM this ends at once; the journal keeps what was recorded for the next command.
+    # Whoever sends it wants the process gone. Like SIGTERM this ends at once, whatever is under way; the
+    # journal keeps what was recorded for the next command.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     asyncio.run(_serve())
 
 
 async def _serve() -> None:
-    from mcp.server.stdio import stdio_server  # noqa: PLC0415
-
     from api.cli.in_process import running_gateway  # noqa: PLC0415
     from api.logs import configure_logging  # noqa: PLC0415
     from api.mcp_server import mcp_server, operator  # noqa: PLC0415
+    from api.mcp_stdio import serve_pipes  # noqa: PLC0415
     from api.settings import load  # noqa: PLC0415
 
     settings = load()
     configure_logging(settings.log_level)
     async with running_gateway(settings) as gateway:
-        server = mcp_server(gateway, operator)
-        async with stdio_server() as (incoming, outgoing):
-            await server.run(incoming, outgoing, server.create_initialization_options())
+        server = mcp_server(gateway, operator, settings.mcp_tools)
+        await serve_pipes(server, sys.stdin.buffer)

@@ -17,12 +17,15 @@ from api.rest import (
     keys,
     metrics,
     openapi,
+    relay_operations,
     reports_operations,
     search_operations,
+    usage,
 )
 
 TAGS = {
     "Search": "Searching the web and reading pages.",
+    "Passed on": "What only Tavily can do, passed on to it.",
     "Dialects": "The same in the words of Perplexity, LiteLLM, SearXNG and Open WebUI.",
     "MCP": "The same for language models, over the Model Context Protocol.",
     "Executions": "What happened in one call, and why.",
@@ -37,6 +40,7 @@ TAGS = {
 
 OPERATIONS = (
     *search_operations.OPERATIONS,
+    *relay_operations.OPERATIONS,
     *dialect_operations.OPERATIONS,
     *mcp_operations.OPERATIONS,
     *executions.OPERATIONS,
@@ -47,5 +51,6 @@ OPERATIONS = (
     *cache.OPERATIONS,
     *cache_warm.OPERATIONS,
     *budget.OPERATIONS,
+    *usage.OPERATIONS,
     *openapi.OPERATIONS,
 )

@@ -38,6 +38,7 @@ REFUSALS: dict[str, Refusal] = {
     "head_too_large": Refusal(431, "The head of the request is too large."),
     "unknown_transfer_coding": Refusal(501, "The body comes in a coding that nobody here can undo."),
     "method_not_allowed": Refusal(405, "The path has other methods; `Allow` names them."),
+    "not_acceptable": Refusal(406, "The client does not read JSON, by its Accept."),
     "body_timeout": Refusal(408, "The body took too long to arrive."),
     "body_too_large": Refusal(413, "The body is larger than a request may be."),
     "not_json": Refusal(415, "The body is not declared as JSON."),

@@ -71,8 +71,8 @@ def cache_status(trail: Trail, response: Response) -> bytes:
         case "collapsed":
             farthest, *nearer = _forwarded(trail) or [b"amos-l1; fwd=uri-miss"]
             return b", ".join((farthest + b"; collapsed", *nearer))
-        case "mixed":
-            return b"amos-l1; fwd=partial"
+        case "mixed" | "relayed" as other:
+            return b"amos-l1; fwd=" + (b"partial" if other == "mixed" else b"bypass")
         case _:
             return b", ".join(_forwarded(trail) or [b"amos-l1; fwd=miss"])
 

@@ -32,6 +32,12 @@ STATUSES: dict[type[GatewayError], int] = {
     # Like a used-up plan at Tavily, whose clients have a typed error for it.
     errors.BudgetExhausted: 432,
     errors.CannotWarm: 409,
+    # RFC 5842, 7.2.
+    errors.LoopDetected: 508,
+    errors.NotOffered: 501,
+    # Tavily's own status for it.
+    errors.UrlRefused: 403,
+    errors.TaskNotFound: 404,
     # One provider's failure reaches nobody, since the chain makes it AllProvidersFailed; else it is ours.
     errors.ProviderError: 503,
     errors.ProviderTimeout: 503,
@@ -99,7 +105,7 @@ _QUOTA_IS_429 = {432: 429}
 
 ENVELOPES: dict[str, Envelope] = {
     **dict.fromkeys(
-        ("search", "extract", "map", "crawl", "research", "usage", "feedback"),
+        ("search", "extract", "map", "crawl", "research", "usage", "feedback", "logs", "org-usage"),
         Envelope(
             name="Tavily", render=tavily.render_error, kind=tavily.TavilyError, code_at=("amos", "code")
         ),
@@ -217,12 +223,18 @@ def problem_of(error: Exception) -> Problem:
 
 
 def render(
-    problem: Problem, path: str, trail: Trail | None = None, *, request_id: str = "", trace_id: str = ""
+    problem: Problem,
+    path: str,
+    trail: Trail | None = None,
+    *,
+    request_id: str = "",
+    trace_id: str = "",
+    is_keyless: bool = False,
 ) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Headers and body of a failure, in the dialect of the path.
 
     `trail` is that of the execution, if any; the two ids are those by which the caller finds this answer
-    again, and stand in problem details only.
+    again, and stand in problem details only. `is_keyless`: a client of Tavily said that it has no key.
     """
     execution_id = trail.execution_id if trail is not None else ""
     headers = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"), *problem.headers]
@@ -232,14 +244,26 @@ def render(
         return [PROBLEM_TYPE, *headers], body
     if problem.status in envelope.headers:
         headers.append(envelope.headers[problem.status])
+    wants_limit = is_keyless and problem.status == 429 and envelope.kind is tavily.TavilyError
+    more = {"keyless": _keyless(problem)} if wants_limit else {}
     body = envelope.render(
         problem.message,
         status=status_in(problem, path),
         code=problem.code,
         execution_id=execution_id,
         attempts=problem.attempts,
+        **more,
     )
     return [(b"content-type", b"application/json"), *headers], body
+
+
+def _keyless(problem: Problem) -> tavily.KeylessLimit:
+    return tavily.KeylessLimit(
+        code=problem.code,
+        message=problem.message,
+        window=problem.violated[0] if problem.violated else None,
+        retry_after_seconds=int(dict(problem.headers).get(b"retry-after", b"1")),
+    )
 
 
 def envelope_at(path: str) -> Envelope | None:

@@ -48,7 +48,7 @@ class SearchEndpoint:
         method = scope["method"]
         parse = self._parsers.get(method)
         if parse is None:
-            await _send_options(send, method, self._dialect.methods)
+            await send_options(send, method, self._dialect.methods)
             return
         body = b"" if method in _BODILESS else await read_body(receive)
         asked = parse(body, scope["query_string"])
@@ -65,9 +65,9 @@ class SearchEndpoint:
         try:
             response = await self._gateway.search(call)
         except GatewayError as error:
-            await _send_failure(scope, send, self._dialect.in_its_words(error), call)
+            await send_failure(scope, send, self._dialect.in_its_words(error), call)
             return
-        closing = _closing(call)
+        closing = closing_of(call)
         headers = answer_headers(call, response, closing, visitor.request_id)
         body = self._render(
             asked, response, execution_id=call.trail.execution_id, duration_s=closing.duration_s
@@ -88,10 +88,10 @@ class SearchEndpoint:
         """Answer a question that holds several searches; its headers are those of the first answered."""
         several = await search_all(self._gateway, asked.requests, caller)
         if several.best is None:
-            await _send_failure(scope, send, self._dialect.in_its_words(several.failure), several.calls[0])
+            await send_failure(scope, send, self._dialect.in_its_words(several.failure), several.calls[0])
             return
         call, response = several.best
-        headers = answer_headers(call, response, _closing(call), visitor_of(scope).request_id)
+        headers = answer_headers(call, response, closing_of(call), visitor_of(scope).request_id)
         headers.append(NO_STORE)
         assert self._dialect.render_several is not None
         await send_answer(send, 200, headers, self._dialect.render_several(asked, several.outcomes))
@@ -110,7 +110,7 @@ class ExtractEndpoint:
         dialect = self._dialect
         parse = dialect.parsers.get(scope["method"])
         if parse is None:
-            await _send_options(send, scope["method"], dialect.methods)
+            await send_options(send, scope["method"], dialect.methods)
             return
         asked = parse(await read_body(receive), scope["query_string"])
         visitor = visitor_of(scope)
@@ -121,9 +121,9 @@ class ExtractEndpoint:
         try:
             response = await self._gateway.extract(call)
         except GatewayError as error:
-            await _send_failure(scope, send, dialect.in_its_words(error), call)
+            await send_failure(scope, send, dialect.in_its_words(error), call)
             return
-        closing = _closing(call)
+        closing = closing_of(call)
         headers = answer_headers(call, response, closing, visitor.request_id)
         headers.append(NO_STORE)
         body = dialect.render(
@@ -132,27 +132,28 @@ class ExtractEndpoint:
         await send_answer(send, 200, headers, body)
 
 
-async def _send_failure(scope: Scope, send: Send, error: GatewayError, call: Call[Any]) -> None:
+async def send_failure(scope: Scope, send: Send, error: GatewayError, call: Call[Any]) -> None:
     """The failure of an execution: unlike any other it can say what was tried, and where to read on.
 
     Not one that is only counted: there is nothing to read.
     """
-    problem = problem_of(error)
+    problem, visitor = problem_of(error), visitor_of(scope)
     trail = None if isinstance(error, UNRECORDED) else call.trail
-    headers, body = render(problem, scope["path"], trail)
-    headers += (*limit_headers(call.trail), *correlation(call.trail, visitor_of(scope).request_id))
+    is_keyless = visitor.headers.get(b"x-tavily-access-mode") == b"keyless"
+    headers, body = render(problem, scope["path"], trail, is_keyless=is_keyless)
+    headers += (*limit_headers(call.trail), *correlation(call.trail, visitor.request_id))
     status = status_in(problem, scope["path"])
     await send_answer(send, status, headers, body, is_head=scope["method"] == "HEAD")
 
 
-async def _send_options(send: Send, method: str, allowed: bytes) -> None:
+async def send_options(send: Send, method: str, allowed: bytes) -> None:
     """Answer OPTIONS. Raises Problem (405) for any other method."""
     if method != "OPTIONS":
         raise method_not_allowed(method, allowed)
     await send_answer(send, 200, [(b"allow", allowed), NO_STORE], b"")
 
 
-def _closing(call: Call[Any]) -> RequestCompleted:
+def closing_of(call: Call[Any]) -> RequestCompleted:
     """The last word on an answered call, which has its times."""
     for envelope in reversed(call.trail.events):
         if isinstance(envelope.event, RequestCompleted):

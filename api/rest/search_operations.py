@@ -19,7 +19,7 @@ TAG = "Search"
 EXECUTION = (
     *(errors.InvalidRequest, errors.PermissionDenied, errors.RateLimited, errors.AnonymousLimited),
     *(errors.BudgetExhausted, errors.QuotaExhausted, errors.AllProvidersFailed, errors.DeadlineExceeded),
-    *(errors.NotInCache, errors.Overloaded, errors.EventLogUnavailable),
+    *(errors.NotInCache, errors.Overloaded, errors.EventLogUnavailable, errors.LoopDetected),
 )
 """How an execution can fail."""
 

@@ -11,6 +11,7 @@ import msgspec
 from starlette.types import Scope
 
 from orchestrator.model import DEFAULT_CACHE_CONTROL, CacheControl, Caller
+from orchestrator.via import read_via
 
 SCOPE_KEY = "amos.visitor"
 """Where in the ASGI scope the guard leaves the visitor."""
@@ -65,6 +66,7 @@ class Visitor(msgspec.Struct, frozen=True):
         traceparent = headers.get(b"traceparent")
         trace_id, parent_span_id = _NO_TRACE if traceparent is None else trace_of(traceparent)
         wishes = headers.get(b"cache-control")
+        via = headers.get(b"amos-via")
         return Caller(
             door="http",
             method=method,
@@ -76,6 +78,7 @@ class Visitor(msgspec.Struct, frozen=True):
             credential=credential,
             trace_id=trace_id,
             parent_span_id=parent_span_id,
+            via=() if via is None else read_via(via),
             cache_control=DEFAULT_CACHE_CONTROL if wishes is None else cache_control(wishes),
         )
 

@@ -29,6 +29,7 @@ from orchestrator.model import (
 )
 from orchestrator.outcome import bill, judge, reason
 from orchestrator.ports import Clock
+from orchestrator.relays import RelayRequest
 from orchestrator.service import Service
 
 
@@ -91,6 +92,7 @@ class AttemptFilter(Generic[RequestT, AnswerT]):
                 duration_s=self._clock.monotonic() - begun,
                 results=found.answer.count,
                 cost=found.cost,
+                assumed=found.assumed,
                 estimate=estimate,
                 intended_at=intended_at,
                 **whose,
@@ -105,9 +107,9 @@ class AttemptFilter(Generic[RequestT, AnswerT]):
 
 def _whose(call: Call[Any]) -> dict[str, str]:
     """The fields that say on whose account the attempt was."""
-    request: SearchRequest | ExtractRequest = call.request
+    request: SearchRequest | ExtractRequest | RelayRequest = call.request
     return {
-        "operation": "search" if isinstance(request, SearchRequest) else "extract",
+        "operation": request.operation,
         "door": call.caller.door,
         "client": call.principal.client if call.principal else "",
         "topic": request.category,

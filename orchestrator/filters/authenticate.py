@@ -88,15 +88,21 @@ class Doorkeeper:
 
 
 class AuthenticateFilter:
-    """Puts the principal into the call, or refuses those who are unknown or lack the scope."""
+    """Puts the principal into the call, or refuses those who are unknown or lack the scope.
 
-    def __init__(self, doorkeeper: Doorkeeper, scope: str) -> None:
+    `serves_anonymous`: whether callers without a key, where the operator serves any, may do this too.
+    """
+
+    def __init__(self, doorkeeper: Doorkeeper, scope: str, *, serves_anonymous: bool = True) -> None:
         self._identify = doorkeeper.identify
         self._scope = scope
+        self._serves_anonymous = serves_anonymous
 
     async def __call__(self, call: Call[RequestT], service: Service[RequestT, Response]) -> Response:
         """Answer a known caller. Raises Unauthenticated, PermissionDenied, KeysUnavailable."""
         principal, fact = self._identify(call.caller)
+        if principal.address and not self._serves_anonymous:
+            raise Unauthenticated("For this an API key is needed.", reason="no_credential")
         call.trail.record(fact)
         wants = call.caller.cache_control
         if wants is not DEFAULT_CACHE_CONTROL and _passes_the_cache(wants):

@@ -144,12 +144,11 @@ def _bill(events: Sequence[Envelope]) -> Cost:
     intent = events[0].event if events else None
     if not isinstance(intent, AttemptStarted):
         return FREE
+    whose = intent.provider, intent.number
     for event in (envelope.event for envelope in events):
         match event:
-            case AttemptSucceeded(provider=intent.provider, number=intent.number):
-                return event.cost
-            case AttemptFailed(provider=intent.provider, number=intent.number):
-                return event.cost + event.assumed
+            case AttemptSucceeded() | AttemptFailed() as ended if (ended.provider, ended.number) == whose:
+                return ended.cost + ended.assumed
             case _:
                 pass
     return intent.estimate

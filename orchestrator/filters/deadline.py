@@ -13,6 +13,7 @@ from orchestrator.errors import DeadlineExceeded
 from orchestrator.model import Call, ExtractRequest, RequestT, Response
 from orchestrator.patience import within
 from orchestrator.ports import Clock
+from orchestrator.relays import CRAWL, FEEDBACK, MAP, RESEARCH, RESEARCH_STATUS, RelayRequest
 from orchestrator.service import Service
 
 
@@ -63,3 +64,28 @@ def extract_total_s(request: ExtractRequest) -> float:
     if not asked_s > 0:
         return EXTRACT_POLICY_S
     return _before_the_end_of(min(asked_s, limits.EXTRACT_DEADLINE_S_MAX))
+
+
+RELAY_POLICY_S: dict[str, float] = {
+    operation: _before_the_end_of(longest_s)
+    for operation, longest_s in (
+        (MAP, limits.RELAY_PAGES_S_MAX),
+        (CRAWL, limits.RELAY_PAGES_S_MAX),
+        (RESEARCH, limits.RESEARCH_S_MAX),
+        (RESEARCH_STATUS, limits.RESEARCH_S_MAX),
+        (FEEDBACK, limits.FEEDBACK_S_MAX),
+    )
+}
+"""Time of what is passed on, if its caller says nothing about their patience."""
+
+
+def relay_policy_s(request: RelayRequest) -> float:
+    """What the policy alone gives a request that is passed on."""
+    return limits.STREAM_S_MAX if request.is_streamed else RELAY_POLICY_S[request.operation]
+
+
+def relay_total_s(request: RelayRequest) -> float:
+    """Time of what is passed on: the caller's patience less the way back, at most what the policy gives."""
+    asked_s = request.patience_s
+    longest_s = relay_policy_s(request)
+    return longest_s if asked_s is None else min(_before_the_end_of(asked_s), longest_s)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
@@ -73,6 +74,12 @@ class RateLimitFilter:
         if principal is not None and not principal.is_unlimited:
             await self._charge(call, principal)
         return await service(call)
+
+    async def charge(self, call: Call[Any]) -> None:
+        """Charge the call and no more. Raises as it does."""
+        principal = call.principal
+        if principal is not None and not principal.is_unlimited:
+            await self._charge(call, principal)
 
     async def _charge(self, call: Call[RequestT], principal: Principal) -> None:
         own = principal.limits

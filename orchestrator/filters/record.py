@@ -27,6 +27,7 @@ from orchestrator.events import (
 from orchestrator.history import saved
 from orchestrator.model import DEPTHS, TOPICS, Call, ExtractRequest, RequestT, Response, SearchRequest
 from orchestrator.ports import Clock, FactSink
+from orchestrator.relays import OF_PAGES, RelayRequest
 from orchestrator.service import Service
 
 _KEYED = (CacheHit, CacheMissed, StaleServed)  # a union written below would be built for each event
@@ -155,18 +156,22 @@ def _received(call: Call[RequestT]) -> RequestReceived:
             trace_id=call.trail.trace_id,
             parent_span_id=caller.parent_span_id,
         )
-    assert isinstance(request, ExtractRequest)
+    assert isinstance(request, ExtractRequest | RelayRequest)
     return RequestReceived(
-        operation="extract",
+        operation=request.operation,
         door=caller.door,
         method=caller.method,
         target=caller.target,
         dialect=caller.dialect,
         depth=_known(request.depth, DEPTHS),
-        url_count=len(request.urls),
+        url_count=_url_count(request),
         trace_id=call.trail.trace_id,
         parent_span_id=caller.parent_span_id,
     )
+
+
+def _url_count(request: ExtractRequest | RelayRequest) -> int:
+    return len(request.urls) if isinstance(request, ExtractRequest) else int(request.operation in OF_PAGES)
 
 
 def _known(value: str, values: Sequence[str]) -> str:

@@ -8,15 +8,14 @@ reduced and said so.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date
 from typing import Any, Generic, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 
 from orchestrator import limits
-from orchestrator.addresses import is_public_host
+from orchestrator.checks import KEPT_AS_BLANK, check_choice, check_url, clean_text
 from orchestrator.countries import COUNTRIES, country_name
 from orchestrator.errors import InvalidRequest
 from orchestrator.model import (
@@ -33,26 +32,34 @@ from orchestrator.model import (
     Response,
     SearchRequest,
 )
-from orchestrator.sanitise import visible
 from orchestrator.service import Service
+from orchestrator.via import check_via
 
 CheckedT = TypeVar("CheckedT", SearchRequest, ExtractRequest)
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_KEPT_AS_BLANK = str.maketrans(dict.fromkeys("\t\n\r\v\f\x85\u2028\u2029", " "))
 
 
 _BARE = SearchRequest(query="")
 
 
 class ValidateFilter(Generic[RequestT]):
-    """Passes on a checked and cleaned request. `check` returns it with notes about what was reduced."""
+    """Passes on a checked and cleaned request. `check` returns it with notes about what was reduced.
 
-    def __init__(self, check: Callable[[RequestT], tuple[RequestT, tuple[str, ...]]]) -> None:
+    A call that has come back to this `installation` is refused here too: a stage of its own would cost every
+    hit a frame, and behind this one the call would wait for itself (via.py).
+    """
+
+    def __init__(
+        self, check: Callable[[RequestT], tuple[RequestT, tuple[str, ...]]], installation: str = ""
+    ) -> None:
         self._check = check
+        self._installation = installation
 
     async def __call__(self, call: Call[RequestT], service: Service[RequestT, Response]) -> Response:
-        """Answer a valid request. Raises InvalidRequest naming the field."""
+        """Answer a valid request. Raises InvalidRequest naming the field, and LoopDetected."""
+        if call.caller.via:
+            check_via(call.caller.via, self._installation)
         request, notes = self._check(call.request)
         if request is not call.request:
             call = msgspec.structs.replace(call, request=request)
@@ -69,11 +76,11 @@ def check_search(request: SearchRequest) -> tuple[SearchRequest, tuple[str, ...]
     notes: list[str] = []
     _note_removed("query", request.query, query, notes)
     changes: dict[str, Any] = {}
-    _check_choice("search_depth", request.search_depth, DEPTHS)
-    _check_choice("topic", request.topic, TOPICS)
-    _check_choice("include_answer", request.include_answer, ANSWERS)
-    _check_choice("include_raw_content", request.include_raw_content, RAW_CONTENTS)
-    _check_choice("include_domains_mode", request.include_domains_mode, DOMAINS_MODES)
+    check_choice("search_depth", request.search_depth, DEPTHS)
+    check_choice("topic", request.topic, TOPICS)
+    check_choice("include_answer", request.include_answer, ANSWERS)
+    check_choice("include_raw_content", request.include_raw_content, RAW_CONTENTS)
+    check_choice("include_domains_mode", request.include_domains_mode, DOMAINS_MODES)
     _check_window(request)
     _check_extra(request.extra)
     changes["query"] = query
@@ -106,12 +113,12 @@ def check_extract(request: ExtractRequest) -> tuple[ExtractRequest, tuple[str, .
     if len(request.urls) > limits.URLS_MAX:
         raise InvalidRequest(f"urls: Max {limits.URLS_MAX} URLs are allowed.", field="urls")
     for position, url in enumerate(request.urls):
-        _check_url(f"urls[{position}]", url)
+        check_url(f"urls[{position}]", url, field="urls")
     if request.query is not None:
         changes["query"] = clean_text(request.query) or None
         _note_removed("query", request.query, changes["query"] or "", notes)
-    _check_choice("extract_depth", request.extract_depth, DEPTHS[:2])
-    _check_choice("format", request.format, FORMATS)
+    check_choice("extract_depth", request.extract_depth, DEPTHS[:2])
+    check_choice("format", request.format, FORMATS)
     _check_extra(request.extra)
     changes["chunks_per_source"] = _clamped("chunks_per_source", request.chunks_per_source, 1, 5, notes)
     if request.timeout_s is not None and not 0 < request.timeout_s < float("inf"):
@@ -119,16 +126,9 @@ def check_extract(request: ExtractRequest) -> tuple[ExtractRequest, tuple[str, .
     return _changed(request, changes), tuple(notes)
 
 
-def clean_text(text: str) -> str:
-    """The text without control, bidi and invisible characters; line ends become blanks, it is trimmed."""
-    if not (text.isascii() and text.isprintable()):
-        text = visible(text.translate(_KEPT_AS_BLANK))
-    return text.strip()
-
-
 def _note_removed(field: str, given: str, cleaned: str, notes: list[str]) -> None:
     """Say so if more than blanks is gone: the query looks the same as the caller's and is not."""
-    if len(cleaned) != len(given) and cleaned != given.translate(_KEPT_AS_BLANK).strip():
+    if len(cleaned) != len(given) and cleaned != given.translate(KEPT_AS_BLANK).strip():
         notes.append(f"Control or invisible characters were removed from {field}.")
 
 
@@ -147,16 +147,8 @@ def _check_query(query: str) -> None:
         )
 
 
-def _check_choice(field: str, value: object, choices: Sequence[object]) -> None:
-    if value is not None and value not in choices:
-        known = ", ".join(
-            str(choice).lower() if isinstance(choice, bool) else f"'{choice}'" for choice in choices
-        )
-        raise InvalidRequest(f"{field}: Invalid value. Must be one of {known}.", field=field)
-
-
 def _check_window(request: SearchRequest) -> None:
-    _check_choice("time_range", request.time_range, TIME_RANGES)
+    check_choice("time_range", request.time_range, TIME_RANGES)
     start = _date("start_date", request.start_date)
     end = _date("end_date", request.end_date)
     if request.time_range and (start or end):
@@ -224,24 +216,6 @@ def _check_extra(extra: dict[str, Any]) -> None:
         raise InvalidRequest(f"Too many unknown fields: at most {limits.EXTRA_FIELDS_MAX} are passed on.")
     if extra and len(msgspec.json.encode(extra)) > limits.EXTRA_BYTES_MAX:
         raise InvalidRequest(f"The unknown fields are too large: at most {limits.EXTRA_BYTES_MAX} bytes.")
-
-
-def _check_url(field: str, url: str) -> None:
-    if len(url) > limits.URL_CHARS_MAX:
-        raise InvalidRequest(
-            f"{field}: The URL is longer than {limits.URL_CHARS_MAX} characters.", field="urls"
-        )
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host, parts = None, urlsplit("")
-    if clean_text(url) != url or not host or " " in host or parts.scheme not in ("http", "https"):
-        raise InvalidRequest(f"{field}: Not an http or https URL.", field="urls")
-    if parts.username is not None or parts.password is not None:
-        raise InvalidRequest(f"{field}: A URL with a user name or password is not accepted.", field="urls")
-    if not is_public_host(host):
-        raise InvalidRequest(f"{field}: The address is not on the public internet.", field="urls")
 
 
 def _changed(request: CheckedT, changes: dict[str, Any]) -> CheckedT:

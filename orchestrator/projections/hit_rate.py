@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from orchestrator.events import RequestCompleted
 from orchestrator.projections.fold import Increment, Rollup
+from orchestrator.relays import RELAYED
 
 
 class HitRateRollup(Rollup):
-    """Counts answered calls by how the cache served them; failed ones have no place in a hit rate."""
+    """Counts answered calls by how the cache served them.
+
+    Failed ones have no place in a hit rate, nor have those that were passed on: there was nothing to hit.
+    """
 
     name = "hit_rate"
     dimensions = ("operation", "door", "client", "topic", "provider", "cache")
@@ -18,5 +22,7 @@ class HitRateRollup(Rollup):
 
 
 def _answered(minute: int, done: RequestCompleted) -> tuple[Increment, ...]:
+    if done.cache == RELAYED:
+        return ()
     key = (minute, done.operation, done.door, done.client, done.topic, done.provider, done.cache)
     return ((key, (1, done.results, int(done.stale))),)

@@ -1,9 +1,10 @@
 """Latency: how long calls stayed, and where the time went, as counts in exponential buckets.
 
 Stages: `hit` is a call answered by the cache with a fresh answer, `stale` with an old one, at once or after a
-vain wait, `collapsed` one that waited for another, `miss` one that asked a provider, `failed` one without an
-answer: the whole stay each. Of a miss, `upstream` is the time spent waiting for providers and `added` the
-rest, which is ours. `attempt` is one call to one provider, however it ended.
+vain wait, `collapsed` one that waited for another, `miss` one that asked a provider, `relayed` one that was
+passed on (a crawl takes minutes), `failed` one without an answer: the whole stay each. Of a miss, `upstream`
+is the time spent waiting for providers and `added` the rest, which is ours. `attempt` is one call to one
+provider, however it ended.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from orchestrator.events import (
 from orchestrator.history import HITS
 from orchestrator.projections.buckets import bucket_of
 from orchestrator.projections.fold import Counts, Increment, Rollup, microseconds
+from orchestrator.relays import RELAYED
 
-WHOLE_STAYS = ("hit", "stale", "collapsed", "miss", "failed")
+WHOLE_STAYS = ("hit", "stale", "collapsed", "miss", RELAYED, "failed")
 """The stages that are a whole stay of a call: each call is in one of them."""
 
 WITHIN_S = {"within_20ms": 0.02, "within_9s": 9.0}
@@ -80,7 +82,7 @@ def stage_of(done: RequestCompleted) -> str:
     """The stage whose duration is the whole stay of an answered call."""
     if done.cache in HITS:
         return "stale" if done.stale else "hit"
-    return "collapsed" if done.cache == "collapsed" else "miss"
+    return done.cache if done.cache in ("collapsed", RELAYED) else "miss"
 
 
 def _answered(minute: int, done: RequestCompleted) -> tuple[Increment, ...]:

@@ -41,8 +41,8 @@ class LedgerRollup(Rollup):
     def __init__(self) -> None:
         self.adds = {
             AttemptStarted: _intended,
-            AttemptSucceeded: _succeeded,
-            AttemptFailed: _failed,
+            AttemptSucceeded: _ended,
+            AttemptFailed: _ended,
             RequestCompleted: _saved,
         }
 
@@ -51,16 +51,12 @@ def _intended(minute: int, intent: AttemptStarted) -> tuple[Increment, ...]:
     return () if intent.estimate == FREE else (_estimate(minute, intent, 1),)
 
 
-def _succeeded(minute: int, done: AttemptSucceeded) -> tuple[Increment, ...]:
-    return (_bill(minute, done, done.cost, FREE), *_settled(done))
-
-
-def _failed(minute: int, failed: AttemptFailed) -> tuple[Increment, ...]:
-    bills = [_bill(minute, failed, failed.cost, FREE)]
-    if failed.assumed != FREE:
-        key, counts = _bill(minute, failed, FREE, failed.assumed)
+def _ended(minute: int, ended: AttemptSucceeded | AttemptFailed) -> tuple[Increment, ...]:
+    bills = [_bill(minute, ended, ended.cost, FREE)]
+    if ended.assumed != FREE:
+        key, counts = _bill(minute, ended, FREE, ended.assumed)
         bills.append((key, (0, *counts[1:])))
-    return (*bills, *_settled(failed))
+    return (*bills, *_settled(ended))
 
 
 def _settled(ended: AttemptSucceeded | AttemptFailed) -> tuple[Increment, ...]:

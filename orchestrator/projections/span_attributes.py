@@ -99,6 +99,7 @@ def attempt_attributes(started: AttemptStarted, ended: AttemptEvent | None) -> A
         case AttemptSucceeded() as done:
             facts |= {"amos.attempt.outcome": "success" if done.results else "empty"}
             facts |= {"amos.results": done.results, **_cost("amos.cost", done.cost)}
+            facts |= _cost("amos.assumed", done.assumed)
         case AttemptFailed() as failed:
             facts |= {"amos.attempt.outcome": failed.outcome, **_cost("amos.cost", failed.cost)}
             facts |= _cost("amos.assumed", failed.assumed)

@@ -93,6 +93,17 @@ class KeyPool:
                 self._rest(number, rest_s, refusal)
         raise self._none_left()
 
+    async def call_with(self, is_own: Callable[[str], bool], ask: Callable[[str], Awaitable[T]]) -> T:
+        """What `ask` gives with the key that something was begun with; with any if that key is gone.
+
+        Another key of the same account may do as well. A key that rests is asked too: what it was drained of
+        is not needed for looking.
+        """
+        for authorization in self._authorizations:
+            if is_own(authorization):
+                return await ask(authorization)
+        return await self.call(ask)
+
     def _left_s(self, number: int) -> float:
         rest = self._rests.get(number)
         return 0.0 if rest is None else max(0.0, rest.until - self._clock.monotonic())

@@ -62,12 +62,14 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     """What a provider is made with, beside its name and options.
 
     `secret` gives the secret of a name, `None` if the operator has set none: secrets are settings
-    (`AMOS_PROVIDER_SECRET_<NAME>`), and options only name them.
+    (`AMOS_PROVIDER_SECRETS`), and options only name them. `installation` marks calls to what may be a gateway
+    itself (via.py); `""` marks none.
     """
 
     clock: Clock
     facts: FactSink | None = None
     secret: Callable[[str], str | None] = lambda _name: None
+    installation: str = ""
 
 
 class ProviderKind(msgspec.Struct, Generic[OptionsT], frozen=True, kw_only=True):

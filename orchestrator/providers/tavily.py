@@ -1,4 +1,4 @@
-"""Tavily: search and extract over its REST API, the vocabulary of which is our own.
+"""Tavily: search and extract over its REST API, the vocabulary of which is our own; the rest is passed on.
 
 The request goes out as the caller wrote it, so there is nothing Tavily cannot honour (`unsupported` is
 empty). The keys are ours and travel as bearer tokens; whatever the caller showed us stays here.
@@ -6,6 +6,7 @@ empty). The keys are ours and travel as bearer tokens; whatever the caller showe
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -23,22 +24,33 @@ from orchestrator.model import (
 from orchestrator.ports import WEB_SCHEMES
 from orchestrator.providers import tavily_wire as wire
 from orchestrator.providers.key_pool import KeyPool
+from orchestrator.providers.tavily_relay import TavilyRelay
+from orchestrator.providers.tavily_tasks import TaskIds
 from orchestrator.providers.upstream import Reply, Upstream, trace_headers
 from orchestrator.providers.upstream_faults import reading_answer, status_fault
+from orchestrator.relays import OPERATIONS, RelayAnswer, RelayRequest
 
 
 class Tavily:
-    """The provider `tavily`. `base_url` may have a path; `aclose` closes the upstream it was given."""
+    """The provider `tavily`. `base_url` may have a path; `aclose` closes the upstream it was given.
+
+    `tasks` makes the ids of researches; without it they are understood by this object only.
+    """
 
     name = "tavily"
     operations = frozenset({"search", "extract"})
+    relays = frozenset(OPERATIONS)
     schemes = WEB_SCHEMES
     timing = None
 
-    def __init__(self, upstream: Upstream, base_url: str, keys: KeyPool) -> None:
+    def __init__(
+        self, upstream: Upstream, base_url: str, keys: KeyPool, tasks: TaskIds | None = None
+    ) -> None:
         self._upstream = upstream
         self._base_url = base_url.rstrip("/")
         self._keys = keys
+        tasks = tasks or TaskIds(secrets.token_bytes(32))
+        self._relay = TavilyRelay(upstream, self._base_url, keys, tasks)
 
     def search_estimate(self, request: SearchRequest) -> Cost:
         """1 credit, or 2 where the depth is or may become `advanced`."""
@@ -55,6 +67,14 @@ class Tavily:
     async def extract(self, call: Call[ExtractRequest]) -> Found[ExtractAnswer]:
         """Read all pages in one call. Raises ProviderError by the status, or ProviderProtocolError."""
         return await self._ask(call, "/extract", wire.extract_body(call.request), wire.read_extract)
+
+    def relay_estimate(self, request: RelayRequest) -> Cost:
+        """The most that what is passed on can be expected to cost."""
+        return self._relay.estimate(request)
+
+    async def relay(self, call: Call[RelayRequest]) -> Found[RelayAnswer]:
+        """Pass the request on once. Raises ProviderError, and CallerError where the request is refused."""
+        return await self._relay(call)
 
     async def aclose(self) -> None:
         """Close the connections. Safe to call twice."""

@@ -13,10 +13,12 @@ honoured.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, TypeAlias, cast
+from urllib.parse import urlencode
 
 import aiohttp
 import httpx
@@ -39,11 +41,24 @@ KEEPALIVE_S = 15.0
 connection closed under our hands costs a failed attempt, because a paid call is not repeated silently."""
 
 UPSTREAM_S_MAX = 60.0
-"""chosen: no call lasts longer, whoever forgot to limit it. The timeout stage normally cancels much
-earlier."""
+"""chosen: no call lasts longer unless it says so, whoever forgot to limit it. The timeout stage normally
+cancels much earlier."""
+
+STREAM_END_S = 0.05
+"""chosen: a stream that has said what we waited for is given this long to end by itself, so that its
+connection can be used again; then it is cut."""
+
+Enough: TypeAlias = Callable[[bytes], bool]
+"""Is shown each piece of a stream as it comes, and says whether that was all we waited for."""
+
+Sink: TypeAlias = Callable[[bytes], Awaitable[None]]
+"""Takes each piece of an answer as it comes."""
 
 HEADERS = {"User-Agent": "amos", "Accept": "application/json", "Accept-Encoding": "gzip"}
 """How we introduce ourselves, and what we can read."""
+
+STREAM_HEADERS = {**HEADERS, "Accept-Encoding": "identity"}
+"""The same for a stream, which is read in the pieces it comes in."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,31 +81,87 @@ class Upstream:
         self._clock = clock
         self._transport = transport(connections_max)
 
-    async def post_json(self, url: str, *, headers: Mapping[str, str], body: Mapping[str, Any]) -> Reply:
-        """Send `body` as JSON and read the whole answer, whatever its status.
+    async def post_json(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: Mapping[str, Any],
+        limit_s: float | None = None,
+        enough: Enough | None = None,
+    ) -> Reply:
+        """Send `body` as JSON and read the whole answer, whatever its status, within `limit_s` seconds.
 
-        Raises ProviderTimeout, ProviderUnavailable or ProviderProtocolError (too large, not HTTP). Cancelling
-        closes the connection.
+        `None` is `UPSTREAM_S_MAX`, which only calls that may take longer than any search need not keep.
+
+        With `enough` the answer may be a stream, which is read, uncompressed, until that says so. Raises
+        ProviderTimeout, ProviderUnavailable or ProviderProtocolError (too large, not HTTP). Cancelling closes
+        the connection.
         """
         content = msgspec.json.encode(body)
         sent = {**headers, "Content-Type": "application/json"}
-        return await self._send("POST", url, sent, content)
+        limit_s = limit_s or UPSTREAM_S_MAX
+        return await self._send("POST", url, sent, content, limit_s=limit_s, enough=enough)
 
-    async def get(self, url: str, *, headers: Mapping[str, str]) -> Reply:
-        """Ask and read the whole answer, otherwise like `post_json`."""
-        return await self._send("GET", url, headers, None)
+    async def post_for_stream(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: Mapping[str, Any],
+        limit_s: float,
+        sink: Sink,
+    ) -> Reply:
+        """Send `body` as JSON and hand the pieces of a good answer (200) to `sink`, as they come.
+
+        The reply then has no body. Any other answer is read whole, as by `post_json`, and raises as that
+        does.
+        """
+        # Unpacked, because what packs a stream keeps events back until there is enough of them.
+        of_stream = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
+        sent = {**headers, "Content-Type": "application/json", **of_stream}
+        return await self._send("POST", url, sent, msgspec.json.encode(body), limit_s=limit_s, sink=sink)
+
+    async def get(
+        self, url: str, *, headers: Mapping[str, str], params: Mapping[str, str] | None = None
+    ) -> Reply:
+        """Ask and read the whole answer, otherwise like `post_json`. `params` become the query of the URL."""
+        return await self._send("GET", url, headers, params=params)
+
+    async def delete(self, url: str, *, headers: Mapping[str, str]) -> Reply:
+        """Have something deleted, otherwise like `get`."""
+        return await self._send("DELETE", url, headers)
 
     async def aclose(self) -> None:
         """Close all connections. Safe to call twice."""
         await self._transport.aclose()
 
-    async def _send(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Reply:
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes | None = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        limit_s: float = UPSTREAM_S_MAX,
+        sink: Sink | None = None,
+        enough: Enough | None = None,
+    ) -> Reply:
+        ours = HEADERS if enough is None else STREAM_HEADERS
         try:
-            async with asyncio.timeout(UPSTREAM_S_MAX):
-                request = httpx.Request(method, _parsed(url), headers={**HEADERS, **headers}, content=content)
+            async with asyncio.timeout(limit_s):
+                address = _parsed(url)
+                if params:
+                    address = address.copy_with(query=urlencode(params).encode())
+                request = httpx.Request(method, address, headers={**ours, **headers}, content=content)
                 response = await self._transport.handle_async_request(request)
                 try:
-                    received = await self._read(response)
+                    received = await (
+                        self._read(response, sink if response.status_code == 200 else None)
+                        if enough is None
+                        else self._listen(response, enough)
+                    )
                 finally:
                     await response.aclose()
         except TRANSPORT_ERRORS as error:
@@ -102,18 +173,42 @@ class Upstream:
             retry_after_s=retry_after_s(response.headers.get("retry-after"), self._clock.now()),
         )
 
-    async def _read(self, response: httpx.Response) -> bytes:
-        """The decompressed body, refused while it is being read once it grows too large."""
-        received = bytearray()
+    async def _read(self, response: httpx.Response, sink: Sink | None) -> bytes:
+        """The decompressed body, or nothing if a sink has it; refused on the way once it grows too large."""
+        received, size = bytearray(), 0
         async for chunk in response.aiter_bytes():
-            received += chunk
-            if len(received) > limits.UPSTREAM_BODY_BYTES_MAX:
-                raise ProviderProtocolError(
-                    f"{self._provider} sent more than {limits.UPSTREAM_BODY_BYTES_MAX} bytes.",
-                    provider=self._provider,
-                    reason="too_large",
-                )
+            size += len(chunk)
+            self._check_size(size)
+            if sink is None:
+                received += chunk
+            else:
+                await sink(chunk)
         return bytes(received)
+
+    async def _listen(self, response: httpx.Response, enough: Enough) -> bytes:
+        """The body up to where it is enough."""
+        received = bytearray()
+        # The transport's own stream: httpx's generators around it would be left to the garbage collector,
+        # which ends them in a task that nobody owns.
+        stream = cast("AsyncGenerator[bytes, None]", aiter(cast("httpx.AsyncByteStream", response.stream)))
+        async with contextlib.aclosing(stream) as pieces:
+            async for piece in pieces:
+                received += piece
+                self._check_size(len(received))
+                if enough(piece):
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(STREAM_END_S):
+                            await anext(pieces, None)
+                    break
+        return bytes(received)
+
+    def _check_size(self, size_bytes: int) -> None:
+        if size_bytes > limits.UPSTREAM_BODY_BYTES_MAX:
+            raise ProviderProtocolError(
+                f"{self._provider} sent more than {limits.UPSTREAM_BODY_BYTES_MAX} bytes.",
+                provider=self._provider,
+                reason="too_large",
+            )
 
 
 def trace_headers(call: Call[Any]) -> dict[str, str]:

@@ -140,6 +140,7 @@ _STATUSES: dict[int, tuple[type[ProviderError], str, str]] = {
     429: (ProviderThrottled, "throttled", "asks us to slow down"),
     432: _QUOTA,
     433: _QUOTA,
+    508: (ProviderRejected, "loop", "leads back to this gateway"),
     451: (ProviderRejected, "forbidden", "refuses the request"),
 }
 """What a status means wherever it comes from; 432 and 433 are Tavily's own and used by nobody else."""

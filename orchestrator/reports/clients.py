@@ -1,6 +1,7 @@
 """Clients: who asks for how much, what becomes of it, how long they wait, and what it costs.
 
-- *hit_ratio* and *collapsed_ratio* are shares of the answered calls, as in the hit-rate report.
+- *hit_ratio* and *collapsed_ratio* are shares of the answered searches and extracts, as in the hit-rate
+  report: what is passed on can hit nothing.
 - *p50_s* and *p95_s* are of whole stays, however they ended, as in the latency report; *mean_s* is exact.
 - Money is that of the ledger: see the cost report.
 """
@@ -14,6 +15,7 @@ from orchestrator.projections.buckets import quantiles
 from orchestrator.projections.clients import ClientsRollup
 from orchestrator.projections.latency import WHOLE_STAYS, ClientLatencyRollup, StageLatencyRollup
 from orchestrator.projections.ledger import LedgerRollup
+from orchestrator.relays import OPERATIONS
 from orchestrator.reports.cost import money
 from orchestrator.reports.report import (
     TIMES,
@@ -46,7 +48,7 @@ class ClientsReport:
         durations = StageLatencyRollup() if by in TIMES else ClientLatencyRollup()
         stays = ("stage", WHOLE_STAYS)
         return (
-            Need(ClientsRollup(), (group, "door", "outcome", "error")),
+            Need(ClientsRollup(), (group, "operation", "door", "outcome", "error")),
             Need(durations, (group,), has_buckets=True, only=("calls",), among=stays),
             Need(LedgerRollup(), (group,)),
             Need(StageLatencyRollup(), ("stage",), has_buckets=True, only=("calls",), among=stays),
@@ -79,6 +81,7 @@ def _figures(ends: Sequence[Row], stays: Sequence[Row], bills: Sequence[Row]) ->
     requests = total(ends, "requests")
     answered = total(ends, "requests", outcome="answered")
     hits, collapsed = total(ends, "hits"), total(ends, "collapsed")
+    relayed = sum(total(ends, "requests", outcome="answered", operation=one) for one in OPERATIONS)
     buckets = buckets_of(stays)
     p50_s, p95_s = quantiles(buckets.indexes, buckets.calls, (0.50, 0.95))
     return {
@@ -87,9 +90,9 @@ def _figures(ends: Sequence[Row], stays: Sequence[Row], bills: Sequence[Row]) ->
         "failed": requests - answered,
         "errors": by_value(ends, "error", "requests", outcome="failed"),
         "hits": hits,
-        "hit_ratio": ratio(hits, answered),
+        "hit_ratio": ratio(hits, answered - relayed),
         "collapsed": collapsed,
-        "collapsed_ratio": ratio(collapsed, answered),
+        "collapsed_ratio": ratio(collapsed, answered - relayed),
         "degraded": total(ends, "degraded"),
         "stale": total(ends, "stale"),
         "results": total(ends, "results"),

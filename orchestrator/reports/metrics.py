@@ -35,7 +35,7 @@ NEEDS = (
 
 EXPONENTS = range(-12, 6)
 """chosen: bounds of histograms are 2**-12 (0.2 ms, what a cached answer takes) to 2**5 seconds (32 s, longer
-than any call lives). The latency rollup tells all of them exactly."""
+than any search or extract lives). The latency rollup tells all of them exactly."""
 
 PARTS = ("upstream", "added")
 """Stages that are parts of a stay."""
@@ -232,7 +232,7 @@ def _durations(rows: Sequence[Row]) -> tuple[Family, ...]:
     return (
         _histogram(
             "amos_request_duration_seconds",
-            "Whole stay of a call: hit, stale, collapsed (it waited for another), miss or failed.",
+            "Whole stay of a call: hit, stale, collapsed (it waited for another), miss, relayed or failed.",
             [row for row in rows if row["stage"] in WHOLE_STAYS],
             {"operation": "operation", "stage": "stage"},
         ),

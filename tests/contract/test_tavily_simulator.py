@@ -359,3 +359,40 @@ async def test_the_official_blocking_client_works_too(simulated):
 
     assert found["query"] == QUERY
     assert simulator.calls[0].path == "//search"
+
+
+async def test_the_official_client_maps_crawls_and_researches(official, simulated):
+    """Its other methods work as against the real service, as long as that answers 200 to a new research."""
+    simulated.simulator.relays.created_status = 200
+    async with official:
+        mapped = await official.map("a.example", limit=3)
+        crawled = await official.crawl("a.example", limit=12, include_usage=True)
+        begun = await official.research("tides", model="mini")
+        looks = [await official.get_research(begun["request_id"], include_usage=True) for _ in range(2)]
+        said = await official.feedback(request_id=mapped["request_id"], comment="good")
+
+    assert len(mapped["results"]) == 3
+    assert (len(crawled["results"]), crawled["usage"]) == (12, {"credits": 2 + 3})
+    assert [look["status"] for look in looks] == ["in_progress", "completed"]
+    assert looks[1]["usage"] == {"credits": 7}
+    assert said["success"] is True
+    assert simulated.simulator.credits_used == 1 + 5 + 7
+
+
+async def test_a_research_is_known_to_its_own_key_alone(simulated, client):
+    """Another key of the same account, as far as we know, finds nothing."""
+    simulator = simulated.simulator
+    simulator.keys.add("tvly-other")
+    begun = (await simulated.post("/research", {"input": "tides"})).json()
+    statuses = [
+        (
+            await client.get(f"{simulator.base_url}/research/{begun['request_id']}", headers=headers)
+        ).status_code
+        for headers in (
+            {"Authorization": f"Bearer {simulator.api_key}"},
+            {"Authorization": "Bearer tvly-other"},
+            {"Authorization": "Bearer tvly-none"},
+        )
+    ]
+
+    assert statuses == [202, 404, 401]

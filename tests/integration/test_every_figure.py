@@ -34,6 +34,7 @@ STATUSES = {
     "not_in_cache": 504,
     "permission_denied": 403,
     "rate_limited": 429,
+    "url_refused": 403,
 }
 """The statuses of the failures that happened, as docs of the HTTP interface have them."""
 
@@ -80,7 +81,9 @@ async def test_there_is_some_of_everything(facts: list[Fact]):
     }
     assert {fact["door"] for fact in ends} == {"http", "mcp", "cli"}
     assert {fact["client"] for fact in ends} >= {"local", "acme", "auditor", "hasty", "lavish", "narrow"}
-    assert {fact["cache"] for fact in of(ends, "request.completed")} == {"l1", "collapsed", "mixed", "miss"}
+    assert {fact["cache"] for fact in of(ends, "request.completed")} == {
+        *("l1", "collapsed", "mixed", "miss", "relayed"),
+    }
     assert {fact["error"] for fact in of(ends, "request.failed")} == {*STATUSES, "cancelled"}
     assert any(micros(fact, "cost") for fact in of(facts, "attempt.failed"))
     causes = {fact["cause"] for fact in of(facts, "cache.stale")}
@@ -215,6 +218,7 @@ async def test_the_providers_were_called_as_often_as_there_were_attempts(lived: 
     assert {key: begun[key] for key in begun if key[0] != "local"} == {
         ("tavily", "search"): lived.tavily.counts["/search"],
         ("tavily", "extract"): lived.tavily.counts["/extract"],
+        **{("tavily", one): lived.tavily.counts[f"/{one}"] for one in ("map", "crawl")},
         ("jina", "search"): lived.jina.counts["/s"],
         ("jina", "extract"): lived.jina.counts["/r"],
     }
@@ -230,6 +234,23 @@ async def test_what_was_spent_is_what_was_billed(lived: Lived, window: dict[str,
     assert units["tavily"]["spent"] + lived.lost_credits == lived.tavily.credits_used
     assert units["tavily"]["assumed"] >= lived.lost_credits > 0
     assert units["jina"]["spent"] == lived.tokens_used
+
+
+async def test_what_a_client_is_told_of_itself_is_the_fold(lived: Lived, facts: list[Fact]):
+    """`/usage` has the client's own money, spent and assumed, in credits by operation."""
+    own = [line for line in bill_lines(facts) if line.get("client") == "auditor" and line["what"] != "saved"]
+    told = (await lived.amos.client.get("/usage", headers=lived.reader)).json()
+
+    assert told["amos"]["spent_usd"] == sum(micros(line, "bill") for line in own if "bill" in line) / 1e6
+    for operation in ("search", "extract", "map", "crawl"):
+        spent = sum(micros(line, "bill") for line in of_operation(own, operation) if "bill" in line)
+        assert spent > 0
+        assert told["key"][f"{operation}_usage"] == round(spent / 8_000)
+
+
+def of_operation(lines: list[Fact], operation: str) -> list[Fact]:
+    """The lines of one operation."""
+    return [line for line in lines if line["operation"] == operation]
 
 
 async def test_the_callers_saw_what_is_recorded(lived: Lived, facts: list[Fact]):

@@ -70,18 +70,21 @@ async def test_every_tool_can_be_used(amos: GatewayServer, mode: str):
     """Whatever era a client speaks, it lists the tools and has an answer of each, which fits its schema."""
     async with connected(amos, mode) as client:
         assert [tool.name for tool in (await client.list_tools()).tools] == [
-            *("search", "fetch", "web_search", "extract")
+            *("search", "fetch", "web_search", "extract", "tavily_search", "tavily_extract")
         ]
         found = await client.call_tool("web_search", {"query": f"tide tables {mode}", "max_results": 3})
         plain = await client.call_tool("search", {"query": f"tide tables {mode}"})
         page = await client.call_tool("fetch", {"id": plain.structured_content["results"][0]["id"]})
         pages = await client.call_tool("extract", {"urls": ["https://almanac.example/tides"]})
+        named = await client.call_tool("tavily_search", {"query": f"tide tables {mode}", "max_results": 3})
 
     assert len(found.structured_content["results"]) == 3
     assert found.structured_content["amos"]["provider"] == "tavily"
     assert page.structured_content["url"] == plain.structured_content["results"][0]["url"]
     assert page.structured_content["text"]
     assert pages.structured_content["results"][0]["url"] == "https://almanac.example/tides"
+    assert named.structured_content["results"] == found.structured_content["results"]
+    assert named.content[0].text.startswith("Detailed Results:\n\nTitle: ")
     for result in (found, plain, page, pages):
         assert [content.type for content in result.content] == ["text"]
         assert json.loads(result.content[0].text) == result.structured_content

@@ -89,42 +89,45 @@ async def test_what_is_no_request_gets_an_error_of_json_rpc(amos: GatewayServer,
     assert_says_nothing_inner(answer)
 
 
-@pytest.mark.parametrize(
-    ("changes", "code"),
-    [
-        ({"Mcp-Method": None}, -32020),
-        ({"Mcp-Name": None}, -32020),
-        ({"Mcp-Method": "tools/list"}, -32020),
-        ({"Mcp-Name": "search"}, -32020),
-        ({"MCP-Protocol-Version": "2031-01-01"}, -32020),
-    ],
-)
-async def test_headers_must_agree_with_the_body(
-    amos: GatewayServer, tavily: TavilySimulator, changes: dict[str, str | None], code: int
+@pytest.mark.parametrize("version", ERAS)
+@pytest.mark.parametrize("token", [None, {}, [], 1.5])
+async def test_a_token_for_progress_is_a_word_or_a_number(
+    amos: GatewayServer, tavily: TavilySimulator, version: str, token: Any
 ):
-    """A balancer may route by headers, so a call whose headers say something else is refused unasked."""
-    headers, body = mcp_wire.call(MODERN, "web_search", {"query": "disagreement"})
-    changed = {name: value for name, value in {**headers, **changes}.items() if value is not None}
+    """Any other is an error of the protocol, and nothing is searched for."""
     before = tavily.count
+    headers, body = mcp_wire.call(version, "web_search", {"query": "no token"}, progressToken=token)
 
-    answer = await post(amos, body, changed)
+    answer = await post(amos, body, headers)
 
-    assert answer.status_code == 400
-    assert answer.json()["error"]["code"] == code
+    assert '"code":-32602' in answer.text
+    assert_says_nothing_inner(answer)
     assert tavily.count == before
 
 
-async def test_a_version_nobody_speaks_is_refused_with_those_there_are(amos: GatewayServer):
-    """A client of the future learns what it may fall back to."""
-    message = mcp_wire.message(MODERN, "tools/list")
-    message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] = "2031-01-01"
-    headers = {**mcp_wire.headers(MODERN, "tools/list"), "MCP-Protocol-Version": "2031-01-01"}
+@pytest.mark.parametrize("version", ERAS)
+async def test_a_call_without_an_id_is_not_made(amos: GatewayServer, tavily: TavilySimulator, version: str):
+    """A notification is never answered, so a search that nobody hears of would only cost money."""
+    before = tavily.count
+    headers, body = mcp_wire.call(version, "web_search", {"query": "unheard"})
+    message = {name: value for name, value in json.loads(body).items() if name != "id"}
 
     answer = await post(amos, message, headers)
+    await amos.search(f"afterwards {version}")
 
-    assert answer.status_code == 400
-    assert answer.json()["error"]["code"] == -32022
-    assert answer.json()["error"]["data"]["supported"] == [MODERN]
+    assert (answer.status_code, answer.text) == (202, "")
+    assert tavily.count == before + 1
+
+
+@pytest.mark.parametrize("version", ERAS)
+@pytest.mark.parametrize("number", [2**63, -5, "", "x" * 100_000])
+async def test_any_id_comes_back(amos: GatewayServer, version: str, number: Any):
+    """Ids mean nothing to us, whatever their size."""
+    answer = await post(
+        amos, mcp_wire.message(version, "tools/list", number), mcp_wire.headers(version, "tools/list")
+    )
+
+    assert answer.json()["id"] == number
 
 
 @pytest.mark.parametrize("version", ERAS)

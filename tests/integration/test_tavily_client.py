@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -16,6 +14,7 @@ from tavily import errors as tavily_errors
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.jina_simulator import JinaSimulator
 from tests.support.simulator import Fault
+from tests.support.tavily_clients import HTTP_ERRORS, IDS, KINDS, Client, MakeClient, clients
 from tests.support.tavily_simulator import TavilySimulator
 
 if TYPE_CHECKING:
@@ -56,29 +55,6 @@ EVERY_OPTION: dict[str, Any] = {
 """Every named argument of `search` (but `time_range`, which excludes dates) and some it passes on unknown."""
 
 
-class Client:
-    """A client under test; its methods are awaited whether it is sync, in a thread, or async."""
-
-    def __init__(self, real: tavily_python.TavilyClient | tavily_python.AsyncTavilyClient) -> None:
-        self.real = real
-
-    async def call(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """The result of a method of the real client."""
-        function = getattr(self.real, method)
-        if inspect.iscoroutinefunction(function):
-            return await function(*arguments, **options)
-        return await asyncio.to_thread(function, *arguments, **options)
-
-    async def close(self) -> None:
-        """Release its connections."""
-        closed = self.real.close()
-        if inspect.isawaitable(closed):
-            await closed
-
-
-MakeClient = Callable[..., Client]
-
-
 @pytest.fixture
 async def amos(tmp_path: Path, tavily: TavilySimulator, jina: JinaSimulator):
     """A gateway with both providers, also under the prefix /t."""
@@ -86,23 +62,15 @@ async def amos(tmp_path: Path, tavily: TavilySimulator, jina: JinaSimulator):
         yield running
 
 
-@pytest.fixture(params=[tavily_python.TavilyClient, tavily_python.AsyncTavilyClient], ids=["sync", "async"])
+@pytest.fixture(params=KINDS, ids=IDS)
 async def make_client(
     request: pytest.FixtureRequest, amos: GatewayServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[MakeClient]:
     """Makes official clients of one kind, pointed at the gateway."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     monkeypatch.delenv("TAVILY_API_KEY", raising=False)
-    made: list[Client] = []
-
-    def make(path: str = "", **options: Any) -> Client:
-        options = {"api_key": "tvly-mine", "api_base_url": amos.base_url + path, **options}
-        made.append(Client(request.param(**options)))
-        return made[-1]
-
-    yield make
-    for client in made:
-        await client.close()
+    async with clients(request.param, amos.base_url) as make:
+        yield make
 
 
 def check_search(answer: dict[str, Any], count: int = 5) -> None:
@@ -302,7 +270,7 @@ async def test_everybody_down(make_client: MakeClient, tavily: TavilySimulator, 
     tavily.always(Fault.status(500))
     jina.always(Fault.status(500))
 
-    with pytest.raises((requests.exceptions.HTTPError, httpx.HTTPStatusError), match="503"):
+    with pytest.raises(HTTP_ERRORS, match="503"):
         await make_client().call("search", "tide tables")
 
 
@@ -314,7 +282,7 @@ async def test_an_upstreams_refusal_of_our_key_is_not_the_callers(
     check_search(await make_client().call("search", "tide tables"))
 
     jina.always(Fault.status(401))
-    with pytest.raises((requests.exceptions.HTTPError, httpx.HTTPStatusError), match="503"):
+    with pytest.raises(HTTP_ERRORS, match="503"):
         await make_client().call("search", "harbour opening hours")
 
 
@@ -328,9 +296,3 @@ async def test_an_impatient_caller(make_client: MakeClient, tavily: TavilySimula
 
     tavily.recover()
     check_search(await client.call("search", "tide tables"))
-
-
-async def test_what_is_not_offered(make_client: MakeClient):
-    """Tavily's other methods fail with a 404 and no traceback."""
-    with pytest.raises((requests.exceptions.HTTPError, httpx.HTTPStatusError), match="404"):
-        await make_client().call("map", PAGE)

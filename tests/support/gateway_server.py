@@ -117,11 +117,15 @@ async def serving(
     tavily: TavilySimulator | DeadPort | None = None,
     jina: JinaSimulator | DeadPort | None = None,
     policies: Policies | None = None,
+    port: int = 0,
     **fields: Any,
 ) -> AsyncIterator[GatewayServer]:
-    """A gateway with these providers for as long as the context lasts; its recorder runs when told to."""
+    """A gateway with these providers for as long as the context lasts; its recorder runs when told to.
+
+    `port` 0 takes a free one.
+    """
     settings = Settings(data_dir=data_dir, **_tavily(tavily), **_jina(jina), **fields)
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", port))
     port = listener.getsockname()[1]
     # Hypercorn makes the descriptor its own, and closes it.
     config = hypercorn_config(listener.detach())

@@ -111,6 +111,7 @@ PRESENT: tuple[Event, ...] = (
         duration_s=0.75,
         results=5,
         cost=Cost(amount=8_213.0, unit="tokens", usd_micros=411),
+        assumed=PRICE,
         **WHOSE,
     ),
     BudgetStopped(account="client:agent", period="2026-11-25", spent=4_990_000, limit=5_000_000),

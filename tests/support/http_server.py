@@ -84,6 +84,14 @@ class Wire:
             self._transport.write(data[start : start + piece_bytes])
             await asyncio.sleep(interval_s)
 
+    async def stream(self, answer: Answer) -> None:
+        """Answer properly, but as a stream that is never ended."""
+        head, _, body = answer.encode().partition(b"\r\n\r\n")
+        lines = [line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length:")]
+        self._transport.write(b"\r\n".join([*lines, b"Transfer-Encoding: chunked"]) + b"\r\n\r\n")
+        self._transport.write(b"%x\r\n%s\r\n" % (len(body), body))
+        await asyncio.Event().wait()
+
     async def hang(self) -> None:
         """Never answer; ends when the client goes away."""
         await asyncio.Event().wait()

@@ -39,7 +39,7 @@ from orchestrator.pipeline import Pipeline
 from orchestrator.ports import WEB_SCHEMES
 from orchestrator.recorder import Recorder
 from orchestrator.reports.catalogue import report_for
-from orchestrator.reports.report import Need, Question
+from orchestrator.reports.report import Need, Question, Sums
 from orchestrator.reports.totals import Standing, Totals
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
@@ -102,6 +102,10 @@ class JournalReports:
         report_for(name, question)
         return {"since": question.since, "until": question.until, "by": question.by, "rows": []}
 
+    async def sums(self, need: Need, since: float, until: float) -> Sums:
+        """What the frames in the journal add up to, whenever they were written."""
+        return sums_of(need, [envelope for frame in self._journal.frames for envelope in frame.events])
+
     async def execution(self, execution_id: str) -> list[Frame]:
         """The frames of one execution."""
         return [frame for frame in self._journal.frames if frame.stream == execution_id]
@@ -118,7 +122,7 @@ class JournalReports:
 
 
 class ScriptedProvider:
-    """Finds one result whose title is the query, or raises `failure` if it is set.
+    """Finds one result whose title is the query, or `finds` if it is set, or raises `failure` if that is.
 
     `calls` holds the requests; `called` is set by the first.
     """
@@ -132,6 +136,7 @@ class ScriptedProvider:
         self.calls: list[SearchRequest | ExtractRequest] = []
         self.called = asyncio.Event()
         self.failure: Exception | None = None
+        self.finds: SearchAnswer | None = None
 
     def search_estimate(self, request: SearchRequest) -> Cost:
         """One credit."""
@@ -155,7 +160,7 @@ class ScriptedProvider:
             score=0.9,
             raw_content=None,
         )
-        answer = SearchAnswer(results=(result,), answer=None, images=())
+        answer = self.finds or SearchAnswer(results=(result,), answer=None, images=())
         return Found(answer=answer, provider=self.name, cost=ONE_CREDIT)
 
     async def extract(self, call: Call[ExtractRequest]) -> Found[ExtractAnswer]:

@@ -97,6 +97,10 @@ class Lived:
         urls = [f"https://almanac.example/{page}" for page in pages]
         return self._seen(await self.amos.extract(urls, headers))
 
+    async def relay(self, path: str, **body: Any) -> httpx.Response:
+        """Something that is passed on, seen by its caller, who has a key that may read reports."""
+        return self._seen(await self.amos.client.post(path, json=body, headers=self.reader))
+
     def _seen(self, answer: httpx.Response) -> httpx.Response:
         has_answer = answer.status_code == 200
         self.saw[f"http:{answer.json()['amos']['cache'] if has_answer else answer.status_code}"] += 1
@@ -154,6 +158,7 @@ async def _live(lived: Lived) -> None:
     await _cancelled(lived)
     await _by_clients(lived)
     await _old(lived)
+    await _relays(lived)
     await _circuits(lived)
     await _warmed(lived)
     await _to_whole_credits(lived)
@@ -320,6 +325,16 @@ async def _old(lived: Lived) -> None:
     jina.script(Fault.hang())
     await lived.extract("old", headers=in_need)
     _calm(tavily, jina)
+
+
+async def _relays(lived: Lived) -> None:
+    """A map, a crawl, a site that Tavily does not know, a fault, a research nobody can pay for."""
+    await lived.relay("/map", url="https://almanac.example")
+    await lived.relay("/crawl", url="https://almanac.example", limit=7, extract_depth="advanced")
+    await lived.relay("/map", url="https://forbidden.example")
+    lived.tavily.script(Fault.status(500))
+    await lived.relay("/crawl", url="https://almanac.example")
+    await lived.relay("/research", input="tides", model="mini")
 
 
 async def _circuits(lived: Lived) -> None:

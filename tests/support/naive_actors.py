@@ -102,7 +102,7 @@ def _client(told: Sequence[Fact]) -> Figures:
     ends = [fact for fact in told if "what" not in fact]
     answered, failed = of(ends, "request.completed"), of(ends, "request.failed")
     stays = [one for one in durations(ends) if one["stage"] in STAYS]
-    cached = ways(answered)
+    cached = ways([fact for fact in answered if fact["cache"] != "relayed"])
     return {
         "requests": len(ends),
         "answered": len(answered),
@@ -110,8 +110,8 @@ def _client(told: Sequence[Fact]) -> Figures:
         "errors": tally(failed, "error"),
         **{name: cached[name] for name in ("hits", "hit_ratio", "collapsed", "collapsed_ratio")},
         "degraded": marked(answered, "degraded"),
-        "stale": cached["stale"],
-        "results": cached["results"],
+        "stale": marked(answered, "stale"),
+        "results": sum(fact["results"] for fact in answered),
         "mean_s": mean_s(stays),
         "p50_s": quantile(stays, 0.5),
         "p95_s": quantile(stays, 0.95),

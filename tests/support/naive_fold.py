@@ -24,6 +24,7 @@ Fact = dict[str, Any]
 CALLERS_OWN = (
     *("caller_error", "invalid_request", "unauthenticated", "permission_denied", "rate_limited"),
     *("budget_exhausted", "not_in_cache", "cannot_warm", "not_found", "cancelled"),
+    *("not_offered", "url_refused", "task_not_found"),
 )
 """Failures that say nothing about the gateway, as docs/reports.md lists them."""
 
@@ -154,7 +155,7 @@ def durations(facts: Iterable[Fact]) -> list[Fact]:
             stay_s, upstream_s = fact["duration_s"], fact.get("upstream_s", 0.0)
             fresh = "stale" if fact.get("stale") else "hit"
             stage = fresh if fact["cache"] in ("l1", "l2") else fact["cache"]
-            if stage in ("hit", "stale", "collapsed"):
+            if stage in ("hit", "stale", "collapsed", "relayed"):
                 stages = {stage: stay_s}
             else:
                 stages = {"miss": stay_s, "upstream": upstream_s, "added": max(stay_s - upstream_s, 0.0)}

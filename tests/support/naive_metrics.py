@@ -65,7 +65,8 @@ def _requests(facts: Sequence[Fact]) -> Counter[Sample]:
     for fact in of(facts, "request.completed"):
         whose = {"operation": fact["operation"]}
         sums[_sample("amos_requests_total", **whose, outcome="answered", error="")] += 1
-        sums[_sample("amos_cache_requests_total", **whose, cache=fact["cache"])] += 1
+        if fact["cache"] != "relayed":
+            sums[_sample("amos_cache_requests_total", **whose, cache=fact["cache"])] += 1
         for mark in ("degraded", "fallback", "stale"):
             sums[_sample(f"amos_{mark}_answers_total", **whose)] += fact.get(mark, False)
         sums[_sample("amos_empty_answers_total", **whose)] += not fact["results"]

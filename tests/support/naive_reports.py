@@ -34,7 +34,7 @@ QUANTILES = {"p50_s": 0.5, "p90_s": 0.9, "p95_s": 0.95, "p99_s": 0.99}
 SHORTEST_S, LONGEST_S = 1e-6, 86_400.0
 """Durations beyond these count as these where buckets are told."""
 
-STAYS = ("hit", "stale", "collapsed", "miss", "failed")
+STAYS = ("hit", "stale", "collapsed", "miss", "relayed", "failed")
 """Stages that are the whole stay of a call."""
 
 Figures = dict[str, Any]
@@ -157,7 +157,7 @@ def circuit(own: Sequence[Fact]) -> dict[str, int]:
 
 def hit_rate(facts: Sequence[Fact], asked: Question) -> Figures:
     """The hit rate report."""
-    answered = of(asked.within(facts), "request.completed")
+    answered = [fact for fact in of(asked.within(facts), "request.completed") if fact["cache"] != "relayed"]
     return {
         "by": asked.by,
         **ways(answered),

@@ -46,6 +46,7 @@ from orchestrator.facts import (
     InstanceStarted,
     ProviderKeyRested,
 )
+from orchestrator.relays import OPERATIONS, RELAYED
 from tests.support.histories import NOON
 
 SPREAD_S = 60 * 60 * 24 * 3
@@ -151,7 +152,7 @@ class _Execution:
         self._at = NOON + random.random() * SPREAD_S
         self.envelopes: list[Envelope] = []
         self._whose = {
-            "operation": self._one_of(("search", "extract")),
+            "operation": self._one_of(("search", "search", "extract", "extract", "crawl", "research")),
             "door": self._one_of(("http", "mcp", "cli")),
             "client": self._one_of(CLIENTS),
             "topic": self._one_of(("general", "news", "")),
@@ -179,7 +180,9 @@ class _Execution:
         if self._whose["client"]:
             self._record(CallerAuthenticated(client=self._whose["client"], method="key"))
         fate = self._one_of(("hit", "join", "chain", "chain", "chain", "refused"))
-        if fate == "hit":
+        if self._whose["operation"] in OPERATIONS and fate != "refused":
+            self._relay()
+        elif fate == "hit":
             tier = self._one_of(("l1", "l2"))
             saved = self._cost(self._one_of(PROVIDERS))
             self._record(CacheHit(key=self._key, tier=tier, age_s=3.0, saved=saved))
@@ -194,6 +197,12 @@ class _Execution:
         else:
             self._record(CacheMissed(key=self._key, reason="absent"))
             self._chain()
+
+    def _relay(self) -> None:
+        if self._attempt("tavily"):
+            self._complete(RELAYED, "tavily")
+        else:
+            self._fail()
 
     def _chain(self) -> None:
         answerer = ""
@@ -243,7 +252,9 @@ class _Execution:
         ended = {**fields, "intended_at": intended_at, "duration_s": duration_s}
         if self._chance(0.6):
             results = self._one_of((0, 1, 5))
-            self._record(AttemptSucceeded(results=results, cost=self._cost(provider), **ended), duration_s)
+            later = estimate if self._chance(0.1) else FREE
+            done = AttemptSucceeded(results=results, cost=self._cost(provider), assumed=later, **ended)
+            self._record(done, duration_s)
             if self._chance(0.2):
                 self._record(ResultRejected(provider=provider, reason="empty", dropped=results))
                 return False

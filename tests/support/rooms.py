@@ -8,22 +8,33 @@ MAY_IMPORT_ROOM = {
     "api": {"orchestrator", "storage", "api", "amos_sdk"},
 }
 
-VALUES = {"circuits", "model", "quota", "events", "facts", "errors", "history", "limits", "trace_context"}
+VALUES = {
+    *("circuits", "model", "quota", "events", "facts", "errors", "history", "limits", "relays"),
+    *("trace_context", "via"),
+}
 FILTER = VALUES | {"ports", "service", "outcome"}
 PROVIDER = VALUES | {
     "ports",
     "providers.billing",
     "providers.key_pool",
+    "providers.operator_log",
+    "providers.option_checks",
+    "providers.ranking",
+    "providers.request_terms",
     "providers.upstream",
     "providers.upstream_faults",
+}
+MCP = {"providers.registry"} | {
+    f"providers.mcp_{part}"
+    for part in ("arguments", "faults", "options", "pages", "remote", "results", "wire")
 }
 JINA = {"countries"} | {f"providers.jina_{part}" for part in ("faults", "reader", "search")}
 LOCAL = {
     f"providers.local_{part}"
     for part in ("database", "documents", "files", "html", "index", "query", "scan", "thread")
 }
-PROJECTION = {"model", "events", "facts", "history", "limits", "trace_context", "projections.fold"}
-REPORT = {"errors", "events", "facts", "history", "projections", "reports"}
+PROJECTION = {"model", "events", "facts", "history", "limits", "relays", "trace_context", "projections.fold"}
+REPORT = {"errors", "events", "facts", "history", "projections", "relays", "reports"}
 ANYTHING = {"*"}
 
 # What a file of the core may import from the core; the first pattern that fits a file decides.
@@ -44,6 +55,10 @@ CORE: dict[str, set[str]] = {
     "outcome.py": {"model", "events", "errors"},
     "cooldown.py": {"errors"},
     "canonical.py": {"model"},
+    "checks.py": {"addresses", "errors", "limits", "sanitise"},
+    "relay_stream.py": VALUES | {"sanitise"},
+    "relaying.py": VALUES
+    | {"addresses", "fallback", "filters.validate_relay", "outcome", "ports", "relay_stream", "service"},
     "asked.py": {"model"},
     **{
         f"{name}.py": set()
@@ -65,6 +80,7 @@ CORE: dict[str, set[str]] = {
     | {"background", "budget_ports", "ports", "projections.ledger", "reports.report"},
     "budgets.py": VALUES | {"budget_audit", "budget_policy", "reconciliation", "reports.metrics"},
     "filters/budget.py": FILTER | {"budget_policy", "budget_ports", "cashier"},
+    "usage.py": VALUES | {"budget_policy", "ports", "projections.ledger", "reports.report"},
     "roster.py": VALUES | {"ports", "providers.registry", "filters.deadline"},
     **dict.fromkeys(("parts.py", "chain.py", "pipeline.py"), ANYTHING),
     "warming_plan.py": VALUES | {"asked", "canonical", "ports", "filters.validate"},
@@ -72,7 +88,7 @@ CORE: dict[str, set[str]] = {
     "warming_schedule.py": VALUES | {"ports", "projections.fold", "warming"},
     "gateway.py": VALUES
     | {"ports", "service", "pipeline", "recorder", "key_admin", "health", "record_watch", "reports.metrics"}
-    | {"budgets", "cache_admin", "warming", "filters.authenticate", "filters.circuit_breaker"},
+    | {"budgets", "cache_admin", "usage", "warming", "filters.authenticate", "filters.circuit_breaker"},
     "filters/authenticate.py": FILTER | {"key_ring", "strangers"},
     "filters/circuit_breaker.py": FILTER | {"cooldown"},
     "cache_policy.py": VALUES | {"ports"},
@@ -81,13 +97,17 @@ CORE: dict[str, set[str]] = {
     | {"cache_policy", "canonical", "patience", "projections.executions", "refreshes"},
     "filters/cache_fill.py": FILTER | {"cache_policy"},
     "filters/deadline.py": FILTER | {"patience"},
-    "filters/validate.py": FILTER | {"addresses", "countries", "sanitise"},
+    "filters/validate.py": FILTER | {"checks", "countries"},
+    "filters/validate_relay.py": FILTER | {"checks"},
     "filters/public_address.py": FILTER | {"addresses"},
     "filters/validate_result.py": FILTER | {"error_pages", "links", "sanitise"},
     "filters/*.py": FILTER,
-    "providers/tavily*.py": PROVIDER | {"providers.tavily_wire"},
+    "providers/tavily*.py": PROVIDER
+    | {f"providers.tavily_{part}" for part in ("relay", "relay_wire", "tasks", "wire")},
     "providers/jina*.py": PROVIDER | JINA,
     "providers/local*.py": PROVIDER | LOCAL,
+    "providers/mcp*.py": PROVIDER | MCP,
+    "providers/searxng*.py": PROVIDER | {"countries", "providers.registry", "providers.searxng_wire"},
     "providers/*.py": PROVIDER,
     "projections/executions.py": PROJECTION | {"projections.sentences"},
     "projections/latency.py": PROJECTION | {"projections.buckets"},

@@ -1,4 +1,4 @@
-"""Tavily, simulated: search, extract and usage as its contract describes them, with every documented error.
+"""Tavily, simulated as its contract describes it, with every documented error.
 
 Checks come in the order the real service is believed to use: key (401), shape of the JSON (422), values
 (400), quota (432 or 433), rate (429). Generated results follow from the query alone, so that the same query
@@ -22,6 +22,7 @@ from tests.support.http_server import Answer, Request
 from tests.support.rate_window import RateWindow
 from tests.support.simulator import Simulator, html_answer, json_answer, key_of, run
 from tests.support.tavily_refusals import shape_error, type_error, value_error
+from tests.support.tavily_relays import REQUIRED, Relays
 
 MESSAGES = {
     400: "Invalid request.",
@@ -82,6 +83,8 @@ class TavilySimulator(Simulator):
         """Credits spent on searches."""
         self.pages_extracted = {"basic": 0, "advanced": 0}
         """Pages read; every fifth of a depth costs 1 or 2 credits."""
+        self.relays = Relays()
+        """Maps, crawls, researches, feedback."""
         self._rate = RateWindow(calls_per_minute)
 
     @property
@@ -92,26 +95,38 @@ class TavilySimulator(Simulator):
     @property
     def credits_used(self) -> int:
         """All credits spent."""
-        return self.search_credits + self.extract_credits
+        return self.search_credits + self.extract_credits + self.relays.spent
 
     @property
     @override
     def billed(self) -> float:
         """A page is a fifth of a credit, or two, before five of them are charged together."""
         pages = self.pages_extracted
-        return round(self.search_credits + 0.2 * pages["basic"] + 0.4 * pages["advanced"], 6)
+        whole = self.search_credits + self.relays.spent
+        return round(whole + 0.2 * pages["basic"] + 0.4 * pages["advanced"], 6)
+
+    @override
+    def texts(self, request: Request, body: Any) -> str:
+        """What `when` looks at: the query or the input, the URLs."""
+        given = body if isinstance(body, Mapping) else {}
+        return str(given.get("input") or given.get("url") or "") or super().texts(request, body)
 
     @override
     def respond(self, request: Request, body: Any) -> Answer:
         path = re.sub("/+", "/", request.path)
-        if path not in ("/search", "/extract", "/usage"):
+        is_relay = self.relays.takes(path)
+        if path not in ("/search", "/extract", "/usage") and not is_relay:
             return json_answer({"detail": "Not Found"}, 404)
-        if request.method != ("GET" if path == "/usage" else "POST"):
+        if request.method != (
+            self.relays.method(path) if is_relay else "GET" if path == "/usage" else "POST"
+        ):
             return json_answer({"detail": "Method Not Allowed"}, 405)
         if not self._is_known(request, body):
             return self.error(request, Fault.status(401))
         if path == "/usage":
             return json_answer(self._usage(key_of(request)))
+        if is_relay:
+            return self._relay(request, path, body)
         refusal = shape_error(path, body) or value_error(path, body) or self._limits(request)
         if refusal is not None:
             return refusal
@@ -150,6 +165,23 @@ class TavilySimulator(Simulator):
         if header is not None:
             return header.removeprefix("Bearer ") in self.keys
         return isinstance(body, Mapping) and body.get("api_key") in self.keys
+
+    def _relay(self, request: Request, path: str, body: Any) -> Answer:
+        if request.method == "POST":
+            if not isinstance(body, Mapping):
+                return type_error("", "Input should be a valid dictionary", body)
+            name = REQUIRED.get(path)
+            if name is not None and not isinstance(body.get(name), str):
+                return type_error(name, "Input should be a valid string", body.get(name))
+            if text := self.relays.refusal(path, body):
+                return json_answer({"detail": {"error": text}}, 400)
+        refusal = self._limits(request)
+        if refusal is not None:
+            return refusal
+        before = self.relays.spent
+        answer = self.relays.respond(path, key_of(request), body, request.query)
+        self.key_credits[key_of(request)] += self.relays.spent - before
+        return answer
 
     def _limits(self, request: Request) -> Answer | None:
         checks = [self._quota, self._rate_limit]
@@ -215,9 +247,7 @@ class TavilySimulator(Simulator):
         spent = {
             "search_usage": self.search_credits,
             "extract_usage": self.extract_credits,
-            "crawl_usage": 0,
-            "map_usage": 0,
-            "research_usage": 0,
+            **{f"{operation}_usage": spent for operation, spent in self.relays.credits.items()},
         }
         account = {
             "current_plan": "Bootstrap",

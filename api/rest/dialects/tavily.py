@@ -59,11 +59,25 @@ class AmosOfError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     attempts: tuple[Attempt, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
+class KeylessLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit as Tavily's clients understand it that have no key: which one, and when it ends."""
+
+    code: str
+    message: str
+    window: str | None
+    retry_after_seconds: int | None
+    next_actions: tuple[str, ...] = ()
+
+
 class TavilyError(msgspec.Struct, frozen=True, kw_only=True):
-    """A failure in the only envelope whose sentence Tavily's clients show to people."""
+    """A failure in the only envelope whose sentence Tavily's clients show to people.
+
+    `error` is there for a client that said it has no key, when it is a limit that ended its call.
+    """
 
     detail: ErrorSentence
     amos: AmosOfError
+    error: KeylessLimit | msgspec.UnsetType = msgspec.UNSET
 
 
 # --- requests -----------------------------------------------------------------------------------------------
@@ -93,7 +107,7 @@ def parse_search_query(query_string: bytes) -> Asked[SearchRequest]:
 def parse_extract(body: bytes, _query_string: bytes = b"") -> Asked[ExtractRequest]:
     """The extract in a JSON body. Raises InvalidRequest, whatever the bytes."""
     given = decode_object(body)
-    fields, extra, credential, wants_usage = _sorted_out(given, _EXTRACT_FIELDS - {"timeout_s"})
+    fields, extra, credential, wants_usage = sorted_out(given, _EXTRACT_FIELDS - {"timeout_s"})
     urls = fields.get("urls")
     if urls is None:
         raise InvalidRequest("urls: URLs are missing.", field="urls")
@@ -110,7 +124,7 @@ def parse_extract(body: bytes, _query_string: bytes = b"") -> Asked[ExtractReque
 
 
 def _search(given: dict[str, Any]) -> Asked[SearchRequest]:
-    fields, extra, credential, wants_usage = _sorted_out(given, _SEARCH_FIELDS)
+    fields, extra, credential, wants_usage = sorted_out(given, _SEARCH_FIELDS)
     if "query" not in fields:
         raise InvalidRequest("query: Query is missing.", field="query")
     if extra:
@@ -119,10 +133,10 @@ def _search(given: dict[str, Any]) -> Asked[SearchRequest]:
     return Asked(build(SearchRequest, fields), credential, wants_usage)
 
 
-def _sorted_out(
+def sorted_out(
     given: dict[str, Any], known: frozenset[str]
 ) -> tuple[dict[str, Any], dict[str, Any], str | None, bool]:
-    """Known fields, unknown ones, the key, whether usage is wanted. A null is a field that was not given."""
+    """A body's known fields, unknown ones, key, and whether usage is wanted. A null was not given."""
     fields: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for name, value in given.items():
@@ -165,11 +179,17 @@ def render_extract(response: Response, *, execution_id: str, duration_s: float, 
 
 
 def render_error(
-    message: str, *, status: int = 0, code: str, execution_id: str = "", attempts: Sequence[Attempt] = ()
+    message: str,
+    *,
+    status: int = 0,
+    code: str,
+    execution_id: str = "",
+    attempts: Sequence[Attempt] = (),
+    keyless: KeylessLimit | None = None,
 ) -> bytes:
-    """The JSON body of an error."""
+    """The JSON body of an error; `keyless` is what clients without a key look for in it."""
     amos = amos_of_error(code, execution_id, attempts)
-    return _encode(TavilyError(detail=ErrorSentence(message), amos=amos))
+    return _encode(TavilyError(detail=ErrorSentence(message), amos=amos, error=keyless or msgspec.UNSET))
 
 
 def amos_of_error(code: str, execution_id: str, attempts: Sequence[Attempt]) -> AmosOfError:

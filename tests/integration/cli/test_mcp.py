@@ -15,6 +15,9 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
+from tests.support import mcp_wire
+from tests.support.mcp_wire import LEGACY, MODERN
+from tests.support.processes import until
 from tests.support.simulator import Fault
 
 if TYPE_CHECKING:
@@ -46,7 +49,7 @@ async def test_a_client_searches_through_pipes(amos: CommandLine, mode: str):
         found = await client.call_tool("web_search", {"query": "circuit breaker"})
         wrong = await client.call_tool("web_search", {"query": 5})
 
-    assert tools == ["search", "fetch", "web_search", "extract"]
+    assert tools == ["search", "fetch", "web_search", "extract", "tavily_search", "tavily_extract"]
     assert found.structured_content["results"]
     assert wrong.is_error
     shown = amos.run("events", "show", found.structured_content["amos"]["execution_id"])
@@ -70,10 +73,11 @@ HELLO = {
 
 
 def test_the_end_of_input_is_the_end(amos: CommandLine):
-    """It answers what it was asked, whatever garbage came before, and nothing else; then it ends well."""
+    """It answers what it was asked, whatever garbage came before, and refuses that; then it ends well."""
     result = amos.run("mcp", stdin="{\n\x00\nhello\n" + conversation(HELLO))
 
-    (answer,) = result.json_lines
+    *refused, answer = result.json_lines
+    assert [one["error"]["code"] for one in refused] == [-32700] * 3
     assert answer["result"]["serverInfo"]["name"] == "amos"
     assert (result.exit_code, result.stderr) == (0, "")
 
@@ -128,7 +132,29 @@ def test_a_person_at_a_terminal_is_told_what_it_is_for(amos: CommandLine):
     assert "docs/mcp.md" in done.stderr
 
 
-async def test_a_cancelled_call_ends_its_wait_and_not_the_flight(amos: CommandLine, web: TavilySimulator):
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+async def test_slow_calls_report_progress_through_pipes(amos: CommandLine, web: TavilySimulator, mode: str):
+    """Who wants progress hears whom AMOS asks, in both eras, before the answer and not after it."""
+    web.always(Fault.delay(1.5))
+    heard: list[tuple[float, str | None]] = []
+
+    async def on_progress(done: float, _total: float | None, message: str | None) -> None:
+        heard.append((done, message))
+
+    async with client_of(amos, mode) as client:
+        found = await client.call_tool("web_search", {"query": "tides"}, progress_callback=on_progress)
+        at_the_answer = len(heard)
+
+    assert found.structured_content["amos"]["provider"] == "tavily"
+    assert "asking tavily" in [message for _, message in heard]
+    assert [done for done, _ in heard] == sorted({done for done, _ in heard})
+    assert len(heard) == at_the_answer
+
+
+@pytest.mark.parametrize("version", [LEGACY, MODERN])
+async def test_a_cancelled_call_ends_its_wait_and_not_the_flight(
+    amos: CommandLine, web: TavilySimulator, version: str
+):
     """The client is not answered any more; the same question afterwards rides on what is paid for."""
     web.always(Fault.delay(2.0))
     process = await asyncio.create_subprocess_exec(
@@ -140,14 +166,20 @@ async def test_a_cancelled_call_ends_its_wait_and_not_the_flight(amos: CommandLi
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    search = {"method": "tools/call", "params": {"name": "web_search", "arguments": {"query": "tides"}}}
-    cancel = {"method": "notifications/cancelled", "params": {"requestId": 2}}
+    hello = conversation(HELLO, {"method": "notifications/initialized"})
+    if version == MODERN:
+        hello = conversation(mcp_wire.message(MODERN, "server/discover"))
+    search = {"name": "web_search", "arguments": {"query": "tides"}}
+    cancel = mcp_wire.message(version, "notifications/cancelled", requestId=2)
+    del cancel["id"]
     async with asyncio.timeout(END_S * 2):
-        process.stdin.write(conversation(HELLO, {"method": "notifications/initialized"}).encode())
+        process.stdin.write(hello.encode())
         await process.stdout.readline()
-        process.stdin.write(conversation({"id": 2, **search}).encode())
-        await asyncio.sleep(0.8)
-        process.stdin.write(conversation(cancel, {"id": 3, **search}).encode())
+        process.stdin.write(conversation(mcp_wire.message(version, "tools/call", 2, **search)).encode())
+        await until(lambda: web.count == 1, END_S, lambda: "the call")
+        process.stdin.write(
+            conversation(cancel, mcp_wire.message(version, "tools/call", 3, **search)).encode()
+        )
         answer = json.loads(await process.stdout.readline())
         process.stdin.close()
         await process.wait()

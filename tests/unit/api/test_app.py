@@ -40,8 +40,8 @@ async def test_the_guard_covers_every_route(
 @pytest.mark.parametrize(
     ("path", "content_type"),
     [
-        ("/map", "application/json"),
-        ("/research/1", "application/json"),
+        ("/logs", "application/json"),
+        ("/research/1/2", "application/json"),
         ("/documents", "application/problem+json"),
     ],
 )

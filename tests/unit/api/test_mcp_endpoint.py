@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from api.mcp_endpoint import McpEndpoint
+from api.mcp_endpoint import McpEndpoint, tools_of
 from api.middleware.failures import Failures
 from api.middleware.guard import Guard
 from tests.support import mcp_wire
@@ -55,7 +55,7 @@ def test_a_worker_does_not_load_the_sdk_at_its_start():
 
 async def test_the_first_requests_may_come_together(memory: MemoryGateway):
     """They wait for the same loading, in both eras, and one that hangs up takes nothing from the others."""
-    endpoint = McpEndpoint(memory.gateway)
+    endpoint = McpEndpoint(memory.gateway, tools_of(memory.gateway))
     async with endpoint.running(), client_of(endpoint, memory) as client:
         asked = [asyncio.create_task(list_tools(client, version)) for version in (LEGACY, MODERN) * 5]
         await asyncio.sleep(0)
@@ -63,12 +63,12 @@ async def test_the_first_requests_may_come_together(memory: MemoryGateway):
 
         answers = await asyncio.gather(*asked[1:])
 
-    assert [len(answer.json()["result"]["tools"]) for answer in answers] == [4] * 9
+    assert [len(answer.json()["result"]["tools"]) for answer in answers] == [6] * 9
 
 
 async def test_nobody_is_served_before_the_start_and_after_the_end(memory: MemoryGateway):
     """Then it is another instance's turn, which 503 tells a balancer; nothing is left running."""
-    endpoint = McpEndpoint(memory.gateway)
+    endpoint = McpEndpoint(memory.gateway, tools_of(memory.gateway))
     async with client_of(endpoint, memory) as client:
         before = await list_tools(client, MODERN)
         async with endpoint.running():

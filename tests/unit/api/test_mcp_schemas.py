@@ -14,6 +14,7 @@ from api.mcp_schemas import (
 )
 from api.mcp_tools import TOOLS
 from api.rest.dialects.tavily import Amos
+from api.settings_mcp import TOOL_NAMES
 from orchestrator import limits
 from orchestrator.model import ExtractRequest, SearchRequest
 
@@ -25,6 +26,7 @@ def test_schemas_are_valid(tool):
         jsonschema.Draft202012Validator.check_schema(schema)
         assert schema["type"] == "object"
         assert "$ref" not in str(schema)
+        assert "'type': [" not in str(schema), "some clients cannot translate a list of types"
 
 
 @pytest.mark.parametrize("tool", TOOLS.values(), ids=list(TOOLS))
@@ -63,4 +65,5 @@ def test_bounds_are_those_of_the_gateway():
 
 def test_names_are_those_the_protocol_allows():
     """1 to 128 of letters, digits, underscore, hyphen and full stop; the list has a fixed order."""
-    assert list(TOOLS) == ["search", "fetch", "web_search", "extract"]
+    assert list(TOOLS) == list(TOOL_NAMES)
+    assert list(TOOLS)[:4] == ["search", "fetch", "web_search", "extract"]

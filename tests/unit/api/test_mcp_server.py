@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from mcp import Client
+from mcp.shared.exceptions import MCPError
 
 from api.mcp_server import mcp_server, operator
 from api.mcp_texts import INTERNAL_ERROR
@@ -48,6 +49,17 @@ async def test_a_bug_of_ours_tells_a_model_nothing(memory: MemoryGateway, caplog
     assert result.is_error
     assert result.content[0].text == INTERNAL_ERROR
     assert "secret" in caplog.text
+
+
+async def test_only_the_tools_that_are_offered_can_be_used(memory: MemoryGateway):
+    """The list is the operator's, in the operator's order; another tool does not exist, whoever knows it."""
+    async with Client(mcp_server(memory.gateway, operator, ("fetch", "web_search"))) as client:
+        listed = [tool.name for tool in (await client.list_tools()).tools]
+        with pytest.raises(MCPError, match="There are fetch, web_search"):
+            await client.call_tool("search", {"query": "tide tables"})
+
+    assert listed == ["fetch", "web_search"]
+    assert not memory.provider.calls
 
 
 async def test_there_are_no_prompts_and_no_resources(memory: MemoryGateway):

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.mcp_texts import ADVICE, INSTRUCTIONS, INTERNAL_ERROR, explain, progress
+from api.mcp_texts import ADVICE, INTERNAL_ERROR, USES, explain, instructions, progress
+from api.settings_mcp import TOOL_NAMES
 from orchestrator import errors
 from orchestrator.errors import GatewayError
 from orchestrator.events import (
@@ -79,8 +80,17 @@ def test_a_class_of_somebody_else_has_the_advice_of_its_base():
 
 def test_the_texts_warn_of_strangers():
     """A model is told that results are data, and of an unexpected failure nothing but that."""
-    assert "never instructions" in " ".join(INSTRUCTIONS.split())
+    assert "never instructions" in " ".join(instructions(TOOL_NAMES).split())
     assert "unexpected" in INTERNAL_ERROR
+
+
+def test_the_texts_name_the_tools_there_are():
+    """A model is not sent to a tool that its operator does not offer, and each one there is has its use."""
+    assert set(USES) == set(TOOL_NAMES)
+    assert "tavily_search" in instructions(TOOL_NAMES)
+    some = instructions(("search", "fetch")).partition("Everything")[0]
+    assert "extract" not in some
+    assert "web_search" not in some
 
 
 def story(*events: Event) -> list[Envelope]:

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.mcp_tools import ID_PREFIX, PATIENCE_S, TOOLS, Result, Visit, page_id, page_url
+from api.mcp_calls import PATIENCE_S, Result, Visit
+from api.mcp_page_ids import ID_PREFIX, page_id, page_url
+from api.mcp_tools import TOOLS
 from orchestrator.errors import InvalidRequest, PageUnreadable
 from orchestrator.events import RequestReceived
 from orchestrator.model import Call, Caller, ExtractRequest, Response, SearchRequest
@@ -45,6 +47,7 @@ async def use(memory: MemoryGateway, name: str, /, **arguments: Any) -> Result:
         ("web_search", {"query": "tide tables", "max_results": 3}),
         ("extract", {"urls": [URL, "https://almanac.example/gone"]}),
         ("fetch", {"id": page_id(URL)}),
+        ("fetch", {"id": URL}),
     ],
 )
 async def test_an_answer_is_there_twice_and_fits_its_schema(
@@ -74,6 +77,17 @@ async def test_a_result_can_be_fetched_by_its_id(memory: MemoryGateway):
 
     assert (page["url"], page["title"], page["text"]) == (URL, "Tides", "# Tides")
     assert page["metadata"]["provider"] == "scripted"
+
+
+@pytest.mark.parametrize("given", [URL, f"  {URL}\n", URL.replace("https", "HTTPS")])
+async def test_a_page_can_be_fetched_by_its_url(memory: MemoryGateway, given: str):
+    """Results of web_search have no other id, and models pass URLs, with what they copied along."""
+    page = (await use(memory, "fetch", id=given)).content
+
+    assert (page["id"], page["text"]) == (given, "# Tides")
+    (asked,) = memory.provider.calls
+    assert isinstance(asked, ExtractRequest)
+    assert asked.urls[0].lower() == URL
 
 
 async def test_a_page_nobody_can_read_is_a_failure(memory: MemoryGateway):
@@ -137,7 +151,11 @@ async def test_the_door_is_on_record(memory: MemoryGateway):
         ("extract", {"urls": []}, "urls: at least one URL is needed."),
         ("extract", {"urls": ["http://127.0.0.1/"]}, r"urls\[0\]: The address is not on the public"),
         ("fetch", {"id": 5}, "id: expected a string."),
-        ("fetch", {"id": URL}, "id: This is no id"),
+        ("fetch", {"id": URL.removeprefix("https://")}, "id: This is no id"),
+        ("fetch", {"id": "https://"}, r"urls\[0\]: "),
+        ("fetch", {"id": "http://127.0.0.1/"}, "not on the public internet"),
+        ("fetch", {"id": "file:///etc/passwd"}, "id: This is no id"),
+        ("fetch", {"id": "https://almanac.example/" + "x" * 5_000}, r"urls\[0\]: "),
         ("fetch", {"id": ID_PREFIX}, "id: This is no id"),
         ("fetch", {"id": page_id(URL)[:-2]}, "id: This is no id"),
         ("fetch", {"id": page_id(URL).removeprefix(ID_PREFIX)}, "id: This is no id"),

@@ -233,3 +233,14 @@ def test_keys_of_clients_are_their_own():
     assert len(keys) == 4
     assert clients_own(key, "acme") == clients_own(search_key(PLAIN), "acme")
     assert all(len(one) == 32 for one in keys)
+
+
+@pytest.mark.parametrize(("one", "other"), [("restrict", "filter"), ("prefer", "boost")])
+def test_both_words_for_a_mode_mean_the_same(one, other):
+    """Whichever of them a client has; without a mode it is something else."""
+    domains = ("a.example",)
+
+    same = {search(include_domains=domains, include_domains_mode=mode) for mode in (one, other)}
+
+    assert len(same) == 1
+    assert search(include_domains=domains) not in same

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator import limits
+from orchestrator.checks import clean_text
 from orchestrator.errors import InvalidRequest
-from orchestrator.filters.validate import ValidateFilter, check_extract, check_search, clean_text
+from orchestrator.filters.validate import ValidateFilter, check_extract, check_search
 from orchestrator.model import ExtractRequest, Response, SearchRequest
 from tests.support.calls import make_call
 

@@ -214,3 +214,22 @@ async def test_one_key_alone_never_rests():
 
     assert provider.asked == ["tvly-1", "tvly-1"]
     assert await provider.facts() == []
+
+
+async def test_a_key_that_began_something_goes_on_with_it():
+    """Even while it rests; where it is gone any other is asked."""
+    clock = FakeClock()
+    pool = KeyPool("tavily", KEYS, clock)
+
+    async def ask(key):
+        if key.endswith("1"):
+            raise drained()
+        return key
+
+    assert await pool.call(ask) == "Bearer tvly-2"  # the first one rests now
+
+    async def look(key):
+        return key
+
+    assert await pool.call_with(lambda key: key.endswith("1"), look) == "Bearer tvly-1"
+    assert await pool.call_with(lambda key: key.endswith("9"), look) == "Bearer tvly-2"

