@@ -319,7 +319,7 @@ def test_a_faulty_lock_is_found():
     assert lock_faults("--no-binary :all:\n")
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock", "requirements-clients.lock"])
 def test_locks_hold_hashes_and_no_address(name):
     """Every locked requirement has a hash, and no lock says where to get it."""
     assert lock_faults(texts()[name]) == []
@@ -339,6 +339,7 @@ def test_locks_hold_what_the_project_asks_for():
     for wanted, name in [
         (project["project"]["dependencies"], "requirements.lock"),
         (project["dependency-groups"]["dev"], "requirements-dev.lock"),
+        (project["dependency-groups"]["clients"], "requirements-clients.lock"),
     ]:
         locked = {found for found, _ in REQUIREMENT.findall(texts()[name])}
         assert {re.split(r"[\[<>=~!; ]", line)[0] for line in wanted} <= locked

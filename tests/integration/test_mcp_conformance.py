@@ -11,10 +11,14 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.support.conformance import listed_scenarios, report_on
+from tests.support.conformance import (
+    install_conformance_suite,
+    listed_scenarios,
+    report_on,
+    run_scenario,
+)
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.mcp_demo import demo_serving
-from tests.support.node import install_conformance_suite, run_scenario
 from tests.support.processes import ROOT
 from tests.support.tavily_simulator import TavilySimulator
 

@@ -37,7 +37,7 @@ from tests.support.tavily_simulator import TavilySimulator
 CLIENT_TIMEOUT_S = 30.0
 
 GRACE_S = 0.5
-"""Connections that a test left open are cut after this."""
+"""Connections that a test left open are cut after this, if it says nothing else."""
 
 
 class GatewayServer:
@@ -117,19 +117,20 @@ async def serving(
     tavily: TavilySimulator | DeadPort | None = None,
     jina: JinaSimulator | DeadPort | None = None,
     policies: Policies | None = None,
+    grace_s: float = GRACE_S,
     port: int = 0,
     **fields: Any,
 ) -> AsyncIterator[GatewayServer]:
     """A gateway with these providers for as long as the context lasts; its recorder runs when told to.
 
-    `port` 0 takes a free one.
+    Connections that are open then are cut after `grace_s`. `port` 0 takes a free one.
     """
     settings = Settings(data_dir=data_dir, **_tavily(tavily), **_jina(jina), **fields)
     listener = socket.create_server(("127.0.0.1", port))
     port = listener.getsockname()[1]
     # Hypercorn makes the descriptor its own, and closes it.
     config = hypercorn_config(listener.detach())
-    config.graceful_timeout = GRACE_S
+    config.graceful_timeout = grace_s
     stop = asyncio.Event()
     async with (
         composition.gateway(settings, policies) as gateway,
