@@ -65,8 +65,12 @@ def timeout_of(left_s: float) -> httpx.Timeout:
 
 
 def request_of(http: httpx.Client | httpx.AsyncClient, send: Send) -> httpx.Request:
-    """The request below the client's address. Raises ValueError for an address of its own."""
-    if httpx.URL(send.path).is_absolute_url:  # it would be shown the key
+    """The request below the client's address. Raises ValueError for another, TypeError for what is no JSON."""
+    try:
+        is_elsewhere = httpx.URL(send.path).is_absolute_url
+    except httpx.InvalidURL as error:
+        raise ValueError(f"path is none: {error}") from error
+    if is_elsewhere:  # it would be shown the key
         raise ValueError("path must be below the client's base_url")
     return http.build_request(send.method, send.path, timeout=timeout_of(send.left_s), **send.options)
 

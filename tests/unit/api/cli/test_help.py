@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 import subprocess
@@ -68,7 +69,8 @@ def test_every_command_and_option_says_what_it_is_for():
         f"{path} {one.term}"
         for path, command in ALL.items()
         for one in (*command.options, *command.arguments)
-        if len(one.help) < 8 or (re.search(r"<(str|list\[str\]|path)>", one.term) and one.names)
+        if len(one.help) < 8
+        or (one.names and path not in LANDING and re.search(r"<(str|list\[str\]|path)>", one.term))
     ]
 
     assert [path for path, command in ALL.items() if not command.help.partition("\n")[0].endswith(".")] == []
@@ -108,12 +110,14 @@ def test_examples_can_be_typed(path: str):
 
 
 @pytest.mark.parametrize("columns", [60, 80, 100, 200])
-def test_help_fits_the_terminal(monkeypatch, capsys, columns: int):
+def test_help_fits_the_terminal(monkeypatch, columns: int):
     """Nothing is wider than the terminal or 100 columns, but examples and choices, which must not be cut."""
     monkeypatch.setenv("COLUMNS", str(columns))
+    root = documented(app)
     for path in ALL:
-        assert main([*path.split(), "--help"]) == 0
-        shown = capsys.readouterr().out
+        command = functools.reduce(lambda group, name: group.commands[name], path.split(), root)
+        context = typer.Context(command, info_name="amos", max_content_width=HELP_COLUMNS_MAX)
+        shown = command.get_help(context)
         wide = [
             line
             for line in shown.splitlines()
@@ -129,7 +133,7 @@ def test_help_fits_the_terminal(monkeypatch, capsys, columns: int):
 @pytest.mark.parametrize("path", RUNNABLE)
 def test_help_says_how_a_command_ends(capsys, path: str):
     """Examples, every exit code, and where to read on."""
-    main([*path.split(), "--help"])
+    assert main([*path.split(), "--help"]) == 0
     shown = capsys.readouterr().out
 
     for part in ("Examples:", "Exit codes:", "See also:", *("\n    0 ", "\n    1 ", "\n    2 ", "\n    130")):

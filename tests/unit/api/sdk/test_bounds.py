@@ -153,11 +153,23 @@ def test_the_environment_is_read_only_when_it_is_asked_for(client, monkeypatch):
 
 
 @both
-@pytest.mark.parametrize("path", ["http://evil.example/keys", "https://evil.example"])
+@pytest.mark.parametrize("path", ["http://evil.example/keys", "https://evil.example", "keys\0"])
 def test_the_key_goes_nowhere_else(kind, path):
-    """A path with an address of its own is refused before anything is sent."""
-    with pytest.raises(ValueError, match="base_url"):
+    """A path with an address of its own, or that is none, is refused before anything is sent."""
+    with pytest.raises(ValueError, match=r"^path "):
         ask(kind, lambda _: httpx.Response(200, json={}), lambda amos: amos.request("GET", path))
+
+
+@both
+@pytest.mark.parametrize("wrong", ["half \ud800", {1, 2}, object()])
+def test_what_cannot_be_sent_is_refused(kind, wrong):
+    """A mistake of the program is told as one, and nothing is sent."""
+    sent = []
+
+    with pytest.raises((ValueError, TypeError)):
+        ask(kind, sent.append, lambda amos: amos.search("tide", extra={"x": wrong}))
+
+    assert sent == []
 
 
 @both
