@@ -29,6 +29,7 @@ from api.rest import (
     keys,
     metrics,
     openapi,
+    providers,
     relay,
     reports,
     usage,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 NOT_FOUND = (
     "Nothing is offered at this path. There are /search, /extract, /map, /crawl, /research, /usage, "
     "/v1/search, /perplexity/search, /searxng/search, /openwebui/search, /mcp, /reports/..., "
-    "/executions/..., /keys, /cache/..., /budget, /health and /metrics; /docs describes them."
+    "/executions/..., /providers, /keys, /cache/..., /budget, /health and /metrics; /docs describes them."
 )
 
 
@@ -85,6 +86,7 @@ class Application:
                 *metrics.routes(gateway),
                 *executions.routes(gateway),
                 *keys.routes(gateway),
+                *providers.routes(gateway),
                 *budget.routes(gateway),
                 *cache.routes(gateway),
                 *cache_warm.routes(gateway),

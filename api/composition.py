@@ -19,24 +19,29 @@ from api.probes import (
     recorder_health,
     recorder_lag_s,
     redis_health,
+    registrations_health,
     traces_health,
 )
 from api.process_figures import ProcessFigures
 from api.providers import roster_of
 from api.record import record
+from api.registrations import registrations, secrets_of
 from api.settings import Settings
 from api.warming import on_schedule
 from orchestrator.budget_ports import BudgetStore
 from orchestrator.clock import SystemClock
 from orchestrator.filters.authenticate import Doorkeeper
 from orchestrator.gateway import Gateway, Probe
+from orchestrator.health import plugins_health
 from orchestrator.key_admin import KeyAdmin
 from orchestrator.key_ring import KeyRing
 from orchestrator.parts import Parts, Policies
 from orchestrator.pipeline import Pipeline
 from orchestrator.ports import Cache, Clock, FactSink, FlightStore, RateLimitStore
+from orchestrator.provider_admin import ProviderAdmin
 from orchestrator.record_watch import RecordWatch
 from orchestrator.recorder import Recorder
+from orchestrator.registrations import RegistrationBook
 from orchestrator.roster import Roster
 from orchestrator.strangers import Strangers
 from orchestrator.usage import Usage
@@ -57,14 +62,14 @@ from storage.sql_warming import SqlAsked
 
 @contextlib.asynccontextmanager
 async def gateway(
-    settings: Settings, policies: Policies | None = None, *, warms: bool = False
+    settings: Settings, policies: Policies | None = None, *, warms: bool = False, only: str = ""
 ) -> AsyncIterator[Gateway]:
     """A gateway on the data directory, for as long as the context lasts.
 
     It writes to the journal only; a recorder must be running for its facts to reach SQL. Several may run on
     one data directory, each with its own journal segments. Leaving waits for the flights under way.
     `policies` stand in for those the settings make, for whoever embeds the gateway. Only one that is to stay
-    `warms` its cache, as the settings say.
+    `warms` its cache, as the settings say. `only` is the one provider to have, `""` for all.
     """
     clock = SystemClock()
     started_at = clock.now()
@@ -72,6 +77,9 @@ async def gateway(
         journal, recorder = await cleanup.enter_async_context(record(settings, clock))
         roster = roster_of(settings, clock, recorder, pepper(settings))
         cleanup.push_async_callback(roster.aclose)
+        book = await cleanup.enter_async_context(
+            registrations(settings, roster, clock, instance=journal.instance, only=only)
+        )
         shared = await cleanup.enter_async_context(_shared(settings, clock, recorder))
         cache = await cleanup.enter_async_context(instance_cache(settings, shared.redis, recorder, clock))
         store = await cleanup.enter_async_context(key_store(settings))
@@ -111,9 +119,11 @@ async def gateway(
             reports,
             clock,
             unconfigured=lambda: roster.reasons,
-            probes=_probes(settings, clock, journal, cache, redis=shared.redis, ring=ring),
+            complaints=lambda: roster.complaints,
+            probes=_probes(settings, clock, journal, cache, redis=shared.redis, ring=ring, book=book),
             cache=cache.admin,
             keys=KeyAdmin(store, pepper(settings), clock, recorder, ring),
+            providers=ProviderAdmin(book, recorder, is_secret=secrets_of(settings)),
             budgets=budgets,
             watch=watch,
             figures=figures.measure,
@@ -131,6 +141,7 @@ def _probes(
     *,
     redis: RedisClient | None,
     ring: KeyRing,
+    book: RegistrationBook,
 ) -> tuple[Probe, ...]:
     """What tells how the parts of this process are."""
     started_at = clock.now()
@@ -140,11 +151,13 @@ def _probes(
         lambda: cache_health(cache),
         *((lambda: redis_health("cache:l2", redis),) if redis is not None else ()),
         lambda: keys_health(ring),
+        lambda: registrations_health(book),
         *(
             (lambda: traces_health(settings.data_dir, clock.now(), started_at),)
             if settings.exports_traces
             else ()
         ),
+        *((lambda: plugins_health(kinds, started_at),) if (kinds := book.roster.kinds).has_plugins else ()),
     )
 
 

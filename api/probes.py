@@ -8,6 +8,7 @@ from api.cache import InstanceCache
 from orchestrator import limits
 from orchestrator.health import ComponentHealth
 from orchestrator.key_ring import KeyRing
+from orchestrator.registrations import RegistrationBook
 from storage.file_journal import FileJournal
 from storage.file_status import read_status
 from storage.redis_client import RedisClient
@@ -84,6 +85,22 @@ def keys_health(ring: KeyRing) -> ComponentHealth:
     advice = "Get the database back: see the component `database`. Keys are read again every few seconds."
     return ComponentHealth(
         name="keys", status=status, since=ring.since, detail=f"{detail} {ring.fault}", advice=advice
+    )
+
+
+def registrations_health(book: RegistrationBook) -> ComponentHealth:
+    """What was said of providers at run time: without the log it is as it was last seen, never down."""
+    if not book.fault:
+        return ComponentHealth(name="registrations", status="ok", since=book.since)
+    detail = "Providers are as they were last seen; what was changed elsewhere since is not in force here."
+    if not book.is_known:
+        detail = "Only the providers of the settings are asked; others could not be read since the start."
+    return ComponentHealth(
+        name="registrations",
+        status="degraded",
+        since=book.since,
+        detail=f"{detail} {book.fault}",
+        advice="Get the database back: see the component `database`. It is looked at every few seconds.",
     )
 
 

@@ -10,6 +10,8 @@ Read in this order:
     filters/                        one stage a file
     fallback, per_url               services made of services: the provider chain; pages of an extract
     providers/                      one upstream a file
+    roster, registrations, provider_admin   the providers of a process; which those are; changing that
+    plugin                          what the author of another one imports
     api_keys, key_ring, key_admin   what a key is; all of them in memory; making and ending them
     recorder                        stamps facts and writes frames
     projections/                    pure folds from events to counts

@@ -4,12 +4,12 @@
     ├ CallerError     InvalidRequest(field) · Unauthenticated(reason) → RefusedTooOften ·
     │                 PermissionDenied(scopes) · RateLimited(windows) → AnonymousLimited ·
     │                 BudgetExhausted · CannotWarm · LoopDetected · NotOffered · UrlRefused ·
-    │                 TaskNotFound
+    │                 TaskNotFound · ProviderConflict
     ├ ProviderError   ProviderTimeout · ProviderUnavailable → ProviderThrottled ·
     │                 ProviderRejected → ProviderQuotaExceeded · ProviderProtocolError ·
     │                 ResultInvalid · CircuitOpen · ProviderHeldBack
     ├ SearchFailed    AllProvidersFailed → QuotaExhausted · DeadlineExceeded · PageUnreadable ·
-    │                 NotInCache · NotFound → KeyNotFound
+    │                 NotInCache · NotFound → KeyNotFound · ProviderNotFound
     ├ StorageError    EventLogUnavailable → ReportsBehind · CacheUnavailable · RateLimitStoreUnavailable ·
     │                 KeysUnavailable · FlightStoreUnavailable · CircuitBoardUnavailable ·
     │                 BudgetStoreUnavailable
@@ -120,6 +120,12 @@ class CannotWarm(CallerError):
     """The cache is not warmed: it is being warmed already, or there is nothing to warm it by."""
 
     code = "cannot_warm"
+
+
+class ProviderConflict(CallerError):
+    """What is wanted of the list of providers does not go with what is there; the message says what does."""
+
+    code = "provider_conflict"
 
 
 class LoopDetected(CallerError):
@@ -297,6 +303,10 @@ class NotFound(SearchFailed):
 
 class KeyNotFound(NotFound):
     """There is no API key with the id that was given."""
+
+
+class ProviderNotFound(NotFound):
+    """There is no provider of the name that was given."""
 
 
 class StorageError(GatewayError):

@@ -316,7 +316,8 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is written at once: one journal record, one SQL row.
 
     `stream` is an execution id, or `circuit:<provider>`, `provider:<provider>`, `budget:<account>`,
-    `store:<store>`, `cache:all`, `cache:<tier>`, `warming:<cause>`, `callers`, `keys`, `instance:<instance>`.
+    `store:<store>`, `cache:all`, `cache:<tier>`, `warming:<cause>`, `callers`, `keys`, `providers`,
+    `instance:<instance>`.
     `(instance, instance_seq)` identifies the frame; each writer numbers its frames from 1, so a hole is a
     loss. `texts` maps cache keys to query texts, `requests` to what else was asked, as `asked.options_of`
     writes it: both go to an erasable table, never into a row of events.

@@ -1,11 +1,18 @@
-"""Facts that belong to no execution: what became of circuits, budgets, keys, stores and processes.
+"""Facts that belong to no execution: of circuits, providers, budgets, keys, stores and processes.
 
 They are events like those of events.py, each a frame of a stream of its own.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+from msgspec import field
+
 from orchestrator.events import FREE, Cost, Event
+
+PROVIDERS_STREAM = "providers"
+"""Stream of the facts about providers that were said at run time; it is never pruned."""
 
 
 class CallersRefused(Event, frozen=True, kw_only=True, tag="amos.caller.refused.v1"):
@@ -49,6 +56,70 @@ class ProviderKeyRested(Event, frozen=True, kw_only=True, tag="amos.provider.key
     key_number: int
     reason: str
     rest_s: float
+
+
+class ProviderRegistered(Event, frozen=True, kw_only=True, tag="amos.provider.registered.v1"):
+    """The client `by` had a provider registered at run time, in place of one it had registered so before.
+
+    `options` are those of its `kind`, as they were given; they name secrets and hold none.
+    """
+
+    provider: str
+    kind: str
+    priority: int
+    options: dict[str, Any] = field(default_factory=dict)
+    is_enabled: bool = True
+    by: str
+
+
+class ProviderMoved(Event, frozen=True, kw_only=True, tag="amos.provider.moved.v1"):
+    """A provider has another place in the chain: the lowest `priority` is asked first."""
+
+    provider: str
+    priority: int
+    by: str
+
+
+class ProviderEnabled(Event, frozen=True, kw_only=True, tag="amos.provider.enabled.v1"):
+    """A provider that was disabled is asked again."""
+
+    provider: str
+    by: str
+
+
+class ProviderDisabled(Event, frozen=True, kw_only=True, tag="amos.provider.disabled.v1"):
+    """A provider is asked no more until it is enabled."""
+
+    provider: str
+    by: str
+
+
+class ProviderRemoved(Event, frozen=True, kw_only=True, tag="amos.provider.removed.v1"):
+    """A provider that was registered at run time is no more."""
+
+    provider: str
+    by: str
+
+
+class ProviderBlockedLoop(Event, frozen=True, kw_only=True, tag="amos.provider.blocked_loop.v1"):
+    """A plug-in held the event loop for `duration_s`, in which nobody else was served.
+
+    Once a minute and process at most, however often it does.
+    """
+
+    provider: str
+    duration_s: float
+
+
+class ProviderCallAbandoned(Event, frozen=True, kw_only=True, tag="amos.provider.call_abandoned.v1"):
+    """A call to a plug-in did not end when it was cancelled, and nobody waits for it any more.
+
+    `under_way` such calls of the plug-in go on in this process, this one included. Once a minute and process
+    at most.
+    """
+
+    provider: str
+    under_way: int
 
 
 class CacheResized(Event, frozen=True, kw_only=True, tag="amos.cache.resized.v1"):

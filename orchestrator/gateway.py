@@ -37,6 +37,8 @@ from orchestrator.model import (
 )
 from orchestrator.pipeline import Pipeline
 from orchestrator.ports import Clock, ReportStore
+from orchestrator.provider_admin import ProviderAdmin
+from orchestrator.providers.guard import Complaint
 from orchestrator.record_watch import RecordWatch
 from orchestrator.recorder import Recorder
 from orchestrator.relays import RelayRequest
@@ -62,6 +64,7 @@ class Gateway:
         clock: Clock,
         *,
         unconfigured: Callable[[], Mapping[str, str]],
+        complaints: Callable[[], Mapping[str, Complaint]] = dict,
         probes: Sequence[Probe] = (),
         keys: KeyAdmin | None = None,
         budgets: Budgets | None = None,
@@ -70,6 +73,7 @@ class Gateway:
         figures: Figures = tuple,
         recorder_lag_s: Callable[[], float] = float,
         warming: Warming | None = None,
+        providers: ProviderAdmin | None = None,
         usage: Usage | None = None,
     ) -> None:
         self._pipeline = pipeline
@@ -77,6 +81,7 @@ class Gateway:
         self._clock = clock
         self._probes = tuple(probes)
         self._unconfigured = unconfigured
+        self._complaints = complaints
         self._started_at = clock.now()
         self._watch = watch
         self._recorder_lag_s = recorder_lag_s
@@ -84,6 +89,8 @@ class Gateway:
         self.reports = reports
         self.keys = keys
         """What may be done to API keys; `None` in a gateway that has none."""
+        self.providers = providers
+        """What may be done to the list of providers; `None` in a gateway whose list is fixed."""
         self.budgets = budgets
         """What may be spent; `None` in a gateway that does not count it."""
         self.cache = cache
@@ -214,8 +221,9 @@ class Gateway:
         Waits for some hundredths of a second at most, whatever state the database is in.
         """
         seen = None if self._watch is None else await self._watch.look()
+        complaints = self._complaints()
         providers = [
-            provider_health(circuit, None if seen is None else seen.providers.get(name))
+            provider_health(circuit, None if seen is None else seen.providers.get(name), complaints.get(name))
             for name, circuit in self._pipeline.circuits.items()
         ]
         missing = [

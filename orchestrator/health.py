@@ -12,6 +12,8 @@ from orchestrator import limits
 from orchestrator.budget_policy import PROVIDER, Account, usd
 from orchestrator.events import MILLION
 from orchestrator.filters.circuit_breaker import Circuit
+from orchestrator.providers.guard import Complaint
+from orchestrator.providers.registry import Kinds
 from orchestrator.reconciliation import Look
 from orchestrator.record_watch import Recent, Seen, Spending
 from orchestrator.reports.totals import Standing
@@ -74,8 +76,13 @@ def _reports_health(seen: Seen, now: float) -> ComponentHealth:
     )
 
 
-def provider_health(circuit: Circuit, recent: Recent | None) -> ComponentHealth:
-    """A provider by its circuit, and by how its calls ended lately, `None` if nobody knows."""
+def provider_health(
+    circuit: Circuit, recent: Recent | None, complaint: Complaint | None = None
+) -> ComponentHealth:
+    """A provider by its circuit, by how its calls ended lately, and by what it did that it may not.
+
+    `None` if nobody knows, and if it did nothing of the kind.
+    """
     name = f"provider:{circuit.provider}"
     lately = ""
     if recent is not None and recent.success_ratio is not None:
@@ -100,7 +107,31 @@ def provider_health(circuit: Circuit, recent: Recent | None) -> ComponentHealth:
             detail=lately,
             advice="`amos report health` counts its failures by reason.",
         )
+    if complaint is not None:
+        return ComponentHealth(
+            name=name,
+            status="degraded",
+            since=complaint.since,
+            detail=f"{complaint.detail} {lately}".rstrip(),
+            advice=f"Tell its author: `amos providers test {circuit.provider}` shows what is wrong. "
+            "Disable it if others suffer.",
+        )
     return ComponentHealth(name=name, status="ok", since=circuit.since, detail=lately)
+
+
+def plugins_health(kinds: Kinds, since: float) -> ComponentHealth:
+    """What is wrong with the plug-ins that are installed, whether or not one of them is used."""
+    faults = [kinds.faults[name] for name in sorted(kinds.faults)]
+    faults += [
+        f"The plug-in {name} is not used: AMOS itself has a kind of this name." for name in kinds.shadowed
+    ]
+    return ComponentHealth(
+        name="plugins",
+        status="degraded" if faults else "ok",
+        since=since,
+        detail=" ".join(faults) or "All that were asked for could be loaded.",
+        advice="Mend or uninstall it, and start again; the log has the traceback." if faults else "",
+    )
 
 
 def _budget_health(spending: Spending) -> ComponentHealth:

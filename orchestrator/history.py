@@ -32,6 +32,7 @@ CALLERS_OWN = frozenset(
         "rate_limited",
         "budget_exhausted",
         "cannot_warm",
+        "provider_conflict",
         "loop_detected",
         "not_offered",
         "url_refused",

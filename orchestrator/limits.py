@@ -101,6 +101,15 @@ real comes near, and nine million such events fit the 64-bit integers of SQL."""
 RETRY_AFTER_S_MAX = 300.0
 """chosen: longest time a provider's own `Retry-After` keeps its circuit open before we look again."""
 
+# --- what an operator may register
+
+PROVIDERS_MAX = 50
+"""chosen: providers registered at run time. A chain that is gone through within 9 s asks a handful; each has
+connections, a circuit and a row in every report."""
+
+PROVIDER_OPTIONS_BYTES_MAX = 8_192
+"""chosen: the options of one provider as JSON: addresses, names and a mapping of fields, no documents."""
+
 # --- time
 
 DEADLINE_S = 9.0

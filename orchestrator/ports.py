@@ -86,6 +86,24 @@ class FactSink(Protocol):
         """Count a call that was turned away, by a short code; counts are written once a second."""
 
 
+class FactPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some frames of a stream, oldest first, and how far in the log they reach; those nobody can read lack.
+
+    `position` is that of the last frame looked at, 0 where there is no log yet.
+    """
+
+    position: int
+    frames: tuple[Frame, ...] = ()
+    is_last: bool = True
+
+
+class FactReader(Protocol):
+    """Reads the facts of one stream from the log."""
+
+    async def read(self, after: int) -> FactPage:
+        """The next frames behind a position. Raises EventLogUnavailable."""
+
+
 class ReportStore(Protocol):
     """Reads what the projector folded, and single executions from the log itself."""
 

@@ -124,17 +124,34 @@ class Recorder:
 
     def record_fact(self, stream: str, event: Event) -> None:
         """Write a fact of its own stream soon. Never raises, never waits; a failed write is logged."""
-        now = self.clock.now()
-        sequence = self._sequences.get(stream, 0) + 1
-        self._sequences[stream] = sequence
-        write = self.journal.append(stream, now, (Envelope(sequence, now, event),), {})
-        self.own(self._number_back(write, stream, sequence))
+        self._write_facts(stream, (event,))
 
-    def own(self, write: Awaitable[None]) -> None:
+    async def confirm_facts(self, stream: str, *events: Event) -> tuple[Envelope, ...]:
+        """Write facts of their own stream as one frame; returns them when they are durable.
+
+        Raises EventLogUnavailable. When the wait is cancelled they are written all the same.
+        """
+        envelopes, write = self._write_facts(stream, events)
+        await asyncio.shield(write)
+        return envelopes
+
+    def own(self, write: Awaitable[None]) -> asyncio.Future[None]:
         """See a write through that nobody waits for: `aclose` awaits it, and its failure is logged."""
         future = asyncio.ensure_future(write)
         self._writes.add(future)
         future.add_done_callback(self._written)
+        return future
+
+    def _write_facts(
+        self, stream: str, events: Sequence[Event]
+    ) -> tuple[tuple[Envelope, ...], asyncio.Future[None]]:
+        """Number the facts and hand them over as one frame; the future is done when it is durable."""
+        now = self.clock.now()
+        first = self._sequences.get(stream, 0) + 1
+        envelopes = tuple(Envelope(number, now, event) for number, event in enumerate(events, first))
+        self._sequences[stream] = last = first + len(events) - 1
+        write = self.journal.append(stream, now, envelopes, {})
+        return envelopes, self.own(self._number_back(write, stream, first, last))
 
     def count_refusal(self, reason: str) -> None:
         """Count a call that was turned away; the counts of a second are written together."""
@@ -150,20 +167,20 @@ class Recorder:
         if self._writes:
             await asyncio.gather(*self._writes, return_exceptions=True)
 
-    async def _number_back(self, write: Awaitable[None], stream: str, sequence: int) -> None:
-        """Await the write of a fact; if it fails, its number is free for the next that has none yet.
+    async def _number_back(self, write: Awaitable[None], stream: str, first: int, last: int) -> None:
+        """Await the write of facts; if it fails, their numbers are free for the next that have none yet.
 
-        Facts of one tick fail together, the first one first: all their numbers are free when the last has
+        Facts of one tick fail together, the first ones first: all their numbers are free when the last have
         failed.
         """
         try:
             await write
         except EventLogUnavailable:
-            first, last = self._failed.get(stream, (sequence, sequence - 1))
-            first = first if last == sequence - 1 else sequence
-            self._failed[stream] = (first, sequence)
-            if self._sequences[stream] == sequence:
-                self._sequences[stream] = first - 1
+            begun, ended = self._failed.get(stream, (first, first - 1))
+            begun = begun if ended == first - 1 else first
+            self._failed[stream] = (begun, last)
+            if self._sequences[stream] == last:
+                self._sequences[stream] = begun - 1
             raise
         self._failed.pop(stream, None)  # a number that is in the record is never free again
 

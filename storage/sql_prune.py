@@ -4,7 +4,8 @@ The counts of pruned frames are added to a generation of their own, in the trans
 recount begins with a copy of that generation, so it comes to the same figures before and after.
 
 Only frames that are counted in full are deleted: what is parked, what no rollup has reached and what a later
-version has written stay, because nothing else knows what they would add.
+version has written stay, because nothing else knows what they would add. And what was said of providers at
+run time stays for good, because nothing else knows which there are.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, delete, func, select
+from sqlalchemy import Row, and_, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.facts import PROVIDERS_STREAM
 from orchestrator.projections.fold import DAY_S, Tally
 from storage.sql_engine import dialect_of, transaction
 from storage.sql_event_log import frames_in_order
@@ -27,6 +29,9 @@ from storage.sql_upkeep import Upkeep, upkeep
 
 AGE_S_MIN = DAY_S
 """chosen: traces are made of frames, and a collector may be away for hours. No figure depends on it."""
+
+MAY_GO = frames.c.stream != PROVIDERS_STREAM
+"""Which frames may go at all: the list of providers is told by this stream alone, from its first frame on."""
 
 BATCH_FRAMES = 1_000
 """chosen: frames deleted in one transaction; SQLite takes 32766 parameters."""
@@ -78,7 +83,7 @@ async def prune(database_url: str, before: float, tell: Callable[[int, int], Non
 
 
 async def _survey(work: Upkeep, before: float) -> Prunable:
-    old = frames.c.recorded_at < before
+    old = and_(frames.c.recorded_at < before, MAY_GO)
     sample = select(frames.c.events).where(old).order_by(frames.c.recorded_at).limit(SAMPLE_FRAMES).subquery()
     async with transaction(work.reader) as connection:
         count = (await connection.execute(select(func.count()).where(old))).scalar() or 0
@@ -90,7 +95,7 @@ async def _older(connection: AsyncConnection, place: Place, before: float) -> Se
     """The next frames recorded before a moment."""
     query = (
         frames_in_order()
-        .where(frames.c.recorded_at < before, behind(place))
+        .where(frames.c.recorded_at < before, MAY_GO, behind(place))
         .order_by(None)
         .order_by(frames.c.recorded_at, frames.c.position)
         .limit(BATCH_FRAMES)

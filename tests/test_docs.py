@@ -1,4 +1,4 @@
-"""The documentation tells the truth about the settings: each is in `.env.example`, and nothing else is."""
+"""The documentation tells the truth: all settings are in `.env.example`, tutorials show what is tried."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 
 from api.settings import NOT_SETTINGS, Settings, load, variables
 
-EXAMPLE = Path(__file__).resolve().parent.parent / ".env.example"
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLE = ROOT / ".env.example"
+PLUGIN = ROOT / "examples" / "amos-provider-wikipedia"
 LINE = re.compile(r"^#? ?(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)$", re.MULTILINE)
 
 
@@ -41,3 +43,16 @@ def test_the_example_sets_nothing():
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
 
     assert [line for line in lines if line and not line.startswith("#")] == []
+
+
+def test_the_tutorial_shows_the_example_as_it_is():
+    """What docs/plugins.md makes from nothing is the package that the tests install, to the letter."""
+    tutorial = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+
+    for file in ("pyproject.toml", "amos_provider_wikipedia.py"):
+        assert (PLUGIN / file).read_text(encoding="utf-8") in tutorial, file
+
+
+def test_the_example_is_short():
+    """A provider takes sixty lines of Python at most, blank ones included."""
+    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in PLUGIN.rglob("*.py")) <= 60

@@ -298,13 +298,15 @@ def test_a_dead_module_is_found():
 
 
 def test_no_module_is_dead():
-    """Every module of the rooms is used by another, or is a program."""
+    """Every module of the rooms is used by another or by an example, or is a program."""
     if not (ROOT / "api/composition.py").exists():
         pytest.skip("api/composition.py, which names everything, does not exist yet")
     scripts = tomllib.loads(texts()["pyproject.toml"])["project"]["scripts"]
     programs = {target.partition(":")[0] for target in scripts.values()}
 
-    assert dead_modules(python_texts(*ROOMS, "alembic"), programs | alembic_files()) == []
+    programs |= alembic_files() | {module_name(path) for path in python_texts("examples")}
+
+    assert dead_modules(python_texts(*ROOMS, "alembic", "examples"), programs) == []
 
 
 def alembic_files() -> set[str]:

@@ -24,6 +24,7 @@ from api.cli import (
     keys,
     man,
     output,
+    providers,
     report,
     search,
     serve,
@@ -59,10 +60,12 @@ app.command()(stdio.mcp)
 app.command()(report.report)
 app.command()(budget.budget)
 app.add_typer(events.app, name="events")
+app.add_typer(providers.app, name="providers")
 app.command()(index.index)
 app.command()(doctor.doctor)
 app.add_typer(cache.app, name="cache")
 app.add_typer(keys.app, name="keys")
+app.add_typer(providers.app, name="providers")
 app.add_typer(db.app, name="db")
 app.command()(completion.completion)
 app.command()(man.man)

@@ -49,6 +49,18 @@ class Connection(Protocol):
     async def revoke_key(self, key_id: str) -> bytes:
         """The key, ended for good. Raises KeyNotFound."""
 
+    async def providers(self) -> bytes:
+        """All providers and kinds, as `GET /providers` gives them."""
+
+    async def register_provider(self, body: dict[str, Any]) -> bytes:
+        """A provider, registered as the body of `POST /providers` says. Raises ProviderConflict."""
+
+    async def change_provider(self, name: str, body: dict[str, Any]) -> bytes:
+        """A provider, changed as the body of `PATCH /providers/{name}` says. Raises ProviderNotFound."""
+
+    async def remove_provider(self, name: str) -> bytes:
+        """A provider that is no more. Raises ProviderNotFound, ProviderConflict."""
+
     async def cache_stats(self) -> bytes:
         """The tiers of the cache, as `GET /cache` gives them."""
 

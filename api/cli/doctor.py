@@ -85,11 +85,10 @@ async def _look(settings: Settings, *, is_online: bool) -> list[Finding]:
         *providers,
     ]
     if is_online:
-        ready = {finding.name for finding in providers if finding.status == machine.OK}
+        ready = [finding.name for finding in providers if finding.status == machine.OK]
         with output.waiting("asking the providers"):
-            asked = [name for name in settings.providers if f"provider {name}" in ready]
-            for name in asked:
-                found += await ask_provider(settings, name)
+            for name in ready:
+                found += await ask_provider(settings, name.removeprefix("provider "))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -10,12 +11,16 @@ from api.cli.doctor_checks import FAILURE, OK, UNCONFIGURED, WARNING, Finding
 from api.cli.quantities import seconds
 from api.composition import gateway
 from api.providers import roster_of
+from api.registrations import registrations
 from orchestrator.clock import SystemClock
 from orchestrator.errors import GatewayError
+from orchestrator.health import plugins_health
 from orchestrator.model import CacheControl, Caller, SearchRequest
 
 if TYPE_CHECKING:
     from api.settings import Settings
+    from orchestrator.providers.registry import Kinds, Registration
+    from orchestrator.roster import Roster
 
 QUESTION = "search gateway"
 """What every provider is asked: harmless, short, and found everywhere."""
@@ -30,20 +35,40 @@ _NOBODY = Finding(
 
 async def check_providers(settings: Settings) -> list[Finding]:
     """Each provider of the chain, in order, and what an unconfigured one lacks. Calls nobody."""
+    clock = SystemClock()
     try:
-        roster = roster_of(settings, SystemClock())
+        roster = roster_of(settings, clock)
     except GatewayError as error:
         return [Finding(name="providers", status=FAILURE, detail=error.message)]
-    found = {name: _finding(name, UNCONFIGURED, why) for name, why in roster.reasons.items()}
-    for provider in roster.providers:
-        await provider.aclose()
-        folders = f"searches {', '.join(map(str, settings.local_folders))}"
-        keys = len(settings.api_keys(provider.name))
-        configured = f"configured, with {keys} keys" if keys > 1 else "configured"
-        found[provider.name] = _finding(
-            provider.name, OK, folders if provider.name == "local" else configured
-        )
-    return [found[name] for name in settings.providers] + ([] if roster.providers else [_NOBODY])
+    async with contextlib.aclosing(roster), registrations(settings, roster, clock) as book:
+        found = [_look(settings, roster, one) for one in roster.registrations]
+        if not roster.providers:
+            found.append(_NOBODY)
+        if book.fault:
+            detail = f"those registered at run time cannot be read. {book.fault}"
+            found.append(Finding(name="providers", status=WARNING, detail=detail))
+    return [*found, *_plugins(roster.kinds)]
+
+
+def _look(settings: Settings, roster: Roster, one: Registration) -> Finding:
+    if not one.is_enabled:
+        return _finding(one.name, UNCONFIGURED, "disabled; `amos providers enable` has it asked again")
+    if one.name in roster.reasons:
+        return _finding(one.name, UNCONFIGURED, roster.reasons[one.name])
+    if one.name == "local":
+        return _finding(one.name, OK, f"searches {', '.join(map(str, settings.local_folders))}")
+    keys = len(settings.api_keys(one.name))
+    of_kind = "" if one.kind == one.name else f" as {one.kind}"
+    return _finding(one.name, OK, f"configured{of_kind}" + (f", with {keys} keys" if keys > 1 else ""))
+
+
+def _plugins(kinds: Kinds) -> list[Finding]:
+    """What is wrong with plug-ins, if any are installed."""
+    if not kinds.has_plugins:
+        return []
+    seen = plugins_health(kinds, 0.0)
+    status = OK if seen.status == "ok" else WARNING
+    return [Finding(name="plugins", status=status, detail=seen.detail, next_step=seen.advice)]
 
 
 async def ask_provider(settings: Settings, name: str) -> list[Finding]:
@@ -52,23 +77,21 @@ async def ask_provider(settings: Settings, name: str) -> list[Finding]:
     Without Redis: what other instances know of the provider would keep it from being asked, and what is found
     out about one key would close the provider to all of them.
     """
-    alone = settings.model_copy(
-        update={"providers": (name,), "local_paths": settings.local_folders, "redis_url": None}
-    )
+    alone = settings.model_copy(update={"local_paths": settings.local_folders, "redis_url": None})
     keys = settings.api_keys(name)
     if len(keys) < 2:
-        return [await _ask(alone, f"online {name}")]
+        return [await _ask(alone, name, f"online {name}")]
     return [
         await _ask(
-            alone.model_copy(update={f"{name}_api_key": SecretStr(key)}), f"online {name}, key {number}"
+            alone.model_copy(update={f"{name}_api_key": SecretStr(key)}), name, f"online {name}, key {number}"
         )
         for number, key in enumerate(keys, start=1)
     ]
 
 
-async def _ask(alone: Settings, shown: str) -> Finding:
+async def _ask(alone: Settings, name: str, shown: str) -> Finding:
     caller = Caller(door="cli", is_in_process=True, cache_control=CacheControl(no_cache=True))
-    async with gateway(alone) as running:
+    async with gateway(alone, only=name) as running:
         call = running.open(SearchRequest(query=QUESTION, max_results=1), caller)
         try:
             response = await running.search(call)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,8 @@ def _name(field: str) -> str:
 
 
 def _value(field: str, value: Any) -> str:
+    if field == "options":
+        return one_line(json.dumps(value))
     if isinstance(value, Mapping) and value.keys() <= {"amount", "unit", "usd_micros"}:
         return _price(value)
     if field == "expires_at" and not value:

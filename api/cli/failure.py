@@ -36,6 +36,7 @@ _NEXT_STEPS: tuple[tuple[type[errors.GatewayError], str], ...] = (
     (errors.AllProvidersFailed, "`amos doctor --online` asks each provider once and says what is wrong."),
     (errors.DeadlineExceeded, "Try again, or allow more time with AMOS_DEADLINE_S."),
     (errors.KeyNotFound, "`amos keys list` shows the ids of all keys."),
+    (errors.ProviderNotFound, "`amos providers list` shows the names of all providers."),
     (errors.NotFound, "`amos events tail` lists recent executions; the newest appear after about a second."),
     (errors.CannotWarm, "docs/operations/caching.md says what warming needs."),
     (errors.Unauthenticated, "Ask the server's operator how to reach it."),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from orchestrator.key_admin import KeyAdmin
     from orchestrator.model import Call, RequestT, Response
     from orchestrator.ports import ReportStore
+    from orchestrator.provider_admin import ProviderAdmin
     from orchestrator.service import Service
     from storage.sql_event_log import SqlEventLog
 
@@ -127,6 +128,30 @@ class InProcess:
 
         return msgspec.json.encode(await keys.revoke(await self._admin(), key_id, OPERATOR))
 
+    async def providers(self) -> bytes:
+        """The providers here, as `GET /providers` gives them."""
+        from api.rest import providers  # noqa: PLC0415
+
+        return msgspec.json.encode(await providers.listing(await self._providers()))
+
+    async def register_provider(self, body: dict[str, Any]) -> bytes:
+        """A new provider here, as `POST /providers` makes it."""
+        from api.rest import providers  # noqa: PLC0415
+
+        return msgspec.json.encode(await providers.register(await self._providers(), body, OPERATOR))
+
+    async def change_provider(self, name: str, body: dict[str, Any]) -> bytes:
+        """A provider here, changed."""
+        from api.rest import providers  # noqa: PLC0415
+
+        return msgspec.json.encode(await providers.change(await self._providers(), name, body, OPERATOR))
+
+    async def remove_provider(self, name: str) -> bytes:
+        """A provider here, removed."""
+        from api.rest import providers  # noqa: PLC0415
+
+        return msgspec.json.encode(await providers.remove(await self._providers(), name, OPERATOR))
+
     async def cache_stats(self) -> bytes:
         """What instances share, as `GET /cache` gives it. Raises CommandError if they share nothing."""
         return msgspec.json.encode(await (await self._cache()).view())
@@ -170,6 +195,13 @@ class InProcess:
 
         self._cleanup.push_async_callback(_bring_in_or_say_so, self._settings)
         return await self._cleanup.enter_async_context(key_admin(self._settings))
+
+    async def _providers(self) -> ProviderAdmin:
+        from api.registrations import provider_admin  # noqa: PLC0415
+
+        await bring_in(self._settings)  # what was changed a moment ago counts too
+        self._cleanup.push_async_callback(_bring_in_or_say_so, self._settings)
+        return await self._cleanup.enter_async_context(provider_admin(self._settings))
 
     async def _record(self) -> Record:
         return await self._cleanup.enter_async_context(open_record(self._settings))

@@ -86,6 +86,22 @@ class HttpConnection:
         """A key of the server, ended."""
         return await self._send("DELETE", f"keys/{quote(key_id, safe='')}")
 
+    async def providers(self) -> bytes:
+        """The providers of the server."""
+        return await self._send("GET", "providers")
+
+    async def register_provider(self, body: dict[str, Any]) -> bytes:
+        """A new provider of the server."""
+        return await self._send("POST", "providers", json=body)
+
+    async def change_provider(self, name: str, body: dict[str, Any]) -> bytes:
+        """A provider of the server, changed."""
+        return await self._send("PATCH", f"providers/{quote(name, safe='')}", json=body)
+
+    async def remove_provider(self, name: str) -> bytes:
+        """A provider of the server, removed."""
+        return await self._send("DELETE", f"providers/{quote(name, safe='')}")
+
     async def cache_stats(self) -> bytes:
         """The cache of the server."""
         return await self._send("GET", "cache")

@@ -32,6 +32,7 @@ STATUSES: dict[type[GatewayError], int] = {
     # Like a used-up plan at Tavily, whose clients have a typed error for it.
     errors.BudgetExhausted: 432,
     errors.CannotWarm: 409,
+    errors.ProviderConflict: 409,
     # RFC 5842, 7.2.
     errors.LoopDetected: 508,
     errors.NotOffered: 501,
@@ -59,6 +60,7 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.NotInCache: 504,
     errors.NotFound: 404,
     errors.KeyNotFound: 404,
+    errors.ProviderNotFound: 404,
     errors.StorageError: 503,
     errors.EventLogUnavailable: 503,
     errors.ReportsBehind: 503,

@@ -6,7 +6,7 @@ Settings and the operator at run time both make registrations; orchestrator/rost
 
 A plug-in is a Python package with an entry point in the group `amos.providers`: its name is the kind, its
 object a ProviderKind. It is imported when a registration first asks for it, so one that is broken harms
-nobody else.
+nobody else, and what it makes is called behind a guard (guard.py).
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ import msgspec
 
 from orchestrator.errors import InvalidRequest
 from orchestrator.ports import PROVIDER_NAME, Clock, FactSink, Provider
+from orchestrator.providers.guard import Guarded
+from orchestrator.providers.soundness import flaw
 
 GROUP = "amos.providers"
 """The group of entry points in which plug-ins offer their kinds."""
@@ -100,11 +102,18 @@ class Kinds:
         self._plugins = {plugin.name: plugin for plugin in found if plugin.name not in built_in}
         self.faults = _faults(found, built_in)
         """What is wrong with plug-ins, by the name of the kind; such a kind does not exist."""
+        self.shadowed = tuple(sorted({plugin.name for plugin in found} & built_in.keys()))
+        """Plug-ins that are not used because a kind of AMOS itself has their name."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """The kinds there are, broken plug-ins left out, in alphabetical order."""
         return tuple(sorted((self._kinds.keys() | self._plugins.keys()) - self.faults.keys()))
+
+    @property
+    def has_plugins(self) -> bool:
+        """Whether any plug-in is installed, of use or not."""
+        return bool(self._plugins or self.shadowed)
 
     def of(self, name: str) -> ProviderKind[Any]:
         """The kind of this name. Raises InvalidRequest, which says what there is or why it cannot be had."""
@@ -119,18 +128,23 @@ class Kinds:
             )
         return kind
 
+    def not_loaded(self, names: Iterable[str]) -> list[str]:
+        """Those of the names whose plug-in is still to be imported."""
+        seen = self._kinds.keys() | self.faults.keys()
+        return sorted(self._plugins.keys() & set(names) - seen)
+
     def _loaded(self, name: str) -> ProviderKind[Any] | None:
         try:
-            kind = self._plugins[name].load()
-        except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything
+            kind: Any = self._plugins[name].load()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's module may raise anything
             _log.error("the plug-in %s cannot be loaded", name, exc_info=error)
             self.faults[name] = f"The plug-in {name} cannot be loaded: {type(error).__name__}."
             return None
-        if not isinstance(kind, ProviderKind):
-            self.faults[name] = f"The plug-in {name} is no ProviderKind."
+        if fault := _kind_fault(kind):
+            self.faults[name] = f"The plug-in {name} {fault}."
             return None
         self._kinds[name] = kind
-        return kind
+        return self._kinds[name]
 
     def make(self, registration: Registration, tools: Tools) -> Provider | Unconfigured:
         """The provider of a registration, or what is missing. Raises InvalidRequest for bad options."""
@@ -139,15 +153,35 @@ class Kinds:
             options = msgspec.convert(registration.options, kind.options)
         except msgspec.ValidationError as error:
             raise InvalidRequest(f"options: {error}", field="options") from error
+        except Exception as error:  # noqa: BLE001 - options may be a stranger's class
+            return _unmade(registration.name, error)
         try:
-            return kind.make(registration.name, options, tools)
+            made = kind.make(registration.name, options, tools)
+            if registration.kind not in self._plugins or isinstance(made, Unconfigured):
+                return made
+            if fault := flaw(made, registration.name):
+                return Unconfigured(name=registration.name, reason=f"It is no provider: {fault}.")
+            return Guarded(made, tools.clock, tools.facts)
         except InvalidRequest:
             raise
-        except Exception as error:  # noqa: BLE001 - likewise
-            _log.error("the provider %s cannot be made", registration.name, exc_info=error)
-            return Unconfigured(
-                name=registration.name, reason=f"It could not be made: {type(error).__name__}."
-            )
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - likewise
+            return _unmade(registration.name, error)
+
+
+def _unmade(name: str, error: BaseException) -> Unconfigured:
+    _log.error("the provider %s cannot be made", name, exc_info=error)
+    return Unconfigured(name=name, reason=f"It could not be made: {type(error).__name__}.")
+
+
+def _kind_fault(kind: Any) -> str:
+    """Why the object of an entry point is of no use, `""` if it is."""
+    if not isinstance(kind, ProviderKind):
+        return "is no ProviderKind"
+    options: Any = kind.options
+    rest: tuple[Any, Any] = kind.make, kind.summary
+    if not (isinstance(options, type) and issubclass(options, msgspec.Struct)):
+        return "has options that are no msgspec.Struct"
+    return "" if callable(rest[0]) and isinstance(rest[1], str) else "has no summary, or no `make`"
 
 
 def _faults(found: Iterable[EntryPoint], built_in: Mapping[str, Any]) -> dict[str, str]:

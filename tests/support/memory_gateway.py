@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.support.keys import Keys
+    from tests.support.providers import Instance
 
 ONE_CREDIT = Cost(amount=1.0, unit="credits", usd_micros=8_000)
 BASE = "http://127.0.0.1:8000"
@@ -182,10 +183,13 @@ class MemoryGateway:
     """The gateway with its parts at hand. `sick` makes its journal's probe say down.
 
     With `keys` it knows callers by them; without, only the local operator. If it `shares`, there is a tier
-    that other instances share, with three answers in it, for whoever administers the cache.
+    that other instances share, with three answers in it, for whoever administers the cache. The list of
+    providers is that of `listed`, if it is given; who is asked is the scripted one all the same.
     """
 
-    def __init__(self, keys: Keys | None = None, *, shares: bool = False) -> None:
+    def __init__(
+        self, keys: Keys | None = None, *, shares: bool = False, listed: Instance | None = None
+    ) -> None:
         self.clock = SystemClock()
         self.journal = ListJournal()
         self.provider = ScriptedProvider()
@@ -212,6 +216,7 @@ class MemoryGateway:
             unconfigured=lambda: {"tavily": "AMOS_TAVILY_API_KEY is not set."},
             probes=(self._journal_health,),
             keys=keys.admin if keys else None,
+            providers=listed.admin if listed else None,
             cache=CacheAdmin(self.cache, self.shared, self.recorder, self.clock),
         )
 
@@ -230,10 +235,10 @@ Client = Callable[..., httpx.AsyncClient]
 
 @asynccontextmanager
 async def served(
-    *, keys: Keys | None = None, shares: bool = False, **settings: Any
+    *, keys: Keys | None = None, shares: bool = False, listed: Instance | None = None, **settings: Any
 ) -> AsyncIterator[tuple[MemoryGateway, httpx.AsyncClient]]:
     """A gateway in memory and a client of its application, as from this machine."""
-    memory = MemoryGateway(keys, shares=shares)
+    memory = MemoryGateway(keys, shares=shares, listed=listed)
     app = create_app(memory.gateway, Settings(**settings))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
     async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:

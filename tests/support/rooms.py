@@ -47,7 +47,8 @@ CORE: dict[str, set[str]] = {
     "record_watch.py": VALUES
     | {"ports", "budget_audit", "budget_policy", "reports.report", "reports.totals"},
     "health.py": VALUES
-    | {"budget_policy", "filters.circuit_breaker", "reconciliation", "record_watch", "reports.totals"},
+    | {"budget_policy", "filters.circuit_breaker", "reconciliation", "record_watch", "reports.totals"}
+    | {"providers.guard", "providers.registry"},
     "key_ring.py": VALUES | {"api_keys", "ports"},
     "cache_admin.py": VALUES | {"ports", "background"},
     "key_admin.py": VALUES | {"api_keys", "ports", "key_ring"},
@@ -80,15 +81,38 @@ CORE: dict[str, set[str]] = {
     | {"background", "budget_ports", "ports", "projections.ledger", "reports.report"},
     "budgets.py": VALUES | {"budget_audit", "budget_policy", "reconciliation", "reports.metrics"},
     "filters/budget.py": FILTER | {"budget_policy", "budget_ports", "cashier"},
+    "registrations.py": VALUES
+    | {
+        "background",
+        "ports",
+        "projections.fold",
+        "projections.registrations",
+        "providers.registry",
+        "roster",
+    },
+    "provider_options.py": VALUES,
+    "provider_admin.py": VALUES
+    | {"ports", "projections.registrations", "provider_options", "providers.registry", "recorder"}
+    | {"registrations"},
+    "roster.py": VALUES | {"ports", "providers.guard", "providers.registry"},
+    "plugin.py": VALUES | {"ports", "providers.registry", "providers.upstream", "providers.upstream_faults"},
     "usage.py": VALUES | {"budget_policy", "ports", "projections.ledger", "reports.report"},
-    "roster.py": VALUES | {"ports", "providers.registry", "filters.deadline"},
     **dict.fromkeys(("parts.py", "chain.py", "pipeline.py"), ANYTHING),
     "warming_plan.py": VALUES | {"asked", "canonical", "ports", "filters.validate"},
     "warming.py": VALUES | {"ports", "pipeline", "recorder", "warming_plan", "filters.circuit_breaker"},
     "warming_schedule.py": VALUES | {"ports", "projections.fold", "warming"},
     "gateway.py": VALUES
     | {"ports", "service", "pipeline", "recorder", "key_admin", "health", "record_watch", "reports.metrics"}
-    | {"budgets", "cache_admin", "usage", "warming", "filters.authenticate", "filters.circuit_breaker"},
+    | {
+        "budgets",
+        "cache_admin",
+        "provider_admin",
+        "usage",
+        "warming",
+        "filters.authenticate",
+        "filters.circuit_breaker",
+        "providers.guard",
+    },
     "filters/authenticate.py": FILTER | {"key_ring", "strangers"},
     "filters/circuit_breaker.py": FILTER | {"cooldown"},
     "cache_policy.py": VALUES | {"ports"},
@@ -108,6 +132,14 @@ CORE: dict[str, set[str]] = {
     "providers/local*.py": PROVIDER | LOCAL,
     "providers/mcp*.py": PROVIDER | MCP,
     "providers/searxng*.py": PROVIDER | {"countries", "providers.registry", "providers.searxng_wire"},
+    "providers/stepping.py": set(),
+    "providers/answer_check.py": PROVIDER | {"providers.soundness"},
+    "providers/guard.py": PROVIDER
+    | {f"providers.{part}" for part in ("answer_check", "soundness", "stepping")},
+    "providers/registry.py": PROVIDER | {"providers.guard", "providers.soundness"},
+    "providers/conformance/*.py": PROVIDER
+    | {"outcome", "filters.validate_result"}
+    | {f"providers.{part}" for part in ("answer_check", "conformance", "guard", "soundness", "stepping")},
     "providers/*.py": PROVIDER,
     "projections/executions.py": PROJECTION | {"projections.sentences"},
     "projections/latency.py": PROJECTION | {"projections.buckets"},

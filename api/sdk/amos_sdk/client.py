@@ -47,8 +47,9 @@ class Client:
     attempts and the waits between them; 40 by default. `retries` says when to try again. Connections are
     kept and used again. `transport` replaces the network, for tests.
 
-    Every method raises AmosError (see amos_sdk.errors); what cannot be sent at all, such as half a character or
-    a value that JSON has no word for, is a ValueError or TypeError before anything is sent. Ctrl-C passes through and leaves the client usable.
+    Every method raises AmosError (see amos_sdk.errors); what cannot be sent at all, such as half a character
+    or a value that JSON has no word for, is a ValueError or TypeError before anything is sent. Ctrl-C passes
+    through and leaves the client usable.
     """
 
     def __init__(

@@ -65,7 +65,7 @@ def timeout_of(left_s: float) -> httpx.Timeout:
 
 
 def request_of(http: httpx.Client | httpx.AsyncClient, send: Send) -> httpx.Request:
-    """The request below the client's address. Raises ValueError for another, TypeError for what is no JSON."""
+    """The request below the client's address. Raises ValueError for another, TypeError for no JSON."""
     try:
         is_elsewhere = httpx.URL(send.path).is_absolute_url
     except httpx.InvalidURL as error:

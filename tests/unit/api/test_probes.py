@@ -7,13 +7,21 @@ import time
 
 import pytest
 
-from api.probes import journal_health, keys_health, recorder_health, recorder_lag_s, traces_health
+from api.probes import (
+    journal_health,
+    keys_health,
+    recorder_health,
+    recorder_lag_s,
+    registrations_health,
+    traces_health,
+)
 from orchestrator.errors import EventLogUnavailable, KeysUnavailable
 from orchestrator.limits import REPORTS_LAG_S_MAX
 from storage.file_journal import FileJournal
 from storage.file_status import RecorderStatus, TracesStatus, write_status
 from tests.support.histories import NOON, hit, numbered
 from tests.support.keys import Keys
+from tests.support.providers import Instance
 
 STARTED_AT = 1_000.0
 RECORDING_SINCE = 2_000.0
@@ -43,6 +51,26 @@ async def test_keys_are_down_until_seen_and_then_at_worst_old():
     assert [one.status for one in (unseen, seen, old)] == ["down", "ok", "degraded"]
     assert "since the start" in unseen.detail
     assert "a revoked one still opens" in old.detail
+    assert [bool(one.advice) for one in (unseen, seen, old)] == [True, False, True]
+
+
+async def test_providers_registered_at_run_time_are_never_down():
+    """Without the log the chain is as it was last seen, or that of the settings, and both are said."""
+    here = Instance()
+    here.log.fault = "The event log is out of reach."
+    await here.book.refresh()
+    unseen = registrations_health(here.book)
+    here.log.fault = ""
+    await here.book.refresh()
+    seen = registrations_health(here.book)
+    here.log.fault = "The event log is out of reach."
+    await here.book.refresh()
+    old = registrations_health(here.book)
+    await here.aclose()
+
+    assert [one.status for one in (unseen, seen, old)] == ["degraded", "ok", "degraded"]
+    assert "Only the providers of the settings" in unseen.detail
+    assert "as they were last seen" in old.detail
     assert [bool(one.advice) for one in (unseen, seen, old)] == [True, False, True]
 
 

@@ -299,6 +299,42 @@ async def test_a_number_in_the_record_is_not_given_again(recorder, journal):
     assert [frame.events[0].seq for frame in journal.of("circuit:tavily")] == [1, 2]
 
 
+async def test_confirmed_facts_are_durable_together(recorder, journal):
+    """Facts that somebody waits for are one frame, numbered on from those before, and returned with that."""
+    recorder.record_fact("circuit:tavily", CircuitClosed(provider="tavily"))
+
+    envelopes = await recorder.confirm_facts("circuit:tavily", *[CircuitClosed(provider="tavily")] * 2)
+
+    assert [envelope.seq for envelope in envelopes] == [2, 3]
+    assert journal.of("circuit:tavily")[-1].events == envelopes
+
+
+async def test_facts_that_cannot_be_confirmed_raise_and_leave_no_hole(recorder, journal):
+    """Whoever waits is told, and all their numbers are those of the next facts."""
+    journal.is_full = True
+    for _ in range(2):
+        with pytest.raises(EventLogUnavailable):
+            await recorder.confirm_facts("circuit:tavily", *[CircuitClosed(provider="tavily")] * 3)
+    journal.is_full = False
+
+    envelopes = await recorder.confirm_facts("circuit:tavily", CircuitClosed(provider="tavily"))
+
+    assert [envelope.seq for envelope in envelopes] == [1]
+    await recorder.aclose()
+
+
+async def test_a_wait_that_is_cancelled_leaves_the_facts_written(recorder, journal):
+    """Who leaves does not take back what was handed over; `aclose` sees to it."""
+    waiting = asyncio.create_task(recorder.confirm_facts("circuit:tavily", CircuitClosed(provider="tavily")))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    await recorder.aclose()
+
+    assert waiting.cancelled()
+    assert len(journal.of("circuit:tavily")) == 1
+
+
 async def test_refusals_of_a_second_are_one_count_each(journal):
     """However many strangers knock within a second, the log gets one fact per reason."""
     recorder = Recorder(journal, LoopClock())

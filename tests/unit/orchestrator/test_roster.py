@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import msgspec
 import pytest
 
+from orchestrator import roster as roster_module
+from orchestrator.errors import InvalidRequest
 from orchestrator.providers.registry import Kinds, ProviderKind, Registration, Tools, Unconfigured
 from orchestrator.roster import RETIRED_S, Roster
 from tests.support.clock import LoopClock
@@ -128,6 +131,52 @@ async def test_one_that_has_gone_is_closed_when_its_calls_are_over(roster, clock
     assert gone.closed == 0
     await asyncio.sleep(2)
     assert gone.closed == 1
+
+
+async def test_a_name_is_that_of_one_provider(clock):
+    """A kind whose providers have a name of their own makes none under another: circuits go by the name."""
+    kinds = Kinds({"fixed": ProviderKind(summary="", options=Options, make=lambda *_: Closing("fixed"))}, ())
+    roster = Roster(kinds, Tools(clock=clock))
+    roster.use([registration("fixed", kind="fixed"), registration("other", kind="fixed")])
+
+    assert names(roster) == ["fixed"]
+    assert "cannot be called otherwise than fixed" in roster.reasons["other"]
+    await roster.aclose()
+
+
+async def test_what_is_checked_is_closed_and_not_asked(roster):
+    """Whether a provider can be made is found out by making one, of which nothing stays."""
+    await roster.check(registration("a"))
+    await roster.check(registration("bare", results=0))
+    with pytest.raises(InvalidRequest, match="options"):
+        await roster.check(registration("wrong", results="many"))
+
+    assert names(roster) == []
+
+
+async def test_a_plug_in_that_never_ends_its_import_is_given_up(clock, monkeypatch):
+    """It is imported beside the loop; what takes too long is a kind that is not there, and nobody waits."""
+    hanging = threading.Event()
+
+    class Hanging:
+        """An entry point whose module waits for something."""
+
+        name = "hanging"
+
+        def load(self):
+            """Wait."""
+            hanging.wait(20)
+
+    monkeypatch.setattr(roster_module, "LOAD_S_MAX", 0.2)
+    roster = Roster(Kinds({}, (Hanging(),)), Tools(clock=clock))
+    try:
+        with pytest.raises(InvalidRequest, match=r"was not loaded within 0\.2 s"):
+            await roster.check(registration("a", kind="hanging"))
+        roster.use([registration("a", kind="hanging")])
+    finally:
+        hanging.set()
+
+    assert "was not loaded" in roster.reasons["a"]
 
 
 async def test_the_end_closes_everybody(roster):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -19,6 +21,11 @@ from tests.support.histories import NOON, answered, fallback, hit, numbered, ref
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(min_value=-(2**63), max_value=2**63 - 1) | NUMBER | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=5,
+)
 VALUES = {
     str: TEXT,
     int: st.integers(min_value=-(2**63), max_value=2**63 - 1),
@@ -26,6 +33,7 @@ VALUES = {
     bool: st.booleans(),
     tuple[str, ...]: st.lists(TEXT, max_size=3).map(tuple),
     dict[str, str]: st.dictionaries(TEXT, TEXT, max_size=3),
+    dict[str, Any]: st.dictionaries(TEXT, JSON, max_size=3),
     Cost: st.builds(Cost, amount=NUMBER, unit=TEXT, usd_micros=st.integers(min_value=0, max_value=2**40)),
 }
 

@@ -8,11 +8,13 @@ import random
 import pytest
 from sqlalchemy import func, select
 
+from orchestrator.facts import ProviderRegistered
 from orchestrator.reports.catalogue import REPORTS
 from orchestrator.reports.report import Question
 from storage import sql_prune
 from storage.sql_engine import transaction
 from storage.sql_event_log import SqlEventLog
+from storage.sql_facts import SqlFacts
 from storage.sql_projector import SqlProjector
 from storage.sql_prune import Pruned, prune, survey
 from storage.sql_rebuild import replay, verify
@@ -105,6 +107,22 @@ async def test_what_is_not_counted_stays(engine, database_url):
     assert (await verify(database_url, untold)).is_sound
     await SqlProjector(engine).project()
     assert await prune(database_url, NOON + DAY_S, untold) == Pruned(1, 3)
+
+
+async def test_what_was_said_of_providers_stays(engine, database_url):
+    """Their list is told by the log alone, from the first word on; reports say the same as ever."""
+    said = ProviderRegistered(provider="wiki", kind="searxng", priority=50, by="boss")
+    await SqlEventLog(engine).append([row(1, (said,), stream="providers", at=NOON)])
+    await record(engine, 10, first=2)
+    before = await figures(engine)
+
+    assert (await survey(database_url, NOON + DAY_S)).frames == 10
+    assert await prune(database_url, NOON + DAY_S, untold) == Pruned(10, 0)
+
+    (frame,) = (await SqlFacts(engine, "providers").read(0)).frames
+    assert frame.events[0].event == said
+    assert await figures(engine) == before
+    assert (await verify(database_url, untold)).is_sound
 
 
 async def test_a_pruned_frame_that_comes_again_is_not_counted_again(engine, database_url):

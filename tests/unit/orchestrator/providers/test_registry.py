@@ -9,6 +9,8 @@ import pytest
 
 from orchestrator.clock import SystemClock
 from orchestrator.errors import InvalidRequest
+from orchestrator.health import plugins_health
+from orchestrator.providers.guard import Guarded
 from orchestrator.providers.registry import (
     GROUP,
     Kinds,
@@ -39,6 +41,8 @@ def make(name, options, _tools):
 
 SCRIPTED = ProviderKind(summary="Finds what it is told to.", options=Options, make=make)
 NO_KIND = "not a ProviderKind"
+ODD_OPTIONS = ProviderKind(summary="", options=dict, make=make)
+NO_MAKER = ProviderKind(summary="", options=Options, make=None)
 
 
 def plugin(name, value=f"{__name__}:SCRIPTED"):
@@ -47,10 +51,12 @@ def plugin(name, value=f"{__name__}:SCRIPTED"):
 
 
 @pytest.fixture
-def importable(monkeypatch):
-    """This module under its name, which pytest's way of importing leaves out."""
+def importable(monkeypatch, tmp_path):
+    """This module under its name, which pytest's way of importing leaves out, and one that ends Python."""
     import sys  # noqa: PLC0415
 
+    (tmp_path / "this_module_exits.py").write_text("raise SystemExit(1)")
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or _this())
 
 
@@ -58,7 +64,8 @@ def _this():
     import types  # noqa: PLC0415
 
     module = types.ModuleType(__name__)
-    module.SCRIPTED, module.NO_KIND = SCRIPTED, NO_KIND
+    for name in ("SCRIPTED", "NO_KIND", "ODD_OPTIONS", "NO_MAKER"):
+        setattr(module, name, globals()[name])
     return module
 
 
@@ -126,6 +133,9 @@ def test_a_plug_in_is_a_kind():
         ([plugin("Wiki!")], "needs a name of lower-case letters"),
         ([plugin("wiki", "no_such_module:KIND")], "cannot be loaded: ModuleNotFoundError"),
         ([plugin("wiki", f"{__name__}:NO_KIND")], "is no ProviderKind"),
+        ([plugin("wiki", f"{__name__}:ODD_OPTIONS")], "has options that are no msgspec.Struct"),
+        ([plugin("wiki", f"{__name__}:NO_MAKER")], "has no summary, or no `make`"),
+        ([plugin("wiki", "this_module_exits:KIND")], "cannot be loaded: SystemExit"),
     ],
 )
 def test_a_broken_plug_in_says_why(plugins, fault):
@@ -142,4 +152,30 @@ def test_a_plug_in_never_stands_in_for_a_kind_of_amos(caplog):
     kinds = Kinds({"scripted": SCRIPTED}, (plugin("scripted", "no_such_module:KIND"),))
 
     assert kinds.of("scripted") is SCRIPTED
+    assert kinds.shadowed == ("scripted",)
     assert "not used" in caplog.text
+
+
+@pytest.mark.usefixtures("importable")
+def test_what_a_plug_in_makes_is_guarded():
+    """A stranger's provider is called behind a guard; our own are called as they are."""
+    kinds = Kinds({"scripted": SCRIPTED}, (plugin("wiki"),))
+
+    def made(kind):
+        return kinds.make(Registration(name="mine", kind=kind, priority=1), TOOLS)
+
+    assert isinstance(made("wiki"), Guarded)
+    assert isinstance(made("scripted"), ScriptedProvider)
+
+
+@pytest.mark.usefixtures("importable")
+def test_who_has_plugins_hears_of_them():
+    """Health speaks of plug-ins only where there are some, and then of each that is of no use."""
+    kinds = Kinds({"scripted": SCRIPTED}, (plugin("Wiki!"), plugin("scripted"), plugin("wiki")))
+    seen = plugins_health(kinds, 7.0)
+
+    assert not Kinds({"scripted": SCRIPTED}, ()).has_plugins
+    assert (seen.status, seen.since) == ("degraded", 7.0)
+    assert "The plug-in Wiki! needs a name" in seen.detail
+    assert "The plug-in scripted is not used" in seen.detail
+    assert plugins_health(Kinds({}, (plugin("wiki"),)), 7.0).status == "ok"
