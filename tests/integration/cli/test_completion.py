@@ -49,6 +49,7 @@ CASES = {
     "a file": (["search", "--key-file", ""], {"notes.md"}, {"search"}),
     "a flag takes nothing": (["report", "--json", ""], {"health"}, {"--json"}),
     "nothing known": (["search", ""], set(), {"search", "report", "tail"}),
+    "kinds": (["providers", "add", "--kind", ""], {"searxng", "mcp", "tavily"}, {"list"}),
     "shells": (["completion", ""], {"bash", "zsh", "fish"}, {"search"}),
 }
 
