@@ -52,7 +52,7 @@ OPERATIONS = (
             Answer(
                 {"type": "object", "description": "A JSON-RPC answer."},
                 "The answer, at once or as a stream with the progress before it.",
-                also={"text/event-stream": {"type": "string"}},
+                also={"text/event-stream": {"description": "Events with JSON-RPC messages."}},
             ),
             Answer(None, "A notification was taken.", 202),
         ),

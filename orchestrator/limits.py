@@ -115,6 +115,9 @@ PROVIDER_OPTIONS_BYTES_MAX = 8_192
 DEADLINE_S = 9.0
 """Common MCP clients stop reading at 10 s; one second is left for the way back."""
 
+EXTRACT_TIMEOUT_S_MIN = 1.0
+"""Tavily: `timeout` of an extract is 1.0 to 60.0 seconds. In less hardly any page can be read."""
+
 EXTRACT_DEADLINE_S_MAX = 30.0
 """Tavily's client libraries wait 30 s for extract by default."""
 

@@ -64,9 +64,10 @@ class RelayRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def positive(given: object) -> float | None:
-    """A positive, finite number; `None` for anything else."""
-    is_number = isinstance(given, int | float) and not isinstance(given, bool)
-    return float(given) if is_number and 0 < given < 1e9 else None  # type: ignore[operator, arg-type]
+    """A positive, finite number, at most a thousand million; `None` for anything else."""
+    if isinstance(given, int | float) and not isinstance(given, bool) and 0 < given < float("inf"):
+        return float(min(given, 1e9))
+    return None
 
 
 class RelayAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,8 +12,8 @@ from api import __version__
 from api.openapi.catalogue import OPERATIONS, TAGS
 from api.openapi.failures import Failures, every_code
 from api.openapi.headers import ANSWER_HEADERS, REQUEST_HEADERS
-from api.openapi.operation import Answer, Body, Operation, Parameters, Schema
-from api.openapi.schemas import Schemas
+from api.openapi.operation import Answer, Body, Link, Operation, Parameters, Schema
+from api.openapi.schemas import Schemas, not_null
 from orchestrator import limits
 from orchestrator.api_keys import SCOPES
 
@@ -33,6 +33,7 @@ programs, the sentence for people.
 
 **What OpenAPI 3.1 cannot say.** `/search` answers `QUERY` (RFC 10008) as it answers `POST`, with an \
 `ETag` like `GET`. `HEAD` is answered wherever `GET` is. Any path may be written with repeated slashes. \
+Of a parameter that is given several times the last counts, unless it is a list; reports refuse it. \
 JSON is read under any `Content-Type`, unless a page sends it, or it is for `/mcp`. A request may be \
 refused before there is a route to answer it: 404 for a path that is not here, 405 with `Allow` for a \
 method that it does not have, 400 and 431 with problem details for what is no HTTP. A body has at most \
@@ -113,20 +114,24 @@ def _query(parameters: Parameters | None, schemas: Schemas) -> list[Schema]:
     members = schemas.members(parameters.shape)
     schemas.without(members["title"])
     required = members.get("required", ())
-    found = []
-    for name, schema in sorted(members["properties"].items(), key=lambda item: item[0] not in required):
-        bare = {key: value for key, value in schema.items() if key != "description"}
-        found.append(
-            {
-                "name": name,
-                "in": "query",
-                **({"description": schema["description"]} if "description" in schema else {}),
-                **({"required": True} if name in required else {}),
-                "schema": bare,
-                **({"example": parameters.examples[name]} if name in parameters.examples else {}),
-            }
-        )
-    return found
+    return [
+        _parameter(name, schema, parameters, is_required=name in required)
+        for name, schema in sorted(members["properties"].items(), key=lambda item: item[0] not in required)
+    ]
+
+
+def _parameter(name: str, schema: Schema, parameters: Parameters, *, is_required: bool) -> Schema:
+    bare = not_null({key: value for key, value in schema.items() if key != "description"})
+    may_be_empty = parameters.may_be_empty and not is_required and bare["type"] != "integer"
+    return {
+        "name": name,
+        "in": "query",
+        **({"description": schema["description"]} if "description" in schema else {}),
+        **({"required": True} if is_required else {}),
+        **({"allowEmptyValue": True} if may_be_empty else {}),
+        "schema": bare,
+        **({"example": parameters.examples[name]} if name in parameters.examples else {}),
+    }
 
 
 def _headers(operation: Operation) -> list[Schema]:
@@ -149,6 +154,8 @@ def _body(body: Body, schemas: Schemas) -> Schema:
 def _answer(answer: Answer, schemas: Schemas) -> Schema:
     headers = {name: {"$ref": f"#/components/headers/{name}"} for name in answer.headers}
     described: Schema = {"description": answer.description, **({"headers": headers} if headers else {})}
+    if answer.links:
+        described["links"] = {name: _link(link) for name, link in answer.links.items()}
     if answer.kind is None:
         return described
     content: Schema = {"schema": schemas.of(answer.kind)}
@@ -156,3 +163,11 @@ def _answer(answer: Answer, schemas: Schemas) -> Schema:
         content["example"] = answer.example
     also = {media_type: {"schema": schema} for media_type, schema in answer.also.items()}
     return {**described, "content": {answer.media_type: content, **also}}
+
+
+def _link(link: Link) -> Schema:
+    return {
+        "operationId": link.operation,
+        "parameters": dict(link.parameters),
+        "description": link.description,
+    }

@@ -106,7 +106,8 @@ class Failures:
             content[JSON] = (
                 {"schema": {"anyOf": [content[JSON]["schema"], own["schema"]]}} if JSON in content else own
             )
-        headers = ("X-Request-Id", *_HEADERS_OF_STATUS.get(status, ()))
+        own_id = () if status in operation.error_schemas else ("X-Request-Id",)
+        headers = (*own_id, *_HEADERS_OF_STATUS.get(status, ()))
         return {
             "description": " ".join(f"`{code}`: {meaning}" for code, meaning in sorted(codes.items())),
             "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},

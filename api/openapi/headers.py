@@ -59,7 +59,6 @@ ANSWER_HEADERS: dict[str, Schema] = {
         "total;dur=3.214, upstream;dur=0.000",
         always=ALWAYS,
     ),
-    "Vary": _header("The answer depends on this header of the request.", "Accept", always=ALWAYS),
     "WWW-Authenticate": _header(
         "How to show a key, and what is wrong with the one shown (RFC 6750).",
         'Bearer realm="amos", error="insufficient_scope", scope="search refresh"',

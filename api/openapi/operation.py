@@ -55,10 +55,14 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Parameters(msgspec.Struct, frozen=True, kw_only=True):
-    """The parameters of a URL: the members of a `shape`, and one example of each that is worth one."""
+    """The parameters of a URL: the members of a `shape`, and one example of each that is worth one.
+
+    With `may_be_empty` an optional one without a value is as good as absent, as forms send it; not a number.
+    """
 
     shape: Any
     examples: Mapping[str, Any] = {}
+    may_be_empty: bool = False
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -69,6 +73,17 @@ class Body(msgspec.Struct, frozen=True):
     examples: Mapping[str, Any] = {}
     is_required: bool = True
     media_type: str = JSON
+
+
+class Link(msgspec.Struct, frozen=True):
+    """What may be asked next: the id of an operation, and where in the answer its parameters are.
+
+    These are runtime expressions of OpenAPI, such as `$response.body#/id`.
+    """
+
+    operation: str
+    parameters: Mapping[str, str]
+    description: str
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -85,6 +100,7 @@ class Answer(msgspec.Struct, frozen=True):
     headers: tuple[str, ...] = ()
     example: Any = None
     also: Mapping[str, Schema] = {}
+    links: Mapping[str, Link] = {}
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,8 @@
 """`/docs`: the OpenAPI document as one page for people, without scripts and without anything from elsewhere.
 
-Everything unfolds with `<details>`, which works in every browser and in none at all, as text. The only style
-is in the page, and its hash is all that the content security policy allows.
+Everything unfolds with `<details>`, which works in every browser and in none at all, as text; a link leads to
+what is within one, because then a browser unfolds it by itself. The only style is in the page, and its hash
+is all that the content security policy allows.
 """
 
 from __future__ import annotations
@@ -68,11 +69,12 @@ def _operation(path: str, method: str, operation: Schema, described: Mapping[str
     scopes = [scope for choice in operation["security"][:1] for scopes in choice.values() for scope in scopes]
     key = f"a key with {', '.join(scopes)}" if scopes else "any key" if operation["security"] else "no key"
     return (
-        f'<details id="{_id(operation["operationId"])}"><summary><b class="{method}">{method.upper()}</b> '
+        f'<details><summary><b class="{method}">{method.upper()}</b> '
         f"<code>{escape(path)}</code> {escape(operation['summary'])}</summary>"
+        f'<div id="{_id(operation["operationId"])}">'
         f"<p>{_text(operation.get('description', ''))}</p><p>Needs {escape(key)}.</p>"
-        f"{_parameters(operation.get('parameters', ()))}"
-        f"{_body(operation.get('requestBody'))}{_responses(operation['responses'], described)}</details>"
+        f"{_parameters(operation.get('parameters', ()))}{_body(operation.get('requestBody'))}"
+        f"{_responses(operation['responses'], described)}</div></details>"
     )
 
 
@@ -128,17 +130,21 @@ def _schemas(described: Mapping[str, Any]) -> str:
 
 def _schema(name: str, schema: Schema) -> str:
     required = schema.get("required", ())
+    fields = {
+        field: {} if isinstance(one, bool) else one for field, one in schema.get("properties", {}).items()
+    }
     rows = [
         (
             f"<code>{escape(field)}</code>{_star(field in required)}",
             _kind(one),
             _text(one.get("description", "")),
         )
-        for field, one in schema.get("properties", {}).items()
+        for field, one in fields.items()
     ]
     return (
-        f'<details id="schema-{_id(name)}"><summary><code>{escape(name)}</code></summary>'
-        f"{_paragraphs(schema.get('description', ''))}{_table('', ('name', 'type', ''), rows)}</details>"
+        f"<details><summary><code>{escape(name)}</code></summary>"
+        f'<div id="schema-{_id(name)}">{_paragraphs(schema.get("description", ""))}'
+        f"{_table('', ('name', 'type', ''), rows)}</div></details>"
     )
 
 
@@ -161,8 +167,10 @@ def _resolved(value: Schema, described: Mapping[str, Any]) -> Schema:
     return value
 
 
-def _kind(schema: Schema) -> str:
-    """A schema in a few words, with links to those that have a name."""
+def _kind(schema: Any) -> str:
+    """A schema in a few words, with links to those that have a name; `True` takes anything."""
+    if isinstance(schema, bool) or not schema:
+        return "anything" if schema is not False else "nothing"
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f'<a href="#schema-{_id(name)}">{escape(name)}</a>'

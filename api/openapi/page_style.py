@@ -11,7 +11,8 @@ nav a{text-decoration:none;color:inherit}
 nav a:hover,nav a:focus{text-decoration:underline}
 main{padding:1rem 2rem 4rem;max-width:70rem}
 details{border:1px solid var(--line);border-radius:.4rem;margin:.5rem 0;padding:.4rem .8rem}
-details:target{outline:2px solid var(--post)}
+details:has(:target){outline:2px solid var(--post)}
+div:target{scroll-margin-top:3.5rem}
 summary{cursor:pointer}
 summary b{display:inline-block;min-width:4rem}
 .get,.head{color:var(--get)}.post{color:var(--post)}.delete{color:var(--delete)}

@@ -47,9 +47,7 @@ class Schemas:
             return {"$ref": REF + kind.name}
         (schema,), components = msgspec.json.schema_components([kind], ref_template=REF + "{name}")
         plain: Schema = _tidy(schema)
-        for name, component in components.items():
-            if name not in self._components:
-                self._components[name] = _described(_tidy(component))
+        self._take(components, components)
         return plain
 
     def members(self, kind: Any) -> Schema:
@@ -60,6 +58,18 @@ class Schemas:
     def without(self, name: str) -> None:
         """Forget a component that nobody refers to."""
         self._components.pop(name, None)
+
+    def _take(self, found: Mapping[str, Schema], names: Iterable[str]) -> None:
+        """Take up the components of these names, and what they refer to. Raises ValueError."""
+        for name in names:
+            if name not in found:
+                continue
+            component = _described(_tidy(found[name]))
+            if name not in self._components:
+                self._components[name] = component
+                self._take(found, _named(component))
+            elif self._components[name] != component:
+                raise ValueError(f"Two types are called {name}; give one of them a Shape with another name.")
 
     def _inner(self, value: Any) -> Any:
         """A keyword's value: in it kinds may stand where schemas do."""
@@ -74,8 +84,6 @@ class Schemas:
     def _shaped(self, shape: Shape) -> Schema:
         (_, *_), components = msgspec.json.schema_components([shape.kind], ref_template=REF + "{name}")
         whole = components.pop(shape.kind.__name__)
-        for name, component in components.items():
-            self._components.setdefault(name, _described(_tidy(component)))
         tidy = _described(_tidy(whole))
         own = {name: schema for name, schema in tidy["properties"].items() if name not in shape.without}
         properties = {shape.renamed.get(name, name): schema for name, schema in own.items()}
@@ -88,6 +96,7 @@ class Schemas:
             properties = {
                 name: schema if name in required else _or_null(schema) for name, schema in properties.items()
             }
+        self._take(components, _named(properties))
         description = shape.description or tidy.get("description", "")
         return {
             **{name: value for name, value in tidy.items() if name not in _REPLACED},
@@ -97,6 +106,16 @@ class Schemas:
             **({"required": [name for name in properties if name in required]} if required else {}),
             **shape.rules,
         }
+
+
+def _named(value: Any) -> set[str]:
+    """The names of the components that a schema refers to."""
+    if isinstance(value, list):
+        return set().union(*map(_named, value))
+    if not isinstance(value, dict):
+        return set()
+    own = {value["$ref"].removeprefix(REF)} if isinstance(value.get("$ref"), str) else set()
+    return own.union(*map(_named, value.values()))
 
 
 _REPLACED = {"title", "description", "properties", "required"}
@@ -115,6 +134,15 @@ def _types(values: Iterable[Any]) -> str | list[str]:
     names = {bool: "boolean", str: "string", type(None): "null", int: "integer", float: "number"}
     found = list(dict.fromkeys(names[type(value)] for value in values))
     return found[0] if len(found) == 1 else found
+
+
+def not_null(schema: Schema) -> Schema:
+    """The schema without null, which no URL can say."""
+    types = schema.get("type")
+    if not isinstance(types, list) or "null" not in types:
+        return schema
+    left = [name for name in types if name != "null"]
+    return {**schema, "type": left[0] if len(left) == 1 else left}
 
 
 def _or_null(schema: Schema) -> Schema:

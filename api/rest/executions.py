@@ -44,7 +44,7 @@ class Account(msgspec.Struct, frozen=True):
 
 
 _EVENT = Shape(
-    name="Envelope",
+    name="RecordedEvent",
     kind=Envelope,
     fields={
         "event": {
@@ -52,6 +52,7 @@ _EVENT = Shape(
             "description": "The fact; `type` is its name with its version.",
             "properties": {"type": {"type": "string", "pattern": r"^amos\.[a-z_.]+\.v[0-9]+$"}},
             "required": ["type"],
+            "additionalProperties": True,
         }
     },
 )

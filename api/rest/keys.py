@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import msgspec
 from starlette.routing import Route
 
-from api.openapi.operation import Answer, Body, Operation, Shape
+from api.openapi.operation import Answer, Body, Link, Operation, Shape
 from api.rest.dialects.fields import build, decode_object
 from api.rest.exchange import read_body
 from api.rest.health import json_response
@@ -77,7 +77,12 @@ class KeyList(msgspec.Struct, frozen=True):
 
 _LIMIT = {"minimum": 1, "maximum": LIMIT_MAX}
 
-_LIMITS = Shape(name="OwnLimits", kind=OwnLimits, fields=dict.fromkeys(OwnLimits.__struct_fields__, _LIMIT))
+_LIMITS = Shape(
+    name="WishedLimits",
+    kind=OwnLimits,
+    fields=dict.fromkeys(OwnLimits.__struct_fields__, _LIMIT),
+    rules={"additionalProperties": False},
+)
 
 _WISH = Shape(
     name="KeyWish",
@@ -127,6 +132,11 @@ _ID = {
     }
 }
 
+_NEXT = {
+    "rotate": Link("rotate_key", {"id": "$response.body#/id"}, "Make its successor."),
+    "revoke": Link("revoke_key", {"id": "$response.body#/id"}, "End it."),
+}
+
 TAG = "Keys"
 
 OPERATIONS = (
@@ -151,7 +161,7 @@ OPERATIONS = (
             "What it shall be.",
             {"for a team": {"client": "team-search", "scopes": ["search"], "expires_in_s": 7776000}},
         ),
-        answers=(Answer(MadeKey, "The key, shown this once.", 201, headers=("Cache-Control",)),),
+        answers=(Answer(MadeKey, "The key, shown this once.", 201, headers=("Cache-Control",), links=_NEXT),),
     ),
     Operation(
         method="DELETE",
@@ -186,7 +196,9 @@ OPERATIONS = (
             {"an hour": {"overlap_s": 3600}},
             is_required=False,
         ),
-        answers=(Answer(MadeKey, "The successor, shown this once.", 201, headers=("Cache-Control",)),),
+        answers=(
+            Answer(MadeKey, "The successor, shown this once.", 201, headers=("Cache-Control",), links=_NEXT),
+        ),
         errors=(KeyNotFound,),
         refusals=("not_found",),
     ),

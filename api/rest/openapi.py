@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 TAG = "Document"
 
+_CACHED = ("Cache-Control", "ETag")
+_NOT_CHANGED = Answer(None, "You have it already.", 304, headers=_CACHED)
+
 OPERATIONS = (
     Operation(
         method="GET",
@@ -31,16 +34,19 @@ OPERATIONS = (
         summary="This document",
         description="OpenAPI 3.1. It depends on the version of AMOS alone; no key is needed.",
         scopes=None,
+        headers=("If-None-Match",),
         answers=(
             Answer(
                 {
                     "type": "object",
                     "properties": {"openapi": {"type": "string", "pattern": r"^3\.1\.[0-9]+$"}},
                     "required": ["openapi", "info", "paths"],
+                    "additionalProperties": True,
                 },
                 "The document.",
-                headers=("Cache-Control",),
+                headers=_CACHED,
             ),
+            _NOT_CHANGED,
         ),
     ),
     Operation(
@@ -51,7 +57,11 @@ OPERATIONS = (
         summary="This document for people",
         description="One page without scripts, which loads nothing from anywhere.",
         scopes=None,
-        answers=(Answer({"type": "string"}, "A page.", media_type="text/html", headers=("Cache-Control",)),),
+        headers=("If-None-Match",),
+        answers=(
+            Answer({"type": "string"}, "A page.", media_type="text/html", headers=_CACHED),
+            _NOT_CHANGED,
+        ),
     ),
 )
 

@@ -82,8 +82,8 @@ OPERATIONS = (
             Answer(
                 shapes.RESEARCH_ANSWER,
                 "It has begun; or, with `stream`, the events of its making.",
-                headers=_TOLD,
-                also={"text/event-stream": {"type": "string"}},
+                headers=_TOLD[2:],  # a stream has begun before it is known what there is to say of it
+                also={"text/event-stream": {"description": "Events as Tavily sends them."}},
             ),
         ),
         errors=_EXECUTION,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.openapi.operation import Answer, Body, Operation, Parameters
+from api.openapi.operation import Answer, Body, Link, Operation, Parameters
 from api.rest.dialects.tavily_shapes import (
     EXTRACT_ANSWER,
     EXTRACT_BODY,
@@ -31,6 +31,12 @@ TOLD = (
     *("X-Request-Id", "traceparent", "Cache-Control"),
 )
 """Headers that every answer has, or may have."""
+
+_NEXT = {
+    "execution": Link(
+        "execution", {"id": "$response.body#/request_id"}, "What happened, within a second of the answer."
+    )
+}
 
 _AMOS: dict[str, Any] = {
     "provider": "tavily",
@@ -73,7 +79,7 @@ _READ: dict[str, Any] = {
     "amos": _AMOS,
 }
 
-_QUERY = Parameters(shape=SEARCH_QUERY, examples={"q": "how do tides work"})
+_QUERY = Parameters(shape=SEARCH_QUERY, examples={"q": "how do tides work"}, may_be_empty=True)
 _NOT_CHANGED = Answer(None, "You have this answer already.", 304, headers=("ETag", *TOLD, "Accept-Query"))
 
 OPERATIONS = (
@@ -100,7 +106,7 @@ OPERATIONS = (
                 },
             },
         ),
-        answers=(Answer(SEARCH_ANSWER, "What was found.", headers=TOLD, example=_FOUND),),
+        answers=(Answer(SEARCH_ANSWER, "What was found.", headers=TOLD, example=_FOUND, links=_NEXT),),
         errors=EXECUTION,
         extensions={"x-also-query": "QUERY (RFC 10008) takes the same body; its answer has an ETag."},
     ),
@@ -156,7 +162,7 @@ OPERATIONS = (
             "Which pages to read.",
             {"two pages": {"urls": ["https://oceans.example/tides", "https://oceans.example/gone"]}},
         ),
-        answers=(Answer(EXTRACT_ANSWER, "What the pages say.", headers=TOLD, example=_READ),),
+        answers=(Answer(EXTRACT_ANSWER, "What the pages say.", headers=TOLD, example=_READ, links=_NEXT),),
         errors=EXECUTION,
     ),
 )

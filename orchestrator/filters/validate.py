@@ -121,8 +121,10 @@ def check_extract(request: ExtractRequest) -> tuple[ExtractRequest, tuple[str, .
     check_choice("format", request.format, FORMATS)
     _check_extra(request.extra)
     changes["chunks_per_source"] = _clamped("chunks_per_source", request.chunks_per_source, 1, 5, notes)
-    if request.timeout_s is not None and not 0 < request.timeout_s < float("inf"):
-        raise InvalidRequest("timeout: must be a positive number of seconds.", field="timeout")
+    if request.timeout_s is not None and not limits.EXTRACT_TIMEOUT_S_MIN <= request.timeout_s < float("inf"):
+        raise InvalidRequest(
+            f"timeout: Must be {limits.EXTRACT_TIMEOUT_S_MIN:g} or more seconds.", field="timeout"
+        )
     return _changed(request, changes), tuple(notes)
 
 

@@ -111,8 +111,13 @@ def _check_feedback(request: RelayRequest) -> Checked:
 
 
 def _check_patience(body: dict[str, Any]) -> None:
-    if "timeout" in body and positive(body["timeout"]) is None:
-        raise InvalidRequest("timeout: must be a positive number of seconds.", field="timeout")
+    if "timeout" not in body:
+        return
+    timeout_s = positive(body["timeout"])
+    if timeout_s is None or timeout_s < limits.EXTRACT_TIMEOUT_S_MIN:
+        raise InvalidRequest(
+            f"timeout: Must be {limits.EXTRACT_TIMEOUT_S_MIN:g} or more seconds.", field="timeout"
+        )
 
 
 def _check_text(body: dict[str, Any], name: str) -> None:

@@ -120,7 +120,7 @@ BAD_EXTRACTS: dict[str, tuple[dict[str, Any], str, str]] = {
     "bad port": ({"urls": "https://a.example:99999999/"}, "urls[0]", "http or https"),
     "unknown depth": ({"urls": "https://a.example/", "extract_depth": "deep"}, "extract_depth", "'basic'"),
     "unknown format": ({"urls": "https://a.example/", "format": "pdf"}, "format", "'markdown'"),
-    "negative timeout": ({"urls": "https://a.example/", "timeout": -1}, "timeout", "positive"),
+    "negative timeout": ({"urls": "https://a.example/", "timeout": -1}, "timeout", "1 or more seconds"),
     "text as timeout": ({"urls": "https://a.example/", "timeout": "30"}, "timeout", "a number"),
 }
 """Bodies of an extract, the field that is named, and words of the reason."""

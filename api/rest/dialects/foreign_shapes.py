@@ -92,17 +92,27 @@ class PerplexityResult(msgspec.Struct, frozen=True, kw_only=True):
     last_updated: None
 
 
-class SearchOfSeveral(msgspec.Struct, frozen=True, kw_only=True):
-    """One of several searches: its query, and why this answer, or what failed."""
+class AnsweredSearch(Amos, frozen=True, kw_only=True):
+    """One of several searches that was answered: its query, and why this answer."""
 
     query: str
+
+
+class FailedSearch(msgspec.Struct, frozen=True, kw_only=True):
+    """One of several searches that was not answered: its query, and what failed."""
+
+    query: str
+    code: str
+    error: str
     execution_id: str
 
 
-class Searches(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of each query."""
-
-    searches: tuple[SearchOfSeveral, ...]
+_SEARCHES: dict[str, Any] = {
+    "type": "object",
+    "description": "What became of each query.",
+    "properties": {"searches": {"type": "array", "items": {"anyOf": [AnsweredSearch, FailedSearch]}}},
+    "required": ["searches"],
+}
 
 
 class PerplexityAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +128,7 @@ class PerplexityAnswer(msgspec.Struct, frozen=True, kw_only=True):
 PERPLEXITY_ANSWER = Shape(
     name="PerplexityAnswer",
     kind=PerplexityAnswer,
-    fields={"amos": _says("Why this answer; of several queries one for each.", anyOf=[Amos, Searches])},
+    fields={"amos": _says("Why this answer; of several queries one for each.", anyOf=[Amos, _SEARCHES])},
 )
 
 # --- SearXNG ------------------------------------------------------------------------------------------------

@@ -23,7 +23,11 @@ _SEARCH_FIELDS = frozenset(SearchRequest.__struct_fields__) - {"extra"}
 _EXTRACT_FIELDS = frozenset(ExtractRequest.__struct_fields__) - {"extra"}
 _EXTRACT_RENAMED = {"timeout_s": "timeout"}
 _LISTS = frozenset({"include_domains", "exclude_domains"})
-_INTEGERS = frozenset({"max_results", "chunks_per_source", "days"})
+INTEGERS = frozenset({"max_results", "chunks_per_source", "days"})
+
+DIGITS_MAX = 18
+"""chosen: more digits than any limit has, and what fits 64 bits; reading more takes the square of them."""
+
 _WORDS = {"true": True, "false": False}
 
 _encode = msgspec.json.Encoder().encode
@@ -155,10 +159,10 @@ def _parameter(name: str, text: str) -> Any:
     """The JSON value a parameter of a URL stands for; the text itself where it stands for none."""
     if name in ("q", "query"):
         return text
-    if name in _INTEGERS:
+    if name in INTEGERS:
         digits = text.removeprefix("-")
         # More digits than any limit, and int() is quadratic: such a text is refused as the string it is.
-        return int(text) if digits.isascii() and digits.isdigit() and len(digits) <= 18 else text
+        return int(text) if digits.isascii() and digits.isdigit() and len(digits) <= DIGITS_MAX else text
     return _WORDS.get(text.lower(), text or None)
 
 

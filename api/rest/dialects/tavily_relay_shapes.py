@@ -52,8 +52,7 @@ _PAGES: dict[str, Schema] = {
     "exclude_domains": _patterns("No hosts that match one of these."),
     "timeout": {
         "type": ["number", "null"],
-        "exclusiveMinimum": 0,
-        "maximum": 1_000,
+        "minimum": limits.EXTRACT_TIMEOUT_S_MIN,
         "description": f"Seconds to wait at most; more than {limits.RELAY_PAGES_S_MAX:g} mean that.",
     },
     "include_usage": _USAGE,
@@ -103,13 +102,13 @@ RESEARCH_BODY = _body(
 FEEDBACK_BODY = _body(
     "What somebody thought of an answer of Tavily's.",
     {
-        "request_id": {"type": "string", "description": "That of a map, a crawl or a research."},
-        "human_score": {"type": ["number", "string", "null"], "description": "1 perfect, 0 irrelevant."},
-        "comment": {"type": ["string", "null"], "description": "In words."},
+        "request_id": {"type": ["string", "null"], "description": "That of a map, a crawl or a research."},
+        "human_score": {"description": "1 perfect, 0 irrelevant."},
+        "comment": {"description": "In words."},
         "api_key": _KEY,
     },
-    ["request_id"],
-)
+    [],
+) | {"minProperties": 1}
 
 
 def _answer(description: str, properties: dict[str, Any], required: list[str]) -> Schema:
@@ -156,8 +155,21 @@ RESEARCH_ANSWER = _answer(
         "status": {"type": "string", "description": "pending, in_progress, completed or failed."},
         "content": {"description": "The report: Markdown, or an object of the `output_schema`."},
         "sources": {"type": "array", "items": {"type": "object"}},
+        "created_at": {"type": "string", "description": "When it was begun."},
+        "input": {"type": "string"},
+        "model": {"type": "string"},
+        "response_time": {"type": ["number", "string", "null"], "description": "Seconds at Tavily."},
+        "usage": Usage,
     },
     ["request_id"],
 )
 
-FEEDBACK_ANSWER = _answer("That it was taken.", {}, [])
+FEEDBACK_ANSWER = _answer(
+    "That it was taken, in Tavily's words.",
+    {
+        "success": {"type": "boolean"},
+        "feedback_id": {"type": "string"},
+        "response_time": {"type": "number"},
+    },
+    [],
+)

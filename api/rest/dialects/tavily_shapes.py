@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from api.openapi.operation import Schema, Shape
-from api.rest.dialects.tavily import Amos
+from api.rest.dialects.tavily import DIGITS_MAX, INTEGERS, Amos
 from orchestrator import limits
 from orchestrator.model import (
     ANSWERS,
@@ -125,7 +125,8 @@ SEARCH_QUERY = Shape(
     name="SearchQuery",
     kind=SearchRequest,
     fields={name: details for name, details in SEARCH_FIELDS.items() if name != "query"}
-    | {"q": SEARCH_FIELDS["query"]},
+    | {"q": SEARCH_FIELDS["query"]}
+    | {name: {**SEARCH_FIELDS[name], "maximum": 10**DIGITS_MAX - 1} for name in INTEGERS},
     without=frozenset({"extra"}),
     renamed={"query": "q"},
     more={"include_usage": _ENVELOPE["include_usage"]},
@@ -155,7 +156,7 @@ EXTRACT_FIELDS: dict[str, Schema] = {
     "include_favicon": _says("Also give the URL of each site's icon."),
     "timeout": _says(
         f"How many seconds to wait at most; more than {limits.EXTRACT_DEADLINE_S_MAX:g} are as good as that.",
-        exclusiveMinimum=0,
+        minimum=limits.EXTRACT_TIMEOUT_S_MIN,
     ),
 }
 

@@ -38,7 +38,7 @@ def request(operation, **body):
     "asked",
     [
         request("map", url="almanac.example"),
-        request("map", url=f"{SITE}/docs?q=1", max_depth=5, max_breadth=500, limit=10_000, timeout=0.5),
+        request("map", url=f"{SITE}/docs?q=1", max_depth=5, max_breadth=500, limit=10_000, timeout=1.0),
         request("crawl", url=SITE, extract_depth="advanced", brand_new={"deep": [1]}),
         request("research", input="tides", model="auto", stream=False, include_domains=["a.example"] * 20),
         RelayRequest(operation="research_status", task=f"{OWN_ID}.0123abcd0123abcd"),
@@ -65,6 +65,7 @@ def test_what_is_right_is_left_as_it_is(asked):
         (request("crawl", url=SITE, instructions=["x"]), "instructions"),
         (request("crawl", url=SITE, timeout=float("inf")), "timeout"),
         (request("crawl", url=SITE, timeout="10"), "timeout"),
+        (request("crawl", url=SITE, timeout=0.9), "timeout"),
         (request("map", url=SITE, select_paths="/a"), "select_paths"),
         (request("research"), "input"),
         (request("research", input=["tides"]), "input"),
