@@ -12,12 +12,17 @@ from orchestrator.providers.conformance.subject import Subject
 from orchestrator.providers.jina import Jina
 from orchestrator.providers.key_pool import KeyPool
 from orchestrator.providers.local import Local
+from orchestrator.providers.mcp_tool import MCP
+from orchestrator.providers.registry import Kinds, Registration, Tools
+from orchestrator.providers.searxng import SEARXNG
 from orchestrator.providers.tavily import Tavily
 from orchestrator.providers.upstream import Upstream
 from tests.support.broken_providers import BACKGROUND, BROKEN
 from tests.support.http_server import DeadPort
 from tests.support.jina_simulator import JinaSimulator
+from tests.support.mcp_remote_server import RemoteServer
 from tests.support.rogue_provider import Hanging, Honest
+from tests.support.searxng_simulator import SearxngSimulator
 from tests.support.tavily_simulator import TavilySimulator
 
 CLOCK = SystemClock()
@@ -71,6 +76,34 @@ async def test_our_providers_of_the_web_pass(simulator, make):
     assert failed(verdicts) == {}
     assert [verdict.name for verdict in verdicts if verdict.status == "skipped"] == []
     assert upstream.count <= checks.asks()
+
+
+def kind_at(kind, **options):
+    """What makes a provider of this kind."""
+    registration = Registration(name="remote", kind=kind, priority=1, options=options)
+    return lambda: Kinds({"mcp": MCP, "searxng": SEARXNG}, ()).make(registration, Tools(clock=CLOCK))
+
+
+async def pass_all(make, unreachable):
+    """Hold the provider against everything; nothing may fail or be left out."""
+    async with Subject(make, name="remote", unreachable=unreachable) as subject:
+        verdicts = await checks.run(subject)
+    assert {verdict.name: verdict.detail for verdict in verdicts if verdict.status != "passed"} == {}
+
+
+async def test_a_self_hosted_engine_passes():
+    """The kind `searxng` keeps the contract."""
+    with DeadPort() as nobody:
+        async with SearxngSimulator(delay_s=0.02) as engine:
+            await pass_all(kind_at("searxng", url=engine.base_url), kind_at("searxng", url=nobody.base_url))
+
+
+async def test_a_tool_of_a_remote_server_passes():
+    """So does the kind `mcp`, with the official SDK's server at the other end."""
+    with DeadPort() as nobody, RemoteServer("sdk") as server:
+        await pass_all(
+            kind_at("mcp", url=server.url, tool="find"), kind_at("mcp", url=nobody.base_url, tool="find")
+        )
 
 
 async def test_our_own_documents_pass(tmp_path):

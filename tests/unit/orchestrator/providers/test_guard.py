@@ -71,14 +71,21 @@ def asked(**fields):
     return make_call(SearchRequest(query="tide tables", **fields))
 
 
-async def cut_off(provider, after_s=0.01):
-    """The seconds a search takes that is cancelled after a moment."""
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(after_s):
-            await provider.search(asked())
-    return loop.time() - begun
+async def turns():
+    """Let everybody run who can, some times: on a busy machine that is more certain than any time."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def cut_off(provider):
+    """A search that is cancelled when it is well under way, and has ended."""
+    asking = asyncio.ensure_future(provider.search(asked()))
+    await turns()
+    asking.cancel()
+    async with asyncio.timeout(10):
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+    await turns()
 
 
 async def test_an_honest_provider_is_left_alone(facts):
@@ -209,10 +216,11 @@ async def test_one_that_cancels_itself_has_failed():
 async def test_one_that_hangs_is_cancelled():
     """The cancellation reaches it at once, and no task is left."""
     before = asyncio.all_tasks()
+    provider = guarded(Hanging())
 
-    took_s = await cut_off(guarded(Hanging()))
+    await cut_off(provider)
 
-    assert took_s < guard.GRACE_S
+    assert provider.complaint is None
     assert asyncio.all_tasks() == before
 
 
@@ -221,10 +229,8 @@ async def test_one_that_swallows_its_cancellation_is_closed(facts, caplog):
     before = asyncio.all_tasks()
     provider = guarded(Swallowing(), facts)
 
-    took_s = await cut_off(provider)
-    await asyncio.sleep(0.01)
+    await cut_off(provider)
 
-    assert took_s < 5 * guard.GRACE_S
     assert asyncio.all_tasks() == before
     assert facts.events == [ProviderCallAbandoned(provider="rogue", under_way=1)]
     assert "swallows" in caplog.text
@@ -235,11 +241,11 @@ async def test_who_is_in_a_hurry_need_not_wait_for_it():
     """A caller that is cancelled twice ends at once, and the call is given up all the same."""
     before = asyncio.all_tasks()
     asking = asyncio.ensure_future(guarded(Swallowing()).search(asked()))
-    await asyncio.sleep(0.01)
+    await turns()
 
     for _ in range(2):
         asking.cancel()
-        await asyncio.sleep(0.01)
+        await turns()
     assert asking.cancelled()
     assert asyncio.all_tasks() == before
 
@@ -268,16 +274,18 @@ async def test_what_cannot_even_be_closed_is_bounded():
     """Of calls that nothing can end a few are left behind; then the plug-in is not called."""
     rogue = Immortal()
     provider = guarded(rogue)
-    await asyncio.gather(*(cut_off(provider) for _ in range(ABANDONED_MAX)))
+    try:
+        await asyncio.gather(*(cut_off(provider) for _ in range(ABANDONED_MAX)))
 
-    assert provider.abandoned == ABANDONED_MAX
-    with pytest.raises(ProviderError) as failure:
-        await provider.search(asked())
-    assert (failure.value.reason, failure.value.assumed) == ("would_not_end", FREE)
-    assert rogue.calls == ABANDONED_MAX
+        assert provider.abandoned == ABANDONED_MAX
+        with pytest.raises(ProviderError) as failure:
+            await provider.search(asked())
+        assert (failure.value.reason, failure.value.assumed) == ("would_not_end", FREE)
+        assert rogue.calls == ABANDONED_MAX
+    finally:
+        rogue.release.set()  # whatever is left of them would keep the test from ending
 
-    rogue.release.set()
-    await asyncio.sleep(0.01)
+    await turns()
     assert provider.abandoned == 0
 
 
