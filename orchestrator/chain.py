@@ -37,7 +37,7 @@ from orchestrator.model import (
 )
 from orchestrator.parts import Parts, Policies
 from orchestrator.ports import WEB_SCHEMES, Provider, ProviderTiming, RelayProvider
-from orchestrator.relaying import Relaying
+from orchestrator.relaying import OwnMeasureFilter, Relaying
 from orchestrator.relays import RelayAnswer, RelayRequest
 from orchestrator.service import Filter, Service, stack
 
@@ -163,6 +163,8 @@ class Chain:
         service: Service[RelayRequest, Found[RelayAnswer]] = stack(
             # How long it takes depends on what is asked for, and says nothing about the provider.
             CircuitBreakerFilter[RelayRequest, Found[RelayAnswer]](self.circuits[name], clock),
+            # Next to the circuit, which is that of searches too.
+            OwnMeasureFilter(),
             *self._budget(name, provider.relay_estimate),
             AttemptFilter[RelayRequest, RelayAnswer](name, clock, provider.relay_estimate),
             TimeoutFilter[RelayRequest, Found[RelayAnswer]](name, clock, relay_policy_s),
