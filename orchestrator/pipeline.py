@@ -7,8 +7,8 @@
     pages     for each page: cache · flights · fill · batch
     flights   single_flight in the process, shared_flight between processes if there are several
     fallback  last_resort around it; for each provider (chain.py):
-              retry · provider_room · circuit_breaker · budget · attempt · timeout · validate_result ·
-              provider
+              retry · provider_room · circuit_breaker · (extract: own_measure) · budget · attempt · timeout ·
+              validate_result · provider
 
 Where a stage stands is an argument, not a habit; docs/decisions/0002-stage-order.md has the longer ones.
 """

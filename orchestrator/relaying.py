@@ -15,13 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from orchestrator.addresses import is_public, literal
-from orchestrator.errors import (
-    AllProvidersFailed,
-    DeadlineExceeded,
-    InvalidRequest,
-    NotOffered,
-    ProviderError,
-)
+from orchestrator.errors import AllProvidersFailed, DeadlineExceeded, InvalidRequest, NotOffered
 from orchestrator.fallback import Fallback
 from orchestrator.filters.validate_relay import full_url
 from orchestrator.model import Call, Found, Response
@@ -30,9 +24,6 @@ from orchestrator.ports import NameResolver
 from orchestrator.relay_stream import HarmlessStream, harmless
 from orchestrator.relays import OF_PAGES, RELAYED, RESEARCH_STATUS, RelayAnswer, RelayRequest
 from orchestrator.service import Service
-
-TOO_MUCH = frozenset({"timeout", "too_large"})
-"""Reasons that may come of how much was asked for."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -58,25 +49,6 @@ class RelayAddressFilter:
                 if not all(is_public(ipaddress.ip_address(one.partition("%")[0])) for one in found):
                     raise InvalidRequest("url: The address is not on the public internet.", field="url")
         return await service(call)
-
-
-class OwnMeasureFilter:
-    """Marks what came of how much was asked for: a crawl may be of any size, and of a site that hangs.
-
-    How long it takes and how much comes back is for the caller to say, and of a stream how fast it is read.
-    So a caller who asks for too much must not close the provider to the searches of all others.
-    """
-
-    async def __call__(
-        self, call: Call[RelayRequest], service: Service[RelayRequest, Found[RelayAnswer]]
-    ) -> Found[RelayAnswer]:
-        """Answer as the provider does."""
-        try:
-            return await service(call)
-        except ProviderError as error:
-            is_open_ended = call.request.operation in OF_PAGES or call.request.is_streamed
-            error.is_of_request = is_open_ended and error.reason in TOO_MUCH
-            raise
 
 
 class Relaying:
