@@ -184,7 +184,7 @@ class Pipeline:
             AuthenticateFilter(self._parts.doorkeeper, "extract", serves_anonymous=False),
             self._room,
             RateLimitFilter(self._parts.rate_limits, self._policies.rate_limit),
-            ValidateFilter[RelayRequest](check_relay),
+            ValidateFilter[RelayRequest](check_relay, self._parts.installation),
             # After the limiter, because it looks names up; there is no cache it could stand behind.
             *(() if names is None else (RelayAddressFilter(names),)),
             service=self._relayed,
