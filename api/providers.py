@@ -104,7 +104,8 @@ def _tavily(settings: Settings, tools: Tools, secret: bytes | None) -> Provider 
         return Unconfigured(name="tavily", reason="TAVILY_API_KEY is not set.")
     pool = KeyPool("tavily", keys, tools.clock, tools.facts)
     tasks = None if secret is None else TaskIds(secret)
-    return Tavily(Upstream("tavily", tools.clock), settings.tavily_base_url, pool, tasks)
+    upstream = Upstream("tavily", tools.clock)
+    return Tavily(upstream, settings.tavily_base_url, pool, tasks, tools.installation)
 
 
 def _jina(settings: Settings, tools: Tools) -> Provider | Unconfigured:

@@ -7,8 +7,8 @@
     pages     for each page: cache · flights · fill · batch
     flights   single_flight in the process, shared_flight between processes if there are several
     fallback  last_resort around it; for each provider (chain.py):
-              retry · provider_room · circuit_breaker · budget · attempt · timeout · validate_result ·
-              provider
+              retry · provider_room · circuit_breaker · (extract: own_measure) · budget · attempt · timeout ·
+              validate_result · provider
 
 Where a stage stands is an argument, not a habit; docs/decisions/0002-stage-order.md has the longer ones.
 """
@@ -184,7 +184,7 @@ class Pipeline:
             AuthenticateFilter(self._parts.doorkeeper, "extract", serves_anonymous=False),
             self._room,
             RateLimitFilter(self._parts.rate_limits, self._policies.rate_limit),
-            ValidateFilter[RelayRequest](check_relay),
+            ValidateFilter[RelayRequest](check_relay, self._parts.installation),
             # After the limiter, because it looks names up; there is no cache it could stand behind.
             *(() if names is None else (RelayAddressFilter(names),)),
             service=self._relayed,
