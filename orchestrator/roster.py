@@ -51,6 +51,10 @@ class Roster:
         guarded = (one for one in self.providers if isinstance(one, Guarded))
         return {one.name: one.complaint for one in guarded if one.complaint is not None}
 
+    def identity(self, name: str) -> str:
+        """What tells the provider of this name from others that had it, the same in all instances."""
+        return self._made[name][0].identity if name in self._made else name
+
     def when_changed(self, act: Callable[[Sequence[Provider]], None]) -> None:
         """Call `act`, which must not wait, with the providers whenever they have changed."""
         self._changed = act

@@ -11,6 +11,7 @@ nobody else, and what it makes is called behind a guard (guard.py).
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -51,6 +52,14 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
     options: dict[str, Any] = {}
     is_enabled: bool = True
+
+    @property
+    def identity(self) -> str:
+        """The name, and what tells it from another registration of that name: the same wherever this is."""
+        if self.kind == self.name and not self.options:
+            return self.name
+        what = msgspec.json.encode([self.kind, self.options], order="deterministic")
+        return f"{self.name}.{hashlib.sha256(what).hexdigest()[:16]}"
 
 
 class Unconfigured(msgspec.Struct, frozen=True, kw_only=True):

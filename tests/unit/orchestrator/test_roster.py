@@ -189,3 +189,14 @@ async def test_the_end_closes_everybody(roster):
     await roster.aclose()
 
     assert (gone.closed, here.closed) == (1, 1)
+
+
+async def test_a_provider_is_told_from_another_of_its_name(roster):
+    """Place and switch make no other of it, kind and options do; one without options goes by its name."""
+    identities = []
+    for one in (registration("a", 1), registration("a", 2), registration("a", results=2)):
+        roster.use([one])
+        identities.append(roster.identity("a"))
+
+    assert identities[0] == identities[1] != identities[2]
+    assert registration("closing").identity == "closing" == roster.identity("closing")
