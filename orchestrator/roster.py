@@ -136,8 +136,8 @@ class Roster:
             task.cancel()
         if retiring:
             await asyncio.wait(retiring)
-        for provider in (*retiring.values(), *self.providers):
-            await _closed(provider)
+        # All at once: a process that ends is given some seconds, and a server that hangs takes one of them.
+        await asyncio.gather(*(_closed(one) for one in (*retiring.values(), *self.providers)))
 
 
 async def _closed(provider: Provider) -> None:
