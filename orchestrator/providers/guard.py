@@ -78,10 +78,13 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
 class Guarded:
     """The provider of a plug-in, as the chain calls it. `provider` must have no `flaw`.
 
-    `facts` is told when it blocks or leaves calls behind; `complaint` is what health says of it.
+    `facts` is told when it blocks or leaves calls behind; `complaint` is what health says of it. `made_in_s`
+    is how long its making has held the loop.
     """
 
-    def __init__(self, provider: Provider, clock: Clock, facts: FactSink | None = None) -> None:
+    def __init__(
+        self, provider: Provider, clock: Clock, facts: FactSink | None = None, *, made_in_s: float = 0.0
+    ) -> None:
         self.provider = provider
         self.name = provider.name
         self.operations = provider.operations
@@ -93,6 +96,7 @@ class Guarded:
         self._abandoned: set[asyncio.Task[Any]] = set()
         self._complaint: Complaint | None = None
         self._told_at: dict[str, float] = {}
+        self._held(made_in_s)
 
     @property
     def complaint(self) -> Complaint | None:

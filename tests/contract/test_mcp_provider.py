@@ -196,7 +196,7 @@ async def test_a_server_that_dies_is_unavailable_and_comes_back(era):
 
 @pytest.mark.parametrize(("asked", "given"), [(False, None), (True, "The whole page.")])
 async def test_whole_pages_are_for_whoever_asks(asked, given):
-    """A tool may send every page in full; it fills a model's context only if `include_raw_content` says so."""
+    """A tool may send every page in full; they are given to who says `include_raw_content`."""
     one = {"url": "https://a.example/", "title": "A", "content": "a", "raw_content": "The whole page."}
     async with McpSimulator() as simulator:
         simulator.result = {"structuredContent": {"results": [one]}}
