@@ -222,7 +222,8 @@ class Guarded:
         self._watch.entered()
         try:
             cost = estimate(request)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
+        # A cancellation too: nobody waits here, so it is none of ours.
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - a stranger's code
             if self._is_news("estimate"):
                 _log.error("the provider %s could not estimate a cost", self.name, exc_info=error)
             return FREE, f"{type(error).__name__} was raised"
