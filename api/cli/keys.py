@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from api.cli import output
+from api.cli.asking import show_answer
 from api.cli.consent import is_agreed, require_person
 from api.cli.failure import EXIT_USAGE, CommandError
 from api.cli.options import JsonOption, KeyFileOption, UrlOption
@@ -15,7 +15,6 @@ from api.moments import duration_s
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     from rich.console import RenderableType
 
@@ -26,25 +25,39 @@ app = typer.Typer(help="Make, list, rotate and revoke API keys.")
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The id of the key; `amos keys list` shows it.")]
 
 
+def scopes() -> list[str]:
+    """What a key may be allowed, for the completion of shells."""
+    from orchestrator.api_keys import SCOPES  # noqa: PLC0415
+
+    return list(SCOPES)
+
+
 @app.command()
 def create(  # noqa: PLR0917 - each is an option of the command line
-    client: Annotated[str, typer.Option(help="Whose key it is; the name in reports.")],
+    client: Annotated[str, typer.Option(metavar="NAME", help="Whose key it is; the name in reports.")],
     scope: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="SCOPE",
+            autocompletion=scopes,
             help="What it may do: search, extract, refresh, reports or admin; repeatable. "
-            "[default: search, extract]"
+            "[default: search, extract]",
         ),
     ] = None,
     admin: Annotated[bool, typer.Option("--admin", help="It may do everything.")] = False,
     expires: Annotated[
-        str | None, typer.Option(help="How long it lives, such as 90d. [default: until it is revoked]")
+        str | None,
+        typer.Option(
+            metavar="DURATION", help="How long it lives, such as 90d. [default: until it is revoked]"
+        ),
     ] = None,
     limit_burst: Annotated[
-        int | None, typer.Option(min=1, help="Calls at once, in place of the default.")
+        int | None, typer.Option(min=1, metavar="COUNT", help="Calls at once, in place of the default.")
     ] = None,
-    limit_minute: Annotated[int | None, typer.Option(min=1, help="Calls in a minute.")] = None,
-    limit_hour: Annotated[int | None, typer.Option(min=1, help="Calls in an hour.")] = None,
+    limit_minute: Annotated[
+        int | None, typer.Option(min=1, metavar="COUNT", help="Calls in a minute.")
+    ] = None,
+    limit_hour: Annotated[int | None, typer.Option(min=1, metavar="COUNT", help="Calls in an hour.")] = None,
     url: UrlOption = None,
     key_file: KeyFileOption = None,
     as_json: JsonOption = False,
@@ -60,19 +73,23 @@ def create(  # noqa: PLR0917 - each is an option of the command line
         "expires_in_s": None if expires is None else _duration_s("--expires", expires),
         "limits": own or None,
     }
-    _run("making a key", lambda gateway: gateway.create_key(body), _new_key, url, key_file, as_json=as_json)
+    show_answer(
+        "making a key", lambda gateway: gateway.create_key(body), _new_key, url, key_file, as_json=as_json
+    )
 
 
 @app.command(name="list")
 def list_(url: UrlOption = None, key_file: KeyFileOption = None, as_json: JsonOption = False) -> None:
     """Show all keys; the keys themselves are kept nowhere."""
-    _run("keys", lambda gateway: gateway.keys(), _table, url, key_file, as_json=as_json)
+    show_answer("keys", lambda gateway: gateway.keys(), _table, url, key_file, as_json=as_json)
 
 
 @app.command()
 def rotate(
     key_id: KeyId,
-    overlap: Annotated[str, typer.Option(help="How long the old key goes on opening.")] = "24h",
+    overlap: Annotated[
+        str, typer.Option(metavar="DURATION", help="How long the old key goes on opening.")
+    ] = "24h",
     url: UrlOption = None,
     key_file: KeyFileOption = None,
     as_json: JsonOption = False,
@@ -83,7 +100,7 @@ def rotate(
     """
     body = {"overlap_s": _duration_s("--overlap", overlap)}
     ask = _rotation(key_id, body)
-    _run("rotating the key", ask, _new_key, url, key_file, as_json=as_json)
+    show_answer("rotating the key", ask, _new_key, url, key_file, as_json=as_json)
 
 
 @app.command()
@@ -99,7 +116,7 @@ def revoke(
         require_person("Revoking a key", "Say so with --yes.")
         if not is_agreed(f"Revoke the key {key_id} for good?"):
             return
-    _run(
+    show_answer(
         "revoking the key",
         lambda gateway: gateway.revoke_key(key_id),
         _revoked,
@@ -110,14 +127,17 @@ def revoke(
 
 
 @app.command()
-def generate() -> None:
+def generate(as_json: JsonOption = False) -> None:
     """Print a new key that no server knows yet.
 
     It is for the file that AMOS_BOOTSTRAP_ADMIN_KEY_FILE names.
     """
     from orchestrator.api_keys import generate as new_key  # noqa: PLC0415
 
-    output.line(new_key())
+    if as_json:
+        output.data_json({"key": new_key()})
+    else:
+        output.line(new_key())
     output.message(
         "No server knows this key yet. Keep it in a file only its owner reads, and name that file in "
         "AMOS_BOOTSTRAP_ADMIN_KEY_FILE."
@@ -134,21 +154,6 @@ def _duration_s(option: str, text: str) -> float:
 
 def _rotation(key_id: str, body: dict[str, Any]) -> Callable[[Connection], Awaitable[bytes]]:
     return lambda gateway: gateway.rotate_key(key_id, body)
-
-
-def _run(
-    what: str,
-    ask: Callable[[Connection], Awaitable[bytes]],
-    view: Callable[[dict[str, Any]], RenderableType],
-    url: str | None,
-    key_file: Path | None,
-    *,
-    as_json: bool,
-) -> None:
-    from api.cli.batch import Question, ask_all  # noqa: PLC0415
-
-    work = ask_all([Question(what, ask)], view, url=url, key_file=key_file, as_json=as_json)
-    raise typer.Exit(asyncio.run(work))
 
 
 def _new_key(body: dict[str, Any]) -> RenderableType:

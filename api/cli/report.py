@@ -8,11 +8,20 @@ import sys
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
+from api.cli.asking import show_answer
 from api.cli.options import JsonOption, KeyFileOption, UrlOption
+
+
+def groupings() -> list[str]:
+    """What reports can be grouped by, for the completion of shells."""
+    from orchestrator.reports.catalogue import REPORTS  # noqa: PLC0415
+
+    return list(dict.fromkeys(group for report in REPORTS.values() for group in report.by))
+
 
 Name = Literal["health", "hit-rate", "latency", "queries", "cost", "clients", "providers"]
 
@@ -23,15 +32,26 @@ LOCAL_ZONE = Path("/etc/localtime")
 def report(  # noqa: PLR0917 - each is an option of the command line
     name: Annotated[Name, typer.Argument(help="Which report.")],
     since: Annotated[
-        str | None, typer.Option(help="Begin: an age such as 90m, 24h, 7d, or a moment. [default: 24h]")
+        str | None,
+        typer.Option(metavar="WHEN", help="Begin: an age such as 90m, 24h, 7d, or a moment. [default: 24h]"),
     ] = None,
-    until: Annotated[str | None, typer.Option(help="End, in the same forms. [default: now]")] = None,
-    by: Annotated[str | None, typer.Option(help="Group by this, such as provider or hour.")] = None,
-    limit: Annotated[str | None, typer.Option(help="Rows of a ranking. [default: 20]")] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="End, in the same forms. [default: now]")
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GROUP", autocompletion=groupings, help="Group by this, such as provider or hour."
+        ),
+    ] = None,
+    limit: Annotated[
+        str | None, typer.Option(metavar="ROWS", help="Rows of a ranking. [default: 20]")
+    ] = None,
     tz: Annotated[
         str | None,
         typer.Option(
-            help="Time zone, such as Europe/Berlin. [default: on a terminal that of this machine, else UTC]"
+            metavar="ZONE",
+            help="Time zone, such as Europe/Berlin. [default: on a terminal that of this machine, else UTC]",
         ),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for spreadsheets.")] = False,
@@ -50,12 +70,9 @@ def report(  # noqa: PLR0917 - each is an option of the command line
     parameters = {key: value for key, value in given.items() if value is not None}
     if tz is None and is_for_people:
         parameters["tz"] = local_zone()
-    show = (
-        _show_csv(name, parameters, url, key_file)
-        if as_csv
-        else _show(name, parameters, url, key_file, as_json=as_json)
-    )
-    raise typer.Exit(asyncio.run(show))
+    if as_csv:
+        raise typer.Exit(asyncio.run(_show_csv(name, parameters, url, key_file)))
+    _show(name, parameters, url, key_file, as_json=as_json)
 
 
 def local_zone() -> str:
@@ -81,16 +98,15 @@ def _zone_of_machine() -> str:
         return ""
 
 
-async def _show(
+def _show(
     name: str, parameters: dict[str, str], url: str | None, key_file: Path | None, *, as_json: bool
-) -> int:
-    from api.cli.batch import Question, ask_all  # noqa: PLC0415
+) -> NoReturn:
     from api.cli.charts import chart_of_stdout  # noqa: PLC0415
     from api.cli.report_view import report_view  # noqa: PLC0415
 
     view = partial(report_view, chart=chart_of_stdout())
-    question = Question(f"{name} report", lambda gateway: gateway.report(name, parameters))
-    return await ask_all([question], view, url=url, key_file=key_file, as_json=as_json)
+    ask = lambda gateway: gateway.report(name, parameters)  # noqa: E731 - it is passed on
+    show_answer(f"{name} report", ask, view, url, key_file, as_json=as_json)
 
 
 async def _show_csv(name: str, parameters: dict[str, str], url: str | None, key_file: Path | None) -> int:

@@ -16,8 +16,8 @@ from orchestrator.errors import (
 )
 from orchestrator.events import FREE, Cost
 from orchestrator.model import SearchRequest
-from tests.support.calls import make_call
-from tests.support.mcp_provider import failure_of, mcp_provider
+from tests.support.calls import failure_of, make_call
+from tests.support.mcp_provider import mcp_provider
 from tests.support.mcp_remote_server import RemoteServer
 from tests.support.mcp_simulator import McpSimulator
 
@@ -184,7 +184,8 @@ async def test_a_server_that_dies_is_unavailable_and_comes_back(era):
         remote.kill()
         error = await asyncio.wait_for(cut, 5)
         refused = await failure_of(quick.search(make_call(SEARCH)))
-        remote.start()
+        # In a thread: meanwhile the loop sees that the server has closed what it had open.
+        await asyncio.to_thread(remote.start)
         found = await quick.search(make_call(SEARCH))
 
         assert (type(error), error.reason in {"reset", "truncated"}) == (ProviderUnavailable, True)
