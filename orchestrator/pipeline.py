@@ -88,7 +88,7 @@ class Pipeline:
             # After the flights: what they have begun is still to be settled.
             self._closers.append(self._chain.cashier.aclose)
         if parts.circuits is not None:
-            self._sharing = CircuitSharing(parts.circuits, self._chain.circuits)
+            self._sharing = CircuitSharing(parts.circuits, self._chain.circuits, parts.identity)
             # Last: what is under way may still have something to tell.
             self._closers.append(self._sharing.aclose)
 

@@ -51,6 +51,10 @@ class Roster:
         guarded = (one for one in self.providers if isinstance(one, Guarded))
         return {one.name: one.complaint for one in guarded if one.complaint is not None}
 
+    def identity(self, name: str) -> str:
+        """What tells the provider of this name from others that had it, the same in all instances."""
+        return self._made[name][0].identity if name in self._made else name
+
     def when_changed(self, act: Callable[[Sequence[Provider]], None]) -> None:
         """Call `act`, which must not wait, with the providers whenever they have changed."""
         self._changed = act
@@ -132,8 +136,8 @@ class Roster:
             task.cancel()
         if retiring:
             await asyncio.wait(retiring)
-        for provider in (*retiring.values(), *self.providers):
-            await _closed(provider)
+        # All at once: a process that ends is given some seconds, and a server that hangs takes one of them.
+        await asyncio.gather(*(_closed(one) for one in (*retiring.values(), *self.providers)))
 
 
 async def _closed(provider: Provider) -> None:

@@ -30,6 +30,7 @@ OptionOption = Annotated[
     list[str] | None,
     typer.Option(
         "--option",
+        "-o",
         metavar="NAME=VALUE",
         help="An option of the provider, over those of the settings; its value is JSON where it can be.",
     ),

@@ -34,7 +34,7 @@ def test_a_good_provider_passes(amos):
 
 def test_a_plugin_is_looked_at_without_its_guard(rogue):
     """What the guard would hide is what an author wants to know, with what to do about it."""
-    options = ("--kind", "rogue", "--option", "does=raise", "--option", 'how="a bug"')
+    options = ("--kind", "rogue", "--option", "does=raise", "-o", 'how="a bug"')
 
     result = rogue.run("providers", "test", "mine", *options, "--json")
 
