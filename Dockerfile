@@ -41,7 +41,7 @@ COPY docs docs
 RUN ["/opt/amos/bin/python", "-m", "compileall", "-q", "/app/orchestrator", "/app/storage", "/app/api", "/app/alembic"]
 
 ENV PATH=/opt/amos/bin:$PATH \
-    PYTHONPATH=/app \
+    PYTHONPATH=/app:/app/api/sdk \
     PYTHONSAFEPATH=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

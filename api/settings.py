@@ -67,8 +67,8 @@ from orchestrator.filters.rate_limit import RateLimitPolicy
 SECRETS_DIR = "AMOS_SECRETS_DIR"
 """Names the folder of secret files. Not a setting itself: it says where settings are."""
 
-NOT_SETTINGS = frozenset({SECRETS_DIR, "AMOS_PYTHON"})
-"""Variables with our prefix that others read: the second chooses the Python of the launcher."""
+NOT_SETTINGS = frozenset({SECRETS_DIR, "AMOS_PYTHON", "AMOS_URL"})
+"""Variables with our prefix that others read: the second is the launcher's, the third the Python client's."""
 
 PROJECT_DOCS = Path(__file__).resolve().parent.parent / "docs"
 """What the local provider searches when there is nothing else to search."""

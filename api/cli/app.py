@@ -15,12 +15,14 @@ from api.cli import (
     EXIT_INTERRUPTED,
     budget,
     cache,
+    completion,
     db,
     doctor,
     events,
     extract,
     index,
     keys,
+    man,
     output,
     providers,
     report,
@@ -28,11 +30,15 @@ from api.cli import (
     serve,
     stdio,
 )
+from api.cli.command_tree import documented
 from api.cli.failure import EXIT_USAGE, CommandError, Failure, explain
 from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+HELP_COLUMNS_MAX = 100
+"""chosen: longer lines are hard to read; a narrower terminal has narrower help."""
 
 app = typer.Typer(
     name="amos",
@@ -42,7 +48,8 @@ app = typer.Typer(
     # Plain help: importing rich for its panels would take twice as long as all the rest of `amos --help`.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    add_completion=False,  # completion.py says why
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": HELP_COLUMNS_MAX},
 )
 
 app.command()(serve.serve)
@@ -60,6 +67,8 @@ app.add_typer(cache.app, name="cache")
 app.add_typer(keys.app, name="keys")
 app.add_typer(providers.app, name="providers")
 app.add_typer(db.app, name="db")
+app.command()(completion.completion)
+app.command()(man.man)
 
 
 def _print_version(wanted: bool) -> None:
@@ -84,7 +93,8 @@ def _options(
 def run(arguments: Sequence[str] | None) -> int:
     """Run one command line and return its exit code. Raises nothing but KeyboardInterrupt."""
     try:
-        result = app(args=arguments, prog_name="amos", standalone_mode=False)
+        command = documented(app)
+        result = command.main(args=arguments, prog_name="amos", standalone_mode=False)
         output.flush()
     except (output.ReaderGone, BrokenPipeError):
         output.stop_writing()

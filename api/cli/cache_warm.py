@@ -34,10 +34,14 @@ STYLES = {"warmed": "green", "failed": "red", "unknown": "yellow"}
 
 def warm(  # noqa: PLR0917 - each is an option of the command line
     top: Annotated[
-        int | None, typer.Option(min=1, help="How many of the searches asked most. [default: AMOS_WARM_TOP]")
+        int | None,
+        typer.Option(
+            min=1, metavar="COUNT", help="How many of the searches asked most. [default: AMOS_WARM_TOP]"
+        ),
     ] = None,
     since: Annotated[
-        str | None, typer.Option(help="Asked since: an age such as 7d, or a moment. [default: 7d]")
+        str | None,
+        typer.Option(metavar="WHEN", help="Asked since: an age such as 7d, or a moment. [default: 7d]"),
     ] = None,
     budget: Annotated[
         float | None,

@@ -14,7 +14,7 @@ app = typer.Typer(help="Show or upgrade the database's schema.")
 
 
 @app.command()
-def upgrade() -> None:
+def upgrade(as_json: JsonOption = False) -> None:
     """Bring the database to the schema of this version.
 
     It is made if need be; nothing to do is no failure.
@@ -28,6 +28,9 @@ def upgrade() -> None:
         asyncio.run(sql_schema.upgrade(url))
     after = asyncio.run(sql_schema.current(url))
     name = read_address(url).shown
+    if as_json:
+        output.data_json({"database": name, "before": before, "current": after})
+        return
     if before == after:
         output.message(f"{name} is up to date: schema {after}.")
     else:

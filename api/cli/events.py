@@ -26,7 +26,8 @@ BATCH_FRAMES = 500
 """chosen: frames read at once; a few hundred kilobytes."""
 
 TailLines = Annotated[
-    int, typer.Option("-n", "--lines", min=0, help="Begin with this many of the last events.")
+    int,
+    typer.Option("-n", "--lines", min=0, metavar="COUNT", help="Begin with this many of the last events."),
 ]
 
 

@@ -31,7 +31,9 @@ def erase(
     query: Annotated[
         str, typer.Option("--query", metavar="TEXT", help="The text of a query; - reads one from each line.")
     ] = "",
-    client: Annotated[str, typer.Option("--client", help="Every text this client has searched for.")] = "",
+    client: Annotated[
+        str, typer.Option("--client", metavar="NAME", help="Every text this client has searched for.")
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only tell how many texts that would be.")

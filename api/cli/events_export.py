@@ -40,8 +40,12 @@ def export(  # noqa: PLR0917 - each is an option of the command line
         str,
         typer.Option("--type", metavar="TYPE", help="Only this type, or part of one: attempt, cache.hit."),
     ] = "",
-    client: Annotated[str, typer.Option("--client", help="Only what was done for this client.")] = "",
-    stream: Annotated[str, typer.Option("--stream", help="Only this execution, or another stream.")] = "",
+    client: Annotated[
+        str, typer.Option("--client", metavar="NAME", help="Only what was done for this client.")
+    ] = "",
+    stream: Annotated[
+        str, typer.Option("--stream", metavar="ID", help="Only this execution, or another stream.")
+    ] = "",
     to: Annotated[
         Path,
         typer.Option("-o", "--output", metavar="FILE", help="Write a file, which appears when it is whole."),

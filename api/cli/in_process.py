@@ -18,7 +18,7 @@ from api.cli import output
 from api.cli.failure import EXIT_USAGE, CommandError
 from api.rest.dialects import tavily
 from api.settings import load
-from orchestrator.errors import EventLogUnavailable
+from orchestrator.errors import EventLogUnavailable, NotFound
 from orchestrator.history import last_word
 from orchestrator.model import CacheControl, Caller
 
@@ -36,6 +36,12 @@ if TYPE_CHECKING:
     from storage.sql_event_log import SqlEventLog
 
 DOOR = "cli"
+
+NOT_YET_S = 5.0
+"""chosen: an execution is in the record within a second of its answer; this is a busy machine's."""
+
+LOOK_S = 0.2
+"""chosen: a look at the database costs a millisecond."""
 
 OPERATOR = "local"
 """The client in facts about what is done to keys here."""
@@ -74,11 +80,21 @@ class InProcess:
         return msgspec.json.encode(found)
 
     async def execution(self, execution_id: str) -> bytes:
-        """An execution from the database here, as `GET /executions/{id}` gives it."""
+        """An execution from the database here, as `GET /executions/{id}` gives it.
+
+        One just answered by a server, whose recorder has yet to bring it in, is waited for.
+        """
         from api.rest import executions  # noqa: PLC0415
 
         record = await self._record()
-        return msgspec.json.encode(await executions.answer(record.reports, execution_id))
+        gives_up_at = time.monotonic() + NOT_YET_S
+        while True:
+            try:
+                return msgspec.json.encode(await executions.answer(record.reports, execution_id))
+            except NotFound as error:
+                if error.retry_after_s is None or time.monotonic() > gives_up_at:
+                    raise
+            await asyncio.sleep(LOOK_S)
 
     async def budget(self, *, reconcile: bool) -> bytes:
         """What may be spent and what the database here says was, as `GET /budget` gives it."""

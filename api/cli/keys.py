@@ -26,25 +26,39 @@ app = typer.Typer(help="Make, list, rotate and revoke API keys.")
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The id of the key; `amos keys list` shows it.")]
 
 
+def scopes() -> list[str]:
+    """What a key may be allowed, for the completion of shells."""
+    from orchestrator.api_keys import SCOPES  # noqa: PLC0415
+
+    return list(SCOPES)
+
+
 @app.command()
 def create(  # noqa: PLR0917 - each is an option of the command line
-    client: Annotated[str, typer.Option(help="Whose key it is; the name in reports.")],
+    client: Annotated[str, typer.Option(metavar="NAME", help="Whose key it is; the name in reports.")],
     scope: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="SCOPE",
+            autocompletion=scopes,
             help="What it may do: search, extract, refresh, reports or admin; repeatable. "
-            "[default: search, extract]"
+            "[default: search, extract]",
         ),
     ] = None,
     admin: Annotated[bool, typer.Option("--admin", help="It may do everything.")] = False,
     expires: Annotated[
-        str | None, typer.Option(help="How long it lives, such as 90d. [default: until it is revoked]")
+        str | None,
+        typer.Option(
+            metavar="DURATION", help="How long it lives, such as 90d. [default: until it is revoked]"
+        ),
     ] = None,
     limit_burst: Annotated[
-        int | None, typer.Option(min=1, help="Calls at once, in place of the default.")
+        int | None, typer.Option(min=1, metavar="COUNT", help="Calls at once, in place of the default.")
     ] = None,
-    limit_minute: Annotated[int | None, typer.Option(min=1, help="Calls in a minute.")] = None,
-    limit_hour: Annotated[int | None, typer.Option(min=1, help="Calls in an hour.")] = None,
+    limit_minute: Annotated[
+        int | None, typer.Option(min=1, metavar="COUNT", help="Calls in a minute.")
+    ] = None,
+    limit_hour: Annotated[int | None, typer.Option(min=1, metavar="COUNT", help="Calls in an hour.")] = None,
     url: UrlOption = None,
     key_file: KeyFileOption = None,
     as_json: JsonOption = False,
@@ -72,7 +86,9 @@ def list_(url: UrlOption = None, key_file: KeyFileOption = None, as_json: JsonOp
 @app.command()
 def rotate(
     key_id: KeyId,
-    overlap: Annotated[str, typer.Option(help="How long the old key goes on opening.")] = "24h",
+    overlap: Annotated[
+        str, typer.Option(metavar="DURATION", help="How long the old key goes on opening.")
+    ] = "24h",
     url: UrlOption = None,
     key_file: KeyFileOption = None,
     as_json: JsonOption = False,
@@ -110,14 +126,17 @@ def revoke(
 
 
 @app.command()
-def generate() -> None:
+def generate(as_json: JsonOption = False) -> None:
     """Print a new key that no server knows yet.
 
     It is for the file that AMOS_BOOTSTRAP_ADMIN_KEY_FILE names.
     """
     from orchestrator.api_keys import generate as new_key  # noqa: PLC0415
 
-    output.line(new_key())
+    if as_json:
+        output.data_json({"key": new_key()})
+    else:
+        output.line(new_key())
     output.message(
         "No server knows this key yet. Keep it in a file only its owner reads, and name that file in "
         "AMOS_BOOTSTRAP_ADMIN_KEY_FILE."

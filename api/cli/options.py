@@ -32,6 +32,16 @@ KeyFileOption = Annotated[
     ),
 ]
 
+
+def kind_names() -> list[str]:
+    """The kinds of providers of this installation, with those of plug-ins, for the completion of shells."""
+    from api.providers import built_in  # noqa: PLC0415
+    from api.settings import load  # noqa: PLC0415
+    from orchestrator.providers.registry import Kinds  # noqa: PLC0415
+
+    return list(Kinds(built_in(load({}))).names)
+
+
 STDIN = "-"
 """An argument that stands for the lines of standard input."""
 

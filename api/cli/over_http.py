@@ -1,8 +1,7 @@
-"""The connection to a running server, `--url`; every way HTTP can fail becomes a sentence."""
+"""The connection to a running server, `--url`, by way of `amos_sdk`; its errors become sentences here."""
 
 from __future__ import annotations
 
-import json
 import ssl
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from urllib.parse import quote
 
 import httpx
 
+import amos_sdk
 from api.cli import output
 from api.cli.failure import EXIT_FAILURE, EXIT_USAGE, CommandError
 from api.cli.quantities import seconds
@@ -17,11 +17,11 @@ from api.cli.quantities import seconds
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
-TIMEOUT = httpx.Timeout(40.0, connect=5.0)
-"""Seconds: an extract may take its server 30 (limits.EXTRACT_DEADLINE_S_MAX); the rest is the way there."""
+RETRY_AFTER_S_MAX = 100_000_000
+"""chosen: three years; a longer time is no advice to anybody."""
 
-RETRY_AFTER_DIGITS_MAX = 8
-"""chosen: three years; a longer number of seconds is no advice to anybody."""
+NOT_YET_S = 5.0
+"""chosen: an execution is in the record within a second of its answer; this is a busy server's."""
 
 USAGE_STATUSES = {400, 413, 414, 422}
 """Statuses that say the request itself is wrong, as the shell's exit code 2 does."""
@@ -37,11 +37,14 @@ NEXT_STEPS = {
     504: "Try again, or ask the server's operator for a longer AMOS_DEADLINE_S.",
 }
 
+CODE_OF_STEP = {403: "permission_denied", 409: "cannot_warm"}
+"""Statuses that have other reasons too, and the code of the reason whose next step stands above."""
+
 
 class HttpConnection:
     """Asks a server; a `Connection`."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: amos_sdk.AsyncClient) -> None:
         self._client = client
 
     async def search(self, body: dict[str, Any], *, no_cache: bool) -> bytes:
@@ -60,8 +63,8 @@ class HttpConnection:
         )
 
     async def execution(self, execution_id: str) -> bytes:
-        """An execution of the server."""
-        return await self._send("GET", f"executions/{quote(execution_id, safe='')}")
+        """An execution of the server; one just answered is waited for."""
+        return await self._send("GET", f"executions/{quote(execution_id, safe='')}", wait_s=NOT_YET_S)
 
     async def budget(self, *, reconcile: bool) -> bytes:
         """What the server may spend and has spent."""
@@ -109,79 +112,50 @@ class HttpConnection:
 
     async def warm(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
         """A warming of the server, line by line; leaving it ends it there too."""
-        with self._explaining():
-            async with self._client.stream("POST", "cache/warm", json=body) as answer:
-                if not answer.is_success:
-                    await answer.aread()
-                    raise _refused(answer)
-                async for text in answer.aiter_lines():
-                    line = _object(text.encode())
-                    if "error" in line:
-                        raise CommandError(str(line["error"].get("message", "The server has failed.")))
-                    yield line
+        with _explaining(self._client.base_url):
+            async for line in self._client.lines("POST", "cache/warm", body=body):
+                yield line
 
-    async def _send(self, method: str, path: str, **options: Any) -> bytes:
-        base = self._client.base_url
-        with self._explaining():
-            answer = await self._client.request(method, path, **options)
-        if not answer.is_success:
-            raise _refused(answer)
-        if not _object(answer.content):
-            raise CommandError(
-                f"{base} answers, but not as AMOS does.", "Check the address given with --url."
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: dict[str, Any] | None = None,
+        params: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        wait_s: float = 0.0,
+    ) -> bytes:
+        with _explaining(self._client.base_url):
+            return await self._client.request(
+                method, path, body=json, params=params, headers=headers, wait_s=wait_s
             )
-        return answer.content
-
-    @contextmanager
-    def _explaining(self) -> Iterator[None]:
-        """Whatever fails there between us and the server comes out as CommandError."""
-        base = self._client.base_url
-        try:
-            yield
-        except httpx.ConnectError as error:
-            if reason := _distrust(error):
-                raise CommandError(
-                    f"The certificate of {base} is not trusted: {reason}.",
-                    "If it is yours, trust it: SSL_CERT_FILE=/path/to/cert.pem amos …",
-                ) from error
-            raise CommandError(
-                f"Nothing answers at {base}.", "Start a server with `amos serve`, or leave out --url."
-            ) from error
-        except httpx.TimeoutException as error:
-            raise CommandError(f"{base} did not answer in time.", "Try again; --url may be wrong.") from error
-        except httpx.HTTPError as error:
-            step = "Try again" + (
-                "; if the server speaks TLS, write https://." if base.scheme == "http" else "."
-            )
-            raise CommandError(f"The connection to {base} broke ({type(error).__name__}).", step) from error
 
 
 @asynccontextmanager
 async def open_client(url: str, key: str | None = None) -> AsyncIterator[HttpConnection]:
     """A connection to the server at `url`, which may have a path. Raises CommandError for a bad address.
 
-    `key` is the API key to show; `None` shows none.
+    `key` is the API key to show; `None` shows none. Nothing is tried twice: a person decides that.
     """
     address = url if "://" in url else f"http://{url}"
     try:
-        parsed = httpx.URL(address)
-    except httpx.InvalidURL as error:
-        raise CommandError(f"--url {url!r} is not an address: {error}.", exit_code=EXIT_USAGE) from error
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise CommandError(f"--url {url!r} is not an http or https address.", exit_code=EXIT_USAGE)
-    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    if key is not None and parsed.scheme == "http" and not _is_this_machine(parsed):
-        output.message(
-            f"The API key goes to {parsed.host} in clear text; with https:// nobody could read it."
-        )
-    try:
-        opened = httpx.AsyncClient(base_url=parsed, timeout=TIMEOUT, headers=headers)
+        opened = amos_sdk.AsyncClient(address, api_key=key, retries=amos_sdk.NO_RETRIES)
+    except ValueError as error:
+        what, _, fault = str(error).partition(" ")
+        name = f"--url {url!r}" if what == "base_url" else "AMOS_KEY"
+        raise CommandError(f"{name} {fault}.", exit_code=EXIT_USAGE) from error
     except OSError as error:  # the certificates to trust are read here; the error does not name the file
         raise CommandError(
             f"The file or folder in SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {error.strerror}.",
             exit_code=EXIT_USAGE,
         ) from error
     async with opened as client:
+        parsed = httpx.URL(client.base_url)
+        if key is not None and parsed.scheme == "http" and not _is_this_machine(parsed):
+            output.message(
+                f"The API key goes to {parsed.host} in clear text; with https:// nobody could read it."
+            )
         yield HttpConnection(client)
 
 
@@ -192,52 +166,49 @@ def _is_this_machine(address: httpx.URL) -> bool:
     return is_loopback(address.netloc)
 
 
-def _refused(answer: httpx.Response) -> CommandError:
-    status = answer.status_code
-    wait = answer.headers.get("Retry-After", "")
-    step = (
-        f"Try again in {seconds(int(wait))}."
-        if wait.isdecimal() and len(wait) <= RETRY_AFTER_DIGITS_MAX
-        else NEXT_STEPS.get(status, "")
-    )
-    if status == 403 and error_code(answer.content) != "permission_denied":
-        step = ""  # another door than that of scopes; the sentence says what to do
-    if error_code(answer.content) == "provider_conflict":
-        step = ""  # likewise
-    reason = error_text(answer.content) or f"HTTP {status} {answer.reason_phrase}".rstrip()
-    if not answer.is_error:
-        reason, step = (
-            f"The server redirects or answers HTTP {status}.",
-            "Check the address given with --url.",
-        )
-    return CommandError(reason, step, exit_code=EXIT_USAGE if status in USAGE_STATUSES else EXIT_FAILURE)
-
-
-def error_text(content: bytes) -> str:
-    """The sentence in an error body, in Tavily's envelope or as problem details; `""` if there is none."""
-    detail = _object(content).get("detail")
-    if isinstance(detail, dict):
-        detail = detail.get("error")
-    if isinstance(detail, list):  # one entry a wrong field
-        found = [entry for entry in detail if isinstance(entry, dict)]
-        detail = "; ".join(f"{_place(entry)}: {entry.get('msg', '')}" for entry in found)
-    return detail if isinstance(detail, str) else ""
-
-
-def error_code(content: bytes) -> str:
-    """The code in an error body, in Tavily's envelope or as problem details; `""` if there is none."""
-    body = _object(content)
-    amos = body.get("amos", body)
-    return str(amos.get("code", "")) if isinstance(amos, dict) else ""
-
-
-def _object(content: bytes) -> dict[str, Any]:
-    """The JSON object in a body; empty if it is none."""
+@contextmanager
+def _explaining(base: str) -> Iterator[None]:
+    """Whatever fails there between us and the server comes out as CommandError."""
     try:
-        body = json.loads(content)
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
+        yield
+    except amos_sdk.Refused as error:
+        raise _refused(error) from error
+    except amos_sdk.TimedOut as error:
+        raise CommandError(f"{base} did not answer in time.", "Try again; --url may be wrong.") from error
+    except amos_sdk.Unreachable as error:
+        raise _unreachable(base, error) from error
+    except amos_sdk.AmosError as error:
+        raise CommandError(
+            f"{base} answers, but not as AMOS does.", "Check the address given with --url."
+        ) from error
+
+
+def _unreachable(base: str, error: amos_sdk.Unreachable) -> CommandError:
+    if reason := _distrust(error):
+        return CommandError(
+            f"The certificate of {base} is not trusted: {reason}.",
+            "If it is yours, trust it: SSL_CERT_FILE=/path/to/cert.pem amos …",
+        )
+    cause = error.__cause__
+    if isinstance(cause, httpx.ConnectError):
+        return CommandError(
+            f"Nothing answers at {base}.", "Start a server with `amos serve`, or leave out --url."
+        )
+    is_clear = base.startswith("http:")
+    step = "Try again" + ("; if the server speaks TLS, write https://." if is_clear else ".")
+    return CommandError(f"The connection to {base} broke ({type(cause).__name__}).", step)
+
+
+def _refused(error: amos_sdk.Refused) -> CommandError:
+    wait_s = error.retry_after_s
+    if wait_s is not None and wait_s < RETRY_AFTER_S_MAX:
+        step = f"Try again in {seconds(round(wait_s))}."
+    elif error.code != CODE_OF_STEP.get(error.status, error.code):
+        step = ""  # another reason than the one whose next step is known; the sentence says what to do
+    else:
+        step = NEXT_STEPS.get(error.status, "")
+    is_usage = error.status in USAGE_STATUSES
+    return CommandError(error.message, step, exit_code=EXIT_USAGE if is_usage else EXIT_FAILURE)
 
 
 def _distrust(error: BaseException | None) -> str:
@@ -247,8 +218,3 @@ def _distrust(error: BaseException | None) -> str:
             return error.verify_message
         error = error.__cause__ or error.__context__
     return ""
-
-
-def _place(entry: dict[str, Any]) -> str:
-    loc = entry.get("loc")
-    return ".".join(str(part) for part in loc if part != "body") if isinstance(loc, list) else "request"

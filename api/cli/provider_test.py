@@ -12,7 +12,7 @@ import typer
 from api.cli import output
 from api.cli.consent import is_agreed
 from api.cli.failure import EXIT_FAILURE, EXIT_USAGE, CommandError
-from api.cli.options import JsonOption
+from api.cli.options import JsonOption, kind_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,13 +36,25 @@ OptionOption = Annotated[
 ]
 
 
+def check_names() -> list[str]:
+    """The rules of the contract, for the completion of shells."""
+    from orchestrator.providers.conformance import checks  # noqa: PLC0415
+
+    return [check.name for check in checks.ALL]
+
+
 def hold_to_contract(
     name: Annotated[
         str, typer.Argument(help="The provider, as `amos providers list` has it, or new with --kind.")
     ],
     *,
     kind: Annotated[
-        str | None, typer.Option(help="Test a provider of this kind that is not set up yet.")
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            autocompletion=kind_names,
+            help="Test a provider of this kind that is not set up yet.",
+        ),
     ] = None,
     option: OptionOption = None,
     unreachable: Annotated[
@@ -52,8 +64,15 @@ def hold_to_contract(
             help="The option with which its upstream is not there, such as url=http://127.0.0.1:9.",
         ),
     ] = None,
-    query: Annotated[str | None, typer.Option(help="A plain question that it can answer.")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="Only this check; may be given again.")] = None,
+    query: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="A plain question that it can answer.")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CHECK", autocompletion=check_names, help="Only this check; may be given again."
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before questions that cost.")] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -15,7 +15,7 @@ import typer
 
 from api.cli import output
 from api.cli.failure import EXIT_USAGE, CommandError
-from api.cli.options import STDIN, JsonOption, KeyFileOption, UrlOption
+from api.cli.options import STDIN, JsonOption, KeyFileOption, UrlOption, kind_names
 from api.cli.provider_test import hold_to_contract, options_of
 
 if TYPE_CHECKING:
@@ -51,10 +51,20 @@ def kinds(url: UrlOption = None, key_file: KeyFileOption = None, as_json: JsonOp
 @app.command()
 def add(  # noqa: PLR0917 - each is an option of the command line
     name: Annotated[str, typer.Argument(metavar="NAME", help="What it is called in answers and reports.")],
-    kind: Annotated[str, typer.Option(help="What it is; `amos providers kinds` shows the kinds.")],
+    kind: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND",
+            autocompletion=kind_names,
+            help="What it is; `amos providers kinds` shows the kinds.",
+        ),
+    ],
     priority: Annotated[
         int | None,
-        typer.Option(help="The lowest is asked first. [default: behind the others that search the web]"),
+        typer.Option(
+            metavar="NUMBER",
+            help="The lowest is asked first. [default: behind the others that search the web]",
+        ),
     ] = None,
     option: Annotated[
         list[str] | None,

@@ -14,6 +14,14 @@ import typer
 
 from api.cli.options import JsonOption, KeyFileOption, UrlOption
 
+
+def groupings() -> list[str]:
+    """What reports can be grouped by, for the completion of shells."""
+    from orchestrator.reports.catalogue import REPORTS  # noqa: PLC0415
+
+    return list(dict.fromkeys(group for report in REPORTS.values() for group in report.by))
+
+
 Name = Literal["health", "hit-rate", "latency", "queries", "cost", "clients", "providers"]
 
 LOCAL_ZONE = Path("/etc/localtime")
@@ -23,15 +31,26 @@ LOCAL_ZONE = Path("/etc/localtime")
 def report(  # noqa: PLR0917 - each is an option of the command line
     name: Annotated[Name, typer.Argument(help="Which report.")],
     since: Annotated[
-        str | None, typer.Option(help="Begin: an age such as 90m, 24h, 7d, or a moment. [default: 24h]")
+        str | None,
+        typer.Option(metavar="WHEN", help="Begin: an age such as 90m, 24h, 7d, or a moment. [default: 24h]"),
     ] = None,
-    until: Annotated[str | None, typer.Option(help="End, in the same forms. [default: now]")] = None,
-    by: Annotated[str | None, typer.Option(help="Group by this, such as provider or hour.")] = None,
-    limit: Annotated[str | None, typer.Option(help="Rows of a ranking. [default: 20]")] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="End, in the same forms. [default: now]")
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GROUP", autocompletion=groupings, help="Group by this, such as provider or hour."
+        ),
+    ] = None,
+    limit: Annotated[
+        str | None, typer.Option(metavar="ROWS", help="Rows of a ranking. [default: 20]")
+    ] = None,
     tz: Annotated[
         str | None,
         typer.Option(
-            help="Time zone, such as Europe/Berlin. [default: on a terminal that of this machine, else UTC]"
+            metavar="ZONE",
+            help="Time zone, such as Europe/Berlin. [default: on a terminal that of this machine, else UTC]",
         ),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for spreadsheets.")] = False,

@@ -21,11 +21,15 @@ def search(  # noqa: PLR0917 - each is an option of the command line
     query: Annotated[
         list[str],
         typer.Argument(
-            help="What to search for; several words are one query. - reads one query a line from stdin."
+            metavar="QUERY...",
+            help="What to search for; several words are one query. - reads one query a line from stdin.",
         ),
     ],
     max_results: Annotated[
-        int | None, typer.Option("-n", "--max-results", min=0, help="At most this many results. [default: 5]")
+        int | None,
+        typer.Option(
+            "-n", "--max-results", min=0, metavar="COUNT", help="At most this many results. [default: 5]"
+        ),
     ] = None,
     depth: Annotated[
         Depth | None, typer.Option(help="How thoroughly to search; advanced costs twice.")

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="Listen on this address instead of AMOS_HOST.")] = None,
+    host: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Listen on this address instead of AMOS_HOST.")
+    ] = None,
     port: Annotated[
-        int | None, typer.Option(help="Listen on this port instead of AMOS_PORT; 0 takes a free one.")
+        int | None,
+        typer.Option(metavar="PORT", help="Listen on this port instead of AMOS_PORT; 0 takes a free one."),
     ] = None,
     print_settings: Annotated[
         bool, typer.Option("--print-settings", help="Print the settings in force, keys masked, and stop.")

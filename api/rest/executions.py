@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 NOT_YET_S = 1.0
 """An answered execution is in the log when the recorder has read the journal, well within a second."""
+
+NOT_YET_AGE_S_MAX = 3_600.0
+"""chosen: who asks for an older execution is not told to ask again; a recorder that is further behind has
+been an alert for an hour (docs/operations/monitoring.md)."""
 
 EXAMPLE_ID = "019ad1c4-7c1e-7d10-8a3c-5f0f3a6c2b11"
 
@@ -109,7 +114,7 @@ async def answer(store: ReportStore, execution_id: str, client: str | None = Non
     if not frames or (client is not None and client != client_of(frames)):
         raise NotFound(
             "There is no such execution in the event log. One just answered appears within a second.",
-            retry_after_s=NOT_YET_S,
+            retry_after_s=NOT_YET_S if may_come(execution_id, time.time()) else None,
         )
     return account(execution_id, frames)
 
@@ -124,6 +129,16 @@ def account(execution_id: str, frames: Sequence[Frame]) -> Account:
     """What is shown of an execution, from all its frames."""
     events = sorted((envelope for frame in frames for envelope in frame.events), key=lambda e: e.seq)
     return Account(execution_id, explain(events), tuple(events))
+
+
+def may_come(execution_id: str, now: float) -> bool:
+    """Whether the id was made so lately that its execution may still be on its way into the log.
+
+    `now` is epoch seconds. An id that tells no time, which is none of ours, never comes.
+    """
+    found = uuid.UUID(execution_id)
+    made_at = (found.int >> 80) / 1_000  # RFC 9562, 5.7: 48 bits of milliseconds
+    return found.version == 7 and now - NOT_YET_AGE_S_MAX < made_at < now + NOT_YET_AGE_S_MAX
 
 
 def canonical(execution_id: str) -> str:

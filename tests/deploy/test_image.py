@@ -70,7 +70,7 @@ class Image:
         )  # fmt: skip
 
     def _placed(self, word: str) -> str:
-        word = re.sub(r"^/app", str(self.app), word)
+        word = re.sub(r"(^|:)/app", rf"\1{self.app}", word)
         return re.sub(r"^/data", str(self.data), word).replace(":8000/", f":{self.port}/")
 
     def _copy(self, source: Path, target: Path) -> None:
@@ -141,3 +141,11 @@ def test_nothing_else_gets_into_the_context() -> None:
     assert lines[1] == "*"
     assert let_in == copied
     assert all((ROOT / name).exists() for name in copied)
+
+
+async def test_the_command_line_of_the_image_can_ask_a_server(image: Image) -> None:
+    """What `--url` needs is found: the client lies in a folder of its own."""
+    done = await image.run(sys.executable, "-c", "import amos_sdk; print(amos_sdk.__file__)")
+    said, _ = await done.communicate()
+
+    assert (done.returncode, str(image.app) in said.decode()) == (0, True)

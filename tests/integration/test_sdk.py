@@ -23,13 +23,18 @@ async def test_the_client_that_awaits(tmp_path, tavily):
         report = await client.report("hit-rate", since="1h")
         account = await client.execution(first.why.execution_id)
         health = await client.health()
+        usage = await client.usage()
 
     assert len(first.results) == 2
     assert (first.why.cache, second.why.cache) == ("miss", "l1")
     assert second.why.cost_usd == 0
     assert pages.pages[0].url == "https://almanac.example/tides/how"
-    assert report["hits"] == 1
-    assert account["execution_id"] == first.why.execution_id
+    assert report.figures["hits"] == 1
+    assert (usage.client, usage.credits, usage.by_operation["search"]) == ("local", 1, 1)
+    assert account.execution_id == first.why.execution_id
+    assert (account.status, account.provider) == ("answered", "tavily")
+    assert account.events[-1].type == "amos.request.completed.v1"
+    assert account.why[-1].startswith("Answered")
     assert health["status"] == "ok" or health["components"]
 
 

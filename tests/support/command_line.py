@@ -59,7 +59,12 @@ class CommandLine:
     def whole_environment(self) -> dict[str, str]:
         """What the command sees."""
         inherited = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        return {**inherited, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", **self.environment}
+        return {
+            **inherited,
+            "PYTHONPATH": f"{ROOT}:{ROOT}/api/sdk",
+            "PYTHONSAFEPATH": "1",
+            **self.environment,
+        }
 
     def run(self, *arguments: str, stdin: str = "", **environment: str) -> Result:
         """Run to the end, with pipes; fails the test if that takes longer than `TIMEOUT_S`."""

@@ -170,7 +170,7 @@ class UpstreamProcess:
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
     """What a process sees: little of ours, and the settings."""
     inherited = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    return {**inherited, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", **settings}
+    return {**inherited, "PYTHONPATH": f"{ROOT}:{ROOT}/api/sdk", "PYTHONSAFEPATH": "1", **settings}
 
 
 async def until(

@@ -171,6 +171,7 @@ LIBRARY_HOMES = {
     "opentelemetry": ("api/telemetry.py",),
 }
 
-READS_ENVIRONMENT = {"api/settings.py", "api/supervisor.py"}  # the second builds the environment of a child
+# The second builds the environment of a child; the third is that of other people's programs.
+READS_ENVIRONMENT = {"api/settings.py", "api/supervisor.py", "api/sdk/amos_sdk/configuration.py"}
 NAMES_BOTH_SIDES = {"api/composition.py", "api/settings.py"}  # the second takes defaults from all policies
 CONCRETE = ("orchestrator.filters.", "orchestrator.providers.", "orchestrator.pipeline")

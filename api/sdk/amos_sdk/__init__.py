@@ -8,10 +8,12 @@
 It needs httpx and nothing of the server.
 """
 
-from amos_sdk.client import NO_RETRIES, AsyncClient, Client
+from amos_sdk.async_client import AsyncClient
+from amos_sdk.client import NO_RETRIES, Client
 from amos_sdk.errors import (
     AmosError,
     BudgetExhausted,
+    Conflict,
     DeadlineExceeded,
     InvalidRequest,
     NotFound,
@@ -26,15 +28,19 @@ from amos_sdk.errors import (
 )
 from amos_sdk.exchange import RetryPolicy
 from amos_sdk.models import Attempt, ExtractAnswer, FailedPage, Page, SearchAnswer, SearchResult, Why
+from amos_sdk.record import Account, Event, Report, Usage
 
 __all__ = [
     "NO_RETRIES",
+    "Account",
     "AmosError",
     "AsyncClient",
     "Attempt",
     "BudgetExhausted",
     "Client",
+    "Conflict",
     "DeadlineExceeded",
+    "Event",
     "ExtractAnswer",
     "FailedPage",
     "InvalidRequest",
@@ -43,6 +49,7 @@ __all__ = [
     "PermissionDenied",
     "RateLimited",
     "Refused",
+    "Report",
     "RetryPolicy",
     "SearchAnswer",
     "SearchResult",
@@ -51,5 +58,6 @@ __all__ = [
     "Unavailable",
     "UnexpectedAnswer",
     "Unreachable",
+    "Usage",
     "Why",
 ]

@@ -9,6 +9,7 @@
       ├ Unauthenticated    401             no key, or not a valid one
       ├ PermissionDenied   403             the key lacks a scope
       ├ NotFound           404             no such execution or report
+      ├ Conflict           409             what is there forbids it: a name in use, no cache to warm
       ├ RateLimited        429             one of the key's windows is used up
       ├ BudgetExhausted    432, 433        the caller's budget, or all providers' quotas, are used up
       ├ Unavailable        503             every provider failed, or the server takes no calls now
@@ -80,6 +81,10 @@ class NotFound(Refused):
     """There is no such execution (yet) or no such report."""
 
 
+class Conflict(Refused):
+    """What is there already forbids it: a name is in use, a warming is under way."""
+
+
 class RateLimited(Refused):
     """One of the key's windows is used up; `retry_after_s` says when the next call fits."""
 
@@ -101,6 +106,7 @@ _CLASSES: dict[int, type[Refused]] = {
     401: Unauthenticated,
     403: PermissionDenied,
     404: NotFound,
+    409: Conflict,
     413: InvalidRequest,
     422: InvalidRequest,
     429: RateLimited,

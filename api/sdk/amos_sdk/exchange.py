@@ -1,7 +1,7 @@
 """The decisions of one call, without waiting or sending: what to make of its outcome, and whether to retry.
 
 `exchange` is a generator. Its driver does what it yields, a `Send` or a `Wait`, and tells it the outcome; the
-synchronous and the asynchronous client differ in nothing but the driver.
+synchronous and the asynchronous client differ in nothing but the driver (amos_sdk.driver).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
@@ -19,6 +19,9 @@ import httpx
 from amos_sdk.errors import AmosError, TimedOut, UnexpectedAnswer, Unreachable, class_of
 
 T = TypeVar("T")
+
+JSON_ERRORS = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading JSON of another shape raises."""
 
 RETRIED_STATUSES = frozenset({429, 503})
 """Answers that ask for another try: the caller's window is used up, or the server has nobody to ask now."""
@@ -30,9 +33,9 @@ class RetryPolicy:
 
     `attempts_max` counts the first one; 1 never retries. The wait is what `Retry-After` says; without it, it
     is drawn evenly from 0 to `min(backoff_cap_s, backoff_base_s * 2**(n-1))` before retry n. A server that
-    asks for more than `wait_s_max` seconds is not waited for: its error is raised at once. All chosen: a
-    search is wanted within seconds. A connection that broke after the request had left is not retried,
-    because the call may have been made and paid for.
+    asks for more than `wait_s_max` seconds, or past the caller's `timeout_s`, is not waited for: its error is
+    raised at once. All chosen: a search is wanted within seconds. A connection that broke after the request
+    had left is not retried, because the call may have been made and paid for.
     """
 
     attempts_max: int = 3
@@ -63,13 +66,17 @@ class RetryPolicy:
 class Send:
     """Send this request; the outcome is an `httpx.Response` or an `httpx.HTTPError`.
 
-    `accepts` names statuses that are answers here, beside those of success.
+    `accepts` names statuses that are answers here, beside those of success. `not_yet_s` is how long, in
+    seconds, a 404 that says when to ask again means "not yet". `left_s` is what is left of the caller's
+    `timeout_s`; the exchange sets it.
     """
 
     method: str
     path: str
     options: dict[str, Any]
     accepts: frozenset[int] = frozenset()
+    not_yet_s: float = 0.0
+    left_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +88,38 @@ class Wait:
 
 Outcome = httpx.Response | httpx.HTTPError | None
 Step = Send | Wait
+Steps = Generator[Step, Outcome, T]
 
 
 def exchange(
     send: Send,
-    parse: Callable[[Any], T],
+    parse: Callable[[bytes], T],
     policy: RetryPolicy,
+    timeout_s: float,
+    *,
     chance: Callable[[], float] = random.random,
-) -> Generator[Step, Outcome, T]:
-    """Send until there is an answer or no more reason to try; the result is what `parse` makes of its JSON.
+    clock: Callable[[], float] = time.monotonic,
+) -> Steps[T]:
+    """Send until there is an answer or no more reason to try; the result is what `parse` makes of its body.
 
-    Raises AmosError.
+    All of it, waits included, ends within `timeout_s` seconds. Raises AmosError.
     """
+    begun_at = clock()
     retry = 0
     while True:
-        outcome = yield send
+        outcome = yield replace(send, left_s=timeout_s - (clock() - begun_at))
         assert outcome is not None
-        retry += 1
         if isinstance(outcome, httpx.Response) and _is_answer(outcome, send):
             return _parsed(outcome, parse)
-        error = _failure(outcome)
-        wait_s = policy.wait_s(retry, getattr(error, "retry_after_s", None), chance())
-        if wait_s is None or not _is_worth_it(outcome):
+        error = failure(outcome)
+        passed_s = clock() - begun_at
+        wait_s = _not_yet_s(outcome, error, send.not_yet_s - passed_s)
+        if wait_s is None:
+            retry += 1
+            wait_s = policy.wait_s(retry, getattr(error, "retry_after_s", None), chance())
+            if wait_s is None or not _is_worth_it(outcome):
+                raise error
+        if passed_s + wait_s >= timeout_s:
             raise error
         yield Wait(wait_s)
 
@@ -111,11 +128,40 @@ def _is_answer(response: httpx.Response, send: Send) -> bool:
     return response.is_success or response.status_code in send.accepts
 
 
-def _parsed(response: httpx.Response, parse: Callable[[Any], T]) -> T:
+def _not_yet_s(outcome: Outcome, error: AmosError, patience_s: float) -> float | None:
+    """How long to wait for what the server says will be there in a moment; `None` for anything else."""
+    asked_s: float | None = getattr(error, "retry_after_s", None)
+    is_not_yet = isinstance(outcome, httpx.Response) and outcome.status_code == 404
+    return asked_s if is_not_yet and asked_s is not None and asked_s <= patience_s else None
+
+
+def _parsed(response: httpx.Response, parse: Callable[[bytes], T]) -> T:
     try:
-        return parse(json.loads(response.content))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return parse(response.content)
+    except JSON_ERRORS as error:
         raise UnexpectedAnswer("The address answers, but not as AMOS does; check the base URL.") from error
+
+
+def of_object(make: Callable[[dict[str, Any]], T]) -> Callable[[bytes], T]:
+    """The parser that gives `make` the JSON object of a body. It raises what `JSON_ERRORS` names."""
+
+    def parse(body: bytes) -> T:
+        return make(_object_of(body))
+
+    return parse
+
+
+def as_it_came(body: bytes) -> bytes:
+    """The parser that only makes sure that the body is a JSON object."""
+    _object_of(body)
+    return body
+
+
+def _object_of(body: bytes) -> dict[str, Any]:
+    found = json.loads(body)
+    if not isinstance(found, dict):
+        raise TypeError("not a JSON object")
+    return found
 
 
 def _is_worth_it(outcome: httpx.Response | httpx.HTTPError) -> bool:
@@ -125,7 +171,8 @@ def _is_worth_it(outcome: httpx.Response | httpx.HTTPError) -> bool:
     return isinstance(outcome, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
 
 
-def _failure(outcome: httpx.Response | httpx.HTTPError) -> AmosError:
+def failure(outcome: httpx.Response | httpx.HTTPError) -> AmosError:
+    """The error of an outcome that is no answer; what came from httpx is its cause."""
     if isinstance(outcome, httpx.Response):
         return _refusal(outcome)
     error: AmosError
@@ -157,16 +204,23 @@ def _refusal(response: httpx.Response) -> AmosError:
 
 def _object(response: httpx.Response) -> dict[str, Any]:
     try:
-        body = json.loads(response.content)
-    except ValueError:
+        return _object_of(response.content)
+    except JSON_ERRORS:
         return {}
-    return body if isinstance(body, dict) else {}
 
 
 def _sentence(body: dict[str, Any]) -> str:
-    """The reason in Tavily's envelope (`detail.error`) or in problem details (`detail`)."""
+    """The reason in Tavily's envelope (`detail.error`), in problem details, or of each wrong field."""
     detail = body.get("detail")
+    if isinstance(detail, list):
+        found = [entry for entry in detail if isinstance(entry, dict)]
+        return "; ".join(f"{_place(entry)}: {entry.get('msg', '')}" for entry in found)
     return _text(detail.get("error") if isinstance(detail, dict) else detail)
+
+
+def _place(entry: dict[str, Any]) -> str:
+    place = entry.get("loc")
+    return ".".join(str(part) for part in place if part != "body") if isinstance(place, list) else "request"
 
 
 def _text(value: object) -> str:

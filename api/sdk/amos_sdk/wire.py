@@ -97,14 +97,34 @@ def report(name: str, options: ReportOptions) -> Send:
     return Send("GET", f"reports/{quote(name, safe='')}", {"params": parameters, "headers": headers})
 
 
-def execution(execution_id: str) -> Send:
-    """`GET executions/{id}`."""
-    return Send("GET", f"executions/{quote(execution_id, safe='')}", {})
+def usage() -> Send:
+    """`GET usage`."""
+    return Send("GET", "usage", {})
+
+
+def execution(execution_id: str, wait_s: float) -> Send:
+    """`GET executions/{id}`, for which a 404 may mean "not yet" for `wait_s` seconds."""
+    return Send("GET", f"executions/{quote(execution_id, safe='')}", {}, not_yet_s=wait_s)
 
 
 def health() -> Send:
     """`GET health`, which says what is wrong with status 503."""
     return Send("GET", "health", {}, accepts=frozenset({503}))
+
+
+def request(
+    method: str,
+    path: str,
+    *,
+    body: Mapping[str, Any] | None = None,
+    params: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    wait_s: float = 0.0,
+) -> Send:
+    """Any route, with what is not `None`."""
+    options = {"json": body, "params": params, "headers": headers}
+    given = {name: value for name, value in options.items() if value is not None}
+    return Send(method, path, given, not_yet_s=wait_s)
 
 
 def _post(path: str, body: dict[str, Any], options: SearchOptions | ExtractOptions) -> Send:

@@ -8,33 +8,16 @@ import ssl
 import httpx
 import pytest
 
+from amos_sdk import NO_RETRIES, AsyncClient
 from api.cli.failure import CommandError
-from api.cli.over_http import NEXT_STEPS, HttpConnection, error_text, open_client
+from api.cli.over_http import NEXT_STEPS, HttpConnection, open_client
 
 
 def connection(handler) -> HttpConnection:
     """A connection to a server that answers with what `handler` returns."""
     return HttpConnection(
-        httpx.AsyncClient(base_url="http://amos.example/gw", transport=httpx.MockTransport(handler))
+        AsyncClient("http://amos.example/gw", retries=NO_RETRIES, transport=httpx.MockTransport(handler))
     )
-
-
-@pytest.mark.parametrize(
-    ("body", "sentence"),
-    [
-        ({"detail": {"error": "Query is missing."}}, "Query is missing."),
-        ({"type": "about:blank", "detail": "No such execution."}, "No such execution."),
-        (
-            {"detail": [{"loc": ["body", "urls", 0], "msg": "not a string"}, {"msg": "x"}]},
-            "urls.0: not a string; request: x",
-        ),
-        ({"detail": 7}, ""),
-        ([], ""),
-    ],
-)
-def test_every_error_body_of_ours_has_a_sentence(body, sentence):
-    """Tavily's envelope, problem details and a list of wrong fields are read; anything else is nothing."""
-    assert error_text(json.dumps(body).encode()) == sentence
 
 
 async def test_a_search_is_a_post_below_the_prefix():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
+
 import httpx
 import pytest
+import uuid_utils
 
 
 async def test_an_execution_is_explained(client: httpx.AsyncClient):
@@ -31,10 +34,20 @@ async def test_an_id_may_be_written_without_hyphens(client: httpx.AsyncClient):
 
 
 async def test_one_that_is_not_there_yet_may_come(client: httpx.AsyncClient):
-    """The log follows the answers by a moment, so the 404 says when to look again."""
-    answer = await client.get("/executions/01a20727-a6b1-7e53-9c7d-6b1f0f2d8a11")
+    """The log follows the answers by a moment, so the 404 of an id just made says when to look again."""
+    answer = await client.get(f"/executions/{uuid_utils.uuid7()}")
 
     assert (answer.status_code, answer.headers["retry-after"]) == (404, "1")
+
+
+@pytest.mark.parametrize(
+    "old", ["01a20727-a6b1-7e53-9c7d-6b1f0f2d8a11", "ffffffff-ffff-7fff-bfff-ffffffffffff", str(uuid.uuid4())]
+)
+async def test_one_that_is_long_gone_never_comes(client: httpx.AsyncClient, old: str):
+    """An id of days ago, of a far future or of no time at all is on its way nowhere."""
+    answer = await client.get(f"/executions/{old}")
+
+    assert (answer.status_code, "retry-after" in answer.headers) == (404, False)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -34,6 +35,31 @@ ANSWER = {
         "execution_id": "e",
         "a_field_of_tomorrow": 1,
     },
+}
+
+REPORT = {
+    "since": 1796083200,
+    "until": 1796086800.5,
+    "tz": "UTC",
+    "by": "provider",
+    "rows": [{"hits": 3}],
+    "hits": 3,
+}
+
+ACCOUNT = {
+    "execution_id": "e",
+    "explanation": {
+        "status": "unsettled",
+        "operation": "search",
+        "client": "",
+        "provider": "",
+        "cache": "",
+        "started_at": None,
+        "duration_s": None,
+        "gateway_s": None,
+        "why": ["It began."],
+    },
+    "events": [{"seq": 1, "at": 1796083200.5, "event": {"type": "amos.cache.hit.v1", "tier": "l1"}}],
 }
 
 
@@ -121,10 +147,10 @@ def test_reports_and_executions_are_read(kind):
 
     def handler(request: httpx.Request) -> httpx.Response:
         paths.append(request.url.raw_path.decode())
-        return httpx.Response(200, json={"rows": []})
+        return httpx.Response(200, json={**ACCOUNT, **REPORT})
 
-    ask(kind, handler, lambda amos: amos.report("hit-rate", since="7d", by="provider", limit=5))
-    ask(kind, handler, lambda amos: amos.execution("../health"))
+    report = ask(kind, handler, lambda amos: amos.report("hit-rate", since="7d", by="provider", limit=5))
+    account = ask(kind, handler, lambda amos: amos.execution("../health"))
     ask(kind, handler, lambda amos: amos.health())
 
     assert paths == [
@@ -132,6 +158,14 @@ def test_reports_and_executions_are_read(kind):
         "/gw/executions/..%2Fhealth",
         "/gw/health",
     ]
+    assert (report.since, report.by, report.rows) == (
+        datetime(2026, 12, 1, tzinfo=UTC),
+        "provider",
+        ({"hits": 3},),
+    )
+    assert report.figures["hits"] == 3
+    assert (account.status, account.started_at, account.why) == ("unsettled", None, ("It began.",))
+    assert (account.events[0].type, account.events[0].fields) == ("amos.cache.hit.v1", {"tier": "l1"})
 
 
 @both

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from amos_sdk import errors
-from amos_sdk.exchange import RetryPolicy, Send, Wait, exchange
+from amos_sdk.exchange import RetryPolicy, Send, Wait, exchange, of_object
 
 SEND = Send("POST", "search", {})
 PATIENT = RetryPolicy(attempts_max=3, backoff_base_s=1.0, backoff_cap_s=4.0, wait_s_max=15.0)
@@ -20,9 +20,19 @@ def response(status: int, body: object = None, **headers: str) -> httpx.Response
     return httpx.Response(status, json={} if body is None else body, headers=headers)
 
 
-def drive(*outcomes: httpx.Response | httpx.HTTPError, policy: RetryPolicy = PATIENT, send: Send = SEND):
-    """Step an exchange through the outcomes of its sends; its answer, and how long it wanted to wait."""
-    steps = exchange(send, dict, policy, chance=lambda: 0.5)
+def drive(
+    *outcomes: httpx.Response | httpx.HTTPError,
+    policy: RetryPolicy = PATIENT,
+    send: Send = SEND,
+    timeout_s: float = 60.0,
+    takes_s: float = 0.0,
+):
+    """Step an exchange through the outcomes of its sends; its answer, and how long it wanted to wait.
+
+    Each send takes `takes_s` seconds, and what is left of the time must be what it is told.
+    """
+    now = 0.0
+    steps = exchange(send, of_object(dict), policy, timeout_s, chance=lambda: 0.5, clock=lambda: now)
     waits = []
     left = list(outcomes)
     step = next(steps)
@@ -30,8 +40,11 @@ def drive(*outcomes: httpx.Response | httpx.HTTPError, policy: RetryPolicy = PAT
         while True:
             if isinstance(step, Wait):
                 waits.append(step.seconds)
+                now += step.seconds
                 step = steps.send(None)
             else:
+                assert step.left_s == pytest.approx(timeout_s - now)
+                now += takes_s
                 step = steps.send(left.pop(0))
     except StopIteration as done:
         assert not left, "it stopped asking before the last outcome"
@@ -45,6 +58,7 @@ def drive(*outcomes: httpx.Response | httpx.HTTPError, policy: RetryPolicy = PAT
         (401, errors.Unauthenticated),
         (403, errors.PermissionDenied),
         (404, errors.NotFound),
+        (409, errors.Conflict),
         (413, errors.InvalidRequest),
         (422, errors.InvalidRequest),
         (429, errors.RateLimited),
@@ -109,6 +123,31 @@ def test_a_long_wait_is_the_callers_decision():
     assert caught.value.retry_after_s == 3600.0
 
 
+def test_no_wait_goes_past_the_time_of_the_call():
+    """A wait that would end after timeout_s is not begun; the error is the caller's at once."""
+    answer, waits = drive(response(429, **{"Retry-After": "7"}), response(200), timeout_s=7.5)
+    with pytest.raises(errors.RateLimited):
+        drive(response(429, **{"Retry-After": "7"}), timeout_s=7.5, takes_s=0.6)
+
+    assert (answer, waits) == ({}, [7.0])
+
+
+def test_what_is_not_there_yet_is_asked_for_again():
+    """A 404 that says when to ask again is waited for while the call allows it, and is no attempt."""
+    send = Send("GET", "executions/1", {}, not_yet_s=2.5)
+    not_yet = response(404, **{"Retry-After": "1"})
+
+    answer, waits = drive(
+        not_yet, not_yet, response(200, {"a": 1}), send=send, policy=RetryPolicy(attempts_max=1)
+    )
+    with pytest.raises(errors.NotFound):
+        drive(not_yet, not_yet, not_yet, send=send)
+    with pytest.raises(errors.NotFound):
+        drive(response(404), send=send)
+
+    assert (answer, waits) == ({"a": 1}, [1.0, 1.0])
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 432, 500, 504])
 def test_what_a_retry_cannot_help_is_not_retried(status):
     """Only 429 and 503 ask for another try."""
@@ -162,11 +201,19 @@ def test_why_nothing_could_be_connected_to_is_told():
 )
 def test_another_servers_answer_is_recognised(answer):
     """A page, a redirection and JSON of another shape are no answer of AMOS."""
-    steps = exchange(SEND, lambda body: body["results"], PATIENT)
+    steps = exchange(SEND, of_object(lambda body: body["results"]), PATIENT, 60.0)
     next(steps)
 
     with pytest.raises(errors.UnexpectedAnswer):
         steps.send(answer)
+
+
+def test_wrong_fields_are_named():
+    """Where the server lists what is wrong, the message names every field and leaves out the noise."""
+    wrong = [{"loc": ["body", "urls", 0], "msg": "not a string"}, {"msg": "x"}, 7]
+
+    with pytest.raises(errors.InvalidRequest, match=r"^urls\.0: not a string; request: x$"):
+        drive(response(422, {"detail": wrong}))
 
 
 @pytest.mark.parametrize("body", ["<html>", "[]", '{"detail":7}', '{"detail":{"error":null}}', ""])
