@@ -25,7 +25,7 @@ def budget(
     key_file: KeyFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show every limit, what was spent of it, and whether the providers count the same."""
+    """Show every limit and what was spent of it. Says whether the providers count the same."""
     raise typer.Exit(asyncio.run(_show(url, key_file, reconcile=reconcile, as_json=as_json)))
 
 

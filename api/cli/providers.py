@@ -44,7 +44,7 @@ def list_(url: UrlOption = None, key_file: KeyFileOption = None, as_json: JsonOp
 
 @app.command()
 def kinds(url: UrlOption = None, key_file: KeyFileOption = None, as_json: JsonOption = False) -> None:
-    """Show the kinds of which a provider can be, and the options of each."""
+    """Show the kinds of providers and their options."""
     _run("kinds", lambda gateway: gateway.providers(), _kinds, url, key_file, as_json=as_json)
 
 
@@ -88,7 +88,7 @@ def add(  # noqa: PLR0917 - each is an option of the command line
     key_file: KeyFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Register a provider: it is asked from now on, by every server on the same database within seconds."""
+    """Register a provider. Every server on the same database asks it within seconds."""
     body: dict[str, Any] = {
         "name": name,
         "kind": kind,
@@ -125,7 +125,7 @@ def enable(
 def disable(
     name: Name, url: UrlOption = None, key_file: KeyFileOption = None, as_json: JsonOption = False
 ) -> None:
-    """Ask a provider no more; calls under way there end as they would have."""
+    """Ask a provider no more. Calls under way there end as they would have."""
     _change(name, {"enabled": False}, "is disabled", url, key_file, as_json=as_json)
 
 
@@ -133,7 +133,7 @@ def disable(
 def remove(
     name: Name, url: UrlOption = None, key_file: KeyFileOption = None, as_json: JsonOption = False
 ) -> None:
-    """Remove a provider that was registered so; those of the settings can be disabled."""
+    """Remove a provider that was added. Those of the settings can be disabled."""
     ask = lambda gateway: gateway.remove_provider(name)  # noqa: E731 - as above
     _run("removing", ask, _one("is removed"), url, key_file, as_json=as_json)
 
