@@ -135,7 +135,7 @@ def remove(
 ) -> None:
     """Remove a provider that was added. Those of the settings can be disabled."""
     ask = lambda gateway: gateway.remove_provider(name)  # noqa: E731 - as above
-    _run("removing", ask, _one("is removed"), url, key_file, as_json=as_json)
+    _run("removing", ask, _removed, url, key_file, as_json=as_json)
 
 
 app.command("test")(hold_to_contract)
@@ -197,6 +197,15 @@ def _one(done: str) -> Callable[[dict[str, Any]], RenderableType]:
         return Text(f"{one_line(body['name'])} {done} ({one_line(body['kind'])}, {state}).{why}")
 
     return view
+
+
+def _removed(body: dict[str, Any]) -> RenderableType:
+    """Says that one is gone; how it was matters no more."""
+    from rich.text import Text  # noqa: PLC0415
+
+    from api.cli.terminal_text import one_line  # noqa: PLC0415
+
+    return Text(f"{one_line(body['name'])} is removed.")
 
 
 def _table(body: dict[str, Any]) -> RenderableType:
