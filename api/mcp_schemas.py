@@ -137,7 +137,6 @@ EXTRACT_NOT_OFFERED = {
 
 _NUMBER: Schema = {"type": "number"}
 _WORD: Schema = {"type": "string"}
-_FLAG: Schema = {"type": "boolean"}
 _WORDS: Schema = {"type": "array", "items": _WORD}
 # A list of types is legal as well, but clients that translate schemas for some models refuse or drop it.
 _MAYBE_TEXT: Schema = {"anyOf": [_WORD, {"type": "null"}]}

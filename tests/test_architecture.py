@@ -23,10 +23,12 @@ from tests.support.rooms import (
     CONCRETE,
     CORE,
     CORE_FOREIGN,
+    GROUPS,
     LIBRARY_HOMES,
     MAY_IMPORT_ROOM,
     NAMES_BOTH_SIDES,
     READS_ENVIRONMENT,
+    VALUES,
 )
 
 if TYPE_CHECKING:
@@ -263,6 +265,36 @@ def test_only_the_composition_knows_both_sides():
 def test_core_files_import_what_the_table_allows():
     """A file of the core imports from the core only what its line in the table names."""
     hold(against_the_table, "orchestrator")
+
+
+def unused_allowances(table: dict[str, set[str]], files: Sequence[tuple[str, str]]) -> list[str]:
+    """Lines of `CORE` that fit no file, and what one allows beside `GROUPS` that no file of it imports."""
+    used: dict[str, set[str]] = {}
+    for path, source in files:
+        file = path.removeprefix("orchestrator/")
+        pattern = next(pattern for pattern in table if matches(file, pattern))
+        names = [f"{name.removeprefix('orchestrator.')}." for name in imported(source)]
+        used.setdefault(pattern, set()).update(
+            one for one in table[pattern] for name in names if name.startswith(f"{one}.")
+        )
+    found = []
+    for pattern, allowed in table.items():
+        shared = set().union(ANYTHING, *(group for group in GROUPS if group <= allowed))
+        found += [f"{pattern}: {name}" for name in sorted(allowed - shared - used.get(pattern, set()))]
+        found += [f"{pattern}: no file"] if pattern not in used else []
+    return found
+
+
+def test_the_table_allows_no_more_than_is_used():
+    """A line of the table fits a file, and what it allows beside the shared values is imported there."""
+    files = list(python_files("orchestrator"))
+    table = {"model.py": VALUES | {"chain"}, "gone.py": set()}
+    assert unused_allowances(table, [("orchestrator/model.py", "")]) == [
+        "model.py: chain",
+        "gone.py: no file",
+    ]
+
+    assert unused_allowances(CORE, files) == []
 
 
 def test_core_is_free_of_foreign_libraries():

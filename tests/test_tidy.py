@@ -14,6 +14,7 @@ import re
 import subprocess
 import tokenize
 import tomllib
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -31,6 +32,8 @@ NO_TEXTS = {".env", ".git", "LICENSE", Path(__file__).name}
 # OpenTelemetry's exporter, which works in a thread of its own, wants its session.
 MAY_USE_REQUESTS = {"api/telemetry.py"}
 MAY_PRINT = ("api/cli/", "benchmarks/", "examples/")
+
+BY_CHANCE = {"uuid1", "uuid4", "uuid7", "now", "time", "random", "randbytes", "token_hex", "urandom"}
 
 LEFTOVER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 # The usual places of a checkout or a home. Paths every machine has, such as /etc or /usr, are fine.
@@ -137,6 +140,31 @@ def blocking(path: str, source: str) -> list[str]:
     return [f"{path}: {what}" for what in found]
 
 
+def chance_made(path: str, source: str) -> list[str]:
+    """Parameters of tests that are made by chance or time: each process that collects has others then."""
+    decorators = [
+        decorator
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        for decorator in node.decorator_list
+    ]
+    calls = [inner for outer in decorators for inner in ast.walk(outer) if isinstance(inner, ast.Call)]
+    names = [(call.lineno, ast.unparse(call.func).rpartition(".")[2]) for call in calls]
+    return [f"{path}:{line}: {name}" for line, name in names if name in BY_CHANCE]
+
+
+def unread(sources: dict[str, str]) -> list[str]:
+    """Constants of modules that stand nowhere else in the project."""
+    counts = Counter(word for source in sources.values() for word in re.findall(r"\w+", source))
+    found = []
+    for path, source in sources.items():
+        for node in ast.parse(source).body if path.startswith(ROOMS) else ():
+            targets = [getattr(node, "target", None), *getattr(node, "targets", ())]
+            names = [target.id for target in targets if isinstance(target, ast.Name)]
+            found += [f"{path}:{node.lineno}: {name}" for name in names if counts[name] == 1]
+    return found
+
+
 def too_long(path: str, source: str) -> list[str]:
     """Files and functions past their limit; a docstring counts, decorators do not."""
     lines = source.count("\n")
@@ -211,6 +239,7 @@ BAD = [
     (bare_excepts, "api/app.py", "try:\n    x = 1\nexcept:\n    raise\n"),
     (blocking, "api/app.py", "async def f():\n    time.sleep(1)\n"),
     (blocking, "api/app.py", "def f():\n    from requests import get\n"),
+    (chance_made, "tests/test_x.py", "@parametrize('id', [str(uuid.uuid4())])\ndef test(id): ...\n"),
     (too_long, "api/app.py", "x = 1\n" * (FILE_LINES_MAX + 1)),
     (too_long, "api/app.py", "async def f():\n" + "    x = 1\n" * FUNCTION_LINES_MAX),
     (machine_paths, "docs/x.md", "see /home/someone/amos"),
@@ -226,6 +255,7 @@ GOOD = [
     (prints, "api/cli/search.py", "print(1)\n"),
     (bare_excepts, "api/app.py", "try:\n    x = 1\nexcept ValueError:\n    raise\n"),
     (blocking, "storage/recorder_process.py", "import requests_like\ndef f():\n    time.sleep(1)\n"),
+    (chance_made, "tests/test_x.py", "@parametrize('n', range(3))\ndef test(n):\n    uuid4()\n"),
     (too_long, "api/app.py", "def f():\n" + "    x = 1\n" * (FUNCTION_LINES_MAX - 1)),
     (machine_paths, "docs/x.md", "https://example.org/home/x, /usr/bin/env, ./work/x and $HOME/work/x"),
     (index_hosts, "README.md", "https://pypi.org/project/starlette"),
@@ -270,6 +300,18 @@ def test_no_handler_catches_everything_unnamed():
 def test_no_coroutine_blocks():
     """No coroutine sleeps with time.sleep, and no room uses a client that can only block."""
     hold(blocking, python_texts(*ROOMS))
+
+
+def test_every_process_collects_the_same_tests():
+    """No parameter of a test is made by chance or time, so that workers agree on what there is to run."""
+    hold(chance_made, python_texts("tests"))
+
+
+def test_no_constant_is_unread():
+    """Every constant of a module is used somewhere; one that is not is found."""
+    assert unread({"api/x.py": "A = 1\nB: int = 2\nC = A\n", "tests/y.py": "C"}) == ["api/x.py:2: B"]
+
+    assert unread(python_texts()) == []
 
 
 def test_nothing_is_too_long():

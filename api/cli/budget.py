@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api.cli.asking import show_answer
 from api.cli.options import JsonOption, KeyFileOption, UrlOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from rich.console import RenderableType
 
@@ -26,14 +25,8 @@ def budget(
     as_json: JsonOption = False,
 ) -> None:
     """Show every limit and what was spent of it. Says whether the providers count the same."""
-    raise typer.Exit(asyncio.run(_show(url, key_file, reconcile=reconcile, as_json=as_json)))
-
-
-async def _show(url: str | None, key_file: Path | None, *, reconcile: bool, as_json: bool) -> int:
-    from api.cli.batch import Question, ask_all  # noqa: PLC0415
-
-    question = Question("budget", lambda gateway: gateway.budget(reconcile=reconcile))
-    return await ask_all([question], budget_view, url=url, key_file=key_file, as_json=as_json)
+    ask = lambda gateway: gateway.budget(reconcile=reconcile)  # noqa: E731 - it is passed on
+    show_answer("budget", ask, budget_view, url, key_file, as_json=as_json)
 
 
 def budget_view(body: Mapping[str, Any]) -> RenderableType:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from api.cli import output
+from api.cli.asking import show_answer
 from api.cli.cache_warm import warm
 from api.cli.consent import is_agreed, require_person
 from api.cli.options import JsonOption, KeyFileOption, UrlOption
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from pathlib import Path
+    from collections.abc import Callable
 
     from rich.console import RenderableType
 
-    from api.cli.connection import Connection
 
 app = typer.Typer(help="Look at the cache, clear it, warm it.")
 
@@ -32,7 +30,7 @@ def stats(url: UrlOption = None, key_file: KeyFileOption = None, as_json: JsonOp
 
     Without --url that is what instances share; the memory of a server only the server knows.
     """
-    _run("the cache", lambda gateway: gateway.cache_stats(), _view, url, key_file, as_json=as_json)
+    show_answer("the cache", lambda gateway: gateway.cache_stats(), _view, url, key_file, as_json=as_json)
 
 
 @app.command()
@@ -52,7 +50,7 @@ def clear(
         what = {None: "all cached answers", "l1": "what all servers have in memory", "l2": "what they share"}
         if not is_agreed(f"Throw away {what[tier]}?"):
             return
-    _run(
+    show_answer(
         "clearing the cache",
         lambda gateway: gateway.clear_cache(tier or ""),
         _cleared,
@@ -60,21 +58,6 @@ def clear(
         key_file,
         as_json=as_json,
     )
-
-
-def _run(
-    what: str,
-    ask: Callable[[Connection], Awaitable[bytes]],
-    view: Callable[[dict[str, Any]], RenderableType],
-    url: str | None,
-    key_file: Path | None,
-    *,
-    as_json: bool,
-) -> None:
-    from api.cli.batch import Question, ask_all  # noqa: PLC0415
-
-    work = ask_all([Question(what, ask)], view, url=url, key_file=key_file, as_json=as_json)
-    raise typer.Exit(asyncio.run(work))
 
 
 def _view(body: dict[str, Any]) -> RenderableType:

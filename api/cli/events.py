@@ -9,6 +9,7 @@ import msgspec
 import typer
 
 from api.cli import events_erase, events_export, output
+from api.cli.asking import show_answer
 from api.cli.options import JsonOption, KeyFileOption, UrlOption
 
 if TYPE_CHECKING:
@@ -55,13 +56,10 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show all events of one execution, and what they mean."""
-    from api.cli.batch import Question, ask_all  # noqa: PLC0415
     from api.cli.events_view import execution_view  # noqa: PLC0415
 
-    question = Question(f"execution {execution_id}", lambda gateway: gateway.execution(execution_id))
-    raise typer.Exit(
-        asyncio.run(ask_all([question], execution_view, url=url, key_file=key_file, as_json=as_json))
-    )
+    ask = lambda gateway: gateway.execution(execution_id)  # noqa: E731 - it is passed on
+    show_answer(f"execution {execution_id}", ask, execution_view, url, key_file, as_json=as_json)
 
 
 @app.command()

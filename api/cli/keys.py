@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from api.cli import output
+from api.cli.asking import show_answer
 from api.cli.consent import is_agreed, require_person
 from api.cli.failure import EXIT_USAGE, CommandError
 from api.cli.options import JsonOption, KeyFileOption, UrlOption
@@ -15,7 +15,6 @@ from api.moments import duration_s
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     from rich.console import RenderableType
 
@@ -74,13 +73,15 @@ def create(  # noqa: PLR0917 - each is an option of the command line
         "expires_in_s": None if expires is None else _duration_s("--expires", expires),
         "limits": own or None,
     }
-    _run("making a key", lambda gateway: gateway.create_key(body), _new_key, url, key_file, as_json=as_json)
+    show_answer(
+        "making a key", lambda gateway: gateway.create_key(body), _new_key, url, key_file, as_json=as_json
+    )
 
 
 @app.command(name="list")
 def list_(url: UrlOption = None, key_file: KeyFileOption = None, as_json: JsonOption = False) -> None:
     """Show all keys; the keys themselves are kept nowhere."""
-    _run("keys", lambda gateway: gateway.keys(), _table, url, key_file, as_json=as_json)
+    show_answer("keys", lambda gateway: gateway.keys(), _table, url, key_file, as_json=as_json)
 
 
 @app.command()
@@ -99,7 +100,7 @@ def rotate(
     """
     body = {"overlap_s": _duration_s("--overlap", overlap)}
     ask = _rotation(key_id, body)
-    _run("rotating the key", ask, _new_key, url, key_file, as_json=as_json)
+    show_answer("rotating the key", ask, _new_key, url, key_file, as_json=as_json)
 
 
 @app.command()
@@ -115,7 +116,7 @@ def revoke(
         require_person("Revoking a key", "Say so with --yes.")
         if not is_agreed(f"Revoke the key {key_id} for good?"):
             return
-    _run(
+    show_answer(
         "revoking the key",
         lambda gateway: gateway.revoke_key(key_id),
         _revoked,
@@ -153,21 +154,6 @@ def _duration_s(option: str, text: str) -> float:
 
 def _rotation(key_id: str, body: dict[str, Any]) -> Callable[[Connection], Awaitable[bytes]]:
     return lambda gateway: gateway.rotate_key(key_id, body)
-
-
-def _run(
-    what: str,
-    ask: Callable[[Connection], Awaitable[bytes]],
-    view: Callable[[dict[str, Any]], RenderableType],
-    url: str | None,
-    key_file: Path | None,
-    *,
-    as_json: bool,
-) -> None:
-    from api.cli.batch import Question, ask_all  # noqa: PLC0415
-
-    work = ask_all([Question(what, ask)], view, url=url, key_file=key_file, as_json=as_json)
-    raise typer.Exit(asyncio.run(work))
 
 
 def _new_key(body: dict[str, Any]) -> RenderableType:

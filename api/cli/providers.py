@@ -5,7 +5,6 @@ What is changed here, on the data folder, a server on the same folder or databas
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,16 +13,16 @@ import msgspec
 import typer
 
 from api.cli import output
+from api.cli.asking import show_answer
 from api.cli.failure import EXIT_USAGE, CommandError
 from api.cli.options import STDIN, JsonOption, KeyFileOption, UrlOption, kind_names
 from api.cli.provider_test import hold_to_contract, options_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from rich.console import RenderableType
 
-    from api.cli.connection import Connection
 
 OPTIONS_BYTES_MAX = 65_536
 """chosen: far more than a server takes, so that it is the server who refuses and says what it takes."""
@@ -39,13 +38,13 @@ Priority = Annotated[int, typer.Argument(metavar="PRIORITY", help="The lowest is
 @app.command(name="list")
 def list_(url: UrlOption = None, key_file: KeyFileOption = None, as_json: JsonOption = False) -> None:
     """Show all providers, in the order in which they are asked."""
-    _run("providers", lambda gateway: gateway.providers(), _table, url, key_file, as_json=as_json)
+    show_answer("providers", lambda gateway: gateway.providers(), _table, url, key_file, as_json=as_json)
 
 
 @app.command()
 def kinds(url: UrlOption = None, key_file: KeyFileOption = None, as_json: JsonOption = False) -> None:
     """Show the kinds of providers and their options."""
-    _run("kinds", lambda gateway: gateway.providers(), _kinds, url, key_file, as_json=as_json)
+    show_answer("kinds", lambda gateway: gateway.providers(), _kinds, url, key_file, as_json=as_json)
 
 
 @app.command()
@@ -98,7 +97,7 @@ def add(  # noqa: PLR0917 - each is an option of the command line
         **({} if priority is None else {"priority": priority}),
     }
     ask = lambda gateway: gateway.register_provider(body)  # noqa: E731 - it is passed on, like the others
-    _run("registering", ask, _one("is registered"), url, key_file, as_json=as_json)
+    show_answer("registering", ask, _one("is registered"), url, key_file, as_json=as_json)
 
 
 @app.command()
@@ -135,7 +134,7 @@ def remove(
 ) -> None:
     """Remove a provider that was added. Those of the settings can be disabled."""
     ask = lambda gateway: gateway.remove_provider(name)  # noqa: E731 - as above
-    _run("removing", ask, _removed, url, key_file, as_json=as_json)
+    show_answer("removing", ask, _removed, url, key_file, as_json=as_json)
 
 
 app.command("test")(hold_to_contract)
@@ -145,7 +144,7 @@ def _change(
     name: str, body: dict[str, Any], done: str, url: str | None, key_file: Path | None, *, as_json: bool
 ) -> None:
     ask = lambda gateway: gateway.change_provider(name, body)  # noqa: E731 - as above
-    _run("changing", ask, _one(done), url, key_file, as_json=as_json)
+    show_answer("changing", ask, _one(done), url, key_file, as_json=as_json)
 
 
 def _from_file(path: Path | None) -> dict[str, Any]:
@@ -167,21 +166,6 @@ def _from_file(path: Path | None) -> dict[str, Any]:
     if not isinstance(options, dict):
         raise CommandError(f"--options-file {path}: expected a JSON object.", exit_code=EXIT_USAGE)
     return options
-
-
-def _run(
-    what: str,
-    ask: Callable[[Connection], Awaitable[bytes]],
-    view: Callable[[dict[str, Any]], RenderableType],
-    url: str | None,
-    key_file: Path | None,
-    *,
-    as_json: bool,
-) -> None:
-    from api.cli.batch import Question, ask_all  # noqa: PLC0415
-
-    work = ask_all([Question(what, ask)], view, url=url, key_file=key_file, as_json=as_json)
-    raise typer.Exit(asyncio.run(work))
 
 
 def _one(done: str) -> Callable[[dict[str, Any]], RenderableType]:

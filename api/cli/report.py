@@ -8,10 +8,11 @@ import sys
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
+from api.cli.asking import show_answer
 from api.cli.options import JsonOption, KeyFileOption, UrlOption
 
 
@@ -69,12 +70,9 @@ def report(  # noqa: PLR0917 - each is an option of the command line
     parameters = {key: value for key, value in given.items() if value is not None}
     if tz is None and is_for_people:
         parameters["tz"] = local_zone()
-    show = (
-        _show_csv(name, parameters, url, key_file)
-        if as_csv
-        else _show(name, parameters, url, key_file, as_json=as_json)
-    )
-    raise typer.Exit(asyncio.run(show))
+    if as_csv:
+        raise typer.Exit(asyncio.run(_show_csv(name, parameters, url, key_file)))
+    _show(name, parameters, url, key_file, as_json=as_json)
 
 
 def local_zone() -> str:
@@ -100,16 +98,15 @@ def _zone_of_machine() -> str:
         return ""
 
 
-async def _show(
+def _show(
     name: str, parameters: dict[str, str], url: str | None, key_file: Path | None, *, as_json: bool
-) -> int:
-    from api.cli.batch import Question, ask_all  # noqa: PLC0415
+) -> NoReturn:
     from api.cli.charts import chart_of_stdout  # noqa: PLC0415
     from api.cli.report_view import report_view  # noqa: PLC0415
 
     view = partial(report_view, chart=chart_of_stdout())
-    question = Question(f"{name} report", lambda gateway: gateway.report(name, parameters))
-    return await ask_all([question], view, url=url, key_file=key_file, as_json=as_json)
+    ask = lambda gateway: gateway.report(name, parameters)  # noqa: E731 - it is passed on
+    show_answer(f"{name} report", ask, view, url, key_file, as_json=as_json)
 
 
 async def _show_csv(name: str, parameters: dict[str, str], url: str | None, key_file: Path | None) -> int:

@@ -14,11 +14,8 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TypeAlias
 
 from api.rest.visitor import Headers
-
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 HOPS_MAX = 32
 """chosen: nobody stands behind so many proxies; a longer list is somebody's attempt to keep us busy."""

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route
 
 from api.openapi.operation import Answer, Operation
-from api.rest.health import json_response
-from api.rest.visitor import visitor_of
+from api.rest.plain_routes import client_with, json_response
 from orchestrator.budgets import Reconciled, Spendings
 from orchestrator.errors import EventLogUnavailable
 
@@ -64,11 +63,11 @@ def routes(gateway: Gateway) -> list[Route]:
         return []
 
     async def budget(request: Request) -> Response:
-        await gateway.principal_for(visitor_of(request.scope).caller(), "reports")
+        await client_with(gateway, request, "reports")
         return json_response(await budgets.report())
 
     async def reconciliation(request: Request) -> Response:
-        await gateway.principal_for(visitor_of(request.scope).caller(), "admin")
+        await client_with(gateway, request, "admin")
         return json_response(await budgets.reconcile())
 
     return [

@@ -8,8 +8,7 @@ import msgspec
 from starlette.routing import Route
 
 from api.openapi.operation import Answer, Operation, Parameters, Shape
-from api.rest.health import json_response
-from api.rest.visitor import visitor_of
+from api.rest.plain_routes import client_with, json_response
 from orchestrator.cache_admin import CacheView, Cleared
 from orchestrator.errors import CacheUnavailable
 
@@ -78,10 +77,10 @@ def routes(gateway: Gateway) -> list[Route]:
 
     async def cache(request: Request) -> Response:
         scope = "admin" if request.method == "DELETE" else "reports"
-        principal = await gateway.principal_for(visitor_of(request.scope).caller(), scope)
+        by = await client_with(gateway, request, scope)
         if request.method == "DELETE":
             tier = request.query_params.get("tier", "")
-            return json_response(await admin.clear(tier, by=principal.client))
+            return json_response(await admin.clear(tier, by=by))
         return json_response(await admin.view())
 
     return [Route("/cache", cache, methods=["GET", "DELETE"])]

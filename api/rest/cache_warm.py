@@ -15,7 +15,7 @@ from starlette.routing import Route
 from api.openapi.operation import Answer, Body, Operation, Shape
 from api.rest.dialects.fields import decode_object
 from api.rest.exchange import read_body
-from api.rest.health import CAREFUL
+from api.rest.plain_routes import CAREFUL
 from api.rest.visitor import visitor_of
 from api.warming_run import USD_MAX, Lines, Wish, telling, wish_of
 from orchestrator.errors import CannotWarm, EventLogUnavailable, GatewayError

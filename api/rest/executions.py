@@ -11,7 +11,7 @@ import msgspec
 from starlette.routing import Route
 
 from api.openapi.operation import Answer, Operation, Shape
-from api.rest.health import json_response
+from api.rest.plain_routes import json_response
 from api.rest.visitor import visitor_of
 from orchestrator.errors import EventLogUnavailable, NotFound
 from orchestrator.events import CallerAuthenticated, Envelope

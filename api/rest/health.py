@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api.openapi.operation import Answer, Operation
-from api.rest.exchange import NO_PAGE, NO_SNIFFING
+from api.rest.plain_routes import client_with, json_response
 from api.rest.visitor import visitor_of
 from orchestrator.health import ComponentHealth
 
@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 
 TAG = "Health"
 
-CAREFUL = (NO_SNIFFING, NO_PAGE, (b"referrer-policy", b"no-referrer"))
 """What every answer says that a person may open in a browser, of the OWASP list what matters for data."""
-
-_encode = msgspec.json.Encoder().encode
 
 
 class Live(msgspec.Struct, frozen=True):
@@ -140,7 +137,7 @@ def _ready(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
 
 def _health(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
     async def health(request: Request) -> Response:
-        await gateway.principal_for(visitor_of(request.scope).caller(), "reports")
+        await client_with(gateway, request, "reports")
         components = await gateway.health()
         ailing = any(component.status in ("degraded", "down") for component in components)
         down = bool(gateway.not_ready())
@@ -148,13 +145,3 @@ def _health(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
         return json_response(whole, 503 if down else 200)
 
     return health
-
-
-def json_response(content: object, status: int = 200) -> Response:
-    """An answer that nobody keeps."""
-    return Response(_encode(content), status, careful_headers(), media_type="application/json")
-
-
-def careful_headers() -> dict[str, str]:
-    """The headers of an answer that nobody keeps."""
-    return {"Cache-Control": "no-store", **{name.decode(): value.decode() for name, value in CAREFUL}}

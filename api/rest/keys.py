@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from starlette.routing import Route
 
 from api.openapi.operation import Answer, Body, Link, Operation, Shape
-from api.rest.dialects.fields import build, decode_object
+from api.rest.dialects.fields import decode_object
 from api.rest.exchange import read_body
-from api.rest.health import json_response
-from api.rest.visitor import visitor_of
+from api.rest.plain_routes import build_known, client_with, json_response
 from orchestrator.api_keys import CLIENT_CHARS_MAX, SCOPES
 from orchestrator.errors import InvalidRequest, KeyNotFound
 from orchestrator.key_admin import (
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from orchestrator.gateway import Gateway
 
 SHOWN_ONCE = "This is the only time the key is shown."
-
-ValueT = TypeVar("ValueT", bound=msgspec.Struct)
 
 
 class Rotation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -212,18 +209,18 @@ def routes(gateway: Gateway) -> list[Route]:
         return []
 
     async def keys(request: Request) -> Response:
-        by = await _admin_of(gateway, request)
+        by = await client_with(gateway, request, "admin")
         if request.method == "POST":
             made = await create(admin, await _body(request, needs_one=True), by)
             return json_response(made, 201)
         return json_response(await listing(admin))
 
     async def key(request: Request) -> Response:
-        by = await _admin_of(gateway, request)
+        by = await client_with(gateway, request, "admin")
         return json_response(await revoke(admin, request.path_params["id"], by))
 
     async def rotation(request: Request) -> Response:
-        by = await _admin_of(gateway, request)
+        by = await client_with(gateway, request, "admin")
         made = await rotate(admin, request.path_params["id"], await _body(request, needs_one=False), by)
         return json_response(made, 201)
 
@@ -246,13 +243,13 @@ async def create(admin: KeyAdmin, body: dict[str, Any], by: str) -> MadeKey:
         raise InvalidRequest("client: is missing; it is the name of whoever holds the key.", field="client")
     fields = dict(body)
     if isinstance(fields.get("limits"), dict):
-        fields["limits"] = _build(OwnLimits, fields["limits"], "limits.")
-    return _made(await admin.create(_build(KeyWish, fields), by=by))
+        fields["limits"] = build_known(OwnLimits, fields["limits"], "limits.")
+    return _made(await admin.create(build_known(KeyWish, fields), by=by))
 
 
 async def rotate(admin: KeyAdmin, key_id: str, body: dict[str, Any], by: str) -> MadeKey:
     """The successor of a key, with the key itself. Raises KeyNotFound, InvalidRequest, KeysUnavailable."""
-    wish = _build(Rotation, body)
+    wish = build_known(Rotation, body)
     return _made(await admin.rotate(key_id, overlap_s=wish.overlap_s, by=by))
 
 
@@ -276,20 +273,6 @@ def _seen(key: ApiKey, now: float) -> dict[str, Any]:
     return {**fields, "status": status}
 
 
-def _build(kind: type[ValueT], fields: dict[str, Any], place: str = "") -> ValueT:
-    """The value, all of whose fields are known and of their type. Raises InvalidRequest."""
-    known = kind.__struct_fields__
-    if not fields.keys() <= set(known):
-        names = ", ".join(place + name for name in known)
-        raise InvalidRequest(f"An unknown field was given; there are {names}.", field="body")
-    return build(kind, fields, {name: place + name for name in known})
-
-
 async def _body(request: Request, *, needs_one: bool) -> dict[str, Any]:
     body = await read_body(request.receive)
     return decode_object(body) if body or needs_one else {}
-
-
-async def _admin_of(gateway: Gateway, request: Request) -> str:
-    """The client that asks. Raises Unauthenticated, PermissionDenied, KeysUnavailable."""
-    return (await gateway.principal_for(visitor_of(request.scope).caller(), "admin")).client

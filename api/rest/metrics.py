@@ -15,8 +15,7 @@ from starlette.routing import Route
 from api.connections import open_connections
 from api.openapi.operation import Answer, Operation
 from api.rest.exposition import expose_log, expose_process
-from api.rest.health import careful_headers
-from api.rest.visitor import visitor_of
+from api.rest.plain_routes import careful_headers, client_with
 from orchestrator.errors import EventLogUnavailable, ReportsBehind
 from orchestrator.reports.metrics import Family, gauge
 
@@ -68,7 +67,7 @@ def routes(gateway: Gateway) -> list[Route]:
 
 def _log(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
     async def metrics(request: Request) -> Response:
-        await gateway.principal_for(visitor_of(request.scope).caller(), "reports")
+        await client_with(gateway, request, "reports")
         return _answer(request, expose_log, await gateway.metrics())
 
     return metrics
@@ -76,7 +75,7 @@ def _log(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
 
 def _instance(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
     async def metrics(request: Request) -> Response:
-        await gateway.principal_for(visitor_of(request.scope).caller(), "reports")
+        await client_with(gateway, request, "reports")
         connections = gauge("amos_connections_open", "Clients connected to this process.", open_connections())
         return _answer(request, expose_process, (*gateway.figures(), connections))
 

@@ -6,15 +6,13 @@ provider is doing everybody may see, at `/health`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 from starlette.routing import Route
 
-from api.rest.dialects.fields import build, decode_object
+from api.rest.dialects.fields import decode_object
 from api.rest.exchange import read_body
-from api.rest.health import json_response
-from api.rest.visitor import visitor_of
+from api.rest.plain_routes import build_known, client_with, json_response
 from orchestrator.errors import InvalidRequest
 from orchestrator.provider_admin import (
     ListedProvider,
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 
     from orchestrator.gateway import Gateway
 
-ValueT = TypeVar("ValueT", bound=msgspec.Struct)
-
 
 def routes(gateway: Gateway) -> list[Route]:
     """The routes of this file; none in a gateway whose list of providers is fixed."""
@@ -40,7 +36,7 @@ def routes(gateway: Gateway) -> list[Route]:
         return []
 
     async def providers(request: Request) -> Response:
-        by = await _admin_of(gateway, request)
+        by = await client_with(gateway, request, "admin")
         if request.method == "POST":
             return json_response(
                 await register(admin, decode_object(await read_body(request.receive)), by), 201
@@ -48,7 +44,7 @@ def routes(gateway: Gateway) -> list[Route]:
         return json_response(await listing(admin))
 
     async def provider(request: Request) -> Response:
-        by = await _admin_of(gateway, request)
+        by = await client_with(gateway, request, "admin")
         name = request.path_params["name"]
         if request.method == "DELETE":
             return json_response(await remove(admin, name, by))
@@ -70,27 +66,14 @@ async def register(admin: ProviderAdmin, body: dict[str, Any], by: str) -> Liste
     for name, what in (("name", "what the provider is called"), ("kind", "`GET /providers` lists the kinds")):
         if name not in body:
             raise InvalidRequest(f"{name}: is missing; {what}.", field=name)
-    return await admin.register(_build(ProviderWish, body), by=by)
+    return await admin.register(build_known(ProviderWish, body), by=by)
 
 
 async def change(admin: ProviderAdmin, name: str, body: dict[str, Any], by: str) -> ListedProvider:
     """A provider with what the body changes. Raises what `ProviderAdmin.change` does."""
-    return await admin.change(name, _build(ProviderChange, body), by=by)
+    return await admin.change(name, build_known(ProviderChange, body), by=by)
 
 
 async def remove(admin: ProviderAdmin, name: str, by: str) -> ListedProvider:
     """A provider that is no more. Raises what `ProviderAdmin.remove` does."""
     return await admin.remove(name, by=by)
-
-
-def _build(kind: type[ValueT], fields: dict[str, Any]) -> ValueT:
-    """The value, all of whose fields are known and of their type. Raises InvalidRequest."""
-    known = kind.__struct_fields__
-    if not fields.keys() <= set(known):
-        raise InvalidRequest(f"An unknown field was given; there are {', '.join(known)}.", field="body")
-    return build(kind, fields)
-
-
-async def _admin_of(gateway: Gateway, request: Request) -> str:
-    """The client that asks. Raises Unauthenticated, PermissionDenied, KeysUnavailable."""
-    return (await gateway.principal_for(visitor_of(request.scope).caller(), "admin")).client

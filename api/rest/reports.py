@@ -13,8 +13,7 @@ from starlette.routing import Route
 
 from api.moments import moment
 from api.rest.accept import quality
-from api.rest.health import careful_headers, json_response
-from api.rest.visitor import visitor_of
+from api.rest.plain_routes import careful_headers, client_with, json_response
 from api.spreadsheet import MEDIA_TYPE, report_csv
 from orchestrator.errors import InvalidRequest
 from orchestrator.reports.report import LIMIT_DEFAULT, LIMIT_MAX, Question
@@ -52,7 +51,7 @@ def routes(gateway: Gateway) -> list[Route]:
 
 def _report(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
     async def report(request: Request) -> Response:
-        await gateway.principal_for(visitor_of(request.scope).caller(), "reports")
+        await client_with(gateway, request, "reports")
         parameters = request.query_params.multi_items()
         found = await answer(gateway.reports, request.path_params["name"], parameters, time.time())
         form = dict(parameters).get("format") or preferred(request.headers.getlist("accept"))

@@ -13,8 +13,8 @@ import msgspec
 from starlette.routing import Route
 
 from api.openapi.operation import Answer, Operation
-from api.rest.health import json_response
 from api.rest.limit_headers import limit_headers
+from api.rest.plain_routes import json_response
 from api.rest.visitor import visitor_of
 from orchestrator.errors import EventLogUnavailable, RateLimited
 from orchestrator.events import MILLION

@@ -38,9 +38,6 @@ NAMES_SHOWN_MAX = 10
 FAREWELL_S = 1.0
 """chosen: how long closing a session may take, which is a courtesy."""
 
-PROTOCOLS = ("auto", wire.MODERN, "handshake")
-"""What an operator may say about the era of a server."""
-
 AnswerT = TypeVar("AnswerT")
 Fill = Callable[[wire.Tool], dict[str, Any]]
 """Gives the arguments for the tool as its server describes it."""

@@ -15,7 +15,7 @@ from orchestrator.events import (
 )
 from orchestrator.model import ExtractRequest
 from orchestrator.providers.jina import READS_AT_ONCE
-from tests.support.calls import make_call
+from tests.support.calls import failure_of, make_call
 from tests.support.faults import Fault
 from tests.support.jina_errors import ERRORS
 from tests.support.jina_provider import PROVIDER_ERRORS, provider_of
@@ -37,13 +37,6 @@ async def jina(simulator):
     provider = provider_of(simulator)
     yield provider
     await provider.aclose()
-
-
-async def failure_of(answer):
-    """The error a call ends with."""
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - the tests look at the class
-        await answer
-    return caught.value
 
 
 def reading(*urls, **fields):

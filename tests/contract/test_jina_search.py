@@ -14,7 +14,7 @@ from orchestrator.errors import (
 )
 from orchestrator.events import Cost
 from orchestrator.model import ExtractRequest, SearchRequest
-from tests.support.calls import make_call
+from tests.support.calls import failure_of, make_call
 from tests.support.faults import Fault
 from tests.support.jina_errors import ERRORS
 from tests.support.jina_provider import PROVIDER_ERRORS, provider_of
@@ -36,13 +36,6 @@ async def jina(simulator):
     provider = provider_of(simulator)
     yield provider
     await provider.aclose()
-
-
-async def failure_of(answer):
-    """The error a call ends with."""
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - the tests look at the class
-        await answer
-    return caught.value
 
 
 async def test_search_brings_a_result_list_at_a_fixed_price(jina, simulator):

@@ -18,10 +18,10 @@ from orchestrator.errors import (
 )
 from orchestrator.events import FREE
 from orchestrator.model import SearchRequest
-from tests.support.calls import make_call
+from tests.support.calls import failure_of, make_call
 from tests.support.faults import Fault
 from tests.support.http_server import DeadPort
-from tests.support.mcp_provider import failure_of, mcp_provider
+from tests.support.mcp_provider import mcp_provider
 from tests.support.mcp_simulator import McpSimulator
 
 SEARCH = SearchRequest(query="tide tables", max_results=3)

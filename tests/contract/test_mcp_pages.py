@@ -15,9 +15,9 @@ from orchestrator.errors import (
 )
 from orchestrator.events import FREE, Cost
 from orchestrator.model import ExtractRequest
-from tests.support.calls import make_call
+from tests.support.calls import failure_of, make_call
 from tests.support.faults import Fault
-from tests.support.mcp_provider import failure_of, mcp_provider
+from tests.support.mcp_provider import mcp_provider
 from tests.support.mcp_remote_server import RemoteServer
 from tests.support.mcp_simulator import McpSimulator
 

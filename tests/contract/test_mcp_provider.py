@@ -16,8 +16,8 @@ from orchestrator.errors import (
 )
 from orchestrator.events import FREE, Cost
 from orchestrator.model import SearchRequest
-from tests.support.calls import make_call
-from tests.support.mcp_provider import failure_of, mcp_provider
+from tests.support.calls import failure_of, make_call
+from tests.support.mcp_provider import mcp_provider
 from tests.support.mcp_remote_server import RemoteServer
 
 SEARCH = SearchRequest(query="tide tables harbour museum", max_results=3)

@@ -21,7 +21,7 @@ from orchestrator.events import FREE
 from orchestrator.model import SearchRequest
 from orchestrator.providers.registry import Kinds, Registration, Tools, Unconfigured
 from orchestrator.providers.searxng import SEARXNG
-from tests.support.calls import make_call
+from tests.support.calls import failure_of, make_call
 from tests.support.faults import Fault
 from tests.support.http_server import DeadPort
 from tests.support.searxng_simulator import SearxngSimulator, params_of
@@ -51,13 +51,6 @@ async def provider(simulator):
     provider = made(simulator.base_url)
     yield provider
     await provider.aclose()
-
-
-async def failure_of(search):
-    """The error a search ends with."""
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - the tests look at the class
-        await search
-    return caught.value
 
 
 async def test_search_brings_results_for_nothing(provider):

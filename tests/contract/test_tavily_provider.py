@@ -23,7 +23,7 @@ from orchestrator.model import ExtractRequest, SearchRequest
 from orchestrator.providers import upstream as upstream_module
 from orchestrator.providers.tavily import Tavily
 from orchestrator.providers.upstream import Upstream
-from tests.support.calls import make_call
+from tests.support.calls import failure_of, make_call
 from tests.support.faults import Fault
 from tests.support.http_server import DeadPort
 from tests.support.keys import one_key
@@ -46,13 +46,6 @@ async def tavily(simulator):
     provider = Tavily(Upstream("tavily", SystemClock()), simulator.base_url, one_key(simulator.api_key))
     yield provider
     await provider.aclose()
-
-
-async def failure_of(search):
-    """The error a search ends with."""
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - the tests look at the class
-        await search
-    return caught.value
 
 
 async def test_search_brings_results_and_their_price(tavily):

@@ -7,21 +7,17 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
 
 from tests.support import mcp_wire
 from tests.support.gateway_server import GatewayServer, serving
-from tests.support.mcp_wire import LEGACY, MODERN
+from tests.support.mcp_wire import ERAS, LEGACY, MODERN, assert_says_nothing_inner, post
 from tests.support.processes import until
 from tests.support.simulator import Fault
 from tests.support.tavily_simulator import TavilySimulator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-ERAS = [LEGACY, MODERN]
-INNER = ("Traceback", "pydantic", "msgspec", "validation error", "anyio", ".py")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -37,19 +33,8 @@ async def amos(
 ) -> AsyncIterator[GatewayServer]:
     """One gateway for all of this file, past the first request, which loads the SDK."""
     async with serving(tmp_path_factory.mktemp("var"), tavily=tavily) as running:
-        await post(running, mcp_wire.message(LEGACY, "ping"), mcp_wire.headers(LEGACY, "ping"))
+        await post(running.client, mcp_wire.message(LEGACY, "ping"), mcp_wire.headers(LEGACY, "ping"))
         yield running
-
-
-async def post(amos: GatewayServer, body: Any, headers: dict[str, str]) -> httpx.Response:
-    """`POST /mcp` with bytes as they are, or with anything else as JSON."""
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return await amos.client.post("/mcp", content=content, headers=headers)
-
-
-def assert_says_nothing_inner(answer: httpx.Response) -> None:
-    """No answer names a library, a file or a stack."""
-    assert not [word for word in INNER if word in answer.text], answer.text
 
 
 NO_REQUESTS = {
@@ -81,7 +66,7 @@ async def test_what_is_no_request_gets_an_error_of_json_rpc(amos: GatewayServer,
     """In both eras: 400, the code that JSON-RPC has for it, and a sentence of ours."""
     body, code = NO_REQUESTS[name]
 
-    answer = await post(amos, body, mcp_wire.headers(version, "ping"))
+    answer = await post(amos.client, body, mcp_wire.headers(version, "ping"))
 
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == code
@@ -98,7 +83,7 @@ async def test_a_token_for_progress_is_a_word_or_a_number(
     before = tavily.count
     headers, body = mcp_wire.call(version, "web_search", {"query": "no token"}, progressToken=token)
 
-    answer = await post(amos, body, headers)
+    answer = await post(amos.client, body, headers)
 
     assert '"code":-32602' in answer.text
     assert_says_nothing_inner(answer)
@@ -112,7 +97,7 @@ async def test_a_call_without_an_id_is_not_made(amos: GatewayServer, tavily: Tav
     headers, body = mcp_wire.call(version, "web_search", {"query": "unheard"})
     message = {name: value for name, value in json.loads(body).items() if name != "id"}
 
-    answer = await post(amos, message, headers)
+    answer = await post(amos.client, message, headers)
     await amos.search(f"afterwards {version}")
 
     assert (answer.status_code, answer.text) == (202, "")
@@ -124,7 +109,7 @@ async def test_a_call_without_an_id_is_not_made(amos: GatewayServer, tavily: Tav
 async def test_any_id_comes_back(amos: GatewayServer, version: str, number: Any):
     """Ids mean nothing to us, whatever their size."""
     answer = await post(
-        amos, mcp_wire.message(version, "tools/list", number), mcp_wire.headers(version, "tools/list")
+        amos.client, mcp_wire.message(version, "tools/list", number), mcp_wire.headers(version, "tools/list")
     )
 
     assert answer.json()["id"] == number
@@ -147,7 +132,7 @@ async def test_wrong_types_around_a_call_are_errors_of_the_protocol(
 ):
     """What is no call of a tool we have is invalid parameters, whatever the era."""
     answer = await post(
-        amos,
+        amos.client,
         mcp_wire.message(version, "tools/call", **params),
         mcp_wire.headers(version, "tools/call", str(params.get("name", ""))),
     )
@@ -178,7 +163,7 @@ async def test_wrong_arguments_are_results_a_model_can_act_on(
     before = tavily.count
     headers, body = mcp_wire.call(version, "web_search", arguments)
 
-    answer = await post(amos, body, headers)
+    answer = await post(amos.client, body, headers)
 
     result = answer.json()["result"]
     assert result["isError"] is True
@@ -194,7 +179,7 @@ async def test_five_megabytes_are_too_much(amos: GatewayServer, version: str):
     headers, body = mcp_wire.call(version, "web_search", {"query": "x" * 5_000_000})
 
     for _ in range(5):
-        answer = await post(amos, body, headers)
+        answer = await post(amos.client, body, headers)
 
         assert answer.status_code == 413
         assert answer.json()["code"] == "body_too_large"
@@ -205,7 +190,7 @@ async def test_an_id_may_be_used_again(amos: GatewayServer, version: str):
     """Ids belong to a client; of ten calls under the same id each has its own answer."""
     calls = [mcp_wire.call(version, "web_search", {"query": f"same id {number}"}) for number in range(10)]
 
-    answers = await asyncio.gather(*(post(amos, body, headers) for headers, body in calls))
+    answers = await asyncio.gather(*(post(amos.client, body, headers) for headers, body in calls))
 
     queries = [answer.json()["result"]["structuredContent"]["query"] for answer in answers]
     assert queries == [f"same id {number}" for number in range(10)]
@@ -228,7 +213,7 @@ async def test_a_body_must_be_declared_as_json(amos: GatewayServer, content_type
     """The protocol demands it, and the refusal is a problem like any other."""
     headers, body = mcp_wire.call(MODERN, "web_search", {"query": "tides"})
 
-    answer = await post(amos, body, {**headers, "Content-Type": content_type})
+    answer = await post(amos.client, body, {**headers, "Content-Type": content_type})
 
     assert (answer.status_code, answer.json()["code"]) == (415, "not_json")
 
@@ -240,7 +225,7 @@ async def test_a_stranger_is_refused_before_any_json_rpc(amos: GatewayServer, me
 
     for shown in ({}, {"Authorization": "Bearer wrong"}):
         answer = await post(
-            amos,
+            amos.client,
             mcp_wire.message(version, method),
             {**mcp_wire.headers(version, method), "Via": "1.1 proxy.example", **shown},
         )
@@ -268,7 +253,7 @@ async def test_forged_hosts_and_origins_are_refused(
     """The guard decides, in front of the SDK, whose own look at them is switched off."""
     headers, body = mcp_wire.call(version, "web_search", {"query": "rebinding"})
 
-    answer = await post(amos, body, {**headers, **forged})
+    answer = await post(amos.client, body, {**headers, **forged})
 
     assert answer.status_code == status
     assert_says_nothing_inner(answer)
@@ -278,7 +263,7 @@ async def test_our_own_page_may_ask(amos: GatewayServer):
     """The Origin of the gateway itself passes the guard, and the SDK does not object."""
     headers, body = mcp_wire.call(MODERN, "web_search", {"query": "own origin"})
 
-    answer = await post(amos, body, {**headers, "Origin": amos.base_url})
+    answer = await post(amos.client, body, {**headers, "Origin": amos.base_url})
 
     assert answer.status_code == 200
 

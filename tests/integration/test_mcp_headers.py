@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
 
 from tests.support import mcp_wire
 from tests.support.gateway_server import GatewayServer, serving
-from tests.support.mcp_wire import LEGACY, MODERN
+from tests.support.mcp_wire import ERAS, LEGACY, MODERN, assert_says_nothing_inner, post
 from tests.support.tavily_simulator import TavilySimulator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-ERAS = [LEGACY, MODERN]
-INNER = ("Traceback", "pydantic", "msgspec", "validation error", "anyio", ".py")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -34,19 +29,8 @@ async def amos(
 ) -> AsyncIterator[GatewayServer]:
     """One gateway for all of this file, past the first request, which loads the SDK."""
     async with serving(tmp_path_factory.mktemp("var"), tavily=tavily) as running:
-        await post(running, mcp_wire.message(LEGACY, "ping"), mcp_wire.headers(LEGACY, "ping"))
+        await post(running.client, mcp_wire.message(LEGACY, "ping"), mcp_wire.headers(LEGACY, "ping"))
         yield running
-
-
-async def post(amos: GatewayServer, body: Any, headers: dict[str, str]) -> httpx.Response:
-    """`POST /mcp` with bytes as they are, or with anything else as JSON."""
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return await amos.client.post("/mcp", content=content, headers=headers)
-
-
-def assert_says_nothing_inner(answer: httpx.Response) -> None:
-    """No answer names a library, a file or a stack."""
-    assert not [word for word in INNER if word in answer.text], answer.text
 
 
 @pytest.mark.parametrize(
@@ -67,7 +51,7 @@ async def test_headers_must_agree_with_the_body(
     changed = {name: value for name, value in {**headers, **changes}.items() if value is not None}
     before = tavily.count
 
-    answer = await post(amos, body, changed)
+    answer = await post(amos.client, body, changed)
 
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == code
@@ -80,7 +64,7 @@ async def test_a_version_nobody_speaks_is_refused_with_those_there_are(amos: Gat
     message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] = "2031-01-01"
     headers = {**mcp_wire.headers(MODERN, "tools/list"), "MCP-Protocol-Version": "2031-01-01"}
 
-    answer = await post(amos, message, headers)
+    answer = await post(amos.client, message, headers)
 
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == -32022
@@ -108,7 +92,7 @@ async def test_headers_of_the_wrong_era_are_refused(
     amos: GatewayServer, version: str, changes: dict[str, str], status: int, code: int
 ):
     """The header says which era a request is of; what does not fit it is refused with the reason."""
-    answer = await post(amos, *reversed(of_the_other_era(version, changes)))
+    answer = await post(amos.client, *reversed(of_the_other_era(version, changes)))
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert answer.json()["id"] == 1
@@ -117,7 +101,7 @@ async def test_headers_of_the_wrong_era_are_refused(
 
 async def test_a_body_of_the_new_era_is_served_under_headers_of_the_old(amos: GatewayServer):
     """There the additions to its `_meta` mean nothing and do no harm."""
-    answer = await post(amos, *reversed(of_the_other_era(LEGACY, {})))
+    answer = await post(amos.client, *reversed(of_the_other_era(LEGACY, {})))
 
     assert answer.json()["result"]["structuredContent"]["query"] == "eras"
 
@@ -130,7 +114,7 @@ async def test_a_method_of_the_other_era_does_not_exist(
     amos: GatewayServer, version: str, method: str, status: int
 ):
     """Clients find out by that which era a server speaks."""
-    answer = await post(amos, mcp_wire.message(version, method), mcp_wire.headers(version, method))
+    answer = await post(amos.client, mcp_wire.message(version, method), mcp_wire.headers(version, method))
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, -32601)
 
@@ -151,6 +135,6 @@ async def test_a_client_must_read_json(amos: GatewayServer, version: str, accept
     """Whoever does not is told what to accept, in either era."""
     headers, body = mcp_wire.call(version, "web_search", {"query": "tides"})
 
-    answer = await post(amos, body, {**headers, "Accept": accepted})
+    answer = await post(amos.client, body, {**headers, "Accept": accepted})
 
     assert (answer.status_code, answer.json()["code"]) == (406, "not_acceptable")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -14,7 +13,7 @@ from tavily import errors as tavily_errors
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.jina_simulator import JinaSimulator
 from tests.support.simulator import Fault
-from tests.support.tavily_clients import HTTP_ERRORS, IDS, KINDS, Client, MakeClient, clients
+from tests.support.tavily_clients import HTTP_ERRORS, Client, MakeClient
 from tests.support.tavily_simulator import TavilySimulator
 
 if TYPE_CHECKING:
@@ -60,17 +59,6 @@ async def amos(tmp_path: Path, tavily: TavilySimulator, jina: JinaSimulator):
     """A gateway with both providers, also under the prefix /t."""
     async with serving(tmp_path, tavily=tavily, jina=jina, deadline_s=2, root_paths=("/t",)) as running:
         yield running
-
-
-@pytest.fixture(params=KINDS, ids=IDS)
-async def make_client(
-    request: pytest.FixtureRequest, amos: GatewayServer, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[MakeClient]:
-    """Makes official clients of one kind, pointed at the gateway."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-    monkeypatch.delenv("TAVILY_API_KEY", raising=False)
-    async with clients(request.param, amos.base_url) as make:
-        yield make
 
 
 def check_search(answer: dict[str, Any], count: int = 5) -> None:

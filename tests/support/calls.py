@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 import msgspec
 
 from orchestrator import limits
 from orchestrator.clock import SystemClock
+from orchestrator.errors import ProviderError
 from orchestrator.events import FlightJoined
 from orchestrator.model import Call, Caller, RequestT
 from orchestrator.ports import Clock
@@ -46,3 +48,12 @@ def joined(leader: Call[Any], key: str = "k1") -> FlightJoined:
     """What a call records that waits for this one."""
     trail = leader.trail
     return FlightJoined(key=key, leader=trail.execution_id, leader_trace_id=trail.trace_id)
+
+
+async def failure_of(answer: Awaitable[Any]) -> ProviderError:
+    """The error a call of a provider ends with. Raises AssertionError if it ends well."""
+    try:
+        await answer
+    except ProviderError as error:
+        return error
+    raise AssertionError("it did not fail")

@@ -17,12 +17,12 @@ import json
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
+import httpx
+
 from tests.support.generated import hosts_for, seed_of, sentence, title_for
-from tests.support.ports import free_port
 from tests.support.processes import ROOT, environment
 
 START_S = 60.0
@@ -34,9 +34,13 @@ class RemoteServer:
 
     def __init__(self, maker: str = "sdk", *, era: str = "both", answers: str = "stream") -> None:
         self._options = (maker, "--era", era, "--answers", answers)
-        self._port = free_port()
+        self._port = 0  # any, until it is started the first time
         self._process: subprocess.Popen[bytes] | None = None
-        self.url = f"http://127.0.0.1:{self._port}/mcp"
+
+    @property
+    def url(self) -> str:
+        """The endpoint."""
+        return f"http://127.0.0.1:{self._port}/mcp"
 
     def __enter__(self) -> Self:
         self.start()
@@ -46,26 +50,24 @@ class RemoteServer:
         self.kill()
 
     def start(self) -> None:
-        """Start, and return when it listens."""
-        module = "tests.support.mcp_remote_server"
-        self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", module, *self._options, "--port", str(self._port)],
-            cwd=ROOT,
-            env=environment({}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + START_S
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
-            except OSError:
-                assert self._process.poll() is None, "the remote MCP server did not start"
-                assert time.monotonic() < deadline, "the remote MCP server does not listen"
-                time.sleep(0.02)
-            else:
-                return
+        """Start, and return when it answers.
+
+        It is born with its listener: nobody else can have got the port in the meantime.
+        """
+        program = (sys.executable, "-W", "ignore", "-m", "tests.support.mcp_remote_server", *self._options)
+        with socket.create_server(("127.0.0.1", self._port)) as listener:
+            self._port = listener.getsockname()[1]
+            command = [*program, "--fd", str(listener.fileno())]
+            self._process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=environment({}),
+                pass_fds=[listener.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        httpx.delete(self.url, timeout=START_S)
 
     def kill(self) -> None:
         """End it at once, whatever it is doing."""
@@ -225,14 +227,15 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("maker", choices=("sdk", "fastmcp"))
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--era", choices=("both", "handshake"), default="both")
     parser.add_argument("--answers", choices=("stream", "json"), default="stream")
     options = parser.parse_args()
     app = sdk_app(options.answers) if options.maker == "sdk" else fastmcp_app(options.answers)
     if options.era == "handshake":
         app = before_sessions_went(app)
-    uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="error")
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    server.run([socket.socket(fileno=options.fd)])
 
 
 if __name__ == "__main__":

@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import httpx
+
 MODERN = "2026-07-28"
 LEGACY = "2025-11-25"
+ERAS = (LEGACY, MODERN)
+
+INNER = ("Traceback", "pydantic", "msgspec", "validation error", "anyio", ".py")
+"""What no answer may say."""
 
 _ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 _META = {
@@ -36,3 +42,14 @@ def call(version: str, tool: str, arguments: dict[str, Any], **meta: Any) -> tup
     """Headers and body of a call of a tool."""
     body = message(version, "tools/call", name=tool, arguments=arguments, meta=meta)
     return headers(version, "tools/call", tool), json.dumps(body).encode()
+
+
+async def post(client: httpx.AsyncClient, body: Any, headers: dict[str, str]) -> httpx.Response:
+    """`POST /mcp` with bytes as they are, or with anything else as JSON."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return await client.post("/mcp", content=content, headers=headers)
+
+
+def assert_says_nothing_inner(answer: httpx.Response) -> None:
+    """No answer names a library, a file or a stack."""
+    assert not [word for word in INNER if word in answer.text], answer.text

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 
 import httpx
-import pytest
 
 from api.mcp_endpoint import McpEndpoint, tools_of
 from api.middleware.failures import Failures
@@ -17,14 +15,6 @@ from tests.support import mcp_wire
 from tests.support.mcp_wire import LEGACY, MODERN
 from tests.support.memory_gateway import BASE, MemoryGateway
 from tests.support.processes import ROOT, environment
-
-
-@pytest.fixture
-async def memory() -> AsyncIterator[MemoryGateway]:
-    """A gateway whose provider is scripted."""
-    running = MemoryGateway()
-    yield running
-    await running.aclose()
 
 
 def client_of(endpoint: McpEndpoint, memory: MemoryGateway) -> httpx.AsyncClient:

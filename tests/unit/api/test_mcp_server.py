@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
 
 import pytest
 from mcp import Client
@@ -13,14 +12,6 @@ from api.mcp_server import mcp_server, operator
 from api.mcp_texts import INTERNAL_ERROR
 from orchestrator.events import CallerAuthenticated
 from tests.support.memory_gateway import MemoryGateway
-
-
-@pytest.fixture
-async def memory() -> AsyncIterator[MemoryGateway]:
-    """A gateway whose provider is scripted."""
-    running = MemoryGateway()
-    yield running
-    await running.aclose()
 
 
 async def test_whoever_starts_the_process_needs_no_key(memory: MemoryGateway):

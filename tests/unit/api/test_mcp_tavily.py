@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 import jsonschema
 import pytest
 
-from api.mcp_calls import Result, Visit
 from api.mcp_tavily import EXTRACT_ARGUMENTS, SEARCH_ARGUMENTS
 from api.mcp_tools import TOOLS
 from orchestrator.errors import InvalidRequest
 from orchestrator.model import (
-    Call,
-    Caller,
     ExtractRequest,
-    Response,
     SearchAnswer,
     SearchRequest,
     SearchResult,
 )
+from tests.support.mcp_use import use
 from tests.support.memory_gateway import MemoryGateway
 
 URL = "https://almanac.example/tides"
-
-
-@pytest.fixture
-async def memory() -> AsyncIterator[MemoryGateway]:
-    """A gateway whose provider is scripted."""
-    running = MemoryGateway()
-    yield running
-    await running.aclose()
-
-
-async def use(memory: MemoryGateway, name: str, /, **arguments: Any) -> Result:
-    """Use a tool as the local operator."""
-
-    async def wait(_call: Call[Any], answer: Awaitable[Response]) -> Response:
-        return await answer
-
-    visit = Visit(memory.gateway, Caller(door="mcp", is_local_operator=True), wait)
-    return await TOOLS[name].run(visit, arguments)
 
 
 def test_the_arguments_are_those_of_tavily_mcp():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 import jsonschema
@@ -11,33 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.mcp_calls import PATIENCE_S, Result, Visit
+from api.mcp_calls import PATIENCE_S
 from api.mcp_page_ids import ID_PREFIX, page_id, page_url
 from api.mcp_tools import TOOLS
 from orchestrator.errors import InvalidRequest, PageUnreadable
 from orchestrator.events import RequestReceived
-from orchestrator.model import Call, Caller, ExtractRequest, Response, SearchRequest
+from orchestrator.model import ExtractRequest, SearchRequest
+from tests.support.mcp_use import use
 from tests.support.memory_gateway import MemoryGateway
 
 URL = "https://almanac.example/tides"
-
-
-@pytest.fixture
-async def memory() -> AsyncIterator[MemoryGateway]:
-    """A gateway whose provider is scripted."""
-    running = MemoryGateway()
-    yield running
-    await running.aclose()
-
-
-async def use(memory: MemoryGateway, name: str, /, **arguments: Any) -> Result:
-    """Use a tool as the local operator."""
-
-    async def wait(_call: Call[Any], answer: Awaitable[Response]) -> Response:
-        return await answer
-
-    visit = Visit(memory.gateway, Caller(door="mcp", is_local_operator=True), wait)
-    return await TOOLS[name].run(visit, arguments)
 
 
 @pytest.mark.parametrize(

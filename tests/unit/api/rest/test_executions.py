@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 import httpx
 import pytest
 import uuid_utils
@@ -41,7 +39,12 @@ async def test_one_that_is_not_there_yet_may_come(client: httpx.AsyncClient):
 
 
 @pytest.mark.parametrize(
-    "old", ["01a20727-a6b1-7e53-9c7d-6b1f0f2d8a11", "ffffffff-ffff-7fff-bfff-ffffffffffff", str(uuid.uuid4())]
+    "old",
+    [
+        "01a20727-a6b1-7e53-9c7d-6b1f0f2d8a11",
+        "ffffffff-ffff-7fff-bfff-ffffffffffff",
+        "5d0c1b9e-2f63-4a7d-9c51-8e0f6a3b7d24",
+    ],
 )
 async def test_one_that_is_long_gone_never_comes(client: httpx.AsyncClient, old: str):
     """An id of days ago, of a far future or of no time at all is on its way nowhere."""
