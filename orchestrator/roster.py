@@ -38,6 +38,8 @@ class Roster:
         """Those to ask, in order."""
         self.reasons: dict[str, str] = {}
         """Those left out, and why; one that was disabled is not among them."""
+        self.refused: dict[str, str] = {}
+        """Those of them whose kind or options can never be, as against one that lacks a secret."""
         self.registrations: tuple[Registration, ...] = ()
         """All there are, in order, disabled ones too."""
         self._tools = tools
@@ -82,7 +84,7 @@ class Roster:
         """Have exactly these providers from now on; never raises: one that cannot be made is left out."""
         self.registrations = tuple(sorted(registrations, key=lambda one: (one.priority, one.name)))
         made: dict[str, tuple[Registration, Provider]] = {}
-        self.reasons = {}
+        self.reasons, self.refused = {}, {}
         for one in self.registrations:
             if one.is_enabled and (provider := self._provider(one)) is not None:
                 made[one.name] = (one, provider)
@@ -107,7 +109,7 @@ class Roster:
         try:
             made = self._made_of(one)
         except InvalidRequest as error:
-            self.reasons[one.name] = error.message
+            self.reasons[one.name] = self.refused[one.name] = error.message
             return None
         if isinstance(made, Unconfigured):
             self.reasons[one.name] = made.reason

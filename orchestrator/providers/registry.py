@@ -163,7 +163,7 @@ class Kinds:
         try:
             options = msgspec.convert(registration.options, kind.options)
         except msgspec.ValidationError as error:
-            raise InvalidRequest(f"options: {error}", field="options") from error
+            raise InvalidRequest(f"options: {error}. {_offered(kind.options)}", field="options") from error
         except Exception as error:  # noqa: BLE001 - options may be a stranger's class
             return _unmade(registration.name, error)
         began = time.perf_counter()
@@ -184,6 +184,12 @@ class Kinds:
 def _unmade(name: str, error: BaseException) -> Unconfigured:
     _log.error("the provider %s cannot be made", name, exc_info=error)
     return Unconfigured(name=name, reason=f"It could not be made: {type(error).__name__}.")
+
+
+def _offered(options: type[msgspec.Struct]) -> str:
+    """The options there are, as a sentence."""
+    names = [one.encode_name for one in msgspec.structs.fields(options)]
+    return f"The options are {', '.join(names)}." if names else "There are no options."
 
 
 def _kind_fault(kind: Any) -> str:
