@@ -1,4 +1,4 @@
-"""The documentation tells the truth: all settings are in `.env.example`, tutorials show what is tried, the map all files."""
+"""The documentation tells the truth: of settings, of what tutorials show, of where files are."""
 
 from __future__ import annotations
 
