@@ -22,14 +22,17 @@ from api.logs import configure_logging
 from api.settings import Settings, load
 from orchestrator.errors import SettingsError
 
+MISCONFIGURED = 78
+"""sysexits.h, EX_CONFIG: the settings cannot be, and would not the next time either."""
+
 _log = logging.getLogger("amos.child")
 
 
 def run_child(name: str, work: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
     """A child's whole life: read the settings, then work.
 
-    What is wrong with the installation, and not with the program, is one line in the log and exit status 1;
-    with AMOS_LOG_LEVEL=debug it comes with its traceback.
+    What is wrong with the installation, and not with the program, is one line in the log and exit status 1,
+    or MISCONFIGURED if it is the settings; with AMOS_LOG_LEVEL=debug it comes with its traceback.
     """
     try:
         settings = load()
@@ -37,7 +40,7 @@ def run_child(name: str, work: Callable[[Settings], Coroutine[Any, Any, None]]) 
         asyncio.run(work(settings))
     except (SettingsError, OSError) as error:
         _log.error("the %s cannot work: %s", name, error, exc_info=_log.isEnabledFor(logging.DEBUG))
-        sys.exit(1)
+        sys.exit(MISCONFIGURED if isinstance(error, SettingsError) else 1)
 
 
 @contextlib.asynccontextmanager

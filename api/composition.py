@@ -223,6 +223,7 @@ def _pipeline(
         doorkeeper=doors,
         names=SystemNames(),
         installation=roster.installation,
+        identity=roster.identity,
     )
     pipeline = Pipeline(parts, policies)
     roster.when_changed(pipeline.use)

@@ -10,8 +10,10 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import NamedTuple
+
+from api.child import MISCONFIGURED
 
 STOP_S = 35.0
 """chosen: a worker finishes its calls (an extract takes up to 30 s) or is killed after this."""
@@ -23,6 +25,8 @@ RESTART_S_MAX = 5.0
 STEADY_S = 30.0
 """chosen: a child that lived this long did not die of its start."""
 
+_HOPELESS = f"ended with status {MISCONFIGURED}"
+
 _log = logging.getLogger("amos.supervisor")
 
 
@@ -30,6 +34,7 @@ class Child(NamedTuple):
     """What to run. `fds` are the descriptors it inherits.
 
     One whose last run is due is started again to be ended, should it be dead when it is no longer wanted.
+    `gives_up` is asked when its settings cannot be: whether it is not to be started again.
     """
 
     name: str
@@ -37,6 +42,7 @@ class Child(NamedTuple):
     environment: Mapping[str, str]
     fds: tuple[int, ...] = ()
     is_last_run_due: bool = False
+    gives_up: Callable[[], bool] = lambda: False
 
 
 @contextlib.asynccontextmanager
@@ -59,7 +65,7 @@ async def _keep(child: Child, stopping: asyncio.Event) -> None:
         is_last = stopping.is_set()
         begun = time.monotonic()
         fate = await _run(child, stopping)
-        if not fate or is_last:
+        if not fate or is_last or (fate == _HOPELESS and child.gives_up()):
             return
         pause_s = RESTART_S_MIN if time.monotonic() - begun > STEADY_S else min(pause_s * 2, RESTART_S_MAX)
         _log.error("the %s %s; it is started again in %.1f s", child.name, fate, pause_s)

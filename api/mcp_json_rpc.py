@@ -30,7 +30,7 @@ class _Envelope(msgspec.Struct):
 _NO_REQUEST = Fault(
     INVALID_REQUEST, "The message must be one JSON-RPC 2.0 request or notification, no batch."
 )
-_NO_JSON = Fault(PARSE_ERROR, "The message is not valid JSON.")
+NO_JSON = Fault(PARSE_ERROR, "The message is not valid JSON.")
 
 _decode = msgspec.json.Decoder(_Envelope).decode
 _encode = msgspec.json.Encoder().encode
@@ -43,7 +43,7 @@ def fault_of(message: bytes) -> Fault | None:
     except msgspec.ValidationError:
         return _NO_REQUEST
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _NO_JSON
+        return NO_JSON
     return None
 
 

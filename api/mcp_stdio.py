@@ -19,10 +19,10 @@ from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 from mcp.shared._stream_protocols import WriteStream
 from mcp.shared.message import SessionMessage
-from mcp_types import ErrorData, JSONRPCError, JSONRPCResponse
+from mcp_types import ErrorData, JSONRPCError, JSONRPCResponse, jsonrpc_message_adapter
 
 from api.mcp_calls import PATIENCE_S
-from api.mcp_json_rpc import INVALID_REQUEST, Fault, fault_of
+from api.mcp_json_rpc import INVALID_REQUEST, NO_JSON, Fault, fault_of
 from api.mcp_lines import LINE_BYTES_MAX, ReadLine, lines_of
 
 LINE_TOO_LONG = Fault(INVALID_REQUEST, f"A line may have {LINE_BYTES_MAX:,} bytes at most.")
@@ -123,7 +123,7 @@ class Lines:
         while line := await self._read_line():
             if not line.strip():
                 continue
-            fault = LINE_TOO_LONG if len(line) > LINE_BYTES_MAX else fault_of(line)
+            fault = LINE_TOO_LONG if len(line) > LINE_BYTES_MAX else fault_of(line) or _fault_within(line)
             if fault is None:
                 self._note(_decode(line))
                 yield line.decode()
@@ -146,6 +146,20 @@ class Lines:
             cancelled = message.get("params", {}).get("requestId")
             if isinstance(cancelled, str | int):
                 self._under_way.end(cancelled)
+
+
+def _fault_within(line: bytes) -> Fault | None:
+    """Why a request cannot be read for what its parameters hold, `None` if it can.
+
+    They must be JSON for us, who look for ids, and for the SDK, which drops what it cannot read (text that is
+    no UTF-8, a number out of range, nesting of some hundred levels).
+    """
+    try:
+        _decode(line)
+        jsonrpc_message_adapter.validate_json(line, by_name=False)
+    except (ValueError, RecursionError):
+        return NO_JSON
+    return None
 
 
 def _object_in(line: bytes) -> dict[str, Any]:

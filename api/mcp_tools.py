@@ -70,7 +70,11 @@ async def _fetch(visit: Visit, arguments: Arguments) -> Result:
     if not isinstance(given, str):
         raise InvalidRequest("id: expected a string.", field="id")
     url = page_url(given)
-    body = _decode(await extract_body(visit, ExtractRequest(urls=(url,))))
+    try:
+        body = _decode(await extract_body(visit, ExtractRequest(urls=(url,))))
+    except InvalidRequest as error:
+        # A model that is told of an argument it did not write looks for it in vain.
+        raise InvalidRequest(error.message.replace("urls[0]", "id", 1), field="id") from error
     if not body["results"]:
         raise PageUnreadable(body["failed_results"][0]["error"])
     page, why = body["results"][0], body["amos"]

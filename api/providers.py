@@ -10,7 +10,7 @@ from typing import Any
 
 from api.keys import installation_of
 from api.settings import Settings
-from orchestrator.errors import InvalidRequest, SettingsError
+from orchestrator.errors import SettingsError
 from orchestrator.ports import Clock, FactSink, Provider
 from orchestrator.providers.jina import Jina
 from orchestrator.providers.key_pool import KeyPool
@@ -47,16 +47,16 @@ def roster_of(
     )
     roster = Roster(Kinds(built_in(settings, secret)), tools)
     registrations = registered(settings)
-    faults = []
-    for one in registrations:
-        try:
-            roster.kinds.of(one.kind)
-        except InvalidRequest as error:
-            faults.append(f"AMOS_PROVIDERS: {one.name}: {error.message}")
-    if faults:
-        raise SettingsError("AMOS cannot start with this configuration:\n" + "\n".join(faults))
     roster.use(registrations)
+    if roster.refused:
+        faults = (f"  {_variable(settings, one)}: {one}: {why}" for one, why in roster.refused.items())
+        raise SettingsError("AMOS cannot start with this configuration:\n" + "\n".join(faults))
     return roster
+
+
+def _variable(settings: Settings, name: str) -> str:
+    """Which setting made a provider what it is."""
+    return "AMOS_PROVIDER_OPTIONS" if settings.provider_options.get(name) else "AMOS_PROVIDERS"
 
 
 def registered(settings: Settings) -> tuple[Registration, ...]:
@@ -104,7 +104,8 @@ def _tavily(settings: Settings, tools: Tools, secret: bytes | None) -> Provider 
         return Unconfigured(name="tavily", reason="TAVILY_API_KEY is not set.")
     pool = KeyPool("tavily", keys, tools.clock, tools.facts)
     tasks = None if secret is None else TaskIds(secret)
-    return Tavily(Upstream("tavily", tools.clock), settings.tavily_base_url, pool, tasks)
+    upstream = Upstream("tavily", tools.clock)
+    return Tavily(upstream, settings.tavily_base_url, pool, tasks, tools.installation)
 
 
 def _jina(settings: Settings, tools: Tools) -> Provider | Unconfigured:

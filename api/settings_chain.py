@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
 from api.settings_values import (
@@ -82,6 +82,16 @@ class ChainSettings(BaseModel):
     """The day of the month on which Tavily's quota resets, in UTC; `None` if it is not known."""
     results_min: int = Field(default=ResultPolicy().results_min, ge=1, le=limits.RESULTS_MAX)
     """With fewer useful results than this the next provider is asked as well."""
+
+    @model_validator(mode="after")
+    def _options_are_of_providers(self) -> Self:
+        """A misspelt name would leave its provider with defaults, or out, and nobody would know."""
+        if unknown := sorted(self.provider_options.keys() - set(self.providers)):
+            raise ValueError(
+                f"AMOS_PROVIDER_OPTIONS: {', '.join(unknown)}: not among AMOS_PROVIDERS, which are "
+                f"{', '.join(self.providers)}"
+            )
+        return self
 
     def provider_secret(self, name: str) -> str | None:
         """The secret that an option names, in clear text, `None` if there is none. For the provider alone."""

@@ -40,7 +40,8 @@ _log = logging.getLogger("amos.supervisor")
 def serve(settings: Settings) -> int:
     """Run the server until SIGTERM or SIGINT.
 
-    Returns the exit status: 0, or 1 if the data directory, the certificate or an address cannot be used.
+    Returns the exit status: 0, or 1 if the data directory, the certificate, an address or the providers that
+    the settings name cannot be used.
     """
     configure_logging(settings.log_level)
     _raise_file_limit()
@@ -118,6 +119,7 @@ async def _supervise(settings: Settings, listener: socket.socket, redirect: sock
     python = (sys.executable, "-m")
     ready, says_ready = os.pipe()
     os.set_blocking(says_ready, False)  # workers that start again and again find nobody reading any more
+    start = _Start()
     fds = [listener.fileno(), says_ready, *([] if redirect is None else [redirect.fileno()])]
     async with (
         stop_requested(watches_parent=False) as stop,
@@ -126,12 +128,20 @@ async def _supervise(settings: Settings, listener: socket.socket, redirect: sock
         kept_alive(Child("recorder", (*python, "api.recorder"), environment, is_last_run_due=True)),
         kept_alive(
             *(
-                Child(name, (*python, "api.server", *map(str, fds)), environment, tuple(fds))
+                Child(
+                    name,
+                    (*python, "api.server", *map(str, fds)),
+                    environment,
+                    tuple(fds),
+                    gives_up=start.is_refused,
+                )
                 for name in _names(settings.workers)
             )
         ),
     ):
-        await _announce(settings, host, port, ready, stop)
+        await _announce(settings, (host, port), ready, stop, start)
+        if start.refused.is_set():
+            return 1  # the worker has said why
         await stop.wait()
         # The workers give up their own hold on the sockets too: who comes now is refused at once and may go
         # elsewhere, instead of waiting in the kernel for a worker that accepts nobody any more.
@@ -140,6 +150,23 @@ async def _supervise(settings: Settings, listener: socket.socket, redirect: sock
             redirect.close()
         _say("AMOS is stopping: it finishes the calls under way.")
     return 0
+
+
+class _Start:
+    """Whether this is still the start, which settings that cannot be end.
+
+    Later a worker is started again all the same: others may serve, and what is wrong may be mended.
+    """
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self.refused = asyncio.Event()
+
+    def is_refused(self) -> bool:
+        """Refuse the start, if it still is one; says whether it was."""
+        if not self.is_over:
+            self.refused.set()
+        return not self.is_over
 
 
 def _names(workers: int) -> Iterator[str]:
@@ -159,19 +186,23 @@ def _environment(settings: Settings, port: int) -> dict[str, str]:
     }
 
 
-async def _announce(settings: Settings, host: str, port: int, ready: int, stop: asyncio.Event) -> None:
+async def _announce(
+    settings: Settings, address: tuple[str, int], ready: int, stop: asyncio.Event, start: _Start
+) -> None:
     """Say where we are once every worker accepts calls and one is answered, and how to make one."""
+    host, port = address
     tls = unverified() if settings.tls_cert_file is not None else None
     # Who listens on all addresses is reached from here by the loopback one, under a name that is let in.
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not listened on
     url = f"{'http' if tls is None else 'https'}://{f'[{reached}]' if ':' in reached else reached}:{port}"
     waiting = asyncio.create_task(_wait_until_live(settings.workers, ready, reached, port, tls))
-    stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait({waiting, stopped}, timeout=READY_S, return_when=asyncio.FIRST_COMPLETED)
+    ended = {asyncio.create_task(stop.wait()), asyncio.create_task(start.refused.wait())}
+    await asyncio.wait({waiting, *ended}, timeout=READY_S, return_when=asyncio.FIRST_COMPLETED)
     is_live = waiting.done()
-    for task in (waiting, stopped):
+    start.is_over = not start.refused.is_set()
+    for task in (waiting, *ended):
         task.cancel()
-    if stop.is_set():
+    if stop.is_set() or start.refused.is_set():
         return
     if not is_live:
         _log.error("no answer on %s after %.0f s; still trying", url, READY_S)

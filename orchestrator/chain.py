@@ -2,8 +2,8 @@
 
 retry · provider_room · circuit_breaker · budget · attempt · timeout · validate_result · provider
 
-What is passed on has a provider of its own and no chain: circuit_breaker · budget · attempt · timeout ·
-provider.
+An extract has own_measure after the circuit_breaker. What is passed on has a provider of its own and no
+chain: circuit_breaker · own_measure · budget · attempt · timeout · provider.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from orchestrator.filters.attempt import AttemptFilter
 from orchestrator.filters.budget import BudgetFilter
 from orchestrator.filters.circuit_breaker import Circuit, CircuitBreakerFilter
 from orchestrator.filters.deadline import relay_policy_s
+from orchestrator.filters.own_measure import OwnMeasureFilter, too_much_passed_on, too_much_read
 from orchestrator.filters.provider_room import ProviderRoom
 from orchestrator.filters.retry import RetryFilter
 from orchestrator.filters.timeout import TimeoutFilter
@@ -132,7 +133,11 @@ class Chain:
             Step[ExtractRequest, ExtractAnswer](
                 provider=provider.name,
                 service=self._guarded(
-                    provider, provider.extract_estimate, provider.extract, self._extract_limit(provider)
+                    provider,
+                    provider.extract_estimate,
+                    provider.extract,
+                    self._extract_limit(provider),
+                    measures=(OwnMeasureFilter[ExtractRequest, ExtractAnswer](too_much_read),),
                 ),
                 reserve_s=self._timing(provider).extract_reserve_s,
             )
@@ -163,6 +168,8 @@ class Chain:
         service: Service[RelayRequest, Found[RelayAnswer]] = stack(
             # How long it takes depends on what is asked for, and says nothing about the provider.
             CircuitBreakerFilter[RelayRequest, Found[RelayAnswer]](self.circuits[name], clock),
+            # Next to the circuit, which is that of searches too.
+            OwnMeasureFilter[RelayRequest, RelayAnswer](too_much_passed_on),
             *self._budget(name, provider.relay_estimate),
             AttemptFilter[RelayRequest, RelayAnswer](name, clock, provider.relay_estimate),
             TimeoutFilter[RelayRequest, Found[RelayAnswer]](name, clock, relay_policy_s),
@@ -182,6 +189,8 @@ class Chain:
         service: Service[RequestT, Found[AnswerT]],
         limit_s: Callable[[RequestT], float],
         slow_limit_s: Callable[[RequestT], float] | None = None,
+        *,
+        measures: Sequence[Filter[RequestT, Found[AnswerT]]] = (),
     ) -> Service[RequestT, Found[AnswerT]]:
         """One provider behind its own stages."""
         name, clock = provider.name, self._parts.clock
@@ -195,6 +204,8 @@ class Chain:
             *((self.rooms[name],) if name in self.rooms else ()),
             # Around the attempt: it sees every one; a call it does not let through is no attempt.
             CircuitBreakerFilter[RequestT, Found[AnswerT]](self.circuits[name], clock, slow_limit_s),
+            # Next to the breaker: it says which failures that is not to count.
+            *measures,
             # Around the attempt: a call that may not be paid is none. Inside the breaker: what that refuses
             # is free.
             *self._budget(name, estimate),

@@ -12,8 +12,11 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from orchestrator.circuits import CircuitReport, SharedCircuit
 from orchestrator.errors import CircuitBoardUnavailable
@@ -32,34 +35,51 @@ CLOSE_S = 1.0
 _log = logging.getLogger("amos.circuits")
 
 
-class CircuitSharing:
-    """Shares the circuits from the moment it is made, on a running event loop, until `aclose`."""
+class _Shared(NamedTuple):
+    """A circuit, and what it is called on the board."""
 
-    def __init__(self, board: CircuitBoard, circuits: Mapping[str, Circuit]) -> None:
+    circuit: Circuit
+    identity: str
+
+
+class CircuitSharing:
+    """Shares the circuits from the moment it is made, on a running event loop, until `aclose`.
+
+    `identity` tells what a provider is called on the board: one that has taken the name of another is not to
+    be found there by that name, with the circuit of the other.
+    """
+
+    def __init__(
+        self, board: CircuitBoard, circuits: Mapping[str, Circuit], identity: Callable[[str], str] = str
+    ) -> None:
         self._board = board
-        self._circuits: Mapping[str, Circuit] = {}
+        self._identity = identity
+        self._circuits: dict[str, _Shared] = {}
         self._holder = secrets.token_hex(8)
         self._is_faulty = False
-        self._reports: asyncio.Queue[CircuitReport] = asyncio.Queue(REPORTS_MAX)
+        self._reports: asyncio.Queue[tuple[_Shared, CircuitReport]] = asyncio.Queue(REPORTS_MAX)
         self.use(circuits)
         self._task = asyncio.create_task(self._run(), name="circuits")
 
     def use(self, circuits: Mapping[str, Circuit]) -> None:
         """Share these circuits from now on; one that is not among them any more keeps to itself."""
-        known, self._circuits = self._circuits, circuits
+        known, self._circuits = self._circuits, {}
         for provider, circuit in circuits.items():
-            if known.get(provider) is not circuit:
-                circuit.share(self._tell, partial(self._take_probe, provider))
+            shared = known.get(provider)
+            if shared is None or shared.circuit is not circuit:
+                shared = _Shared(circuit, self._identity(provider))
+                circuit.share(partial(self._tell, shared), partial(self._take_probe, shared))
+            self._circuits[provider] = shared
 
-    def _tell(self, report: CircuitReport) -> None:
+    def _tell(self, shared: _Shared, report: CircuitReport) -> None:
         try:
-            self._reports.put_nowait(report)
+            self._reports.put_nowait((shared, report))
         except asyncio.QueueFull:
-            self._learn(report, None)
+            self._learn(shared, report, None)
 
-    async def _take_probe(self, provider: str) -> bool:
+    async def _take_probe(self, shared: _Shared) -> bool:
         try:
-            return await self._board.take_probe(provider, self._holder)
+            return await self._board.take_probe(shared.identity, self._holder)
         except CircuitBoardUnavailable:
             return True
 
@@ -69,19 +89,19 @@ class CircuitSharing:
         while True:
             try:
                 async with asyncio.timeout_at(refresh_at):
-                    report = await self._reports.get()
+                    shared, report = await self._reports.get()
             except TimeoutError:
-                for provider in tuple(self._circuits):
-                    await self._deliver(CircuitReport(provider=provider, kind="looked"))
+                for provider, shared in tuple(self._circuits.items()):
+                    await self._deliver(shared, CircuitReport(provider=provider, kind="looked"))
                 refresh_at = loop.time() + REFRESH_S
             else:
-                await self._deliver(report)
+                await self._deliver(shared, report)
                 self._reports.task_done()
 
-    async def _deliver(self, report: CircuitReport) -> None:
-        shared = None
+    async def _deliver(self, shared: _Shared, report: CircuitReport) -> None:
+        known = None
         try:
-            shared = await self._board.report(report, self._holder)
+            known = await self._board.report(replace(report, provider=shared.identity), self._holder)
         except CircuitBoardUnavailable:
             pass
         except Exception as error:  # noqa: BLE001 - without this task no process would hear of another again
@@ -90,12 +110,12 @@ class CircuitSharing:
             self._is_faulty = True
         else:
             self._is_faulty = False
-        self._learn(report, shared)
+        self._learn(shared, report, known)
 
-    def _learn(self, report: CircuitReport, shared: SharedCircuit | None) -> None:
-        circuit = self._circuits.get(report.provider)
-        if circuit is not None:  # it may have gone meanwhile
-            circuit.learn(report, shared)
+    def _learn(self, shared: _Shared, report: CircuitReport, known: SharedCircuit | None) -> None:
+        # It may have gone meanwhile, and what it has told is nothing for the one that took its name.
+        if self._circuits.get(report.provider) is shared:
+            shared.circuit.learn(report, known)
 
     async def aclose(self) -> None:
         """Send what waits, as far as it can be sent soon, and end. Safe to call twice."""

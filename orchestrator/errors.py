@@ -158,10 +158,12 @@ class ProviderError(GatewayError):
     `provider` is its registered name, `reason` a short code such as `http_500`, `reset` or `bad_json`. `cost`
     is what the provider said it billed all the same. `assumed` is what it may have billed on top without
     saying so: `FREE` if nothing (it refused, or was never reached), `None` if nobody knows, which is then
-    taken to be the estimate of the call.
+    taken to be the estimate of the call. `is_of_request` says that it came of how much was asked for, and so
+    says nothing about the provider.
     """
 
     code = "provider_error"
+    is_of_request = False
 
     def __init__(
         self,

@@ -90,6 +90,8 @@ def is_health_failure(error: BaseException) -> bool:
         return False
     if judge(error) in (Outcome.INVALID, Outcome.IGNORABLE):
         return False
+    if isinstance(error, ProviderError) and error.is_of_request:
+        return False
     return isinstance(error, ProviderError) or not isinstance(error, GatewayError)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -57,7 +57,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     `circuits` are what this process shares with others, `None` if there are none. `budget` counts
     what is spent; without it nothing is limited. `installation` is what calls to other gateways are marked
     with (via.py), `""` if they are not. Without `names` the hosts of pages are judged by their
-    spelling alone.
+    spelling alone. `identity` tells a provider from another one of the same name (`Roster.identity`).
     """
 
     clock: Clock
@@ -71,3 +71,4 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     doorkeeper: Doorkeeper = Doorkeeper()
     names: NameResolver | None = None
     installation: str = ""
+    identity: Callable[[str], str] = str

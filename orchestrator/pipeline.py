@@ -7,8 +7,8 @@
     pages     for each page: cache · flights · fill · batch
     flights   single_flight in the process, shared_flight between processes if there are several
     fallback  last_resort around it; for each provider (chain.py):
-              retry · provider_room · circuit_breaker · budget · attempt · timeout · validate_result ·
-              provider
+              retry · provider_room · circuit_breaker · (extract: own_measure) · budget · attempt · timeout ·
+              validate_result · provider
 
 Where a stage stands is an argument, not a habit; docs/decisions/0002-stage-order.md has the longer ones.
 """
@@ -88,7 +88,7 @@ class Pipeline:
             # After the flights: what they have begun is still to be settled.
             self._closers.append(self._chain.cashier.aclose)
         if parts.circuits is not None:
-            self._sharing = CircuitSharing(parts.circuits, self._chain.circuits)
+            self._sharing = CircuitSharing(parts.circuits, self._chain.circuits, parts.identity)
             # Last: what is under way may still have something to tell.
             self._closers.append(self._sharing.aclose)
 
@@ -184,7 +184,7 @@ class Pipeline:
             AuthenticateFilter(self._parts.doorkeeper, "extract", serves_anonymous=False),
             self._room,
             RateLimitFilter(self._parts.rate_limits, self._policies.rate_limit),
-            ValidateFilter[RelayRequest](check_relay),
+            ValidateFilter[RelayRequest](check_relay, self._parts.installation),
             # After the limiter, because it looks names up; there is no cache it could stand behind.
             *(() if names is None else (RelayAddressFilter(names),)),
             service=self._relayed,

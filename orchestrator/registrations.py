@@ -13,6 +13,7 @@ import contextlib
 import logging
 from collections.abc import Iterable, Sequence
 from functools import reduce
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -38,6 +39,14 @@ _log = logging.getLogger("amos.providers")
 def _and(known: Changes, said: Iterable[Envelope]) -> Changes:
     """What is known, and what was said since."""
     return reduce(Registrations().evolve, said, known)
+
+
+class _Read(NamedTuple):
+    """What was read of the log up to a position; `own_read` is the number of the last frame of ours in it."""
+
+    position: int
+    changes: Changes
+    own_read: int
 
 
 class RegistrationBook:
@@ -67,6 +76,7 @@ class RegistrationBook:
         self._read: Changes = {}
         self._own: tuple[Envelope, ...] = ()  # in force here, and not yet read from the log
         self._own_read = 0  # the number of the last of ours that was
+        self._halfway: _Read | None = None
         self._turn = asyncio.Lock()
         self._life = contextlib.AsyncExitStack()
         self.changes: Changes = {}
@@ -104,12 +114,16 @@ class RegistrationBook:
         """Have in force what is in the log by now. Never raises; `fault` says what went wrong."""
         # One at a time: a slow look must not put older changes over newer ones.
         async with self._turn:
+            halfway = self._halfway
             try:
                 async with asyncio.timeout(LOOK_S_MAX):
                     await self._look()
             except TimeoutError:
+                if self._halfway is halfway:
+                    self._halfway = None
                 self._failed(f"The database took longer than {LOOK_S_MAX:g} s.")
             except EventLogUnavailable as error:
+                self._halfway = None
                 self._failed(error.message)
             else:
                 if self.fault:
@@ -133,19 +147,21 @@ class RegistrationBook:
 
     async def _look(self) -> None:
         # From the beginning after a fault: what answers now may be another database.
+        # But a look that only ran out of time goes on where it was, or a long history would never be known.
         known = self._position or 0
-        position, read, own_read = (0, {}, 0) if self.fault else (known, self._read, self._own_read)
-        is_last = False
+        seen = _Read(0, {}, 0) if self.fault else _Read(known, self._read, self._own_read)
+        seen, is_last = self._halfway or seen, False
         while not is_last:
-            page = await self._log.read(position)
-            read = _and(read, (line for frame in page.frames for line in frame.events))
+            page = await self._log.read(seen.position)
             own = [frame.events[-1].seq for frame in page.frames if frame.instance == self._instance]
-            own_read = max([own_read, *own])
-            is_last, position = page.is_last, page.position
-        if position < known:
+            lines = (line for frame in page.frames for line in frame.events)
+            seen = _Read(page.position, _and(seen.changes, lines), max([seen.own_read, *own]))
+            is_last, self._halfway = page.is_last, seen
+        self._halfway = None
+        if seen.position < known:
             raise EventLogUnavailable("The database has lost what was said of providers.")
-        self._position, self._read, self._own_read = position, read, own_read
-        self._own = tuple(envelope for envelope in self._own if envelope.seq > own_read)
+        self._position, self._read, self._own_read = seen
+        self._own = tuple(envelope for envelope in self._own if envelope.seq > self._own_read)
 
     async def _apply(self) -> None:
         """Let the roster have what is in force now, if it has not."""

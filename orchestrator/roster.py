@@ -38,6 +38,8 @@ class Roster:
         """Those to ask, in order."""
         self.reasons: dict[str, str] = {}
         """Those left out, and why; one that was disabled is not among them."""
+        self.refused: dict[str, str] = {}
+        """Those of them whose kind or options can never be, as against one that lacks a secret."""
         self.registrations: tuple[Registration, ...] = ()
         """All there are, in order, disabled ones too."""
         self._tools = tools
@@ -50,6 +52,10 @@ class Roster:
         """What providers did lately that no provider may, by their names."""
         guarded = (one for one in self.providers if isinstance(one, Guarded))
         return {one.name: one.complaint for one in guarded if one.complaint is not None}
+
+    def identity(self, name: str) -> str:
+        """What tells the provider of this name from others that had it, the same in all instances."""
+        return self._made[name][0].identity if name in self._made else name
 
     def when_changed(self, act: Callable[[Sequence[Provider]], None]) -> None:
         """Call `act`, which must not wait, with the providers whenever they have changed."""
@@ -78,7 +84,7 @@ class Roster:
         """Have exactly these providers from now on; never raises: one that cannot be made is left out."""
         self.registrations = tuple(sorted(registrations, key=lambda one: (one.priority, one.name)))
         made: dict[str, tuple[Registration, Provider]] = {}
-        self.reasons = {}
+        self.reasons, self.refused = {}, {}
         for one in self.registrations:
             if one.is_enabled and (provider := self._provider(one)) is not None:
                 made[one.name] = (one, provider)
@@ -103,7 +109,7 @@ class Roster:
         try:
             made = self._made_of(one)
         except InvalidRequest as error:
-            self.reasons[one.name] = error.message
+            self.reasons[one.name] = self.refused[one.name] = error.message
             return None
         if isinstance(made, Unconfigured):
             self.reasons[one.name] = made.reason
@@ -132,8 +138,8 @@ class Roster:
             task.cancel()
         if retiring:
             await asyncio.wait(retiring)
-        for provider in (*retiring.values(), *self.providers):
-            await _closed(provider)
+        # All at once: a process that ends is given some seconds, and a server that hangs takes one of them.
+        await asyncio.gather(*(_closed(one) for one in (*retiring.values(), *self.providers)))
 
 
 async def _closed(provider: Provider) -> None:

@@ -24,7 +24,7 @@ def budget(
     key_file: KeyFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show every limit, what was spent of it, and whether the providers count the same."""
+    """Show every limit and what was spent of it. Says whether the providers count the same."""
     ask = lambda gateway: gateway.budget(reconcile=reconcile)  # noqa: E731 - it is passed on
     show_answer("budget", ask, budget_view, url, key_file, as_json=as_json)
 

@@ -44,7 +44,7 @@ def clear(
     key_file: KeyFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Throw away cached answers: what was paid for is paid for again when it is asked."""
+    """Throw away cached answers. What was paid for is paid for again when it is asked."""
     if not yes:
         require_person("Clearing the cache", "Say so with --yes.")
         what = {None: "all cached answers", "l1": "what all servers have in memory", "l2": "what they share"}

@@ -53,7 +53,7 @@ def warm(  # noqa: PLR0917 - each is an option of the command line
     key_file: KeyFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch the searches that are asked most and are not in the cache, or not for much longer.
+    """Fetch what is asked most ahead of time. Only what is not in the cache, or not for much longer.
 
     It spends money at the providers: the client `warming` has it in `amos report cost --by client`.
     """

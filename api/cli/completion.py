@@ -29,7 +29,7 @@ def completion(
     context: typer.Context,
     shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="The shell to write it for.")],
 ) -> None:
-    """Print a script that lets the shell complete commands, options and choices.
+    """Print a script for completion in the shell. It completes commands, options and choices.
 
     It works for `amos` and for `./amos`. Print it again after an update.
     """

@@ -47,7 +47,7 @@ def doctor(
 
 async def _look(settings: Settings, *, is_online: bool) -> list[Finding]:
     from api.cli import doctor_checks as machine  # noqa: PLC0415
-    from api.cli.doctor_providers import ask_provider, check_providers  # noqa: PLC0415
+    from api.cli.doctor_providers import ask_provider, check_providers, ready  # noqa: PLC0415
     from api.cli.doctor_redis import check_redis  # noqa: PLC0415
     from api.cli.doctor_start import check_start  # noqa: PLC0415
     from storage.file_segments import directory_bytes  # noqa: PLC0415
@@ -85,10 +85,9 @@ async def _look(settings: Settings, *, is_online: bool) -> list[Finding]:
         *providers,
     ]
     if is_online:
-        ready = [finding.name for finding in providers if finding.status == machine.OK]
         with output.waiting("asking the providers"):
-            for name in ready:
-                found += await ask_provider(settings, name.removeprefix("provider "))
+            for name in ready(providers):
+                found += await ask_provider(settings, name)
     return found
 
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 QUESTION = "search gateway"
 """What every provider is asked: harmless, short, and found everywhere."""
 
+_PROVIDER = "provider "
+"""How the finding about one provider is called, before its name."""
+
 _NOBODY = Finding(
     name="providers",
     status=WARNING,
@@ -48,6 +51,15 @@ async def check_providers(settings: Settings) -> list[Finding]:
             detail = f"those registered at run time cannot be read. {book.fault}"
             found.append(Finding(name="providers", status=WARNING, detail=detail))
     return [*found, *_plugins(roster.kinds)]
+
+
+def ready(found: list[Finding]) -> list[str]:
+    """The names of the providers among the findings that can be asked."""
+    return [
+        one.name.removeprefix(_PROVIDER)
+        for one in found
+        if one.status == OK and one.name.startswith(_PROVIDER)
+    ]
 
 
 def _look(settings: Settings, roster: Roster, one: Registration) -> Finding:
@@ -103,4 +115,4 @@ async def _ask(alone: Settings, name: str, shown: str) -> Finding:
 
 
 def _finding(name: str, status: str, detail: str) -> Finding:
-    return Finding(name=f"provider {name}", status=status, detail=detail)
+    return Finding(name=f"{_PROVIDER}{name}", status=status, detail=detail)

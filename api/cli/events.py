@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.events import Envelope
     from storage.sql_event_log import SqlEventLog, StoredFrame
 
-app = typer.Typer(help="Look at recorded events; check, count again, prune, export and erase.")
+app = typer.Typer(help="Look at recorded events. Also checks, recounts, prunes, exports, erases.")
 
 POLL_S = 0.5
 """chosen: how long after its commit an event may appear with --follow; a look costs a millisecond."""

@@ -30,6 +30,7 @@ OptionOption = Annotated[
     list[str] | None,
     typer.Option(
         "--option",
+        "-o",
         metavar="NAME=VALUE",
         help="An option of the provider, over those of the settings; its value is JSON where it can be.",
     ),
@@ -76,7 +77,7 @@ def hold_to_contract(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before questions that cost.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Hold a provider against the contract, and say what to do about each rule it breaks.
+    """Hold a provider against the contract. Says what to do about each rule it breaks.
 
     It asks real questions of the provider itself, beside the chain: nothing of it is recorded or counted
     against a budget. A rule that is broken is exit code 1.

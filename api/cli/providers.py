@@ -43,7 +43,7 @@ def list_(url: UrlOption = None, key_file: KeyFileOption = None, as_json: JsonOp
 
 @app.command()
 def kinds(url: UrlOption = None, key_file: KeyFileOption = None, as_json: JsonOption = False) -> None:
-    """Show the kinds of which a provider can be, and the options of each."""
+    """Show the kinds of providers and their options."""
     show_answer("kinds", lambda gateway: gateway.providers(), _kinds, url, key_file, as_json=as_json)
 
 
@@ -87,7 +87,7 @@ def add(  # noqa: PLR0917 - each is an option of the command line
     key_file: KeyFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Register a provider: it is asked from now on, by every server on the same database within seconds."""
+    """Register a provider. Every server on the same database asks it within seconds."""
     body: dict[str, Any] = {
         "name": name,
         "kind": kind,
@@ -124,7 +124,7 @@ def enable(
 def disable(
     name: Name, url: UrlOption = None, key_file: KeyFileOption = None, as_json: JsonOption = False
 ) -> None:
-    """Ask a provider no more; calls under way there end as they would have."""
+    """Ask a provider no more. Calls under way there end as they would have."""
     _change(name, {"enabled": False}, "is disabled", url, key_file, as_json=as_json)
 
 
@@ -132,9 +132,9 @@ def disable(
 def remove(
     name: Name, url: UrlOption = None, key_file: KeyFileOption = None, as_json: JsonOption = False
 ) -> None:
-    """Remove a provider that was registered so; those of the settings can be disabled."""
+    """Remove a provider that was added. Those of the settings can be disabled."""
     ask = lambda gateway: gateway.remove_provider(name)  # noqa: E731 - as above
-    show_answer("removing", ask, _one("is removed"), url, key_file, as_json=as_json)
+    show_answer("removing", ask, _removed, url, key_file, as_json=as_json)
 
 
 app.command("test")(hold_to_contract)
@@ -181,6 +181,15 @@ def _one(done: str) -> Callable[[dict[str, Any]], RenderableType]:
         return Text(f"{one_line(body['name'])} {done} ({one_line(body['kind'])}, {state}).{why}")
 
     return view
+
+
+def _removed(body: dict[str, Any]) -> RenderableType:
+    """Says that one is gone; how it was matters no more."""
+    from rich.text import Text  # noqa: PLC0415
+
+    from api.cli.terminal_text import one_line  # noqa: PLC0415
+
+    return Text(f"{one_line(body['name'])} is removed.")
 
 
 def _table(body: dict[str, Any]) -> RenderableType:

@@ -87,7 +87,8 @@ async def answer_stream(
             await send_failure(scope, send, error, call)
             return
         _, body = render(problem_of(error), scope["path"], call.trail)
-        await stream(b"event: error\ndata: " + body + b"\n\n")
+        # The empty line ends an event that broke off.
+        await stream(b"\nevent: error\ndata: " + body + b"\n\n")
     await stream.end()
 
 

@@ -48,7 +48,17 @@ async def search_all(gateway: Gateway, requests: Sequence[SearchRequest], caller
     calls = (first, *(gateway.open(request, caller) for request in requests[1:]))
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_outcome(gateway, call)) for call in calls]
+    _tell_what_is_left(calls)
     return Several(calls, tuple(task.result() for task in tasks))
+
+
+def _tell_what_is_left(calls: Sequence[Call[SearchRequest]]) -> None:
+    """Let each call show what the limiter said to the one it charged last: one answer speaks for all."""
+    verdicts = [call.trail.verdict for call in calls if call.trail.verdict is not None]
+    if verdicts:
+        least = min(verdicts, key=lambda verdict: verdict.remaining[verdict.tightest])
+        for call in calls:
+            call.trail.verdict = least
 
 
 async def _outcome(gateway: Gateway, call: Call[SearchRequest]) -> Outcome:

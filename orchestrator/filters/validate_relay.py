@@ -32,6 +32,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 _TASK = re.compile(r"[A-Za-z0-9._-]{1,200}")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _OWN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 NO_TASK = "Research task not found"
@@ -69,7 +70,7 @@ def _check_pages(request: RelayRequest) -> Checked:
 
 def full_url(url: str) -> str:
     """The address with its scheme: Tavily takes `docs.example.com` too."""
-    return url if "://" in url else f"https://{url}"
+    return url if _SCHEME.match(url) else f"https://{url}"
 
 
 def _check_research(request: RelayRequest) -> Checked:

@@ -78,10 +78,13 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
 class Guarded:
     """The provider of a plug-in, as the chain calls it. `provider` must have no `flaw`.
 
-    `facts` is told when it blocks or leaves calls behind; `complaint` is what health says of it.
+    `facts` is told when it blocks or leaves calls behind; `complaint` is what health says of it. `made_in_s`
+    is how long its making has held the loop.
     """
 
-    def __init__(self, provider: Provider, clock: Clock, facts: FactSink | None = None) -> None:
+    def __init__(
+        self, provider: Provider, clock: Clock, facts: FactSink | None = None, *, made_in_s: float = 0.0
+    ) -> None:
         self.provider = provider
         self.name = provider.name
         self.operations = provider.operations
@@ -93,6 +96,7 @@ class Guarded:
         self._abandoned: set[asyncio.Task[Any]] = set()
         self._complaint: Complaint | None = None
         self._told_at: dict[str, float] = {}
+        self._held(made_in_s)
 
     @property
     def complaint(self) -> Complaint | None:
@@ -218,7 +222,8 @@ class Guarded:
         self._watch.entered()
         try:
             cost = estimate(request)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
+        # A cancellation too: nobody waits here, so it is none of ours.
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - a stranger's code
             if self._is_news("estimate"):
                 _log.error("the provider %s could not estimate a cost", self.name, exc_info=error)
             return FREE, f"{type(error).__name__} was raised"

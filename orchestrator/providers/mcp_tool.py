@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from orchestrator.errors import ProviderRejected
 from orchestrator.events import FREE, Cost
 from orchestrator.model import Call, ExtractAnswer, ExtractRequest, Found, SearchAnswer, SearchRequest
@@ -73,6 +75,8 @@ class McpTool:
         with self._telling():
             result = await self._remote.call(options.tool, fill, call)
         answer = read_results(self.name, result, options.results, options.fields)
+        if not request.include_raw_content:
+            answer = _without_pages(answer)
         passed_over = unsupported(request, arguments.placeholders(used))
         return Found(answer=answer, provider=self.name, cost=self._price, unsupported=passed_over)
 
@@ -132,6 +136,11 @@ class McpTool:
             words = f"calls the tool {tool.name}, which {why}; see the option {option}."
             raise configured_wrong(self.name, "wrong_arguments", words)
         return template
+
+
+def _without_pages(answer: SearchAnswer) -> SearchAnswer:
+    """The answer without the whole pages that a tool sent though nobody asked for them."""
+    return replace(answer, results=tuple(replace(one, raw_content=None) for one in answer.results))
 
 
 def make(name: str, options: McpOptions, tools: Tools) -> Provider | Unconfigured:

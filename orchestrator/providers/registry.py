@@ -11,7 +11,10 @@ nobody else, and what it makes is called behind a guard (guard.py).
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
@@ -51,6 +54,14 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
     options: dict[str, Any] = {}
     is_enabled: bool = True
+
+    @property
+    def identity(self) -> str:
+        """The name, and what tells it from another registration of that name: the same wherever this is."""
+        if self.kind == self.name and not self.options:
+            return self.name
+        what = msgspec.json.encode([self.kind, self.options], order="deterministic")
+        return f"{self.name}.{hashlib.sha256(what).hexdigest()[:16]}"
 
 
 class Unconfigured(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,25 +163,33 @@ class Kinds:
         try:
             options = msgspec.convert(registration.options, kind.options)
         except msgspec.ValidationError as error:
-            raise InvalidRequest(f"options: {error}", field="options") from error
+            raise InvalidRequest(f"options: {error}. {_offered(kind.options)}", field="options") from error
         except Exception as error:  # noqa: BLE001 - options may be a stranger's class
             return _unmade(registration.name, error)
+        began = time.perf_counter()
         try:
             made = kind.make(registration.name, options, tools)
             if registration.kind not in self._plugins or isinstance(made, Unconfigured):
                 return made
             if fault := flaw(made, registration.name):
                 return Unconfigured(name=registration.name, reason=f"It is no provider: {fault}.")
-            return Guarded(made, tools.clock, tools.facts)
+            return Guarded(made, tools.clock, tools.facts, made_in_s=time.perf_counter() - began)
         except InvalidRequest:
             raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - likewise
+        # A cancellation too: nobody waits here, so it is none of ours, and it would end the caller's task.
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - likewise
             return _unmade(registration.name, error)
 
 
 def _unmade(name: str, error: BaseException) -> Unconfigured:
     _log.error("the provider %s cannot be made", name, exc_info=error)
     return Unconfigured(name=name, reason=f"It could not be made: {type(error).__name__}.")
+
+
+def _offered(options: type[msgspec.Struct]) -> str:
+    """The options there are, as a sentence."""
+    names = [one.encode_name for one in msgspec.structs.fields(options)]
+    return f"The options are {', '.join(names)}." if names else "There are no options."
 
 
 def _kind_fault(kind: Any) -> str:

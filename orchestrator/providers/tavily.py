@@ -29,12 +29,14 @@ from orchestrator.providers.tavily_tasks import TaskIds
 from orchestrator.providers.upstream import Reply, Upstream, trace_headers
 from orchestrator.providers.upstream_faults import reading_answer, status_fault
 from orchestrator.relays import OPERATIONS, RelayAnswer, RelayRequest
+from orchestrator.via import via_headers
 
 
 class Tavily:
     """The provider `tavily`. `base_url` may have a path; `aclose` closes the upstream it was given.
 
-    `tasks` makes the ids of researches; without it they are understood by this object only.
+    `tasks` makes the ids of researches; without it they are understood by this object only. `installation`
+    is told to what answers in Tavily's place, which may be a gateway (via.py); Tavily itself learns no name.
     """
 
     name = "tavily"
@@ -44,13 +46,19 @@ class Tavily:
     timing = None
 
     def __init__(
-        self, upstream: Upstream, base_url: str, keys: KeyPool, tasks: TaskIds | None = None
+        self,
+        upstream: Upstream,
+        base_url: str,
+        keys: KeyPool,
+        tasks: TaskIds | None = None,
+        installation: str = "",
     ) -> None:
         self._upstream = upstream
         self._base_url = base_url.rstrip("/")
         self._keys = keys
         tasks = tasks or TaskIds(secrets.token_bytes(32))
-        self._relay = TavilyRelay(upstream, self._base_url, keys, tasks)
+        self._installation = "" if self._base_url == wire.BASE_URL else installation
+        self._relay = TavilyRelay(upstream, self._base_url, keys, tasks, self._installation)
 
     def search_estimate(self, request: SearchRequest) -> Cost:
         """1 credit, or 2 where the depth is or may become `advanced`."""
@@ -93,7 +101,7 @@ class Tavily:
         return Found(answer=answer, provider=self.name, cost=cost)
 
     async def _post(self, call: Call[RequestT], path: str, key: str, body: dict[str, Any]) -> Reply:
-        headers = {"Authorization": key, **trace_headers(call)}
+        headers = {"Authorization": key, **trace_headers(call), **via_headers(call, self._installation)}
         reply = await self._upstream.post_json(self._base_url + path, headers=headers, body=body)
         if reply.status != 200:
             raise status_fault(reply, self.name)

@@ -16,6 +16,7 @@ from orchestrator.providers.tavily_tasks import Task, TaskIds
 from orchestrator.providers.upstream import Reply, Upstream, trace_headers
 from orchestrator.providers.upstream_faults import reading_answer, status_fault
 from orchestrator.relays import FEEDBACK, OF_PAGES, RESEARCH, RESEARCH_STATUS, RelayAnswer, RelayRequest
+from orchestrator.via import via_headers
 
 NAME = "tavily"
 
@@ -26,11 +27,14 @@ NO_TASK = "Research task not found"
 class TavilyRelay:
     """One call, one answer. `tasks` makes the ids of researches, and knows them again."""
 
-    def __init__(self, upstream: Upstream, base_url: str, keys: KeyPool, tasks: TaskIds) -> None:
+    def __init__(
+        self, upstream: Upstream, base_url: str, keys: KeyPool, tasks: TaskIds, installation: str
+    ) -> None:
         self._upstream = upstream
         self._base_url = base_url
         self._keys = keys
         self._tasks = tasks
+        self._installation = installation
 
     async def __call__(self, call: Call[RelayRequest]) -> Found[RelayAnswer]:
         """Pass the request on.
@@ -80,7 +84,8 @@ class TavilyRelay:
 
     async def _send(self, call: Call[RelayRequest], authorization: str, task: Task | None) -> Reply:
         request, limit_s = call.request, None
-        headers = {"Authorization": authorization, **trace_headers(call)}
+        via = via_headers(call, self._installation)
+        headers = {"Authorization": authorization, **trace_headers(call), **via}
         url = self._base_url + wire.PATHS[request.operation]
         if request.operation == RESEARCH_STATUS:
             assert task is not None

@@ -96,6 +96,7 @@ def read(content: bytes, request: RelayRequest, *, is_pending: bool) -> tuple[Re
         cost = _billed(usage, request, len(found["results"]))
     if not request.wants_usage:
         found.pop("usage", None)
+    found.pop("amos", None)  # of a gateway that answers as Tavily: what it says of itself is not our word
     return RelayAnswer(content=found, count=_count(found, request), is_pending=is_pending), cost
 
 

@@ -21,10 +21,9 @@ KEY_CHARS = 8
 SEAL_CHARS = 16
 """chosen: 64 bits, each try of which is a call that is limited and recorded."""
 
-_TAVILYS = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_OURS = re.compile(
-    rf"(?P<task>[A-Za-z0-9_-]{{1,128}})\.(?P<key>[0-9a-f]{{{KEY_CHARS}}})(?P<seal>[0-9a-f]{{{SEAL_CHARS}}})"
-)
+_TAVILYS = re.compile(r"(?!.{129})[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+"""Points stand in an id if what answers as Tavily is a gateway such as this one."""
+_OURS = re.compile(rf"(?P<task>.+)\.(?P<key>[0-9a-f]{{{KEY_CHARS}}})(?P<seal>[0-9a-f]{{{SEAL_CHARS}}})")
 
 
 class Task(msgspec.Struct, frozen=True):

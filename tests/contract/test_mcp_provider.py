@@ -19,6 +19,7 @@ from orchestrator.model import SearchRequest
 from tests.support.calls import failure_of, make_call
 from tests.support.mcp_provider import mcp_provider
 from tests.support.mcp_remote_server import RemoteServer
+from tests.support.mcp_simulator import McpSimulator
 
 SEARCH = SearchRequest(query="tide tables harbour museum", max_results=3)
 
@@ -192,3 +193,16 @@ async def test_a_server_that_dies_is_unavailable_and_comes_back(era):
         assert len(found.answer.results) == 3
         await slow.aclose()
         await quick.aclose()
+
+
+@pytest.mark.parametrize(("asked", "given"), [(False, None), (True, "The whole page.")])
+async def test_whole_pages_are_for_whoever_asks(asked, given):
+    """A tool may send every page in full; they are given to who says `include_raw_content`."""
+    one = {"url": "https://a.example/", "title": "A", "content": "a", "raw_content": "The whole page."}
+    async with McpSimulator() as simulator:
+        simulator.result = {"structuredContent": {"results": [one]}}
+        provider = mcp_provider(simulator.url)
+        found = await provider.search(make_call(SearchRequest(query="tides", include_raw_content=asked)))
+        await provider.aclose()
+
+    assert [result.raw_content for result in found.answer.results] == [given]

@@ -131,7 +131,7 @@ async def test_a_wrong_method_is_405(amos: GatewayServer, method: str, path: str
     assert "POST" in response.headers["allow"]
 
 
-@pytest.mark.parametrize("path", ["/map", "/crawl", "/research", "/usage"])
+@pytest.mark.parametrize("path", ["/logs", "/org-usage", "/research/a/b"])
 async def test_what_tavily_has_and_we_have_not_is_said_in_its_envelope(amos: GatewayServer, path: str):
     """Tavily's other paths are a 404 that its clients can show."""
     refused(await amos.client.post(path, json={"url": "https://a.example/"}), 404)

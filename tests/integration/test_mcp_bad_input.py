@@ -41,6 +41,7 @@ NO_REQUESTS = {
     "nothing": (b"", -32700),
     "no JSON": (b"{", -32700),
     "no UTF-8": (b'{"jsonrpc":"2.0","id":1,"method":"\xff"}', -32700),
+    "no UTF-8 in a parameter": (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":"\xff"}}', -32700),
     "half a pair": (b'{"jsonrpc":"2.0","id":1,"method":"\\ud800"}', -32700),
     "deep nesting": (b'{"a":' + b"[" * 100_000, -32700),
     "a batch": ([mcp_wire.message(LEGACY, "ping")], -32600),

@@ -279,6 +279,18 @@ async def test_a_caller_who_asks_too_much(search: Search, amos: GatewayServer):
     assert limited.value.response.headers["ratelimit"].startswith('"')
 
 
+async def test_what_is_left_after_several_queries(amos: GatewayServer):
+    """The headers say what may follow after all of them, not after the first."""
+    await amos.drain()
+    assert amos.gateway.keys is not None
+    key = await amos.gateway.keys.create(KeyWish(client="acme", limits=OwnLimits(burst=5)), by="test")
+    body = {"query": ["tide tables", "harbour museum", "ebb"]}
+
+    answer = await amos.client.post("/v1/search", json=body, headers={"Authorization": f"Bearer {key.raw}"})
+
+    assert answer.headers["ratelimit"].startswith('"burst";r=2;')
+
+
 async def test_paths_nobody_offers(search: Search):
     """NotFoundError tells what there is."""
     with pytest.raises(perplexity.NotFoundError, match="/perplexity/search"):

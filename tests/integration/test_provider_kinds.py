@@ -148,6 +148,29 @@ async def test_a_gateway_registered_at_itself_ends_at_once(tmp_path, tavily: Tav
     assert tavily.count == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/search", {"query": QUERY}),
+        ("/extract", {"urls": ["https://almanac.example"]}),
+        ("/map", {"url": "https://almanac.example"}),
+        ("/research", {"input": QUERY}),
+    ],
+)
+async def test_a_gateway_that_is_its_own_tavily_ends_at_once(tmp_path, path, body):
+    """A crawl joins no flight: each would begin the next one until there is no room for anybody."""
+    port = free_port()
+    fields = {"tavily_base_url": f"http://127.0.0.1:{port}", "tavily_api_key": "tvly-x", "port": port}
+    async with serving(tmp_path, **fields) as amos:
+        begun = time.monotonic()
+        answer = await amos.client.post(path, json=body)
+        elapsed_s = time.monotonic() - begun
+
+    assert answer.status_code == 503
+    assert "tavily: loop" in answer.text
+    assert elapsed_s < 2
+
+
 async def test_gateways_in_a_ring_end_where_they_began(tmp_path, tavily: TavilySimulator):
     """Of two gateways that ask each other, the one the call began at refuses it, and the other answers."""
     ports = free_ports(2)

@@ -130,6 +130,20 @@ async def test_a_line_without_an_end_is_not_kept(
     assert "tavily: too_large" in answer.json()["detail"]["error"]
 
 
+async def test_what_breaks_off_within_an_event_is_an_event_of_its_own(
+    amos: GatewayServer, tavily: TavilySimulator, monkeypatch: pytest.MonkeyPatch
+):
+    """The end of the one that broke off comes first, or clients would read both as one."""
+    monkeypatch.setattr("orchestrator.limits.STREAM_LINE_BYTES_MAX", 100_000)
+    tavily.always(Fault.body('data: {"a":1}\ndata: ' + "x" * 500_000, content_type="text/event-stream"))
+
+    answer = await amos.client.post("/research", json=BODY)
+
+    first, last = answer.text.removesuffix("\n\n").split("\n\n")
+    assert first == 'data: {"a":1}'
+    assert last.startswith('event: error\ndata: {"detail":')
+
+
 async def test_a_caller_who_leaves_ends_it(amos: GatewayServer, tavily: TavilySimulator):
     """Nobody else could read what comes; that it may be billed is on record."""
     tavily.always(Fault.drip(interval_s=0.2))

@@ -192,6 +192,26 @@ async def test_a_data_folder_that_is_a_file_is_a_sentence(tmp_path: Path, place:
     assert f"the data folder cannot be used: {tmp_path / place}" in output
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"AMOS_PROVIDERS": "tavly,local"}, "AMOS_PROVIDERS: tavly: There is no kind of provider"),
+        (
+            {"AMOS_PROVIDERS": "wiki", "AMOS_PROVIDER_OPTIONS": '{"wiki": {"kind": "searxng"}}'},
+            "AMOS_PROVIDER_OPTIONS: wiki: options: Object missing required field `url`",
+        ),
+    ],
+)
+async def test_providers_that_cannot_be_end_the_start(tmp_path: Path, settings: dict[str, str], words: str):
+    """Only a worker finds out, who is not started for ever: it ends with status 1 and says why once."""
+    status, output = await AmosProcesses(tmp_path / "var", settings).command("serve")
+
+    assert status == 1
+    assert output.count("AMOS cannot start with this configuration") == 1
+    assert words in output
+    assert "started again" not in output
+
+
 @pytest.mark.parametrize("module", ["api.server", "api.recorder"])
 async def test_a_child_that_cannot_work_says_why_in_a_line(tmp_path: Path, module: str):
     """A data folder that turns bad under a running server is one line a try in its log, no traceback."""

@@ -210,14 +210,13 @@ def _different(requests: Sequence[SearchRequest]) -> tuple[SearchRequest, ...]:
     """The requests without those that ask the same again. Raises InvalidRequest before any is asked."""
     if len(requests) == 1:
         return tuple(requests)
-    for request in requests:
-        try:
-            check_search(request)
-        except InvalidRequest as error:
-            raise SEARCH.in_its_words(error) from error
     different: dict[str, SearchRequest] = {}
     for request in requests:
-        different.setdefault(search_key(request), request)
+        try:
+            checked, _ = check_search(request)
+        except InvalidRequest as error:
+            raise SEARCH.in_its_words(error) from error
+        different.setdefault(search_key(checked), request)
     return tuple(different.values())
 
 

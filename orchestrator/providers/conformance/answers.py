@@ -62,7 +62,10 @@ async def _errors(subject: Subject) -> None:
 async def _answer(subject: Subject) -> None:
     end = await subject.plain()
     if isinstance(end.error, ProviderError):
-        raise Failed(f"A plain question was refused: {described(end.error)}.")
+        raise Failed(
+            f"A plain question was refused: {described(end.error)}.",
+            "See that its upstream is there and takes the key; --query gives a question it can answer.",
+        )
     found = await subject.plain_answer()
     try:
         checked(_without_what_is_checked_apart(found), SearchAnswer, subject.provider.name)

@@ -36,7 +36,11 @@ _log = logging.getLogger("amos.providers")
 
 
 class Failed(Exception):
-    """The provider breaks the rule; the message says how."""
+    """The provider breaks the rule; the message says how. Any `advice` is better than that of the check."""
+
+    def __init__(self, what: str, advice: str = "") -> None:
+        super().__init__(what)
+        self.advice = advice
 
 
 class Skipped(Exception):
@@ -82,11 +86,11 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     async def on(self, subject: Subject) -> Verdict:
         """Hold the provider against the rule. Raises nothing but CancelledError."""
         begun = time.perf_counter()
-        status, detail = "passed", ""
+        status, detail, advice = "passed", "", self.advice
         try:
             await self.look(subject)
         except Failed as failure:
-            status, detail = "failed", str(failure)
+            status, detail, advice = "failed", str(failure), failure.advice or self.advice
         except Skipped as skip:
             status, detail = "skipped", str(skip)
         except Exception as error:  # noqa: BLE001 - a stranger's attribute may raise anything
@@ -97,7 +101,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
             rule=self.rule,
             status=status,
             detail=detail,
-            advice=self.advice if status == "failed" else "",
+            advice=advice if status == "failed" else "",
             duration_s=time.perf_counter() - begun,
         )
 

@@ -46,6 +46,11 @@ def call(number: Any, query: Any, tool: str = "web_search") -> dict[str, Any]:
     return {"id": number, "method": "tools/call", "params": {"name": tool, "arguments": {"query": query}}}
 
 
+def parameter(value: bytes) -> bytes:
+    """A request whose parameter is this JSON, which may be none."""
+    return b'{"jsonrpc":"2.0","id":6,"method":"ping","params":{"a":' + value + b"}}"
+
+
 async def started(amos: CommandLine, output: int = subprocess.PIPE) -> asyncio.subprocess.Process:
     """The command, as a client starts it, writing to this pipe."""
     return await asyncio.create_subprocess_exec(
@@ -75,6 +80,7 @@ async def test_what_is_no_request_is_answered(amos: CommandLine, web: TavilySimu
     answers = await told(
         amos,
         *(b"{", b"\x00\xff\xfe", b"hello", b"[" * 200_000),
+        *(parameter(one) for one in (b'"\xff"', b'"\\ud800"', b"1e999", b"[" * 300 + b"]" * 300)),
         *(b"[]", json.dumps([HELLO]).encode(), b"null"),
         *(
             {"jsonrpc": "1.0", "id": 7, "method": "ping"},
@@ -90,11 +96,11 @@ async def test_what_is_no_request_is_answered(amos: CommandLine, web: TavilySimu
 
     by_id = {answer["id"]: answer for answer in answers if answer["id"] is not None}
     nobodys = [answer["error"]["code"] for answer in answers if answer["id"] is None]
-    assert nobodys == [-32700] * 3 + [-32600] * 5
+    assert sorted(nobodys) == [-32700] * 6 + [-32600] * 5
     codes = {key: answer["error"]["code"] for key, answer in by_id.items() if "error" in answer}
-    assert codes == {7: -32600, 8: -32600, "nine": -32600, 11: -32601, 12: -32602}
+    assert codes == {6: -32700, 7: -32600, 8: -32600, "nine": -32600, 11: -32601, 12: -32602}
     assert by_id[13]["result"]["content"][0]["text"].startswith("query: expected a string, got a list.")
-    assert set(by_id) == {0, 7, 8, "nine", 11, 12, 13}
+    assert set(by_id) == {0, 6, 7, 8, "nine", 11, 12, 13}
     assert web.count == 0
 
 

@@ -34,7 +34,7 @@ def test_a_good_provider_passes(amos):
 
 def test_a_plugin_is_looked_at_without_its_guard(rogue):
     """What the guard would hide is what an author wants to know, with what to do about it."""
-    options = ("--kind", "rogue", "--option", "does=raise", "--option", 'how="a bug"')
+    options = ("--kind", "rogue", "--option", "does=raise", "-o", 'how="a bug"')
 
     result = rogue.run("providers", "test", "mine", *options, "--json")
 
@@ -87,3 +87,24 @@ def test_doctor_tells_of_plugins(rogue, tmp_path):
 
     assert findings["plugins"]["status"] == "warning"
     assert "The plug-in local is not used" in findings["plugins"]["detail"]
+
+
+def test_doctor_asks_providers_and_not_what_is_said_of_plugins(rogue):
+    """The line about plug-ins is no provider: with one installed `doctor --online` finds nothing wrong."""
+    done = rogue.run("doctor", "--online", "--json")
+
+    names = [finding["name"] for finding in done.json["findings"]]
+    assert "plugins" in names
+    assert [name for name in names if name.startswith("online ")] == ["online local"]
+    assert done.exit_code == 0
+
+
+def test_an_upstream_that_is_down_is_not_put_down_to_the_answer(amos):
+    """Whose provider cannot be reached is told to look there, not at how results are built."""
+    with DeadPort() as nobody:
+        wiki = ("--kind", "searxng", "--option", f"url={nobody.base_url}")
+        done = amos.run("providers", "test", "wiki", *wiki, "--only", "answer", "--json")
+
+    (failure,) = done.json["checks"]
+    assert "could not be reached" in failure["detail"]
+    assert "upstream" in failure["advice"]

@@ -39,7 +39,7 @@ def test_a_list_is_kept_without_a_server(amos: InThisProcess):
     assert "disabled" in table.stdout
     assert "local is enabled" in enabled.stdout
     assert "provider tavily: configured" in doctor.stdout
-    assert "tavily is removed" in removed.stdout
+    assert removed.stdout == "tavily is removed.\n"
     assert names(left.stdout) == ["local"]
     assert "provider.registered   provider=tavily kind=tavily priority=50" in told.stdout
 

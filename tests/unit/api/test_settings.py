@@ -90,6 +90,7 @@ def test_a_value_is_read(name: str, value: str, field: str, expected: object):
         ("AMOS_PROVIDER_OPTIONS", "[1]", "must be a JSON object"),
         ("AMOS_PROVIDER_OPTIONS", '{"Big!": {}}', "lower-case letters"),
         ("AMOS_PROVIDER_OPTIONS", '{"wiki": {"kind": 7}}', "a kind is a string"),
+        ("AMOS_PROVIDER_OPTIONS", '{"wiki": {"kind": "searxng"}}', "wiki: not among AMOS_PROVIDERS"),
         ("AMOS_PROVIDER_SECRETS", '{"wiki": 7}', "whose values are strings"),
         ("AMOS_PROVIDER_SECRETS", "sk-123", "must be a JSON object"),
         ("AMOS_PROVIDERS", "jina,jina", "twice"),

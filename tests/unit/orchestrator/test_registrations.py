@@ -217,3 +217,34 @@ async def test_a_kind_that_is_not_here_harms_nobody(here):
 
     assert here.asked == ["first", "wiki", "local"]
     assert "no kind" in here.roster.reasons["odd"]
+
+
+async def test_a_history_too_long_for_one_look_is_read_in_several(here):
+    """Each look goes on where the last one ran out of time; nothing is in force before all is known."""
+    here.log.say(WIKI)
+    for n in range(10):
+        here.log.say(ProviderMoved(provider="wiki", priority=n, by="boss"))
+    here.log.say(ProviderDisabled(provider="first", by="boss"))
+    here.log.delay_s = 1.0
+    await here.book.start()
+    assert (here.asked, here.book.is_known) == (["first", "local"], False)
+
+    await asyncio.sleep(4 * (REFRESH_S + LOOK_S_MAX))
+
+    assert (here.asked, here.book.fault) == (["wiki", "local"], "")
+
+
+async def test_what_was_half_read_is_forgotten_when_the_database_goes(here):
+    """What answers after a fault may be another database, so it is read from its first frame on."""
+    for n in range(6):
+        here.log.say(ProviderMoved(provider="local", priority=n, by="boss"))
+    here.log.delay_s = 1.0
+    await here.book.start()
+    here.log.fault = "away"
+    await asyncio.sleep(REFRESH_S + 1.5)
+    here.log.frames.clear()
+    here.log.say(WIKI)
+    here.log.fault, here.log.delay_s = "", 0.0
+    await asyncio.sleep(2 * REFRESH_S)
+
+    assert here.asked == ["first", "wiki", "local"]

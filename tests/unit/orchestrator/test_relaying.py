@@ -13,6 +13,7 @@ from orchestrator.errors import (
     DeadlineExceeded,
     InvalidRequest,
     NotOffered,
+    ProviderProtocolError,
     ProviderQuotaExceeded,
     QuotaExhausted,
 )
@@ -144,6 +145,32 @@ async def test_a_refused_request_is_free():
     (ended,) = [event for event in events if isinstance(event, AttemptFailed)]
     assert (ended.outcome, ended.cost, ended.assumed) == ("invalid", FREE, FREE)
     assert core.pipeline.circuits["tavily"].state == "closed"
+
+
+def too_large() -> ProviderProtocolError:
+    """What an answer without an end becomes."""
+    return ProviderProtocolError("Too large.", provider="tavily", reason="too_large")
+
+
+@pytest.mark.parametrize(
+    ("request_", "failure", "state"),
+    [
+        (asked("crawl"), None, "closed"),
+        (asked("crawl"), too_large(), "closed"),
+        (asked("map"), too_large(), "closed"),
+        (asked("crawl"), down(), "open"),
+        (RelayRequest(operation="research", body={"input": "tides"}), None, "open"),
+        (RelayRequest(operation="research", body={"input": "tides"}), too_large(), "open"),
+    ],
+)
+async def test_who_asks_for_too_much_keeps_nobody_from_searching(request_, failure, state):
+    """A crawl is as long and as large as its caller wants; the circuit is that of everybody's searches."""
+    core = Core(Relaying(200.0 if failure is None else 1.0, failure))
+
+    for _ in range(10):
+        await outcome(core, request_)
+
+    assert core.pipeline.circuits["tavily"].state == state
 
 
 async def test_nobody_takes_it():

@@ -189,3 +189,37 @@ async def test_the_end_closes_everybody(roster):
     await roster.aclose()
 
     assert (gone.closed, here.closed) == (1, 1)
+
+
+async def test_a_provider_is_told_from_another_of_its_name(roster):
+    """Place and switch make no other of it, kind and options do; one without options goes by its name."""
+    identities = []
+    for one in (registration("a", 1), registration("a", 2), registration("a", results=2)):
+        roster.use([one])
+        identities.append(roster.identity("a"))
+
+    assert identities[0] == identities[1] != identities[2]
+    assert registration("closing").identity == "closing" == roster.identity("closing")
+
+
+async def test_a_server_that_hangs_holds_up_no_other_at_the_end(clock):
+    """All are closed at once, so many that take their time take it together."""
+
+    class Slow(Closing):
+        async def aclose(self):
+            await clock.sleep(1.0)
+            self.closed += 1
+
+    slow = ProviderKind(summary="", options=Options, make=lambda name, _options, _tools: Slow(name, [1]))
+    roster = Roster(Kinds({"slow": slow}, ()), Tools(clock=clock))
+    roster.use([registration(f"gone{n}", kind="slow") for n in range(5)])
+    providers = roster.providers
+    roster.use([registration(f"here{n}", kind="slow") for n in range(5)])
+    providers += roster.providers
+    await asyncio.sleep(0)
+    began = clock.monotonic()
+
+    await roster.aclose()
+
+    assert [one.closed for one in providers] == [1] * 10
+    assert clock.monotonic() - began == pytest.approx(1.0, abs=0.1)

@@ -63,6 +63,13 @@ def one_tree(monkeypatch):
     monkeypatch.setattr("api.cli.app.documented", lambda _: ROOT_COMMAND)
 
 
+def help_of(path: str) -> str:
+    """The help of a command, as wide as COLUMNS allows."""
+    command = functools.reduce(lambda group, name: group.commands[name], path.split(), ROOT_COMMAND)
+    context = typer.Context(command, info_name="amos", max_content_width=HELP_COLUMNS_MAX)
+    return command.get_help(context)
+
+
 def test_every_command_has_examples_and_further_reading():
     """A command without an entry has half a help, an entry without a command is about nothing."""
     assert RUNNABLE.keys() - TEXTS.keys() == set()
@@ -80,6 +87,21 @@ def test_every_command_and_option_says_what_it_is_for():
 
     assert [path for path, command in ALL.items() if not command.help.partition("\n")[0].endswith(".")] == []
     assert lacking == []
+
+
+def test_lists_of_commands_are_not_cut(monkeypatch):
+    """At 80 columns each command is told in a whole sentence, so its first one is short."""
+    monkeypatch.setenv("COLUMNS", "80")
+    groups = [path for path, command in ALL.items() if command.subcommands]
+    cut = [
+        line
+        for path in groups
+        for line in help_of(path).splitlines()
+        if re.match(r"  [a-z]+ .*\.\.\.$", line)
+    ]
+
+    assert {"", "providers"} <= set(groups)
+    assert cut == []
 
 
 def test_every_variable_exists():
@@ -119,9 +141,7 @@ def test_help_fits_the_terminal(monkeypatch, columns: int):
     """Nothing is wider than the terminal or 100 columns, but examples and choices, which must not be cut."""
     monkeypatch.setenv("COLUMNS", str(columns))
     for path in ALL:
-        command = functools.reduce(lambda group, name: group.commands[name], path.split(), ROOT_COMMAND)
-        context = typer.Context(command, info_name="amos", max_content_width=HELP_COLUMNS_MAX)
-        shown = command.get_help(context)
+        shown = help_of(path)
         wide = [
             line
             for line in shown.splitlines()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.errors import CallerError, InvalidRequest, NotOffered, TaskNotFound
 from orchestrator.filters.validate_relay import check_relay
 from orchestrator.relays import OPERATIONS, RelayRequest
+from tests.support.fuzzing import patient
 
 SITE = "https://almanac.example"
 
@@ -38,6 +39,7 @@ def request(operation, **body):
     "asked",
     [
         request("map", url="almanac.example"),
+        request("map", url="almanac.example/?next=https://other.example/"),
         request("map", url=f"{SITE}/docs?q=1", max_depth=5, max_breadth=500, limit=10_000, timeout=1.0),
         request("crawl", url=SITE, extract_depth="advanced", brand_new={"deep": [1]}),
         request("research", input="tides", model="auto", stream=False, include_domains=["a.example"] * 20),
@@ -57,6 +59,8 @@ def test_what_is_right_is_left_as_it_is(asked):
         (request("map", url=7), "url"),
         (request("map", url="http://10.0.0.1/"), "url"),
         (request("map", url="10.0.0.1"), "url"),
+        (request("map", url="10.0.0.1/?next=https://other.example/"), "url"),
+        (request("map", url="//10.0.0.1"), "url"),
         (request("map", url="http://user:pass@almanac.example"), "url"),
         (request("crawl", url="file:///etc/passwd"), "url"),
         (request("crawl", url=SITE, limit=10_001), "limit"),
@@ -98,6 +102,7 @@ def test_what_is_no_id_is_no_task(task):
         check_relay(RelayRequest(operation="research_status", task=task))
 
 
+@patient
 @given(st.sampled_from(OPERATIONS), st.dictionaries(FIELDS, JSON.filter(lambda value: value is not None)))
 def test_any_body_is_checked_or_refused(operation, body):
     """Whatever JSON a caller sends."""

@@ -325,6 +325,7 @@ async def test_a_complaint_is_forgotten(facts):
         Cost(usd_micros=10**15),
         Cost(unit="x" * 200),
         ZeroDivisionError(),
+        asyncio.CancelledError(),
     ],
 )
 async def test_what_cannot_be_priced_is_not_called(estimate):
@@ -332,7 +333,7 @@ async def test_what_cannot_be_priced_is_not_called(estimate):
 
     class Odd(Honest):
         def search_estimate(self, request):
-            if isinstance(estimate, Exception):
+            if isinstance(estimate, BaseException):
                 raise estimate
             return estimate
 

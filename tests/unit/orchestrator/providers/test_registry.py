@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from importlib.metadata import EntryPoint
 
 import msgspec
@@ -10,7 +12,7 @@ import pytest
 from orchestrator.clock import SystemClock
 from orchestrator.errors import InvalidRequest
 from orchestrator.health import plugins_health
-from orchestrator.providers.guard import Guarded
+from orchestrator.providers.guard import BLOCKED_S, Guarded
 from orchestrator.providers.registry import (
     GROUP,
     Kinds,
@@ -19,9 +21,14 @@ from orchestrator.providers.registry import (
     Tools,
     Unconfigured,
 )
+from tests.support.facts import Facts
 from tests.support.scripted_provider import ScriptedProvider
 
 TOOLS = Tools(clock=SystemClock())
+
+
+FAULTS = {-1: RuntimeError("a stranger's fault"), -2: asyncio.CancelledError(), -3: SystemExit(3)}
+HOLDS_THE_LOOP = 100
 
 
 class Options(msgspec.Struct, forbid_unknown_fields=True):
@@ -33,7 +40,9 @@ class Options(msgspec.Struct, forbid_unknown_fields=True):
 def make(name, options, _tools):
     """A provider with as many results as the options say; none at all is a credential that is missing."""
     if options.results < 0:
-        raise RuntimeError("a stranger's fault")
+        raise FAULTS[options.results]
+    if options.results > HOLDS_THE_LOOP:
+        time.sleep(BLOCKED_S * 1.5)
     if not options.results:
         return Unconfigured(name=name, reason="Nothing to find.")
     return ScriptedProvider(name, [options.results])
@@ -101,13 +110,28 @@ def test_what_is_missing_is_told():
     assert made == Unconfigured(name="mine", reason="Nothing to find.")
 
 
-def test_a_maker_that_raises_harms_nobody():
-    """What a stranger's code raises is a provider that could not be made."""
+@pytest.mark.parametrize("which", FAULTS)
+def test_a_maker_that_raises_harms_nobody(which):
+    """What a stranger's code raises is a provider that could not be made, and ends nobody's task."""
     kinds = Kinds({"scripted": SCRIPTED}, ())
+    wish = Registration(name="mine", kind="scripted", priority=1, options={"results": which})
 
-    made = kinds.make(Registration(name="mine", kind="scripted", priority=1, options={"results": -1}), TOOLS)
+    made = kinds.make(wish, TOOLS)
 
-    assert made == Unconfigured(name="mine", reason="It could not be made: RuntimeError.")
+    assert made == Unconfigured(name="mine", reason=f"It could not be made: {type(FAULTS[which]).__name__}.")
+
+
+@pytest.mark.usefixtures("importable")
+def test_a_maker_that_holds_the_loop_is_found_out(caplog):
+    """Providers are made on the event loop, so nobody else is served until one is: that is told of."""
+    kinds, facts = Kinds({}, (plugin("wiki"),)), Facts()
+    wish = Registration(name="mine", kind="wiki", priority=1, options={"results": HOLDS_THE_LOOP + 1})
+
+    made = kinds.make(wish, Tools(clock=SystemClock(), facts=facts))
+
+    assert "held the event loop" in made.complaint.detail
+    assert facts.kinds() == ["ProviderBlockedLoop"]
+    assert "the provider mine held the event loop" in caplog.text
 
 
 def test_an_unknown_kind_is_refused():

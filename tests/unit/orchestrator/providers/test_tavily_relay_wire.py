@@ -46,6 +46,15 @@ def test_looking_and_saying_are_free(operation):
     assert wire.estimate(request(operation)) == FREE
 
 
+def test_what_another_gateway_says_of_itself_is_left_out():
+    """The member `amos` of an answer is ours alone: it would stand there twice."""
+    answer = {"results": [], "amos": {"provider": "jina"}}
+
+    told, _ = wire.read(json.dumps(answer).encode(), request("map", url=SITE), is_pending=False)
+
+    assert told.content == {"results": []}
+
+
 def test_the_bill_counts_where_there_is_one():
     """Else what the price list says of the pages that came."""
     asked = request("crawl", url=SITE)

@@ -23,10 +23,21 @@ def test_an_id_is_read_as_it_was_made():
     assert other_instance.read(made, "ann") == Task(TAVILYS, other_instance.key_of(KEY))
 
 
-@pytest.mark.parametrize("task", ["", "a/b", "a.b", "ü", "x" * 129, "a b"])
+@pytest.mark.parametrize("task", ["", "a/b", ".", "..", "a..b", "a.", ".a", "ü", "x" * 129, "a b", "a\n"])
 def test_what_is_no_id_gets_none(task):
     """Nothing that would change the path it stands in, or be read differently later."""
     assert TaskIds(b"secret").issue(task, KEY, "ann") is None
+
+
+def test_an_id_within_an_id():
+    """What answers as Tavily may be a gateway with ids like ours; what it began is paid for."""
+    theirs = TaskIds(b"their secret").issue(TAVILYS, KEY, "we")
+    assert theirs is not None
+    ids = TaskIds(b"secret")
+    made = ids.issue(theirs, KEY, "ann")
+
+    assert made is not None
+    assert ids.read(made, "ann") == Task(theirs, ids.key_of(KEY))
 
 
 def test_an_id_is_its_clients_alone():

@@ -116,7 +116,7 @@ class TestQuestions:
 
     def test_the_same_query_twice_is_one_search(self):
         """A list is searched without what it asks again, in the order it asks."""
-        question = asked(query=["tides", "  TIDES ", "ebb", "tides"])
+        question = asked(query=["tides", "  TIDES ", "ebb", "tides", "ti\u200bdes"])
 
         assert [one.query for one in question.requests] == ["tides", "ebb"]
 
