@@ -13,7 +13,7 @@ from api.rest.dialects import tavily
 from api.rest.dialects.fields import build
 from orchestrator.errors import InvalidRequest
 from orchestrator.gateway import Gateway
-from orchestrator.history import last_word
+from orchestrator.history import closing
 from orchestrator.model import Call, Caller, ExtractRequest, RequestT, Response, SearchRequest
 
 DOOR = "mcp"
@@ -127,11 +127,9 @@ async def _ask(
 
 
 def _rendered(render: Callable[..., bytes], call: Call[Any], response: Response) -> bytes:
-    closing = last_word(call.trail.events)
-    assert closing is not None  # an answer leaves only behind its last word
     return render(
         response,
         execution_id=call.trail.execution_id,
-        duration_s=closing.duration_s,
+        duration_s=closing(call.trail.events).duration_s,
         wants_usage=False,
     )

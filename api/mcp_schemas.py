@@ -129,12 +129,6 @@ EXTRACT_INPUT = _object(
     closed=True,
 )
 
-EXTRACT_NOT_OFFERED = {
-    "timeout_s": "clients of MCP stop reading after ten seconds, whatever the model wishes",
-    "extra": "no option by itself",
-}
-"""Fields of an extract that are no argument, with the reason."""
-
 _NUMBER: Schema = {"type": "number"}
 _WORD: Schema = {"type": "string"}
 _WORDS: Schema = {"type": "array", "items": _WORD}

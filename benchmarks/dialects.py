@@ -11,14 +11,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
-from functools import partial
 
-import msgspec
+from benchmarks.load import Request, post
+from benchmarks.servers import OTHER_CORE, Amos, Peer, amos, pin, tavily
+from benchmarks.turns import CONNECTIONS, Counted, in_turns
 
-from benchmarks.load import Request, closed_loop, post
-from benchmarks.servers import OTHER_CORE, Amos, amos, cpu_s, pin, tavily
-
-CONNECTIONS = 64
 TURN_S = 1.0
 ANSWER_S_MAX = 10.0
 RATIO_PROMISED = 1.10
@@ -30,40 +27,30 @@ RESULTS = 10
 """As many as every dialect can ask for, so that one cached answer serves all."""
 
 
-class Result(msgspec.Struct):
+class Result(Counted):
     """What was counted in one dialect; `native` is what it is compared with."""
 
-    request: Request
-    native: str
-    count: int = 0
-    seconds: float = 0.0
-    cpu_s: float = 0.0
-
-    @property
-    def per_s(self) -> float:
-        """Answers a second."""
-        return self.count / self.seconds
-
-    @property
-    def cpu_us(self) -> float:
-        """Processor time of the worker for each answer, in microseconds."""
-        return 1e6 * self.cpu_s / self.count
+    native: str = POST
 
 
-def questions(port: int) -> dict[str, Result]:
+def questions(ours: Amos) -> dict[str, Result]:
     """The same question in every dialect, by method and path."""
-    ours = b'{"query":"%b","max_results":%d}' % (QUERY, RESULTS)
+    port, peer = ours.port, Peer(ours.port, ours.worker_pid)
+    native = b'{"query":"%b","max_results":%d}' % (QUERY, RESULTS)
     webui = b'{"query":"%b","count":%d}' % (QUERY, RESULTS)
     form = b"q=%b&format=json" % QUERY.replace(b" ", b"+")
-    native = b"q=%b&max_results=%d" % (QUERY.replace(b" ", b"+"), RESULTS)
+    link = b"q=%b&max_results=%d" % (QUERY.replace(b" ", b"+"), RESULTS)
+    posted = {
+        "/search": native,
+        "/v1/search": native,
+        "/perplexity/search": native,
+        "/openwebui/search": webui,
+        "/searxng/search": form,
+    }
     return {
-        POST: Result(post("/search", ours, port), POST),
-        "POST /v1/search": Result(post("/v1/search", ours, port), POST),
-        "POST /perplexity/search": Result(post("/perplexity/search", ours, port), POST),
-        "POST /openwebui/search": Result(post("/openwebui/search", webui, port), POST),
-        "POST /searxng/search": Result(post("/searxng/search", form, port), POST),
-        GET: Result(_get(b"/search?" + native, port), GET),
-        "GET /searxng/search": Result(_get(b"/searxng/search?" + form, port), GET),
+        **{f"POST {path}": Result(peer, post(path, body, port)) for path, body in posted.items()},
+        GET: Result(peer, _get(b"/search?" + link, port), native=GET),
+        "GET /searxng/search": Result(peer, _get(b"/searxng/search?" + form, port), native=GET),
     }
 
 
@@ -75,12 +62,10 @@ async def measure(seconds: float) -> dict[str, Result]:
     """The results by method and path."""
     pin(os.getpid(), OTHER_CORE)
     with tavily(delay_ms=0) as settings, amos(settings) as ours:
-        results = questions(ours.port)
+        results = questions(ours)
         await _see_that_all_hit(ours.port, results)
-        names = list(results)
-        for turn in range(round(seconds / TURN_S)):
-            for name in names[turn % len(names) :] + names[: turn % len(names)]:
-                await _turn(ours, results[name])
+        for one in in_turns([*results.values()], seconds, TURN_S):
+            await one.turn(TURN_S)
     return results
 
 
@@ -93,19 +78,6 @@ async def _see_that_all_hit(port: int, results: Mapping[str, Result]) -> None:
         writer.close()
         assert b"amos-l1; hit" in answer or name == POST, answer
         print(f"  {name}: answer of {len(answer)} bytes with its headers")
-
-
-async def _turn(ours: Amos, one: Result) -> None:
-    begun_s = cpu_s(ours.worker_pid)
-    tally = await closed_loop(ours.port, CONNECTIONS, TURN_S, partial(_same, one.request))
-    assert not tally.errors, f"{tally.errors} errors"
-    one.cpu_s += cpu_s(ours.worker_pid) - begun_s
-    one.count += tally.count
-    one.seconds += tally.seconds
-
-
-def _same(request: Request) -> tuple[Request, str]:
-    return request, "hit"
 
 
 def run(seconds: float) -> bool:

@@ -16,10 +16,10 @@ from functools import partial
 import httpx
 import msgspec
 
-from benchmarks.load import Request, closed_loop, post
+from benchmarks.load import closed_loop, post
 from benchmarks.servers import OTHER_CORE, Amos, amos, bare, cpu_s, pin, tavily
+from benchmarks.turns import CONNECTIONS, same
 
-CONNECTIONS = 64
 TURN_S = 3.0
 RATIO_PROMISED = 0.85
 
@@ -74,7 +74,7 @@ async def _take_turns(ours: Amos, results: dict[str, Result], seconds: float) ->
     for turn in range(round(seconds / TURN_S)):
         for name in names[turn % 3 :] + names[: turn % 3]:
             result = results[name]
-            request = partial(_same, post("/search", QUERY, result.port))
+            request = partial(same, post("/search", QUERY, result.port))
             tally = await closed_loop(result.port, CONNECTIONS, TURN_S, request)
             assert not tally.errors, f"{tally.errors} errors at {name}"
             result.count += tally.count
@@ -82,10 +82,6 @@ async def _take_turns(ours: Amos, results: dict[str, Result], seconds: float) ->
             if name == "amos":
                 result.lags.append(result.count - (ours.stored_frames() - before))
     return 1000 * (cpu_s(ours.worker_pid) - begun_s) / results["amos"].count
-
-
-def _same(request: Request) -> tuple[Request, str]:
-    return request, "hit"
 
 
 async def _settled(ours: Amos) -> int:

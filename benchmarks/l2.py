@@ -15,9 +15,10 @@ from functools import partial
 
 import httpx
 
-from benchmarks.hit import CONNECTIONS, QUERY, TURN_S, Result
+from benchmarks.hit import QUERY, TURN_S, Result
 from benchmarks.load import Answer, Request, closed_loop, post
 from benchmarks.servers import OTHER_CORE, amos, pin, tavily, valkey
+from benchmarks.turns import CONNECTIONS
 
 RATIO_PROMISED = 0.5
 

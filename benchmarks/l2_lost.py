@@ -20,9 +20,10 @@ from functools import partial
 import httpx
 import msgspec
 
-from benchmarks.hit import CONNECTIONS, QUERY, TURN_S
+from benchmarks.hit import QUERY, TURN_S
 from benchmarks.load import Request, closed_loop, post
 from benchmarks.servers import OTHER_CORE, amos, pin, tavily, valkey
+from benchmarks.turns import CONNECTIONS
 from tests.support.valkey import Valkey
 
 HITS_RATIO_PROMISED = 0.9

@@ -19,9 +19,10 @@ import time
 import httpx
 import msgspec
 
-from benchmarks.hit import CONNECTIONS, QUERY
+from benchmarks.hit import QUERY
 from benchmarks.load import Tally, closed_loop, post
 from benchmarks.servers import OTHER_CORE, Amos, amos, cpu_s, pin, tavily
+from benchmarks.turns import CONNECTIONS
 
 TURN_S = 5.0
 SAMPLE_S = 0.05

@@ -20,9 +20,10 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.hit import CONNECTIONS, QUERY, TURN_S, Result, _same
+from benchmarks.hit import QUERY, TURN_S, Result
 from benchmarks.load import closed_loop, post
 from benchmarks.servers import OTHER_CORE, Amos, amos, pin, tavily
+from benchmarks.turns import CONNECTIONS, same
 from orchestrator.api_keys import SCOPES_DEFAULT, ApiKey, digest, generate, id_of
 from orchestrator.clock import SystemClock
 from orchestrator.filters.authenticate import Doorkeeper
@@ -118,7 +119,7 @@ async def _take_turns(servers: dict[str, Amos], raw: str, seconds: float) -> dic
     for turn in range(round(seconds / TURN_S)):
         for name in names[turn % 2 :] + names[: turn % 2]:
             result = results[name]
-            request = partial(_same, post("/search", QUERY, result.port, authorization + "\r\n"))
+            request = partial(same, post("/search", QUERY, result.port, authorization + "\r\n"))
             tally = await closed_loop(result.port, CONNECTIONS, TURN_S, request)
             assert not tally.errors, f"{tally.errors} errors at {name}"
             result.count += tally.count

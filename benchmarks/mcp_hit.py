@@ -9,16 +9,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from functools import partial
 from typing import Any
 
 import httpx
-import msgspec
 
-from benchmarks.load import Request, closed_loop, post
-from benchmarks.servers import OTHER_CORE, Peer, amos, bare_mcp, cpu_s, pin, tavily
+from benchmarks.load import Request, post
+from benchmarks.servers import OTHER_CORE, Peer, amos, bare_mcp, pin, tavily
+from benchmarks.turns import CONNECTIONS, Counted, in_turns
 
-CONNECTIONS = 64
 TURN_S = 3.0
 RATIO_PROMISED = 0.5
 SMALL = {"resultType": "complete", "content": [{"type": "text", "text": "ok"}]}
@@ -26,26 +24,6 @@ SMALL = {"resultType": "complete", "content": [{"type": "text", "text": "ok"}]}
 
 ERAS = {"2026-07-28": True, "2025-11-25": False}
 """The versions measured, and whether they are of the modern era."""
-
-
-class Result(msgspec.Struct):
-    """What was counted at one server in one era."""
-
-    peer: Peer
-    request: Request
-    count: int = 0
-    seconds: float = 0.0
-    cpu_s: float = 0.0
-
-    @property
-    def per_s(self) -> float:
-        """Answers a second."""
-        return self.count / self.seconds
-
-    @property
-    def cpu_us(self) -> float:
-        """Processor time for each answer, in microseconds: a busy machine changes it little."""
-        return 1e6 * self.cpu_s / self.count
 
 
 def call(version: str, port: int) -> Request:
@@ -64,7 +42,7 @@ def call(version: str, port: int) -> Request:
     return post("/mcp", body, port, f"{accept}MCP-Protocol-Version: {version}\r\n{names}")
 
 
-async def measure(seconds: float) -> dict[str, dict[str, Result]]:
+async def measure(seconds: float) -> dict[str, dict[str, Counted]]:
     """The results by era and server."""
     pin(os.getpid(), OTHER_CORE)
     with tavily(delay_ms=0) as settings, amos(settings) as ours:
@@ -83,17 +61,15 @@ async def measure(seconds: float) -> dict[str, dict[str, Result]]:
             # In the legacy era these defaults answer by a stream, which this load generator does not read.
             results = {
                 era: {
-                    name: Result(peer, call(era, peer.port))
+                    name: Counted(peer, call(era, peer.port))
                     for name, peer in servers.items()
                     if ERAS[era] or not name.endswith("defaults")
                 }
                 for era in ERAS
             }
             everybody = [one for era in results.values() for one in era.values()]
-            for turn in range(round(seconds / TURN_S)):
-                shift = turn % len(everybody)
-                for one in everybody[shift:] + everybody[:shift]:
-                    await _turn(one)
+            for one in in_turns(everybody, seconds, TURN_S):
+                await one.turn(TURN_S)
         print(
             f"answer of {len(json.dumps(result))} bytes, {CONNECTIONS} connections, turns of {TURN_S:.0f} s"
         )
@@ -109,19 +85,6 @@ def _warmed(port: int) -> dict[str, Any]:
     result: dict[str, Any] = answer.json()["result"]
     assert result["structuredContent"]["amos"]["cache"] == "l1", result
     return result
-
-
-async def _turn(one: Result) -> None:
-    begun_s = cpu_s(one.peer.pid)
-    tally = await closed_loop(one.peer.port, CONNECTIONS, TURN_S, partial(_same, one.request))
-    assert not tally.errors, f"{tally.errors} errors"
-    one.cpu_s += cpu_s(one.peer.pid) - begun_s
-    one.count += tally.count
-    one.seconds += tally.seconds
-
-
-def _same(request: Request) -> tuple[Request, str]:
-    return request, "hit"
 
 
 def run(seconds: float) -> bool:

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 import msgspec
 
 from orchestrator.errors import InvalidRequest
-from orchestrator.model import OwnLimits
+from orchestrator.principals import OwnLimits
 
 PREFIX = "amos_live_"
 

@@ -25,18 +25,10 @@ from orchestrator.filters.authenticate import require
 from orchestrator.filters.circuit_breaker import STATES
 from orchestrator.health import ComponentHealth, provider_health, record_health, usage_health
 from orchestrator.key_admin import KeyAdmin
-from orchestrator.model import (
-    Call,
-    Caller,
-    ExtractRequest,
-    Principal,
-    RequestT,
-    Response,
-    SearchRequest,
-    Trail,
-)
+from orchestrator.model import Call, Caller, ExtractRequest, RequestT, Response, SearchRequest, Trail
 from orchestrator.pipeline import Pipeline
 from orchestrator.ports import Clock, ReportStore
+from orchestrator.principals import Principal
 from orchestrator.provider_admin import ProviderAdmin
 from orchestrator.providers.guard import Complaint
 from orchestrator.record_watch import RecordWatch

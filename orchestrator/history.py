@@ -66,6 +66,13 @@ def last_word(envelopes: Sequence[Envelope]) -> RequestCompleted | RequestFailed
     return None
 
 
+def closing(envelopes: Sequence[Envelope]) -> RequestCompleted:
+    """The last word on an answered call, which has its times; an answer leaves only behind it."""
+    word = last_word(envelopes)
+    assert isinstance(word, RequestCompleted), "an answered call has its last word"
+    return word
+
+
 def has_no_caller(envelopes: Sequence[Envelope]) -> bool:
     """Whether it is an execution that warming began: it has no last word, and ends with a frame.
 

@@ -18,8 +18,8 @@ from orchestrator.facts import (
     KeyRotated,
 )
 from orchestrator.key_ring import KeyRing
-from orchestrator.model import OwnLimits
 from orchestrator.ports import ApiKeyStore, Clock, FactSink
+from orchestrator.principals import OwnLimits
 
 KEYS_STREAM = "keys"
 """Stream of the facts about API keys."""

@@ -21,8 +21,8 @@ from typing import TypeVar
 from orchestrator.api_keys import ApiKey, MalformedKey, digest, id_of
 from orchestrator.errors import KeysUnavailable, Unauthenticated
 from orchestrator.events import CallerAuthenticated
-from orchestrator.model import Principal
 from orchestrator.ports import ApiKeyStore, Clock, KeySnapshot
+from orchestrator.principals import Principal
 
 REFRESH_S = 2.0
 """chosen: with `LOOK_S_MAX` for a slow answer it keeps the promise of 5 s; a look reads one row."""

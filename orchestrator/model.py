@@ -14,6 +14,7 @@ import msgspec
 
 from orchestrator import limits
 from orchestrator.events import FREE, Cost, Envelope, Event
+from orchestrator.principals import Principal
 from orchestrator.quota import Verdict
 from orchestrator.relays import RelayAnswer
 
@@ -165,40 +166,6 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     parent_span_id: str = ""
     via: tuple[str, ...] = ()
     cache_control: CacheControl = DEFAULT_CACHE_CONTROL
-
-
-class OwnLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of one API key in place of the policy's; `None` leaves that one to the policy."""
-
-    burst: int | None = None
-    per_minute: int | None = None
-    per_hour: int | None = None
-
-
-class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is asking. `is_unlimited` callers (the local operator) pass the rate limiter.
-
-    `key_id` is that of the API key shown, `""` if it took none; `limits` are that key's own, `None` for
-    everybody's. `address` is all that is known of a caller without a key, `""` for others; it is never
-    recorded.
-    """
-
-    client: str
-    scopes: frozenset[str] = frozenset()
-    is_unlimited: bool = False
-    key_id: str = ""
-    limits: OwnLimits | None = None
-    address: str = ""
-
-    @property
-    def counted_as(self) -> str:
-        """For whom calls are counted and bounded: the client, whatever its keys are.
-
-        A key with limits of its own is counted apart, and without a key the address is all there is to know.
-        """
-        if self.address:
-            return f"{self.client}\0{self.address}"
-        return self.client if self.limits is None else f"{self.client}\0{self.key_id}"
 
 
 # --- what a provider gives

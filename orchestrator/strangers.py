@@ -11,8 +11,9 @@ from functools import lru_cache
 
 from orchestrator.errors import RefusedTooOften, Unauthenticated
 from orchestrator.events import CallerAuthenticated
-from orchestrator.model import Caller, OwnLimits, Principal
+from orchestrator.model import Caller
 from orchestrator.ports import Clock
+from orchestrator.principals import OwnLimits, Principal
 
 REFUSALS_PER_MINUTE = 60
 """chosen: a program with a wrong key that asks once a second hears each time what is wrong; one that asks

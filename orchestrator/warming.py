@@ -39,15 +39,10 @@ from orchestrator.events import (
 from orchestrator.facts import WarmingFinished
 from orchestrator.filters.circuit_breaker import Circuit
 from orchestrator.history import WARMING, assumed, has_refreshed, spent
-from orchestrator.model import (
-    CacheControl,
-    Call,
-    Caller,
-    Principal,
-    SearchRequest,
-)
+from orchestrator.model import CacheControl, Call, Caller, SearchRequest
 from orchestrator.pipeline import Pipeline
 from orchestrator.ports import Cache, CacheEntry, FlightStore
+from orchestrator.principals import Principal
 from orchestrator.recorder import ExecutionTrail, Recorder
 from orchestrator.warming_plan import Asked, AskedStore, WarmingPolicy, ranked
 

@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from orchestrator import limits
 from orchestrator.api_keys import ApiKey
 from orchestrator.errors import EventLogUnavailable, InvalidRequest, KeysUnavailable
-from orchestrator.model import OwnLimits
 from orchestrator.ports import KeySnapshot
+from orchestrator.principals import OwnLimits
 from storage.sql_engine import NoEventLog, transaction
 from storage.sql_tables import api_key_changes, api_keys
 

@@ -1,4 +1,4 @@
-"""The documentation tells the truth: all settings are in `.env.example`, tutorials show what is tried."""
+"""The documentation tells the truth: of settings, of what tutorials show, of where files are."""
 
 from __future__ import annotations
 
@@ -43,6 +43,15 @@ def test_the_example_sets_nothing():
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
 
     assert [line for line in lines if line and not line.startswith("#")] == []
+
+
+def test_every_file_of_the_core_has_its_place_on_the_map():
+    """docs/architecture.md names each file beside the folders of the core once, and none there is not."""
+    files = {file.stem for file in (ROOT / "orchestrator").glob("*.py")} - {"__init__"}
+    table = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("| about | files |")[2]
+    named = re.findall(r"`(\w+)`", table.partition("\n\n")[0])
+
+    assert sorted(named) == sorted(files)
 
 
 def test_the_tutorial_shows_the_example_as_it_is():

@@ -19,7 +19,7 @@ from api.cli.failure import EXIT_USAGE, CommandError
 from api.rest.dialects import tavily
 from api.settings import load
 from orchestrator.errors import EventLogUnavailable, NotFound
-from orchestrator.history import last_word
+from orchestrator.history import closing
 from orchestrator.model import CacheControl, Caller
 
 if TYPE_CHECKING:
@@ -303,12 +303,10 @@ async def _answer(
     """The rendered answer to the call; how long it took is what its last event says, as over HTTP."""
     with _explaining_interruption():
         response = await service(call)
-    closing = last_word(call.trail.events)
-    assert closing is not None  # an answer leaves only behind its last word
     return render(
         response,
         execution_id=call.trail.execution_id,
-        duration_s=closing.duration_s,
+        duration_s=closing(call.trail.events).duration_s,
         wants_usage=wants_usage,
     )
 

@@ -14,7 +14,8 @@ import msgspec
 
 from api.openapi.operation import JSON, Operation, Schema
 from api.openapi.schemas import Schemas
-from api.rest.problems import STATUSES, Envelope, ProblemDetails, envelope_at
+from api.rest.envelopes import Envelope, envelope_at
+from api.rest.problems import STATUSES, ProblemDetails
 from orchestrator import errors
 from orchestrator.errors import GatewayError
 

@@ -32,6 +32,17 @@ Schema = dict[str, Any]
 JSON = "application/json"
 
 
+def says(description: str, **more: Any) -> Schema:
+    """A schema that says what it is of, with `more` keywords."""
+    return {"description": description, **more}
+
+
+def not_both(one: str, other: str) -> Schema:
+    """The rule that of two members one at most is given; a null is not given."""
+    given = {name: {"not": {"type": "null"}} for name in (one, other)}
+    return {"not": {"required": [one, other], "properties": given}}
+
+
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """How a struct looks on the wire where that is not quite its fields; a component called `name`.
 

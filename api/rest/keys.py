@@ -23,7 +23,7 @@ from orchestrator.key_admin import (
     KeyWish,
     NewKey,
 )
-from orchestrator.model import OwnLimits
+from orchestrator.principals import OwnLimits
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -8,13 +8,14 @@ exception nobody expected is a 500 here and a traceback in the log.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 
 import msgspec
 from starlette.exceptions import HTTPException
 
-from api.rest.dialects import openwebui, perplexity, searxng, tavily
+from api.rest.dialects import tavily
+from api.rest.envelopes import envelope_at, status_at
 from api.rest.limit_headers import problem_type
 from orchestrator import errors
 from orchestrator.errors import GatewayError
@@ -84,62 +85,6 @@ CANCELLED_STATUS = 499
 RETRY_AFTER_S = 1.0
 """chosen: what a 429 or 503 says when nobody knows better."""
 
-Header = tuple[bytes, bytes]
-
-
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """How one API, called `name`, tells its clients of a failure.
-
-    `kind` is the type of the body, `code_at` where our code stands in it. `statuses` are those it has in
-    place of ours, `headers` what its clients need with one of ours.
-    """
-
-    name: str
-    render: Callable[..., bytes]
-    kind: type[msgspec.Struct]
-    code_at: tuple[str, ...]
-    statuses: Mapping[int, int] = {}
-    headers: Mapping[int, Header] = {}
-
-
-# 432 is Tavily's own; others say 429 of a used-up quota. Perplexity's clients repeat one unless told not to.
-_QUOTA_IS_429 = {432: 429}
-
-ENVELOPES: dict[str, Envelope] = {
-    **dict.fromkeys(
-        ("search", "extract", "map", "crawl", "research", "usage", "feedback", "logs", "org-usage"),
-        Envelope(
-            name="Tavily", render=tavily.render_error, kind=tavily.TavilyError, code_at=("amos", "code")
-        ),
-    ),
-    **dict.fromkeys(
-        ("v1", "perplexity"),
-        Envelope(
-            name="Perplexity",
-            render=perplexity.render_error,
-            kind=perplexity.PerplexityError,
-            code_at=("error", "type"),
-            statuses=_QUOTA_IS_429,
-            headers={432: (b"x-should-retry", b"false")},
-        ),
-    ),
-    "searxng": Envelope(
-        name="SearXNG",
-        render=searxng.render_error,
-        kind=searxng.SearxngError,
-        code_at=("amos", "code"),
-        statuses=_QUOTA_IS_429,
-    ),
-    "openwebui": Envelope(
-        name="OpenWebUI",
-        render=openwebui.render_error,
-        kind=openwebui.OpenWebuiError,
-        code_at=("code",),
-        statuses=_QUOTA_IS_429,
-    ),
-}
-"""By the first part of a path: where a client of that API may be listening, also on paths we do not offer."""
-
 PROBLEM_TYPE = (b"content-type", b"application/problem+json")
 
 KEY_FAULTS = frozenset(
@@ -205,7 +150,7 @@ def status_of(code: str, target: str = "") -> int:
     An unknown error is our own fault.
     """
     status = CANCELLED_STATUS if code == "cancelled" else STATUS_OF_CODE.get(code, 500)
-    return _in_envelope(status, envelope_at(target))
+    return status_at(status, target)
 
 
 def internal_error() -> Problem:
@@ -268,18 +213,9 @@ def _keyless(problem: Problem) -> tavily.KeylessLimit:
     )
 
 
-def envelope_at(path: str) -> Envelope | None:
-    """The envelope that clients on this path expect; `None` for problem details."""
-    return ENVELOPES.get(path[1:].partition("/")[0])
-
-
 def status_in(problem: Problem, path: str) -> int:
     """The status of a failure, in the dialect of the path."""
-    return _in_envelope(problem.status, envelope_at(path))
-
-
-def _in_envelope(status: int, envelope: Envelope | None) -> int:
-    return status if envelope is None else envelope.statuses.get(status, status)
+    return status_at(problem.status, path)
 
 
 def method_not_allowed(method: str, allowed: bytes) -> Problem:

@@ -11,9 +11,10 @@ from api.rest.dialects import tavily_relay
 from api.rest.dialects.tavily import NAME
 from api.rest.exchange import read_body, send_answer
 from api.rest.relay_stream import answer_stream
-from api.rest.search import closing_of, send_failure, send_options
+from api.rest.search import send_failure, send_options
 from api.rest.visitor import visitor_of
 from orchestrator.errors import GatewayError
+from orchestrator.history import closing
 from orchestrator.relays import CRAWL, FEEDBACK, MAP, RESEARCH
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ async def _answer(
     except GatewayError as error:
         await send_failure(scope, send, error, call)
         return
-    headers = answer_headers(call, response, closing_of(call), visitor.request_id)
+    headers = answer_headers(call, response, closing(call.trail.events), visitor.request_id)
     headers.append(NO_STORE)
     body = tavily_relay.render_relay(response, execution_id=call.trail.execution_id)
     # Tavily's clients take nothing but 200 for a success, but for a research that is not done yet.

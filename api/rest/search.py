@@ -15,7 +15,7 @@ from api.rest.problems import method_not_allowed, problem_of, render, status_in
 from api.rest.several import search_all
 from api.rest.visitor import visitor_of
 from orchestrator.errors import UNRECORDED, GatewayError
-from orchestrator.events import RequestCompleted
+from orchestrator.history import closing
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -67,11 +67,9 @@ class SearchEndpoint:
         except GatewayError as error:
             await send_failure(scope, send, self._dialect.in_its_words(error), call)
             return
-        closing = closing_of(call)
-        headers = answer_headers(call, response, closing, visitor.request_id)
-        body = self._render(
-            asked, response, execution_id=call.trail.execution_id, duration_s=closing.duration_s
-        )
+        done = closing(call.trail.events)
+        headers = answer_headers(call, response, done, visitor.request_id)
+        body = self._render(asked, response, execution_id=call.trail.execution_id, duration_s=done.duration_s)
         if method not in _SAFE:
             headers.append(NO_STORE)
             await send_answer(send, 200, headers, body)
@@ -91,7 +89,7 @@ class SearchEndpoint:
             await send_failure(scope, send, self._dialect.in_its_words(several.failure), several.calls[0])
             return
         call, response = several.best
-        headers = answer_headers(call, response, closing_of(call), visitor_of(scope).request_id)
+        headers = answer_headers(call, response, closing(call.trail.events), visitor_of(scope).request_id)
         headers.append(NO_STORE)
         assert self._dialect.render_several is not None
         await send_answer(send, 200, headers, self._dialect.render_several(asked, several.outcomes))
@@ -123,11 +121,11 @@ class ExtractEndpoint:
         except GatewayError as error:
             await send_failure(scope, send, dialect.in_its_words(error), call)
             return
-        closing = closing_of(call)
-        headers = answer_headers(call, response, closing, visitor.request_id)
+        done = closing(call.trail.events)
+        headers = answer_headers(call, response, done, visitor.request_id)
         headers.append(NO_STORE)
         body = dialect.render(
-            asked, response, execution_id=call.trail.execution_id, duration_s=closing.duration_s
+            asked, response, execution_id=call.trail.execution_id, duration_s=done.duration_s
         )
         await send_answer(send, 200, headers, body)
 
@@ -151,11 +149,3 @@ async def send_options(send: Send, method: str, allowed: bytes) -> None:
     if method != "OPTIONS":
         raise method_not_allowed(method, allowed)
     await send_answer(send, 200, [(b"allow", allowed), NO_STORE], b"")
-
-
-def closing_of(call: Call[Any]) -> RequestCompleted:
-    """The last word on an answered call, which has its times."""
-    for envelope in reversed(call.trail.events):
-        if isinstance(envelope.event, RequestCompleted):
-            return envelope.event
-    raise AssertionError("an answered call has its last word")

@@ -15,15 +15,8 @@ import msgspec
 from orchestrator.errors import PermissionDenied, Unauthenticated
 from orchestrator.events import CallerAuthenticated
 from orchestrator.key_ring import KeyRing
-from orchestrator.model import (
-    DEFAULT_CACHE_CONTROL,
-    CacheControl,
-    Call,
-    Caller,
-    Principal,
-    RequestT,
-    Response,
-)
+from orchestrator.model import DEFAULT_CACHE_CONTROL, CacheControl, Call, Caller, RequestT, Response
+from orchestrator.principals import Principal
 from orchestrator.service import Service
 from orchestrator.strangers import Strangers
 

@@ -14,8 +14,9 @@ import msgspec
 
 from orchestrator.errors import AnonymousLimited, RateLimited, RateLimitStoreUnavailable
 from orchestrator.events import RequestThrottled
-from orchestrator.model import Call, OwnLimits, Principal, RequestT, Response
+from orchestrator.model import Call, RequestT, Response
 from orchestrator.ports import RateLimitStore
+from orchestrator.principals import OwnLimits, Principal
 from orchestrator.quota import Window
 from orchestrator.service import Service
 

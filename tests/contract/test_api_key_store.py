@@ -15,8 +15,8 @@ import pytest
 from orchestrator import limits
 from orchestrator.api_keys import ApiKey
 from orchestrator.errors import InvalidRequest, KeysUnavailable
-from orchestrator.model import OwnLimits
 from orchestrator.ports import ApiKeyStore
+from orchestrator.principals import OwnLimits
 from storage.sql_api_keys import SqlApiKeys
 from storage.sql_engine import open_engine, sqlite_url
 from storage.sql_schema import upgrade

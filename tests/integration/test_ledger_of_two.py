@@ -18,7 +18,8 @@ from api.settings import Settings
 from orchestrator.errors import GatewayError
 from orchestrator.gateway import Gateway
 from orchestrator.key_admin import KeyWish
-from orchestrator.model import Caller, ExtractRequest, OwnLimits, SearchRequest
+from orchestrator.model import Caller, ExtractRequest, SearchRequest
+from orchestrator.principals import OwnLimits
 from orchestrator.reports.report import Question
 from storage.recorder_process import RecorderLoop
 from tests.support.faults import Fault

@@ -12,7 +12,7 @@ import perplexity
 import pytest
 
 from orchestrator.key_admin import KeyWish
-from orchestrator.model import OwnLimits
+from orchestrator.principals import OwnLimits
 from tests.support.faults import Fault
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.jina_simulator import JinaSimulator

@@ -11,7 +11,7 @@ from tests.support.faults import Fault
 from tests.support.gateway_server import serving
 from tests.support.mcp_remote_server import RemoteServer
 from tests.support.mcp_simulator import McpSimulator
-from tests.support.ports import free_port
+from tests.support.ports import free_port, free_ports
 from tests.support.searxng_simulator import SearxngSimulator
 from tests.support.tavily_simulator import TavilySimulator
 
@@ -173,7 +173,7 @@ async def test_a_gateway_that_is_its_own_tavily_ends_at_once(tmp_path, path, bod
 
 async def test_gateways_in_a_ring_end_where_they_began(tmp_path, tavily: TavilySimulator):
     """Of two gateways that ask each other, the one the call began at refuses it, and the other answers."""
-    ports = free_port(), free_port()
+    ports = free_ports(2)
     urls = [f"http://127.0.0.1:{port}" for port in ports]
     chain = {"providers": ("remote", "tavily"), "tavily": tavily}
     one = serving(tmp_path / "one", port=ports[0], provider_options=gateway_as_remote(urls[1]), **chain)

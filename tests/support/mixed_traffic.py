@@ -25,9 +25,10 @@ from orchestrator.budget_policy import BudgetPolicy
 from orchestrator.cache_policy import CachePolicy
 from orchestrator.cooldown import CircuitPolicy
 from orchestrator.key_admin import KeyWish
-from orchestrator.model import Caller, OwnLimits, SearchRequest
+from orchestrator.model import Caller, SearchRequest
 from orchestrator.parts import Policies
 from orchestrator.ports import ProviderTiming
+from orchestrator.principals import OwnLimits
 from orchestrator.warming_plan import WarmingPolicy
 from tests.support.command_line import CommandLine
 from tests.support.gateway_server import GatewayServer, serving

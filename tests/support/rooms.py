@@ -10,7 +10,7 @@ MAY_IMPORT_ROOM = {
 
 VALUES = {
     *("circuits", "model", "quota", "events", "facts", "errors", "history", "limits", "relays"),
-    *("trace_context", "via"),
+    *("principals", "trace_context", "via"),
 }
 FILTER = VALUES | {"ports", "service", "outcome"}
 PROVIDER = VALUES | {

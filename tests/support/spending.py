@@ -13,8 +13,9 @@ from orchestrator.errors import BudgetStoreUnavailable, RateLimitStoreUnavailabl
 from orchestrator.events import Cost
 from orchestrator.filters.attempt import AttemptFilter
 from orchestrator.filters.budget import BudgetFilter
-from orchestrator.model import Call, Found, Principal, SearchAnswer, SearchRequest
+from orchestrator.model import Call, Found, SearchAnswer, SearchRequest
 from orchestrator.ports import RateLimitStore
+from orchestrator.principals import Principal
 from orchestrator.quota import Verdict, Window
 from orchestrator.service import stack
 from storage.memory_budget import MemoryBudget

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from api.openapi.operation import Schema, Shape
+from api.openapi.operation import Schema, Shape, not_both, says
 from api.rest.dialects import perplexity, searxng
 from api.rest.dialects.tavily import Amos
 from api.rest.dialects.tavily_shapes import SEARCH_FIELDS
@@ -16,18 +16,9 @@ _QUERY = SEARCH_FIELDS["query"]
 _TEXT: Schema = {"type": "string", **_QUERY}
 
 
-def _says(description: str, **more: Any) -> Schema:
-    return {"description": description, **more}
-
-
 # --- Perplexity ---------------------------------------------------------------------------------------------
 
 _DAY = {"format": "us-date"}
-
-
-def _not_both(one: str, other: str) -> Schema:
-    given = {name: {"not": {"type": "null"}} for name in (one, other)}
-    return {"not": {"required": [one, other], "properties": given}}
 
 
 PERPLEXITY_BODY = Shape(
@@ -36,47 +27,45 @@ PERPLEXITY_BODY = Shape(
     description="A search in Perplexity's words. The fields of the native search are taken as well; unknown "
     "ones are passed over and named in `amos.unsupported`.",
     fields={
-        "query": _says(
+        "query": says(
             f"One query, or up to {perplexity.QUERIES_MAX} that are searched at once.",
             anyOf=[
                 _TEXT,
                 {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": perplexity.QUERIES_MAX},
             ],
         ),
-        "max_results": _says(
+        "max_results": says(
             f"How many results in all; more than {limits.RESULTS_MAX} are reduced to that.", minimum=1
         ),
-        "max_tokens": _says(
+        "max_tokens": says(
             f"How long all texts may be together, at {perplexity.CHARS_PER_TOKEN} characters a token.",
             minimum=1,
         ),
-        "max_tokens_per_page": _says("How long each text may be.", minimum=1),
-        "search_domain_filter": _says(
+        "max_tokens_per_page": says("How long each text may be.", minimum=1),
+        "search_domain_filter": says(
             "Only results from these domains; one with a - in front gives none.",
             items={"type": "string", "format": "domain"},
         ),
-        "search_recency_filter": _says(
+        "search_recency_filter": says(
             "Only what was published lately; hour is taken as day. Not together with a date."
         ),
-        "search_after_date_filter": _says(
-            "Only what was published on this day or later, MM/DD/YYYY.", **_DAY
-        ),
-        "search_before_date_filter": _says("The same, or earlier; not before the other.", **_DAY),
-        "search_language_filter": _says("Only results in this language, if it is one."),
-        "country": _says("Prefer results from this country, by its two-letter code.", format="country"),
-        "display_server_time": _says("Whether to tell `server_time`."),
+        "search_after_date_filter": says("Only what was published on this day or later, MM/DD/YYYY.", **_DAY),
+        "search_before_date_filter": says("The same, or earlier; not before the other.", **_DAY),
+        "search_language_filter": says("Only results in this language, if it is one."),
+        "country": says("Prefer results from this country, by its two-letter code.", format="country"),
+        "display_server_time": says("Whether to tell `server_time`."),
         **{
-            name: _says("Passed over, and named in `amos.unsupported`.")
+            name: says("Passed over, and named in `amos.unsupported`.")
             for name in ("last_updated_after_filter", "last_updated_before_filter", "search_context_size")
         },
-        "search_mode": _says("web; others are passed over and named."),
-        "search_type": _says("fast is the search depth fast; people is passed over and named."),
+        "search_mode": says("web; others are passed over and named."),
+        "search_type": says("fast is the search depth fast; people is passed over and named."),
     },
     is_lenient=True,
     rules={
         "allOf": [
-            _not_both("search_recency_filter", "search_after_date_filter"),
-            _not_both("search_recency_filter", "search_before_date_filter"),
+            not_both("search_recency_filter", "search_after_date_filter"),
+            not_both("search_recency_filter", "search_before_date_filter"),
         ]
     },
 )
@@ -128,7 +117,7 @@ class PerplexityAnswer(msgspec.Struct, frozen=True, kw_only=True):
 PERPLEXITY_ANSWER = Shape(
     name="PerplexityAnswer",
     kind=PerplexityAnswer,
-    fields={"amos": _says("Why this answer; of several queries one for each.", anyOf=[Amos, _SEARCHES])},
+    fields={"amos": says("Why this answer; of several queries one for each.", anyOf=[Amos, _SEARCHES])},
 )
 
 # --- SearXNG ------------------------------------------------------------------------------------------------
@@ -152,19 +141,17 @@ SEARXNG_QUERY = Shape(
     kind=SearxngQuery,
     fields={
         "q": _QUERY,
-        "format": _says("Only JSON is offered; html, csv and rss are 403."),
-        "pageno": _says(
+        "format": says("Only JSON is offered; html, csv and rss are 403."),
+        "pageno": says(
             f"1 for the first {searxng.PAGE_RESULTS} results, 2 for as many more; later pages are empty.",
             minimum=1,
             maximum=searxng.PAGE_MAX,
         ),
-        "categories": _says("news or general; others are passed over and named in `amos.unsupported`."),
-        "language": _says(
-            "A code such as en or en-US, or all.", pattern="^([a-z]{2}(-[A-Z]{2})?|all|auto)?$"
-        ),
-        "time_range": _says("Only what was published lately."),
-        "safesearch": _says("2 asks for it, 1 is passed over and named.", minimum=0, maximum=2),
-        "engines": _says("Passed over, and named in `amos.unsupported`."),
+        "categories": says("news or general; others are passed over and named in `amos.unsupported`."),
+        "language": says("A code such as en or en-US, or all.", pattern="^([a-z]{2}(-[A-Z]{2})?|all|auto)?$"),
+        "time_range": says("Only what was published lately."),
+        "safesearch": says("2 asks for it, 1 is passed over and named.", minimum=0, maximum=2),
+        "engines": says("Passed over, and named in `amos.unsupported`."),
     },
 )
 
@@ -213,7 +200,7 @@ OPENWEBUI_BODY = Shape(
     kind=OpenWebuiQuestion,
     fields={
         "query": _QUERY,
-        "count": _says(f"How many results; more than {limits.RESULTS_MAX} are reduced to that.", minimum=0),
+        "count": says(f"How many results; more than {limits.RESULTS_MAX} are reduced to that.", minimum=0),
     },
     is_lenient=True,
 )
@@ -239,7 +226,7 @@ OPENWEBUI_PAGES = Shape(
     name="OpenWebuiPages",
     kind=OpenWebuiPages,
     fields={
-        "urls": _says(
+        "urls": says(
             "http or https URLs on the public internet.",
             anyOf=[_URL, {"type": "array", "items": _URL, "minItems": 1, "maxItems": limits.URLS_MAX}],
         )

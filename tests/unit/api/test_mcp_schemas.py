@@ -7,7 +7,6 @@ import pytest
 
 from api.mcp_schemas import (
     EXTRACT_INPUT,
-    EXTRACT_NOT_OFFERED,
     NOT_OFFERED,
     WEB_SEARCH_INPUT,
     WEB_SEARCH_OUTPUT,
@@ -17,6 +16,12 @@ from api.rest.dialects.tavily import Amos
 from api.settings_mcp import TOOL_NAMES
 from orchestrator import limits
 from orchestrator.model import ExtractRequest, SearchRequest
+
+EXTRACT_NOT_OFFERED = {
+    "timeout_s": "clients of MCP stop reading after ten seconds, whatever the model wishes",
+    "extra": "no option by itself",
+}
+"""Fields of an extract that are no argument, with the reason."""
 
 
 @pytest.mark.parametrize("tool", TOOLS.values(), ids=list(TOOLS))

@@ -13,7 +13,7 @@ from orchestrator.facts import (
     KeyRotated,
 )
 from orchestrator.key_admin import OVERLAP_S_MAX, KeyWish
-from orchestrator.model import OwnLimits
+from orchestrator.principals import OwnLimits
 from tests.support.clock import LoopClock
 from tests.support.keys import PEPPER, Keys
 from tests.support.memory_api_keys import MemoryApiKeys

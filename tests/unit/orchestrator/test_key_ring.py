@@ -12,7 +12,7 @@ from orchestrator.api_keys import checksum, digest, generate, id_of
 from orchestrator.errors import KeysUnavailable, Unauthenticated
 from orchestrator.events import CallerAuthenticated
 from orchestrator.key_ring import REFRESH_S, USES_EVERY_S, KeyRing
-from orchestrator.model import OwnLimits
+from orchestrator.principals import OwnLimits
 from tests.support.clock import LoopClock
 from tests.support.keys import PEPPER, Keys
 from tests.support.memory_api_keys import MemoryApiKeys

@@ -7,7 +7,8 @@ import pytest
 from orchestrator import strangers
 from orchestrator.errors import RefusedTooOften, Unauthenticated
 from orchestrator.filters.authenticate import Doorkeeper
-from orchestrator.model import Caller, OwnLimits
+from orchestrator.model import Caller
+from orchestrator.principals import OwnLimits
 from orchestrator.strangers import REFUSALS_PER_MINUTE, Strangers, network
 from tests.support.clock import FakeClock
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from starlette.exceptions import HTTPException
 
-from api.rest.problems import STATUSES, Problem, envelope_at, problem_of, render, status_in, status_of
+from api.rest.envelopes import envelope_at
+from api.rest.problems import STATUSES, Problem, problem_of, render, status_in, status_of
 from orchestrator import errors
 from orchestrator.errors import GatewayError
 from orchestrator.model import Attempt

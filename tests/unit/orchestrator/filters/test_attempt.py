@@ -17,7 +17,8 @@ from orchestrator.events import (
     Cost,
 )
 from orchestrator.filters.attempt import AttemptFilter
-from orchestrator.model import Call, Caller, ExtractRequest, Found, Principal, SearchRequest
+from orchestrator.model import Call, Caller, ExtractRequest, Found, SearchRequest
+from orchestrator.principals import Principal
 from orchestrator.recorder import Recorder
 from tests.support.clock import FakeClock
 from tests.support.memory_journal import MemoryJournal

@@ -14,7 +14,8 @@ from orchestrator.filters.authenticate import (
     Doorkeeper,
     require,
 )
-from orchestrator.model import CacheControl, Principal, Response, SearchRequest
+from orchestrator.model import CacheControl, Response, SearchRequest
+from orchestrator.principals import Principal
 from tests.support.calls import make_call, recorded
 from tests.support.keys import Keys
 

@@ -20,7 +20,8 @@ from orchestrator.errors import (
 )
 from orchestrator.events import CacheMissed, RefreshStarted, StaleServed
 from orchestrator.filters.cache import STALE_WAY_BACK_S, WHY_OLD, CacheFilter
-from orchestrator.model import Attempt, Principal
+from orchestrator.model import Attempt
+from orchestrator.principals import Principal
 from tests.support.calls import changed, recorded
 from tests.support.clock import LoopClock
 from tests.support.tiers import CREDIT, DOWN, FLOOR, FRESH_S, KEY, TRIED, Inner, Tier, aged, call_with, entry

@@ -9,7 +9,8 @@ import pytest
 
 from orchestrator.errors import Overloaded
 from orchestrator.filters.concurrency import SHARE, ConcurrencyFilter, ConcurrencyPolicy
-from orchestrator.model import Principal, SearchRequest
+from orchestrator.model import SearchRequest
+from orchestrator.principals import Principal
 from tests.support.calls import changed, make_call
 
 

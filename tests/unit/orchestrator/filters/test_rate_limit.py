@@ -7,8 +7,9 @@ import pytest
 from orchestrator.errors import RateLimited, RateLimitStoreUnavailable
 from orchestrator.events import RequestThrottled
 from orchestrator.filters.rate_limit import RateLimitFilter, RateLimitPolicy
-from orchestrator.model import OwnLimits, Principal, SearchRequest
+from orchestrator.model import SearchRequest
 from orchestrator.ports import Window
+from orchestrator.principals import OwnLimits, Principal
 from storage.memory_rate_limit import MemoryRateLimit
 from tests.support.calls import changed, make_call, recorded
 from tests.support.clock import FakeClock

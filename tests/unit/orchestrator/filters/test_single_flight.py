@@ -17,7 +17,8 @@ from orchestrator.events import (
     RequestFailed,
 )
 from orchestrator.filters.single_flight import SingleFlightFilter
-from orchestrator.model import Attempt, CacheControl, Principal, Response, SearchRequest
+from orchestrator.model import Attempt, CacheControl, Response, SearchRequest
+from orchestrator.principals import Principal
 from tests.support.calls import changed, joined, make_call, recorded
 from tests.support.clock import LoopClock
 
