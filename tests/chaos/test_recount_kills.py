@@ -44,7 +44,7 @@ asyncio.run(sql_prune.prune(sys.argv[1], {NOON + 40 * 110}, lambda *step: print(
 """What is killed: the work in small steps, each told on a line."""
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database in which there is nothing yet."""
     return (

@@ -21,7 +21,7 @@ from tests.support.simulator import Fault
 from tests.support.tavily_simulator import TavilySimulator
 
 SEED = 20_261_130
-CALLS = 300
+CALLS = 200
 AT_ONCE = 16
 
 BROKEN, NOBODY = "broken", "nobody"
