@@ -95,7 +95,8 @@ def results(query: str, limit: int) -> list[dict[str, Any]]:
 
 
 async def find(query: str, limit: int = 5) -> dict[str, Any]:
-    """Search, and tell the results as an object."""
+    """Search, and tell the results as an object; never so fast that nobody could call it off."""
+    await asyncio.sleep(0.02)
     return {"results": results(query, limit)}
 
 
