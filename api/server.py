@@ -8,6 +8,7 @@ stop, it finishes what it has begun.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import logging
 import os
@@ -66,18 +67,21 @@ class ServerConfig(Config):
     def create_sockets(self) -> Sockets:
         """The sockets to serve, as Hypercorn makes them."""
         made = super().create_sockets()
-        if self.is_shared:
-            for sockets in (made.secure_sockets, made.insecure_sockets):
-                sockets[:] = [_Shared(fileno=each.detach()) for each in sockets]
+        for sockets in (made.secure_sockets, made.insecure_sockets):
+            sockets[:] = [_Listener(fileno=each.detach()) for each in sockets]
+            for each in sockets:
+                cast("_Listener", each).pause_s = ACCEPT_PAUSE_S if self.is_shared else 0.0
         return made
 
 
-class _Shared(socket.socket):
-    """A listening socket of several workers, of which each takes one connection at a time.
+class _Listener(socket.socket):
+    """A listening socket of one or several workers; with `pause_s` each takes one connection at a time.
 
-    It keeps its queue when the loop says how many connections it takes at once.
+    It keeps its queue when the loop says how many connections it takes at once, and has nobody to give once
+    the supervisor has shut it down.
     """
 
+    pause_s = 0.0
     _taken_at = 0.0
 
     @override
@@ -87,9 +91,14 @@ class _Shared(socket.socket):
     @override
     def accept(self) -> tuple[socket.socket, Any]:
         """The next connection. Raises BlockingIOError if there is none, or right after the one before."""
-        if time.monotonic() - self._taken_at < ACCEPT_PAUSE_S:
+        if time.monotonic() - self._taken_at < self.pause_s:
             raise BlockingIOError
-        accepted = super().accept()
+        try:
+            accepted = super().accept()
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # it listens no longer: we are about to be told to stop
+                raise BlockingIOError from error
+            raise
         self._taken_at = time.monotonic()
         return accepted
 

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import resource
+import select
 import socket
 import ssl
 import sys
@@ -33,6 +34,12 @@ READY_S = 30.0
 
 POLL_S = 0.05
 """chosen: how often a worker that is not up yet is asked."""
+
+QUEUE_POLL_S = 0.001
+"""chosen: how often a stop looks whether somebody still waits to be accepted; a worker needs less for one."""
+
+QUEUE_POLLS = 500
+"""chosen: half a second for that. Workers that are stuck accept nobody later either."""
 
 _log = logging.getLogger("amos.supervisor")
 
@@ -143,13 +150,27 @@ async def _supervise(settings: Settings, listener: socket.socket, redirect: sock
         if start.refused.is_set():
             return 1  # the worker has said why
         await stop.wait()
-        # The workers give up their own hold on the sockets too: who comes now is refused at once and may go
-        # elsewhere, instead of waiting in the kernel for a worker that accepts nobody any more.
-        listener.close()
-        if redirect is not None:
-            redirect.close()
+        for each in filter(None, (listener, redirect)):
+            await _refuse_newcomers(each)
         _say("AMOS is stopping: it finishes the calls under way.")
     return 0
+
+
+async def _refuse_newcomers(listener: socket.socket) -> None:
+    """End the listening for all workers at once, in a moment in which nobody waits to be accepted.
+
+    Who comes now is refused and may go elsewhere. If each worker ended it for itself, those who had just been
+    told by one of them that their connection ends would wait for another that ends as well, and be cut off.
+    """
+    waiting = select.poll()
+    waiting.register(listener, select.POLLIN)
+    for _ in range(QUEUE_POLLS):
+        if not waiting.poll(0):
+            break
+        await asyncio.sleep(QUEUE_POLL_S)
+    with contextlib.suppress(OSError):  # not every system can; then it ends with the last worker's hold on it
+        listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
 
 
 class _Start:
