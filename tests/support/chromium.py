@@ -3,8 +3,8 @@
     async with chromium() as browser:
         page = await browser.new_page(base_url=...)
 
-`CHROMIUM_PATH` names one; then `/usr/bin/chromium` is tried; else the packages of tests/browser are installed.
-They bring the libraries and fonts that a bare machine lacks (x86_64 only).
+`CHROMIUM_PATH` names one; then `/usr/bin/chromium` is tried; else the packages of tests/browser are put
+in place. They bring the libraries and fonts that a bare machine lacks (x86_64 only).
 """
 
 from __future__ import annotations
