@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from grafana.model import (
+from grafana.model import dashboard, row
+from grafana.panels import (
     GREEN,
     ORANGE,
     RED,
     YELLOW,
     Json,
-    dashboard,
     override,
     promql,
-    row,
     sql,
     stat,
     table,
@@ -194,7 +193,7 @@ def _sizes() -> Json:
 
 def _parked() -> Json:
     return table(
-        "Parked frames",
+        "What is parked",
         "What could not be counted and why, the newest first. `amos events show` has the frame.",
         sql(
             "SELECT time, position, stream, reason, events FROM dashboard_parked ORDER BY position DESC"

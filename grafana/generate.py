@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from grafana import event_store, overview, providers, queries
-from grafana.model import Json
+from grafana.panels import Json
 
 FOLDER = Path(__file__).resolve().parent / "dashboards"
 

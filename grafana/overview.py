@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from grafana.model import (
+from grafana.model import dashboard, row
+from grafana.panels import (
     BLUE,
     GREEN,
     GREY,
@@ -12,9 +13,7 @@ from grafana.model import (
     YELLOW,
     Json,
     colour,
-    dashboard,
     promql,
-    row,
     sql,
     stat,
     thresholds,
@@ -44,7 +43,7 @@ PROMISE = thresholds((None, RED), (0.99, ORANGE), (0.999, GREEN))
 """99.9 % is promised: docs/operations/availability.md."""
 
 ABOUT = """
-**What this is.** History comes from AMOS's event log in PostgreSQL and agrees with `amos report`; *Live* comes
+**What this is.** History comes from AMOS's event log in PostgreSQL and agrees with `amos report`; *Live* is
 from Prometheus. **Who looks after it:** write the name of your team here. **When something is wrong:** alerts
 link to their runbooks (`docs/operations/runbooks.md`); `amos doctor` says what is wrong and what to do. What
 each panel means: `docs/operations/dashboards.md`.
@@ -183,7 +182,7 @@ def _durations() -> Json:
 
 def _availability() -> Json:
     return time_series(
-        "Availability",
+        "Availability over time",
         "The share of calls with a useful answer; the line is what is promised.",
         sql(
             f"SELECT {TIME}, {AVAILABILITY} AS availability\n{OF_OUTCOMES}\nGROUP BY 1 ORDER BY 1",
@@ -237,7 +236,7 @@ def _cache() -> tuple[Json, Json]:
         ),
     )
     ratio = time_series(
-        "Hit rate",
+        "Hit rate over time",
         "The share of answered searches and extracts that came from the cache.",
         sql(f"SELECT {TIME}, {HIT_RATIO} AS hit_ratio\n{OF_CACHE}\nGROUP BY 1 ORDER BY 1", is_series=True),
         unit="percentunit",
@@ -338,7 +337,7 @@ def build() -> Json:
         variables=(*sources(), operations()),
         annotations=(circuits(),),
         rows=(
-            row("In this window", (3, [(24, words("", ABOUT))]), (4, _figures())),
+            row("In this window", (3, [(24, words("About", ABOUT))]), (4, _figures())),
             row(
                 "Rate, errors, duration",
                 (8, [(12, _rate()), (12, _errors())]),

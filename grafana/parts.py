@@ -1,8 +1,8 @@
 """What the SQL and the variables of all dashboards have in common.
 
 History is asked of PostgreSQL's views `dashboard_…`, which begin with the first call ever and lose nothing to
-a restart; what is so at this moment is asked of Prometheus. Macros (`$__…`) are Grafana's; it ends the argument
-of one at the first `)`, so none has another in it.
+a restart; what is so at this moment is asked of Prometheus. Macros (`$__…`) are Grafana's; it ends the
+argument of one at the first `)`, so none has another in it.
 """
 
 # ruff: noqa: S608 - what is put into the SQL is a name of ours
@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from grafana.model import Json, annotation, choice, source, text_box
+from grafana.model import annotation, choice, source, text_box
+from grafana.panels import Json
 from orchestrator.history import CALLERS_OWN
 from orchestrator.projections.latency import WHOLE_STAYS
 from orchestrator.relays import RELAYED
@@ -92,9 +93,9 @@ ORDER BY time"""
 def sources() -> tuple[Json, ...]:
     """The data sources of a dashboard, as provisioning/datasources names them, and where the console is."""
     return (
-        source("sql", "PostgreSQL", "grafana-postgresql-datasource", "amos-postgresql"),
-        source("prometheus", "Prometheus", "prometheus", "amos-prometheus"),
-        source("tempo", "Tempo", "tempo", "amos-tempo"),
+        source("sql", "grafana-postgresql-datasource", "AMOS PostgreSQL", "amos-postgresql"),
+        source("prometheus", "prometheus", "AMOS Prometheus", "amos-prometheus"),
+        source("tempo", "tempo", "AMOS Tempo", "amos-tempo"),
         text_box("console", "Console", "http://localhost:8000", "Where your browser finds AMOS."),
     )
 

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from grafana.model import (
+from grafana.model import dashboard, row
+from grafana.panels import (
     GREEN,
     GREY,
     ORANGE,
@@ -13,11 +14,9 @@ from grafana.model import (
     YELLOW,
     Json,
     colour,
-    dashboard,
     heatmap,
     override,
     promql,
-    row,
     sql,
     states,
     table,
@@ -272,9 +271,8 @@ def _money() -> tuple[tuple[int, Json], ...]:
         "From Prometheus' histogram, whose bounds are powers of two: the true value is up to half of it"
         " lower.",
         promql(
-            "histogram_quantile(0.95, sum by (le, provider)"
-            ' (rate(amos_provider_attempt_duration_seconds_bucket{provider=~"${provider:regex}"}[$__rate_interval]))'
-            ")",
+            "histogram_quantile(0.95, sum by (le, provider) (rate("
+            'amos_provider_attempt_duration_seconds_bucket{provider=~"${provider:regex}"}[$__rate_interval])))',
             "{{provider}}",
         ),
         unit="s",

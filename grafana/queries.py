@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from grafana.model import GREEN, RED, Json, colour, dashboard, override, row, sql, table, time_series
+from grafana.model import dashboard, row
+from grafana.panels import GREEN, RED, Json, colour, override, sql, table, time_series
 from grafana.parts import (
     CALLERS,
     CLIENT,
@@ -27,7 +28,7 @@ CONSOLE = "${console}/console/executions/${__value.raw}"
 
 TRACE_ID = "${__data.fields.trace_id}"
 
-EXPLORE = "/explore?schemaVersion=1&orgId=1&panes=" + quote(
+EXPLORE = "/explore?schemaVersion=1&panes=" + quote(
     '{"amos":{"datasource":"${tempo}","queries":[{"refId":"A","datasource":{"type":"tempo","uid":"${tempo}"},'
     f'"queryType":"traceql","query":"{TRACE_ID}"' + '}],"range":{"from":"now-1h","to":"now"}}}',
     safe="$_.",
@@ -230,7 +231,7 @@ def build() -> Json:
                     8,
                     [
                         (8, answers),
-                        (8, _by("Calls by client", "Calls a second.", "client")),
+                        (8, _by("Calls by client", "Calls a second by who made them.", "client")),
                         (8, _by("Calls by door", "Calls a second by how they came in.", "door")),
                     ],
                 ),

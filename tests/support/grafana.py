@@ -1,7 +1,7 @@
 """What Grafana does to a query before a database sees it: puts in the variables, then expands the macros.
 
-The first happens in the browser, the second in its server (pkg/tsdb/grafana-postgresql-datasource/macros.go and
-sqleng/sql_engine.go of Grafana 13, read on 2026-11-30). Both are done here as they are there, with their
+The first happens in the browser, the second in its server (macros.go and sqleng/sql_engine.go under
+pkg/tsdb/grafana-postgresql-datasource, read on 2026-11-30). Both are done here as they are there, with their
 oddities: the argument of a macro ends at the first `)`, and `$__timeGroup` before a comma names its column.
 """
 
