@@ -131,7 +131,7 @@ class Console:
             visitor.headers.get(b"cookie"), is_secure=self.is_secure(request, visitor)
         )
         caller = visitor.caller(method=request.method, target=target)
-        # To load a page again is no wish for a fresh answer, which costs: browsers say max-age=0 of their own.
+        # Loading a page again is no wish for a fresh answer, which costs: browsers say max-age=0 then.
         return msgspec.structs.replace(caller, door=DOOR, key_id=key_id, cache_control=DEFAULT_CACHE_CONTROL)
 
     def is_secure(self, request: Request, visitor: Visitor) -> bool:

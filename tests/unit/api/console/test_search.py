@@ -144,7 +144,7 @@ async def test_when_every_provider_failed_the_page_says_what_was_tried(
 
     assert shown.status_code == 503
     assert "No search provider could answer (scripted: connect" in shown.text
-    assert 'scripted, call 2 <span class="waterfall-note">connect</span>' in shown.text
+    assert 'scripted, call 2 <span class="waterfall-note">connect' in shown.text
     assert "track-danger" in shown.text
     assert "This execution in the record" in shown.text
 
