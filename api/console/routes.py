@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route
 
 from api.console import assets, executions, live, login, search
-from api.console.visits import Console
+from api.console.visits import Console, Visit
+from api.rest.problems import Problem
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
     from api.settings import Settings
     from orchestrator.gateway import Gateway
 
@@ -25,4 +29,10 @@ def routes(gateway: Gateway, settings: Settings) -> list[Route]:
         *executions.routes(console),
         *login.routes(console),
         Route(f"{assets.PREFIX}/{{digest}}/{{name:path}}", assets.asset, include_in_schema=False),
+        # Last, because it fits them all.
+        console.route("/console/{rest:path}", _nothing),
     ]
+
+
+async def _nothing(_request: Request, _visit: Visit) -> Response:
+    raise Problem(404, "not_found", "The console has no such page.")
