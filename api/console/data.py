@@ -31,7 +31,7 @@ WAIT_S = 5.0
 
 
 class Range(msgspec.Struct, frozen=True):
-    """How far back a page looks: `seconds`, in groups of `by`; `label` says it to people."""
+    """How far back a page looks: `seconds`, in groups of `by`; `label` follows "the last"."""
 
     seconds: int
     by: str
@@ -39,7 +39,7 @@ class Range(msgspec.Struct, frozen=True):
 
 
 RANGES = {
-    "1h": Range(HOUR_S, "minute", "1 hour"),
+    "1h": Range(HOUR_S, "minute", "hour"),
     "6h": Range(6 * HOUR_S, "minute", "6 hours"),
     "24h": Range(DAY_S, "hour", "24 hours"),
     "7d": Range(7 * DAY_S, "hour", "7 days"),
@@ -52,12 +52,20 @@ RANGE_DEFAULT = "24h"
 """As the reports have it."""
 
 
+DASHED, DOTTED = (6, 4), (2, 3)
+"""Lengths of strokes and gaps in pixels, so that lines differ by more than their colours."""
+
+
 class Series(msgspec.Struct, frozen=True):
-    """One line or bar of a chart: its figure's `name`, what people call it, its role among the colours."""
+    """One line or bar of a chart: its figure's `name`, what people call it, and the colour's name in the CSS.
+
+    `dash` has the lengths of strokes and gaps, in pixels; none for a whole line.
+    """
 
     name: str
     label: str
-    role: str
+    colour: str
+    dash: tuple[int, ...] = ()
 
 
 class Chart(msgspec.Struct, frozen=True):
@@ -90,7 +98,7 @@ class ChartData(msgspec.Struct, frozen=True):
     tz: str
     is_empty: bool
     series: tuple[Series, ...]
-    columns: tuple[Sequence[float | None], ...]
+    columns: tuple[Sequence[Any], ...]
 
 
 def _traffic(rows: Sequence[Mapping[str, Any]]) -> Sequence[float | None]:
@@ -136,9 +144,9 @@ CHARTS = {
         "count",
         "bars",
         (
-            Series("answered", "Answered", "good"),
-            Series("failed", "Failed", "bad"),
-            Series("callers_own", "Refused", "warn"),
+            Series("answered", "Answered", "series-1"),
+            Series("failed", "Failed", "series-5"),
+            Series("callers_own", "Refused", "series-3"),
         ),
         _traffic,
     ),
@@ -147,7 +155,10 @@ CHARTS = {
         "health",
         "ratio",
         "lines",
-        (Series("availability", "Useful answers", "accent"), Series("objective", "Objective 99.9 %", "goal")),
+        (
+            Series("availability", "Useful answers", "series-1"),
+            Series("objective", "Objective", "ink-soft", DASHED),
+        ),
         _availability,
     ),
     "hit-rate": Chart(
@@ -156,10 +167,10 @@ CHARTS = {
         "ratio",
         "lines",
         (
-            Series("l1", "This process (l1)", "good"),
-            Series("l2", "Shared (l2)", "accent"),
-            Series("collapsed", "Joined another call", "muted"),
-            Series("miss", "Provider", "warn"),
+            Series("l1", "Memory", "series-2"),
+            Series("l2", "Redis", "series-1"),
+            Series("collapsed", "Another call", "series-4", DASHED),
+            Series("miss", "Provider", "series-3"),
         ),
         _hit_rate,
     ),
@@ -169,12 +180,12 @@ CHARTS = {
         "seconds",
         "lines",
         (
-            Series("hit_p50_s", "Hit p50", "good"),
-            Series("hit_p95_s", "Hit p95", "good-2"),
-            Series("hit_p99_s", "Hit p99", "good-3"),
-            Series("miss_p50_s", "Miss p50", "warn"),
-            Series("miss_p95_s", "Miss p95", "warn-2"),
-            Series("miss_p99_s", "Miss p99", "warn-3"),
+            Series("hit_p50_s", "Hit p50", "series-2"),
+            Series("hit_p95_s", "Hit p95", "series-2", DASHED),
+            Series("hit_p99_s", "Hit p99", "series-2", DOTTED),
+            Series("miss_p50_s", "Miss p50", "series-3"),
+            Series("miss_p95_s", "Miss p95", "series-3", DASHED),
+            Series("miss_p99_s", "Miss p99", "series-3", DOTTED),
         ),
         _latency,
     ),
@@ -184,10 +195,10 @@ CHARTS = {
         "count",
         "bars",
         (
-            Series("success", "Success", "good"),
-            Series("empty", "Found nothing", "muted"),
-            Series("failed", "Failed", "bad"),
-            Series("skipped", "Skipped", "warn"),
+            Series("success", "Success", "series-1"),
+            Series("empty", "Found nothing", "series-6"),
+            Series("failed", "Failed", "series-5"),
+            Series("skipped", "Skipped", "series-3"),
         ),
         _providers,
     ),
@@ -197,9 +208,9 @@ CHARTS = {
         "usd_micros",
         "lines",
         (
-            Series("spent_usd_micros", "Spent", "bad"),
-            Series("assumed_usd_micros", "Perhaps spent", "warn"),
-            Series("saved_usd_micros", "Saved by the cache", "good"),
+            Series("spent_usd_micros", "Spent", "series-5"),
+            Series("assumed_usd_micros", "Perhaps spent", "series-3", DASHED),
+            Series("saved_usd_micros", "Saved by the cache", "series-2"),
         ),
         _cost,
     ),

@@ -1,20 +1,19 @@
 // Draws the charts of the overview from /console/data, and asks again while somebody looks.
 //
-// A figure with data-chart="URL" has a .plot to draw in, a .chart-empty and a .chart-error to show instead. What is
-// drawn stays when asking again fails: figures of a minute ago, said to be so, are better than none.
+// A figure with data-chart="URL" has a .chart-body to draw in, and in it a .chart-state for what is said instead. What
+// is drawn stays when asking again fails: figures of a minute ago, said to be so, are better than none.
 "use strict";
 
 (() => {
   const REFRESH_MS = 15000; // chosen: soon enough to watch a rollout; the counts are by the minute
   const ANSWER_MS = 10000; // chosen: longer than the server lets a page wait
-  const HEIGHT_PX = 200; // chosen: six charts on two screens of a laptop
   const STEP_S = { minute: 60, hour: 3600, day: 86400 };
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
   const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
   const short = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
   const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 2 });
-  const dollars = new Intl.NumberFormat(undefined, { style: "currency", currency: "USD", maximumFractionDigits: 4 });
+  const dollars = new Intl.NumberFormat(undefined, { style: "currency", currency: "USD", currencyDisplay: "narrowSymbol", maximumFractionDigits: 4 });
   const seconds = (value) =>
     value < 0.001 ? `${number.format(value * 1e6)} µs`
       : value < 1 ? `${Number((value * 1000).toPrecision(3))} ms`
@@ -37,6 +36,14 @@
       return step >= 86400 || isMidnight ? day.format(dateOf(s)) : clock.format(dateOf(s));
     });
 
+  const isPowerOfTen = (value) => value !== null && Number.isInteger(Math.round(Math.log10(value) * 1e6) / 1e6);
+  const WHOLE = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((one) => one * 10 ** power)).flat();
+
+  // A value between two gaps has no line; it is drawn as a point.
+  const alone = (plot, place) =>
+    plot.data[place].flatMap((value, row, all) =>
+      value !== null && (all[row - 1] ?? null) === null && (all[row + 1] ?? null) === null ? [row] : []);
+
   // Stacked from the last to the first, so that failures stand on the ground, where their height can be seen.
   const stacked = (values) => {
     const sums = [];
@@ -51,9 +58,10 @@
   class Chart {
     constructor(figure) {
       this.figure = figure;
-      this.place = figure.querySelector(".plot");
-      this.empty = figure.querySelector(".chart-empty");
-      this.error = figure.querySelector(".chart-error");
+      this.place = figure.querySelector(".chart-body");
+      this.state = figure.querySelector(".chart-state");
+      this.values = figure.querySelector(".chart-values");
+      this.note = figure.querySelector(".card-note");
       this.spoken = figure.querySelector(".chart-spoken");
       this.url = figure.dataset.chart;
       this.asking = null;
@@ -74,14 +82,13 @@
       try {
         const url = `${this.url}&tz=${encodeURIComponent(zone)}`;
         const answer = await fetch(url, { signal: asking.signal, headers: { Accept: "application/json" } });
-        if (!answer.ok) {
-          const problem = await answer.json().catch(() => ({}));
-          throw new Error(problem.detail || `The server answered with status ${answer.status}.`);
-        }
-        this.show(await answer.json());
+        if (answer.status === 401) throw new Error("The session has ended: log in again.");
+        const content = await answer.json().catch(() => ({}));
+        if (!answer.ok) throw new Error(content.detail || `The gateway answered with status ${answer.status}.`);
+        this.show(content);
       } catch (error) {
-        if (error.name !== "AbortError") this.fail(error instanceof TypeError ? "The server is out of reach." : error.message);
-        else if (isLate) this.fail("The server did not answer in time.");
+        if (isLate) this.fail("The gateway did not answer in time.");
+        else if (error.name !== "AbortError") this.fail(error instanceof TypeError ? "The gateway is out of reach." : error.message);
       } finally {
         clearTimeout(timer);
         if (this.asking === asking) this.asking = null;
@@ -95,28 +102,29 @@
 
     show(data) {
       this.data = data;
-      this.error.hidden = true;
-      this.empty.hidden = !data.is_empty;
-      this.place.hidden = data.is_empty;
-      this.figure.dataset.state = data.is_empty ? "empty" : "drawn";
+      this.note.textContent = "";
+      this.say(data.is_empty ? "No calls in this time." : "");
       if (!data.is_empty) this.draw();
     }
 
     fail(reason) {
-      this.error.hidden = false;
-      this.error.textContent = this.data ? `These are not the newest figures. ${reason}` : reason;
-      this.figure.dataset.state = this.data ? "old" : "failed";
-      if (!this.data) this.place.hidden = true;
+      if (this.data) this.note.textContent = `Not the newest figures. ${reason}`;
+      else this.say(reason);
+    }
+
+    // A sentence in place of the plot; "" for the plot.
+    say(sentence) {
+      this.state.textContent = sentence;
+      this.state.hidden = !sentence;
+      this.figure.classList.toggle("is-blank", Boolean(sentence));
     }
 
     draw() {
       const [times, ...values] = this.data.columns;
       const drawn = [times, ...(this.data.kind === "bars" ? stacked(values) : values)];
-      if (this.plot) {
-        this.plot.setData(drawn);
-        return;
-      }
-      this.plot = new uPlot(this.options(), drawn, this.place);
+      if (this.plot) this.plot.setData(drawn);
+      else this.plot = new uPlot(this.options(), drawn, this.place);
+      this.rest();
     }
 
     // Colours are those of the page, which may change while it is open.
@@ -128,38 +136,57 @@
 
     fit() {
       const width = this.place.clientWidth;
-      if (this.plot && width && width !== this.plot.width) this.plot.setSize({ width, height: HEIGHT_PX });
+      if (this.plot && width && width !== this.plot.width) this.plot.setSize({ width, height: this.place.clientHeight });
+    }
+
+    // Where no cursor is, the values are the newest.
+    rest() {
+      if (this.plot && this.plot.cursor.idx == null) this.plot.setLegend({ idx: this.data.columns[0].length - 1 }, false);
     }
 
     options() {
       const { unit, kind, by, series } = this.data;
       const form = FORMS[unit];
-      const style = getComputedStyle(this.figure);
-      const colour = (role) => style.getPropertyValue(`--chart-${role}`).trim();
-      const axis = { stroke: colour("text"), grid: { stroke: colour("grid"), width: 1 }, ticks: { show: false } };
+      const style = getComputedStyle(document.documentElement);
+      const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+      const font = `12px ${getComputedStyle(document.body).fontFamily}`;
+      const grid = { stroke: colour("line"), width: 1 };
+      if (unit === "seconds") grid.filter = (_plot, splits) => splits.map((v) => (isPowerOfTen(v) ? v : null));
+      const axis = { stroke: colour("ink-soft"), grid, ticks: { show: false }, font };
       const raw = (place, row) => this.data.columns[place]?.[row];
       const bars = uPlot.paths.bars({ size: [0.8, 40], align: 1 });
       const ends = (_plot, low, high) => [low, kind === "bars" ? high + STEP_S[by] : high];
       return {
         width: this.place.clientWidth,
-        height: HEIGHT_PX,
-        cursor: { sync: { key: "console" }, drag: { setScale: false }, points: { show: kind === "lines" } },
-        legend: { live: true },
+        height: this.place.clientHeight,
+        cursor: { sync: { key: "console" }, drag: { setScale: false, x: false, y: false }, points: { show: kind === "lines" } },
+        padding: [8, 12, 0, 0],
+        legend: {
+          live: true,
+          mount: (_plot, legend) => this.values.replaceChildren(legend),
+          markers: { width: 0, fill: (_plot, place) => colour(series[place - 1].colour) },
+        },
+        hooks: { setCursor: [() => this.rest()] },
         scales: { x: { time: true, range: ends }, y: this.scale() },
         axes: [
-          { ...axis, values: timeTicks, space: 64 },
-          { ...axis, size: 64, values: (_plot, splits) => splits.map((v) => (v === null ? "" : form.tick(v))) },
+          { ...axis, grid: { show: false }, values: timeTicks, space: 64, size: 32 },
+          {
+            ...axis,
+            size: 60,
+            ...(unit === "count" ? { incrs: WHOLE } : {}),
+            values: (_plot, splits) => splits.map((v) => (v === null ? "" : form.tick(v))),
+          },
         ],
         series: [
           { label: "Time", value: (_plot, _v, _place, row) => (row === null ? "–" : moment(raw(0, row), by)) },
-          ...series.map(({ label, role }, place) => ({
+          ...series.map(({ label, colour: name, dash }, place) => ({
             label,
-            stroke: colour(role),
+            stroke: colour(name),
             width: kind === "bars" ? 0 : 2,
-            dash: role === "goal" ? [4, 4] : undefined,
-            fill: kind === "bars" ? colour(role) : undefined,
+            dash: dash.length ? dash : undefined,
+            fill: kind === "bars" ? colour(name) : undefined,
             paths: kind === "bars" ? bars : undefined,
-            points: kind === "bars" || role === "goal" ? { show: false } : { size: 5 },
+            points: kind === "bars" ? { show: false } : { show: true, size: 5, filter: alone },
             value: (_plot, _v, _place, row) => {
               const value = raw(place + 1, row);
               return value === null || value === undefined ? "–" : form.value(value);
@@ -173,7 +200,7 @@
       const name = this.data.unit;
       if (name === "seconds") return { distr: 3, log: 10 };
       if (name !== "ratio") return { range: (_plot, _low, high) => [0, high > 0 ? high * 1.08 : 1] };
-      const isNearOne = this.data.series.some(({ role }) => role === "goal");
+      const isNearOne = this.data.series.some(({ name }) => name === "objective");
       return { range: (_plot, low) => (isNearOne ? [Math.min(0.995, low - (1 - low) * 0.1), 1.0005] : [0, 1]) };
     }
 
@@ -218,8 +245,7 @@
     });
     addEventListener("pagehide", () => charts.forEach((chart) => chart.stop()));
     const redraw = () => charts.forEach((chart) => chart.redraw());
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-    new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    document.addEventListener("amos:theme", redraw);
   };
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
