@@ -3,8 +3,8 @@
     async with chromium() as browser:
         page = await browser.new_page(base_url=...)
 
-`CHROMIUM_PATH` names one; then `/usr/bin/chromium` is tried; else the packages of tests/browser are installed,
-which bring the libraries and fonts that a bare machine lacks (x86_64 only).
+`CHROMIUM_PATH` names one; then `/usr/bin/chromium` is tried; else the packages of tests/browser are put
+in place. They bring the libraries and fonts that a bare machine lacks (x86_64 only).
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _executable() -> tuple[str, dict[str, str]]:
 
 
 def _unpacked() -> tuple[str, dict[str, str]]:
-    """The package's browser, unpacked once beside its archive with the libraries it brings for bare machines."""
+    """The browser of the package, unpacked once, with the libraries it brings for bare machines."""
     unpacked = FOLDER / "node_modules" / "amos-chromium"
     unpacked.mkdir(exist_ok=True)
     stamp = unpacked / "amos-stamp"
