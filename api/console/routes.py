@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from api.console import assets, login, search
+from api.console import assets, login, overview, search
 from api.console.visits import Console
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def routes(gateway: Gateway, settings: Settings) -> list[Route]:
     console = Console(gateway, settings)
     return [
         *search.routes(console),
+        *overview.routes(console),
         *login.routes(console),
         Route(f"{assets.PREFIX}/{{digest}}/{{name:path}}", assets.asset, include_in_schema=False),
     ]
