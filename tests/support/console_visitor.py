@@ -19,6 +19,9 @@ from tests.support.gateway_server import GatewayServer
 PATIENCE_MS = 10_000
 """What a page may take on the busiest machine."""
 
+LOCALE = "en-GB"
+"""Without one Chromium invents `en-US@posix` where the environment names none, which is no language."""
+
 RECORDS_EVERY_S = 0.2
 
 REFUSED = "Failed to load resource: the server responded with a status of"
@@ -57,7 +60,7 @@ async def visiting(
 
     What breaks the content security policy, fails to load or raises in a script, fails the test at the end.
     """
-    window = await browser.new_context(base_url=amos.base_url, **context)
+    window = await browser.new_context(base_url=amos.base_url, locale=LOCALE, **context)
     window.set_default_timeout(PATIENCE_MS)
     complaints: list[str] = []
 

@@ -160,7 +160,7 @@
         width: this.place.clientWidth,
         height: this.place.clientHeight,
         cursor: { sync: { key: "console" }, drag: { setScale: false, x: false, y: false }, points: { show: kind === "lines" } },
-        padding: [8, 12, 0, 0],
+        padding: [8, 20, 0, 0],
         legend: {
           live: true,
           mount: (_plot, legend) => this.values.replaceChildren(legend),
