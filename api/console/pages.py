@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from orchestrator.events import Cost
-    from orchestrator.model import Attempt
 
 FOLDER = Path(__file__).parent / "templates"
 
@@ -77,7 +76,6 @@ def _made() -> Environment:
         dollars=dollars,
         amount=amount,
         cost=cost,
-        attempt_line=attempt_line,
     )
     for name in environment.list_templates(("html",)):
         environment.get_template(name)
@@ -90,12 +88,6 @@ def cost(spent: Cost) -> str:
         return "nothing"
     money = dollars(spent.usd_micros)
     return f"{amount(spent.amount, spent.unit)} ({money})" if spent.amount and spent.unit else money
-
-
-def attempt_line(attempt: Attempt) -> str:
-    """One call to a provider, or its omission, in a line."""
-    why = f" ({attempt.reason})" if attempt.reason else ""
-    return f"{attempt.provider}: {attempt.outcome}{why}, {seconds(attempt.duration_s)}"
 
 
 def moment(at: float) -> str:

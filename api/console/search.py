@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from api.console.visits import Console, Visit
     from orchestrator.events import Cost
-    from orchestrator.model import Attempt, Call, Response, SearchRequest
+    from orchestrator.model import Call, Response, SearchRequest
 
 OPTIONS = (
     "topic",
@@ -64,7 +64,6 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     response: Response | None = None
     saved: Cost | None = None
     problem: Problem | None = None
-    attempts: tuple[Attempt, ...] = ()
     execution_id: str = ""
     duration_s: float = 0.0
     waterfall: Waterfall = Waterfall((), 0.0)
@@ -145,7 +144,6 @@ def _failed(call: Call[SearchRequest], error: GatewayError) -> Outcome:
     is_recorded = not isinstance(error, UNRECORDED)
     return Outcome(
         problem=problem,
-        attempts=tuple(problem.attempts),
         execution_id=call.trail.execution_id if is_recorded else "",
         waterfall=waterfall(call.trail.events),
     )
