@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from api.console import assets, login, overview, search
+from api.console import assets, keys, login, overview, providers, search
 from api.console.visits import Console
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ def routes(gateway: Gateway, settings: Settings) -> list[Route]:
     return [
         *search.routes(console),
         *overview.routes(console),
+        *providers.routes(console),
+        *keys.routes(console),
         *login.routes(console),
         Route(f"{assets.PREFIX}/{{digest}}/{{name:path}}", assets.asset, include_in_schema=False),
     ]
