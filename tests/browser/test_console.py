@@ -20,15 +20,18 @@ SERIOUS = ("serious", "critical")
 
 GROUND = "getComputedStyle(document.body).backgroundColor"
 
-CANVAS_HAS_INK = """canvas => {
+PIXELS_OF_SERIES = """canvas => {
+  const style = getComputedStyle(document.documentElement);
+  const series = [1, 2, 3, 4, 5].map(n => style.getPropertyValue(`--series-${n}`).match(/\\d+/g).map(Number));
   const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-  const colours = new Set();
+  let found = 0;
   for (let at = 0; at < data.length; at += 4) {
-    if (data[at + 3]) colours.add(`${data[at]},${data[at + 1]},${data[at + 2]}`);
+    const distance = rgb => rgb.reduce((sum, value, part) => sum + Math.abs(data[at + part] - value), 0);
+    if (data[at + 3] > 200 && series.some(rgb => distance(rgb) < 40)) found += 1;
   }
-  return colours.size;
+  return found;
 }"""
-"""How many colours were drawn with. Axes alone have two: those of the letters and of the lines."""
+"""How much of a canvas has the colours of figures, which its axes do not have."""
 
 
 async def test_a_search_shows_its_results_and_the_way_it_took(browser: Browser, lived: Lived):
@@ -80,14 +83,26 @@ async def test_a_call_of_somebody_else_arrives_in_the_live_list(browser: Browser
 
 
 async def test_charts_are_drawn(browser: Browser, lived: Lived):
-    """Every chart of a time with calls has lines on its canvas, in colours that its axes do not have."""
+    """Every chart of a time with calls shows figures on its canvas, in the colours of light and of dark."""
     async with visiting(browser, lived.amos) as page:
         await page.goto("/console/overview?range=1h")
-        await expect(page.locator("canvas").first).to_be_visible()
-        canvases = await page.locator("canvas").all()
+        await _drawn(page)
+        light = await _figures(page)
+        await page.get_by_role("button", name="Light or dark").click()
+        dark = await _figures(page)
 
-        assert len(canvases) >= 4
-        assert [await canvas.evaluate(CANVAS_HAS_INK) for canvas in canvases if False] == []
+        assert len(light) >= 4
+        assert min(light) > 10, light
+        assert min(dark) > 10, dark
+
+
+async def _drawn(page: Page) -> None:
+    """Wait for the charts of the page, if it has any."""
+    await expect(page.locator(".chart canvas")).to_have_count(await page.locator(".chart").count())
+
+
+async def _figures(page: Page) -> list[int]:
+    return [await canvas.evaluate(PIXELS_OF_SERIES) for canvas in await page.locator(".chart canvas").all()]
 
 
 async def test_light_and_dark(browser: Browser, lived: Lived):
@@ -123,7 +138,7 @@ async def test_a_phone_needs_no_sideways_scrolling(browser: Browser, lived: Live
 
 
 async def test_the_keyboard_is_enough(browser: Browser, lived: Lived):
-    """The first Tab offers to skip the menu; a search is one word and Enter; focus is always to be seen."""
+    """The first Tab offers to skip the menu; what has the focus is seen; Escape takes a step back; Enter asks."""
     async with visiting(browser, lived.amos) as page:
         await page.goto("/console/providers")
         await page.keyboard.press("Tab")
@@ -140,6 +155,14 @@ async def test_the_keyboard_is_enough(browser: Browser, lived: Lived):
             style = "(s => s.outlineStyle + s.outlineWidth)(getComputedStyle(document.activeElement))"
             assert await page.evaluate(style) == "solid2px", seen
         assert seen[1:8] == ["AMOS", "Search", "Live", "Executions", "Overview", "Providers", "Keys"]
+
+        await page.goto("/console/providers")
+        await page.get_by_role("button", name="Disable tavily").focus()
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("dialog")).to_be_visible()
+        await page.keyboard.press("Escape")
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+        assert await _focused(page) == "Disable"
 
         await page.goto("/")
         await page.keyboard.type("sourdough hydration")
@@ -158,7 +181,7 @@ async def test_everybody_can_use_every_page(browser: Browser, lived: Lived, sche
         found = {}
         for name, address in lived.pages.items():
             await page.goto(address)
-            await page.wait_for_load_state("networkidle")
+            await _drawn(page)
             result = await Axe().run(page)
             violations = [one for one in result.response["violations"] if one["impact"] in SERIOUS]
             found |= {name: [_told(one) for one in violations]} if violations else {}
