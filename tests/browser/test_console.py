@@ -138,7 +138,7 @@ async def test_a_phone_needs_no_sideways_scrolling(browser: Browser, lived: Live
 
 
 async def test_the_keyboard_is_enough(browser: Browser, lived: Lived):
-    """The first Tab offers to skip the menu; what has the focus is seen; Escape takes a step back; Enter asks."""
+    """The first Tab offers to skip the menu; what has the focus is seen; Escape steps back; Enter asks."""
     async with visiting(browser, lived.amos) as page:
         await page.goto("/console/providers")
         await page.keyboard.press("Tab")

@@ -186,7 +186,7 @@
             dash: dash.length ? dash : undefined,
             fill: kind === "bars" ? colour(name) : undefined,
             paths: kind === "bars" ? bars : undefined,
-            points: kind === "bars" ? { show: false } : { show: true, size: 5, filter: alone },
+            points: kind === "bars" ? { show: false } : { show: true, size: 5, fill: colour(name), filter: alone },
             value: (_plot, _v, _place, row) => {
               const value = raw(place + 1, row);
               return value === null || value === undefined ? "–" : form.value(value);
