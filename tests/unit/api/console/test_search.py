@@ -79,6 +79,7 @@ async def test_htmx_gets_the_answer_alone(client: httpx.AsyncClient):
     )
 
     assert "<html" not in part.text
+    assert "<title>tides · Search · AMOS</title>" in part.text
     assert 'class="results"' in part.text
     assert "<html" in whole.text
 
