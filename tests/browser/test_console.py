@@ -201,7 +201,7 @@ async def test_logging_in_and_out(browser: Browser, lived: Lived):
     try:
         async with visiting(browser, lived.amos, expects_refusal=True) as page:
             await page.goto("/console/executions")
-            await expect(page).to_have_url("/console/login?next=%2Fconsole%2Fexecutions&why=missing")
+            await expect(page).to_have_url("/console/login?next=%2Fconsole%2Fexecutions&why=no_credential")
             await page.get_by_label("API key").fill("amos_live_wrong")
             await page.get_by_role("button", name="Log in").click()
             await expect(page.get_by_role("alert")).not_to_be_empty()
