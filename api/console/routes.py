@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from api.console import assets, executions, live, login, search
+from api.console import assets, executions, keys, live, login, overview, providers, search
 from api.console.visits import Console, Visit
 from api.rest.problems import Problem
 
@@ -27,6 +27,9 @@ def routes(gateway: Gateway, settings: Settings) -> list[Route]:
         *search.routes(console),
         *live.routes(console),
         *executions.routes(console),
+        *overview.routes(console),
+        *providers.routes(console),
+        *keys.routes(console),
         *login.routes(console),
         Route(f"{assets.PREFIX}/{{digest}}/{{name:path}}", assets.asset, include_in_schema=False),
         # Last, because it fits them all.
