@@ -27,6 +27,7 @@ from api.rest import (
     cache,
     cache_warm,
     executions,
+    executions_search,
     health,
     keys,
     metrics,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 NOT_FOUND = (
     "Nothing is offered at this path. There are /search, /extract, /map, /crawl, /research, /usage, "
     "/v1/search, /perplexity/search, /searxng/search, /openwebui/search, /mcp, /reports/..., "
-    "/executions/..., /providers, /keys, /cache/..., /budget, /health and /metrics; /docs describes them. "
+    "/executions, /providers, /keys, /cache/..., /budget, /health and /metrics; /docs describes them. "
     "The console for people is at /."
 )
 
@@ -87,6 +88,7 @@ class Application:
                 *health.routes(gateway),
                 *reports.routes(gateway),
                 *metrics.routes(gateway),
+                *executions_search.routes(gateway),
                 *executions.routes(gateway),
                 *keys.routes(gateway),
                 *providers.routes(gateway),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlencode
 
 import msgspec
@@ -32,14 +32,12 @@ if TYPE_CHECKING:
 
     from orchestrator.gateway import Gateway
 
-Outcome = Literal["answered", "failed"]
-
-MIN_DURATION_S_MAX = 999_999.0
-"""chosen: eleven days; no execution stays as long."""
+OUTCOMES = ("answered", "failed")
 
 _NAMES = ("client", "operation", "door", "provider", "cache", "outcome", "error", "text")
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
-_POSITION = re.compile(r"[0-9]{1,18}")
+POSITION = re.compile(r"[0-9]{1,18}")
+"""A cursor as it is written: a position, which fits the 64-bit integers of SQL."""
 
 
 class ExecutionParameters(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +50,7 @@ class ExecutionParameters(msgspec.Struct, frozen=True, kw_only=True):
     door: str = ""
     provider: str = ""
     cache: str = ""
-    outcome: Outcome | Literal[""] = ""
+    outcome: str = ""
     error: str = ""
     text: str = ""
     min_duration: float = 0.0
@@ -98,10 +96,10 @@ def question(parameters: Iterable[tuple[str, str]], now: float) -> ExecutionQuer
     for name, value in names.items():
         if len(value) > FRAME_NAME_CHARS_MAX or not value.isprintable():
             raise _refused(name, f"at most {FRAME_NAME_CHARS_MAX} characters that can be printed")
-    if names.get("outcome", "answered") not in get_args(Outcome):
-        raise _refused("outcome", f"one of {', '.join(get_args(Outcome))}")
+    if names.get("outcome", "answered") not in OUTCOMES:
+        raise _refused("outcome", f"one of {', '.join(OUTCOMES)}")
     least = _matching(_SECONDS, given, "min_duration", "seconds, such as 2 or 0.5")
-    before = _matching(_POSITION, given, "before", "the value of `next` in another page")
+    before = _matching(POSITION, given, "before", "the value of `next` in another page")
     limit = int(_matching(NUMBER, given, "limit", f"a number from 1 to {LIMIT_MAX}") or LIMIT_DEFAULT)
     if not 0 < limit <= LIMIT_MAX:
         raise _refused("limit", f"a number from 1 to {LIMIT_MAX}")
@@ -109,14 +107,14 @@ def question(parameters: Iterable[tuple[str, str]], now: float) -> ExecutionQuer
     until = moment("until", given.get("until", "now"), now)
     if since >= until:
         raise InvalidRequest("since: must be before until.", field="since")
-    return ExecutionQuery(
+    query = ExecutionQuery(
         since=since,
         until=until,
-        **names,
         duration_s_min=float(least or 0),
         before=int(before) if before else None,
         limit=limit,
     )
+    return msgspec.structs.replace(query, **names)
 
 
 def _matching(form: re.Pattern[str], given: dict[str, str], name: str, expected: str) -> str:

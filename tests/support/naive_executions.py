@@ -58,5 +58,5 @@ def _fits(found: FoundExecution, query: ExecutionQuery) -> bool:
         and query.client in {None, found.client}
         and all(getattr(query, name) in {"", getattr(found, name)} for name in same)
         and found.duration_s >= query.duration_s_min
-        and query.text.casefold() in (found.text or "").casefold()
+        and " ".join(query.text.casefold().split()) in " ".join((found.text or "").casefold().split())
     )
