@@ -20,11 +20,11 @@ from tests.support.faults import Fault
 
 FOLDER = Path(__file__).parents[2] / "docs" / "console"
 
-DESKTOP = {"width": 1200, "height": 750}
+DESKTOP = (1200, 750)
 
-PHONE = {"width": 390, "height": 780}
+PHONE = (390, 780)
 
-TALL = {"width": 1200, "height": 1180}
+TALL = (1200, 1180)
 
 FAULTS = 2
 """So many failures a provider is forgiven in one call: it is retried once."""
@@ -36,7 +36,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     address: str
     scheme: str = "light"
-    size: dict[str, int] = DESKTOP
+    size: tuple[int, int] = DESKTOP
     has_fault: bool = False
     """The first provider fails, twice, when the page is asked for."""
 
@@ -70,7 +70,9 @@ async def _pictures(day: Day) -> tuple[Picture, ...]:
 
 
 async def _take(browser: Browser, day: Day, picture: Picture) -> None:
-    async with visiting(browser, day.amos, viewport=picture.size, color_scheme=picture.scheme) as page:
+    width, height = picture.size
+    viewport = {"width": width, "height": height}
+    async with visiting(browser, day.amos, viewport=viewport, color_scheme=picture.scheme) as page:
         await _log_in(page, day.key)
         if picture.has_fault:
             day.tavily.script(Fault.status(503), times=FAULTS)
