@@ -53,7 +53,7 @@ def placed(folder: Path) -> Path:
     return folder / "prometheus.yml"
 
 
-@pytest.mark.parametrize("targets", ["one", "three"])
+@pytest.mark.parametrize("targets", ["one", "ha", "ha-haproxy"])
 def test_prometheus_takes_its_files(tmp_path: Path, targets: str):
     """Prometheus' own check finds no fault in configuration, rules and targets."""
     configuration = placed(tmp_path)
