@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 
 from tests.support.alerting import Receiver, hurried, routing, rules, scraping
 from tests.support.processes import AmosProcesses
@@ -95,3 +96,59 @@ async def test_a_broken_provider_is_told_and_so_is_its_recovery(
     )
     unexpected = {alert["labels"]["alertname"] for alert in receiver.heard}
     assert unexpected == {"AmosAvailabilityBurn", "AmosCircuitOpen"}
+
+
+INHIBITED = {
+    "no instance at all": (
+        [{"alertname": "AmosDown"}],
+        [
+            {"alertname": "AmosInstanceDown", "instance": "g1"},
+            {"alertname": "AmosFiguresMissing", "instance": "lb"},
+        ],
+        [{"alertname": "AmosBudgetLow", "account": "all"}],
+    ),
+    "one instance": (
+        [{"alertname": "AmosInstanceDown", "instance": "g1"}],
+        [{"alertname": "AmosRedisAway", "instance": "g1"}],
+        [{"alertname": "AmosRedisAway", "instance": "g2"}, {"alertname": "AmosCircuitOpen"}],
+    ),
+    "a promise": (
+        [{"alertname": "AmosAvailabilityBurn", "slo": "availability", "severity": "page"}],
+        [{"alertname": "AmosAvailabilityBurn", "slo": "availability", "severity": "ticket"}],
+        [
+            {"alertname": "AmosLatencyBurn", "slo": "latency", "severity": "ticket"},
+            {"alertname": "AmosCircuitOpen", "severity": "ticket"},
+        ],
+    ),
+    "a budget": (
+        [{"alertname": "AmosBudgetNearlySpent", "account": "all", "per": "day"}],
+        [{"alertname": "AmosBudgetLow", "account": "all", "per": "day"}],
+        [{"alertname": "AmosBudgetLow", "account": "all", "per": "month"}],
+    ),
+    "a journal": (
+        [{"alertname": "AmosJournalNotWritable", "instance": "g1"}],
+        [{"alertname": "AmosJournalFills", "instance": "g1"}],
+        [{"alertname": "AmosJournalFills", "instance": "g2"}],
+    ),
+}
+"""What fires, what it silences, and what it does not."""
+
+
+def as_sets(alerts: list[dict[str, str]]) -> set[frozenset[tuple[str, str]]]:
+    """Labels without an order."""
+    return {frozenset(labels.items()) for labels in alerts}
+
+
+@pytest.mark.parametrize("about", INHIBITED)
+async def test_what_says_nothing_new_is_not_told(tmp_path: Path, about: str) -> None:
+    """An alert that follows from another is suppressed while that fires; its likes elsewhere are not."""
+    fires, silenced, heard = INHIBITED[about]
+    async with Receiver() as receiver, Alertmanager(routing(receiver, tmp_path)) as alertmanager:
+        sent = [{"labels": labels} for labels in (*fires, *silenced, *heard)]
+        (await alertmanager.client.post("/api/v2/alerts", json=sent)).raise_for_status()
+
+        alerts = (await alertmanager.client.get("/api/v2/alerts")).json()
+
+    suppressed = [alert["labels"] for alert in alerts if alert["status"]["inhibitedBy"]]
+    assert len(alerts) == len(sent)
+    assert as_sets(suppressed) == as_sets(silenced)
