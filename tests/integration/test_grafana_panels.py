@@ -307,6 +307,18 @@ async def test_figures_are_those_of_the_reports(lived: Lived, connection: asyncp
     assert not clients
 
 
+async def test_quantiles_over_time_are_those_of_the_report(lived: Lived, connection: asyncpg.Connection):
+    """The p95 of each stage in each minute is the one of the latency report."""
+    window = {"since": lived.window.since, "until": lived.window.until, "by": "minute"}
+    told = (await lived.amos.client.get("/reports/latency", params=window)).json()["rows"]
+    found = await connection.fetch(lived.sql(SQL["amos-overview / p95 by stage"]))
+
+    shown = sorted((row["metric"], float(row["value"])) for row in found)
+    of_report = sorted((row["stage"], row["p95_s"]) for row in told if row["stage"] != "attempt")
+    assert [stage for stage, _ in shown] == [stage for stage, _ in of_report]
+    assert [value for _, value in shown] == pytest.approx([value for _, value in of_report])
+
+
 async def test_executions_lead_to_their_traces(lived: Lived, connection: asyncpg.Connection):
     """The ids in the table are those of the executions and of their traces."""
     newest = await connection.fetchrow(lived.sql(SQL["amos-queries / Newest executions"]))
