@@ -12,13 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.budget_ports import Balance, Charge
+from orchestrator.cashier import Cashier
 from orchestrator.clock import SystemClock
 from orchestrator.errors import BudgetStoreUnavailable
 from storage.memory_budget import MemoryBudget
 from storage.redis_budget import RedisBudget
 from storage.redis_client import open_redis
 from storage.shared_budget import SharedBudget
+from tests.support.cutting_way import CuttingWay
+from tests.support.facts import Facts
 from tests.support.processes import until
+from tests.support.spending import told
 from tests.support.valkey import Valkey
 
 PATIENT_S = 5.0
@@ -125,27 +129,32 @@ async def test_what_costs_nothing_here_is_not_refused(budget):
 
 
 async def test_each_mark_is_told_once(budget):
-    """75, 90 and 100 per cent are each told to one caller, and not again after a correction."""
-    marks = []
-    for amount in (700, 60, 10, 140, 5, 200, 300):
-        (balance,) = await budget.reserve([charge(amount)])
-        marks.append(balance.mark)
+    """75, 90 and 100 per cent are each told by one caller, and not again after a correction."""
+    marks = [await told(budget, charge(amount)) for amount in (700, 60, 10, 140, 5, 200, 300)]
     await budget.settle([charge(-500)])
-    (again,) = await budget.reserve([charge(500)])
+    again = await told(budget, charge(500))
 
-    assert marks == [0, 75, 0, 90, 0, 100, 0]
-    assert again.mark == 0
+    assert marks == [[], [75], [], [90], [], [100], []]
+    assert again == []
+
+
+async def test_a_mark_is_claimed_by_one(budget):
+    """Who claims a mark learns what was claimed before; a reservation by itself claims none."""
+    await budget.reserve([charge(950)])
+    claims = [await budget.claim(charge(0), mark) for mark in (75, 90, 75, 100)]
+    (balance,) = await budget.reserve([charge(0)])
+
+    assert claims == [0, 75, 90, 90]
+    assert (balance.spent, balance.told) == (950, 100)
 
 
 async def test_a_higher_limit_has_its_own_marks(budget):
     """Marks are told again under a higher limit, once, and not under a lower one."""
     low, high = LIMIT // 10, LIMIT
-    marks = []
-    for amount, limit in ((80, low), (30, low), (1, high), (680, high), (1, low), (1, high), (140, high)):
-        (balance,) = await budget.reserve([charge(amount, limit=limit)])
-        marks.append(balance.mark)
+    calls = ((80, low), (30, low), (1, high), (680, high), (1, low), (1, high), (140, high))
+    marks = [await told(budget, charge(amount, limit=limit)) for amount, limit in calls]
 
-    assert marks == [75, 100, 0, 75, 100, 0, 0]
+    assert marks == [[75], [100], [], [75], [90, 100], [], []]
 
 
 async def test_a_figure_is_raised_to_what_it_should_be(budget):
@@ -153,11 +162,10 @@ async def test_a_figure_is_raised_to_what_it_should_be(budget):
     await budget.raise_to(charge(400))
     await budget.raise_to(charge(800), 75)
     await budget.raise_to(charge(200))
-    (balance,) = await budget.reserve([charge(50)])
-    (next_,) = await budget.reserve([charge(50)])
+    marks = [await told(budget, charge(50)), await told(budget, charge(50))]
 
-    assert (balance.spent, balance.mark) == (850, 0)
-    assert (next_.spent, next_.mark) == (900, 90)
+    assert marks == [[], [90]]
+    assert await spent(budget) == 900
 
 
 @given(
@@ -182,7 +190,9 @@ def test_never_beyond_the_limit(valkey, amounts, costs, seed):
         verdicts, held, own = [], [], 0
         for amount, cost in zip(amounts, costs, strict=False):
             (balance,) = await budget.reserve([charge(amount, "h", period="p")])
-            verdicts.append((balance.is_refused, balance.spent, balance.mark))
+            verdicts.append((balance.is_refused, balance.spent, balance.told))
+            if chance.random() < 0.3:
+                verdicts.append(await budget.claim(charge(0, "h", period="p"), chance.choice((75, 90, 100))))
             if not balance.is_refused:
                 own += amount
                 held.append((amount, min(cost, amount)))
@@ -218,12 +228,15 @@ async def test_many_at_once_stay_within_the_limit(valkey):
     clients = [await open_redis(valkey.url, timeout_s=PATIENT_S) for _ in range(2)]
     budgets = [RedisBudget(client) for client in clients]
 
-    outcomes = await asyncio.gather(*(budgets[n % 2].reserve([charge(7)]) for n in range(400)))
+    facts = Facts()
+    cashiers = [Cashier(budget, facts) for budget in budgets]
 
-    granted = sum(not balance.is_refused for (balance,) in outcomes)
+    outcomes = await asyncio.gather(*(cashiers[n % 2].reserve([charge(7)]) for n in range(400)))
+
+    granted = sum(verdict.is_made for verdict in outcomes)
     assert granted == LIMIT // 7
     assert await spent(budgets[0]) == 7 * granted
-    marks = sorted(balance.mark for (balance,) in outcomes if balance.mark)
+    marks = sorted(getattr(event, "percent", 100) for event in facts.events)
     for client in clients:
         await client.aclose()
     assert marks == [75, 90, 100]
@@ -258,7 +271,10 @@ async def test_an_outage_says_so():
         server.kill()
 
         one = [charge(1)]
-        attempts = budget.reserve(one), budget.settle(one), budget.figures(one), budget.raise_to(*one)
+        attempts = (
+            *(budget.reserve(one), budget.settle(one), budget.figures(one)),
+            *(budget.raise_to(*one), budget.claim(*one, 75)),
+        )
         for attempt in attempts:
             with pytest.raises(BudgetStoreUnavailable):
                 await asyncio.wait_for(attempt, 2.0)
@@ -278,6 +294,20 @@ async def test_a_redis_that_lost_its_memory_gives_no_budget_anew(valkey):
 
     assert [(one.is_refused, one.spent) for one in balances] == [(True, 900), (False, 0)]
     assert (rest.is_refused, rest.spent) == (False, LIMIT)
+
+
+async def test_a_claim_on_a_redis_that_lost_its_memory_gives_no_budget_anew(valkey):
+    """The figure that it begins is the one this process knows, and it stays claimed."""
+    client = await open_redis(valkey.url, timeout_s=PATIENT_S)
+    budget = RedisBudget(client)
+    await budget.reserve([charge(900)])
+
+    valkey.flushall()
+    await budget.claim(charge(900), 90)
+    (balance,) = await budget.reserve([charge(0)])
+    await client.aclose()
+
+    assert (balance.spent, balance.told) == (900, 90)
 
 
 async def test_a_seed_that_did_not_reach_redis_is_not_lost():
@@ -314,9 +344,10 @@ async def test_what_is_known_of_past_periods_is_dropped(valkey):
 
 
 @contextlib.asynccontextmanager
-async def two_processes(server):
-    """Two counts on one Redis, as two processes have them."""
-    clients = [await open_redis(server.url, timeout_s=PATIENT_S) for _ in range(2)]
+async def two_processes(server, way=None):
+    """Two counts on one Redis, as two processes have them; the second goes its own way if there is one."""
+    urls = server.url, server.url if way is None else f"redis://127.0.0.1:{way.port}/0"
+    clients = [await open_redis(url, timeout_s=PATIENT_S) for url in urls]
     yield [SharedBudget(RedisBudget(client), SystemClock()) for client in clients]
     for client in clients:
         await client.aclose()
@@ -370,15 +401,46 @@ async def test_a_mark_told_alone_is_not_told_again():
     async with Valkey() as server, two_processes(server) as (ours, theirs):
         await ours.reserve([charge(700)])
         server.kill()
-        (alone,) = await ours.reserve([charge(100)])
+        alone = await told(ours, charge(100))
         await server.start()
         await back(ours, theirs)
 
         await ours.reserve([charge(0)])
-        (after,) = await theirs.reserve([charge(10)])
+        after = await told(theirs, charge(10))
+        counted = await spent(theirs)
 
-    assert (alone.mark, after.mark) == (75, 0)
-    assert after.spent == 810
+    assert (alone, after) == ([75], [])
+    assert counted == 810
+
+
+async def test_a_mark_of_which_the_reply_is_lost_is_told_by_the_next(valkey):
+    """A reservation reaches two marks, and whoever made it never hears of it: the next caller tells both."""
+    async with CuttingWay(valkey.port) as way, two_processes(valkey, way) as (theirs, ours):
+        await ours.reserve([charge(0)])
+        await theirs.reserve([charge(700)])
+        way.cut(b"EVALSHA", nth=1, delivered=True)
+
+        lost = await told(ours, charge(210))
+        found = [await told(theirs, charge(amount)) for amount in (10, 10, 500, 500)]
+
+    assert way.cuts == 1
+    assert (lost, found) == ([], [[75, 90], [], [100], []])
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+async def test_a_claim_of_which_the_reply_is_lost_is_told_by_its_maker(valkey, delivered):
+    """Nobody else tells the mark afterwards, whether Redis has heard of the claim or not."""
+    async with CuttingWay(valkey.port) as way, two_processes(valkey, way) as (theirs, ours):
+        await ours.reserve([charge(700)])
+        await ours.claim(charge(0), 0)
+        way.cut(b"EVALSHA", nth=2, delivered=delivered)
+
+        first = await told(ours, charge(60))
+        await back(ours)
+        found = [await told(budget, charge(10)) for budget in (ours, theirs)]
+
+    assert way.cuts == 1
+    assert (first, found) == ([75], [[], []])
 
 
 async def test_a_sum_that_may_have_arrived_is_rather_counted_twice(valkey):
