@@ -77,8 +77,8 @@ class CuttingWay:
                 return
         finally:
             answers.cancel()
-            await asyncio.gather(answers, return_exceptions=True)
             back_writer.transport.abort()
+            await asyncio.gather(answers, return_exceptions=True)
 
     def _is_cut_by(self, data: bytes) -> bool:
         if not self._left or self._word not in data:
