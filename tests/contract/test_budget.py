@@ -297,16 +297,19 @@ async def test_a_redis_that_lost_its_memory_gives_no_budget_anew(valkey):
 
 
 async def test_a_claim_on_a_redis_that_lost_its_memory_gives_no_budget_anew(valkey):
-    """The figure that it begins is the one this process knows, and it stays claimed."""
+    """The figure that it begins is the one this process knows, and what it claimed stays claimed."""
     client = await open_redis(valkey.url, timeout_s=PATIENT_S)
     budget = RedisBudget(client)
     await budget.reserve([charge(900)])
 
     valkey.flushall()
     await budget.claim(charge(900), 90)
+    figure = await spent(budget)
+    valkey.flushall()
     (balance,) = await budget.reserve([charge(0)])
     await client.aclose()
 
+    assert figure == 900
     assert (balance.spent, balance.told) == (900, 90)
 
 
