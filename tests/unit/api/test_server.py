@@ -45,3 +45,10 @@ def test_a_worker_takes_one_connection_and_leaves_the_next(
     rest = accepted(listener)
 
     assert (first, rest) == (1, 1)
+
+
+def test_a_worker_whose_listening_was_ended_finds_nobody(listener: socket.socket):
+    """The supervisor ends it for all before it tells them to stop: that is no fault of the socket's."""
+    listener.shutdown(socket.SHUT_RDWR)
+
+    assert accepted(listener) == 0
