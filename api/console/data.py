@@ -235,19 +235,21 @@ def chart_of(name: str) -> Chart:
 
 
 class Figures:
-    """Reads reports for the pages, a few at a time."""
+    """Reads reports for the pages, a few at a time. Nobody waits for a place longer than `wait_s`."""
 
-    def __init__(self, reports: ReportStore) -> None:
+    def __init__(self, reports: ReportStore, *, wait_s: float = WAIT_S) -> None:
         self._reports = reports
+        self._wait_s = wait_s
         self._places = asyncio.Semaphore(QUESTIONS_MAX)
 
     async def report(self, name: str, question: Question) -> dict[str, Any]:
         """A report. Raises what the store does, and Overloaded if there is no place for so long."""
         try:
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(self._wait_s):
                 await self._places.acquire()
         except TimeoutError as crowded:
-            raise Overloaded("Too many pages ask for figures at once.", retry_after_s=WAIT_S) from crowded
+            message = "Too many pages ask for figures at once."
+            raise Overloaded(message, retry_after_s=self._wait_s) from crowded
         try:
             return await self._reports.report(name, question)
         finally:

@@ -59,7 +59,7 @@ def routes(console: Console) -> list[Route]:
         if request.method == "GET":
             return await show(request, visit, "keys.html")
         made = await changes.create(admin, wish_of(await _body(request)), visit.principal.client)
-        return await show(request, visit, "parts/keys.html", said=f"A key for {made.client}.", made=made)
+        return await show(request, visit, "parts/keys.html", said=f"A key for {made.client}", made=made)
 
     async def key(request: Request, visit: Visit) -> Response:
         ended = await changes.revoke(admin, request.path_params["id"], visit.principal.client)
@@ -70,7 +70,7 @@ def routes(console: Console) -> list[Route]:
         hours = _number(await _body(request), "overlap_h")
         wish = {} if hours is None else {"overlap_s": float(hours * HOUR_S)}
         made = await changes.rotate(admin, request.path_params["id"], wish, visit.principal.client)
-        said = f"A new key for {made.client}, in place of {made.replaces}."
+        said = f"A new key for {made.client}, in place of {made.replaces}"
         return await show(request, visit, "parts/keys.html", said=said, made=made)
 
     return [

@@ -193,8 +193,10 @@ def _spent(cost: dict[str, Any]) -> Kpi:
 
 
 def _money(micros: int) -> str:
-    """Dollars and cents, of less than a dollar every digit."""
-    return f"${micros / MILLION:,.2f}" if micros >= MILLION else dollars(micros)
+    """As many digits as somebody can use: whole dollars of thousands, every digit of less than one."""
+    if micros < MILLION:
+        return dollars(micros)
+    return f"${micros / MILLION:,.0f}" if micros >= 1_000 * MILLION else f"${micros / MILLION:,.2f}"
 
 
 def _share(share: float | None) -> str:

@@ -72,9 +72,9 @@ def routes(console: Console) -> list[Route]:
             await changes.remove(admin, name, by)
             return await show(visit, "parts/providers.html", f"{name} is no provider any more.")
         changed = await changes.change(admin, name, await _body(request), by)
-        state = "asked" if changed.enabled else "disabled, and not asked"
-        said = f"{name} is {state}; its priority is {changed.priority}."
-        return await show(visit, "parts/providers.html", said)
+        place = [one.name for one in admin.list()].index(changed.name) + 1
+        state = f"is asked as number {place}" if changed.enabled else "is disabled, and asked no more"
+        return await show(visit, "parts/providers.html", f"{name} {state}.")
 
     async def test(request: Request, visit: Visit) -> Response:
         name = request.path_params["name"]

@@ -20,12 +20,14 @@ from tests.support.faults import Fault
 
 FOLDER = Path(__file__).parents[2] / "docs" / "console"
 
-DESKTOP = {"width": 1200, "height": 750}
+DESKTOP = (1200, 750)
 
-PHONE = {"width": 390, "height": 780}
+PHONE = (390, 780)
 
-FALLEN_BACK = "offshore wind capacity factor"
-"""A question whose first provider has failed."""
+TALL = (1200, 1180)
+
+FAULTS = 2
+"""So many failures a provider is forgiven in one call: it is retried once."""
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,9 +36,9 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     address: str
     scheme: str = "light"
-    is_phone: bool = False
-    is_whole: bool = False
-    """The whole length of the page, and not what fits on a screen."""
+    size: tuple[int, int] = DESKTOP
+    has_fault: bool = False
+    """The first provider fails, twice, when the page is asked for."""
 
 
 async def main() -> None:
@@ -49,32 +51,35 @@ async def main() -> None:
 
 
 async def _pictures(day: Day) -> tuple[Picture, ...]:
-    day.tavily.script(Fault.status(503), times=2)
+    day.tavily.script(Fault.status(503), times=FAULTS)
     headers = {"Authorization": f"Bearer {day.key}"}
-    answer = await day.amos.search(FALLEN_BACK, headers)
+    answer = await day.amos.search("offshore wind capacity factor", headers)
     execution_id = answer.json()["amos"]["execution_id"]
     await day.amos.drain()
     return (
-        Picture(name="search", address="/?q=heat+pump+noise+limits"),
+        Picture(name="search", address="/?q=heat+pump+noise+limits", has_fault=True),
         Picture(name="execution", address=f"/console/executions/{execution_id}"),
         Picture(name="executions", address="/console/executions"),
         Picture(name="live", address="/console/live"),
-        Picture(name="overview", address="/console/overview?range=24h", is_whole=True),
+        Picture(name="overview", address="/console/overview?range=24h", size=TALL),
         Picture(name="overview-dark", address="/console/overview?range=24h", scheme="dark"),
         Picture(name="providers", address="/console/providers"),
         Picture(name="keys", address="/console/keys"),
-        Picture(name="search-phone", address="/?q=heat+pump+noise+limits", is_phone=True),
+        Picture(name="search-phone", address="/?q=heat+pump+noise+limits", size=PHONE),
     )
 
 
 async def _take(browser: Browser, day: Day, picture: Picture) -> None:
-    viewport = PHONE if picture.is_phone else DESKTOP
+    width, height = picture.size
+    viewport = {"width": width, "height": height}
     async with visiting(browser, day.amos, viewport=viewport, color_scheme=picture.scheme) as page:
         await _log_in(page, day.key)
+        if picture.has_fault:
+            day.tavily.script(Fault.status(503), times=FAULTS)
         await page.goto(picture.address)
         await page.wait_for_load_state("load")
         await asyncio.sleep(1.0)  # charts are drawn when their figures have come
-        await page.screenshot(path=FOLDER / f"{picture.name}.png", full_page=picture.is_whole)
+        await page.screenshot(path=FOLDER / f"{picture.name}.png")
 
 
 async def _log_in(page: Page, key: str) -> None:

@@ -2,7 +2,8 @@
 // failures where they happened, and a copy of a secret.
 "use strict";
 (() => {
-  // The guard takes nothing but JSON from a page. `name[]` is a list; what was left empty is not sent.
+  // The guard takes nothing but JSON from a page. `name[]` is a list; what was left empty is not sent. A button says
+  // in data-sends what it sends.
   function fields(form) {
     const found = {};
     for (const [name, value] of form) {
@@ -15,7 +16,9 @@
   document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
     if (ctx.request.method === "GET") return;
     ctx.request.headers["Content-Type"] = "application/json";
-    if (ctx.request.method !== "DELETE") ctx.request.body = JSON.stringify({ ...fields(ctx.request.body), ...ctx.vals });
+    if (ctx.request.method === "DELETE") return;
+    const said = JSON.parse(ctx.sourceElement.dataset.sends ?? "{}");
+    ctx.request.body = JSON.stringify({ ...fields(ctx.request.body), ...said });
   });
 
   // The place beside a form or in a row where its failures are told.
