@@ -51,7 +51,6 @@ each panel means: `docs/operations/dashboards.md`.
 
 
 def _figures() -> tuple[tuple[int, Json], ...]:
-    money = "coalesce(sum({}_usd_micros), 0) / 1e6"
     return (
         (
             3,
@@ -98,6 +97,12 @@ def _figures() -> tuple[tuple[int, Json], ...]:
                 decimals=1,
             ),
         ),
+    )
+
+
+def _bills() -> tuple[tuple[int, Json], ...]:
+    money = "coalesce(sum({}_usd_micros), 0) / 1e6"
+    return (
         (
             4,
             stat(
@@ -337,7 +342,7 @@ def build() -> Json:
         variables=(*sources(), operations()),
         annotations=(circuits(),),
         rows=(
-            row("In this window", (3, [(24, words("About", ABOUT))]), (4, _figures())),
+            row("In this window", (3, [(24, words("About", ABOUT))]), (4, (*_figures(), *_bills()))),
             row(
                 "Rate, errors, duration",
                 (8, [(12, _rate()), (12, _errors())]),
