@@ -160,7 +160,7 @@
         width: this.place.clientWidth,
         height: this.place.clientHeight,
         cursor: { sync: { key: "console" }, drag: { setScale: false, x: false, y: false }, points: { show: kind === "lines" } },
-        padding: [8, 12, 0, 0],
+        padding: [8, 20, 0, 0],
         legend: {
           live: true,
           mount: (_plot, legend) => this.values.replaceChildren(legend),
@@ -186,7 +186,7 @@
             dash: dash.length ? dash : undefined,
             fill: kind === "bars" ? colour(name) : undefined,
             paths: kind === "bars" ? bars : undefined,
-            points: kind === "bars" ? { show: false } : { show: true, size: 5, filter: alone },
+            points: kind === "bars" ? { show: false } : { show: true, size: 5, fill: colour(name), filter: alone },
             value: (_plot, _v, _place, row) => {
               const value = raw(place + 1, row);
               return value === null || value === undefined ? "–" : form.value(value);

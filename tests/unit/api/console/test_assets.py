@@ -20,7 +20,7 @@ BYTES_MAX = 150_000
 TEMPLATES = sorted(pages.FOLDER.rglob("*.html"))
 
 INLINE = re.compile(
-    r"""<style|\sstyle\s*=|\son[a-z]+\s*=|javascript:|<script(?![^>]*\ssrc=)|hx-on|hx-vals|js:""",
+    r"""<style|\sstyle\s*=|\son[a-z]+\s*=|javascript:|<script(?![^>]*\ssrc=)|hx-on|\bjs:""",
     re.IGNORECASE,
 )
 """What the content security policy forbids, or htmx would have to evaluate."""
@@ -36,7 +36,7 @@ def test_all_files_together_are_small():
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
 def test_a_template_has_nothing_inline_and_nothing_from_elsewhere(template):
     """No script, no style and no handler stands in a page, and none comes from another host."""
-    text = template.read_text(encoding="utf-8")
+    text = re.sub(r"\{%.*?%\}", "", template.read_text(encoding="utf-8"), flags=re.DOTALL)
 
     assert INLINE.findall(text) == []
     assert ELSEWHERE.findall(text) == []
@@ -44,7 +44,9 @@ def test_a_template_has_nothing_inline_and_nothing_from_elsewhere(template):
     assert "autoescape" not in text
 
 
-@pytest.mark.parametrize("bad", ['<p style="x">', "<script>", "<a onclick=x>", '<b hx-on:click="x">'])
+@pytest.mark.parametrize(
+    "bad", ['<p style="x">', "<script>", "<a onclick=x>", '<b hx-on:click="x">', '<b hx-vals="js:x">']
+)
 def test_what_is_inline_is_found(bad: str):
     """The check above can fail."""
     assert INLINE.search(bad)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.support.memory_gateway import MemoryGateway
 
-HOSTILE = '"><script>alert(1)</script><hx-partial hx-target="body">{{ 7 * 7 }}'
+HOSTILE = '"><script>alert(1)</script><hx-partial hx-target="body">{{ 1234567 * 7 }}'
 
 
 def result(title: str, url: str, content: str = "High water 06:40.") -> SearchResult:
@@ -56,7 +55,7 @@ async def test_what_strangers_wrote_is_text(client: httpx.AsyncClient, memory: M
 
     assert "<script>alert" not in shown
     assert "<hx-partial" not in shown
-    assert "49" not in re.sub(r"[0-9a-f-]{32,}", "", shown)
+    assert "8641969" not in shown
 
 
 @pytest.mark.parametrize("url", ["file:///srv/handbook/tides.md", "ftp://a.example/x"])
@@ -79,6 +78,7 @@ async def test_htmx_gets_the_answer_alone(client: httpx.AsyncClient):
     )
 
     assert "<html" not in part.text
+    assert "<title>tides · Search · AMOS</title>" in part.text
     assert 'class="results"' in part.text
     assert "<html" in whole.text
 

@@ -210,6 +210,53 @@ async def test_a_page_never_leaves_this_origin(client: httpx.AsyncClient, keys: 
         assert headers["content-type"] == "text/html; charset=utf-8"
 
 
+VISIT = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+"""What a browser says when somebody follows a link of another site."""
+
+
+@pytest.mark.parametrize("path", ["/?q=tides", "/console/executions/1?tried=1", "/console"])
+async def test_a_link_of_another_site_is_opened_by_hand(keys: Keys, path: str):
+    """It does nothing, and leads to a page of ours from which the same address may be opened."""
+    async with served(keys=keys) as (memory, client):
+        shown = await client.get(path, headers=VISIT)
+        hostile = await client.get('/?q="><script>', headers=VISIT)
+
+        assert (shown.status_code, memory.provider.calls) == (403, [])
+        assert f'href="{path}"' in shown.text
+        assert "<script>" not in hostile.text.partition("</head>")[2]
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/search?q=tides", VISIT),
+        ("/consoles", VISIT),
+        ("/?q=tides", {**VISIT, "Sec-Fetch-Dest": "iframe"}),
+        ("/?q=tides", {**VISIT, "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}),
+        ("/?q=tides", {**VISIT, "Origin": "https://evil.example"}),
+        ("/?q=tides", {**VISIT, "Host": "evil.example"}),
+    ],
+)
+async def test_every_other_request_of_another_site_is_refused_as_before(
+    keys: Keys, path: str, headers: dict[str, str]
+):
+    """Frames, pictures, scripts, the API and foreign names get no page."""
+    async with served(keys=keys) as (_, client):
+        refused = await client.get(path, headers=headers)
+
+    assert refused.status_code in (403, 421)
+    assert refused.headers["content-type"] != "text/html; charset=utf-8"
+
+
+async def test_an_address_without_a_page_says_so(client: httpx.AsyncClient, keys: Keys):
+    """Below /console nothing answers in JSON to a person."""
+    await login(client, (await keys.make()).raw)
+
+    shown = await client.get("/console/nowhere")
+
+    assert (shown.status_code, "The console has no such page." in shown.text) == (404, True)
+
+
 async def test_a_bug_is_a_page_that_shows_nothing(
     client: httpx.AsyncClient,
     keys: Keys,
