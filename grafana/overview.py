@@ -43,9 +43,10 @@ PROMISE = thresholds((None, RED), (0.99, ORANGE), (0.999, GREEN))
 """99.9 % is promised: docs/operations/availability.md."""
 
 ABOUT = """
-**What this is.** History comes from AMOS's event log in PostgreSQL and agrees with `amos report`; *Live* comes
-from Prometheus. What each panel means: `docs/operations/dashboard-panels.md`. **When something is wrong:**
-alerts link to their runbooks (`docs/operations/runbooks.md`); `amos doctor` says what is wrong and what to do.
+**What this is.** History comes from AMOS's event log in PostgreSQL and agrees with `amos report`; *Live*
+comes from Prometheus. What each panel means: `docs/operations/dashboard-panels.md`. **When something is
+wrong:** alerts link to their runbooks (`docs/operations/runbooks.md`); `amos doctor` says what is wrong
+and what to do.
 """
 
 
