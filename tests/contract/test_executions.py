@@ -133,7 +133,7 @@ async def test_all_pages_together_have_each_execution_once(reports, monkeypatch)
     """However little is looked at for a page: an execution of two frames is one, and what began is none."""
     for text, looked_at_max in product(("", "moon", "nobody asked"), (1, 3, 1_000)):
         monkeypatch.setattr(sql_executions, "LOOKED_AT_MAX", looked_at_max)
-        monkeypatch.setattr(sql_executions, "TEXTS_LOOKED_AT_MAX", looked_at_max)
+        monkeypatch.setattr(sql_executions, "SCATTERED_MAX", looked_at_max)
 
         found = await pages(reports, limit=2, text=text)
 
@@ -148,11 +148,11 @@ async def test_a_page_ends_where_enough_was_looked_at(reports, monkeypatch):
     """Of a page that is not full the cursor says where to go on, and the answer how far back it looked."""
     monkeypatch.setattr(sql_executions, "LOOKED_AT_MAX", 4)
 
-    first, second, *_ = await pages(reports, client="agent")
+    first, second, *_ = await pages(reports, cache="l1")
 
     assert [execution.execution_id for execution in first.executions] == ["e-30"]
     assert (first.next, first.searched_since) == (28, NOON + 14)
-    assert [execution.execution_id for execution in second.executions] == ["e-26", "e-25"]
+    assert [execution.execution_id for execution in second.executions] == ["e-25"]
 
 
 async def test_what_is_recorded_while_pages_are_turned_moves_nothing(reports, database_url):
