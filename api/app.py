@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Router
 
+from api.console.doorstep import doorstep
 from api.console.routes import routes as console_routes
 from api.mcp_endpoint import McpEndpoint, tools_of
 from api.middleware.cors import Cors
@@ -103,7 +104,8 @@ class Application:
             default=_not_found,
             lifespan=lambda _app: mcp.running(),
         )
-        layers: ASGIApp = Failures(Guard(self._route, gateway.refused, doors_of(settings)))
+        guarded = Guard(self._route, gateway.refused, doors_of(settings))
+        layers: ASGIApp = Failures(guarded, doorstep) if settings.console else Failures(guarded)
         if settings.allowed_origins:
             layers = Cors(layers, settings.allowed_origins)
         if settings.tls_cert_file is not None:
