@@ -30,7 +30,7 @@ def executions(  # noqa: PLR0917 - each is an option of the command line
     until: Annotated[
         str | None, typer.Option(metavar="WHEN", help="Recorded before that. [default: now]")
     ] = None,
-    client: Annotated[str | None, typer.Option(metavar="NAME", help="Whose.")] = None,
+    client: Annotated[str | None, typer.Option(metavar="NAME", help="Whose they are.")] = None,
     operation: Annotated[str | None, typer.Option(metavar="NAME", help="Such as search or extract.")] = None,
     door: Annotated[str | None, typer.Option(metavar="NAME", help="http, mcp or cli.")] = None,
     provider: Annotated[str | None, typer.Option(metavar="NAME", help="Who answered.")] = None,
@@ -56,7 +56,7 @@ def executions(  # noqa: PLR0917 - each is an option of the command line
     key_file: KeyFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Search past executions: who asked what, who answered, how it ended.
+    """Find past executions: who asked, who answered, and how.
 
     `amos events show ID` tells all about one of them. It looks back until there are enough, for ten seconds
     at most.

@@ -65,4 +65,5 @@ def _answer(execution: FoundExecution) -> Text:
     """Who answered and which way, or why nobody did."""
     if execution.outcome == "failed":
         return Text(one_line(execution.error), style="red")
-    return Text(one_line(f"{execution.provider or ABSENT} {execution.cache}".strip()))
+    provider, cache = execution.provider or ABSENT, execution.cache
+    return Text(one_line(provider if cache == "miss" else f"{provider} · {cache}"))
