@@ -59,6 +59,7 @@ def history() -> list[Frame]:
         frame(33, begun, at=NOON + 42, stream="e-died"),
         frame(34, [CircuitOpened(provider="jina", reason="timeout", cooldown_s=30.0)], at=NOON + 43),
         frame(35, ENDS[3], at=NOON + 3.5, stream="e-late"),
+        frame(36, (received(), refused("timed_out", client="website")), at=NOON + 2.25),
     ]
     return frames
 
@@ -105,6 +106,9 @@ QUERIES = (
     {"error": "rate_limited"},
     {"duration_s_min": 3.5},
     {"client": "agent", "outcome": "answered", "cache": "l1"},
+    {"client": "website", "outcome": "failed"},
+    {"client": "agent", "error": "timed_out"},
+    {"outcome": "answered", "error": "rate_limited"},
     {"provider": "tavily' OR '1'='1"},
     {"client": "%"},
     {"text": "TIDE tables"},
@@ -175,7 +179,7 @@ async def test_what_is_recorded_while_pages_are_turned_moves_nothing(reports, da
 
 async def test_a_cursor_of_nonsense_is_refused(reports):
     """A place that is not in the record is nowhere to go on from."""
-    for before in (0, 36, 10**18 - 1):
+    for before in (0, 37, 10**18 - 1):
         with pytest.raises(InvalidRequest, match=r"^before: ") as refusal:
             await reports.executions(ExecutionQuery(**WHOLE, before=before))
         assert refusal.value.field == "before"
