@@ -7,12 +7,16 @@ its lines already; SQL knows which frames those are.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from orchestrator.errors import EventLogUnavailable
 from orchestrator.events import Envelope
 from storage.codec import FrameRow, ReadFrame
 from storage.sql_event_log import SqlEventLog
+
+_log = logging.getLogger("amos.logs")
 
 
 class FrameToLog(NamedTuple):
@@ -27,7 +31,7 @@ class LineSink(Protocol):
     """Makes lines of frames and writes them."""
 
     async def note(self, frames: Sequence[FrameToLog]) -> None:
-        """The next frames, each writer's in order; never raises, and waits for what is written, not long."""
+        """The next frames, each writer's in order. Waits for what is written, but not for long."""
 
 
 class LineFeed:
@@ -39,13 +43,27 @@ class LineFeed:
         self._unasked: set[str] = set()
         self._stored: dict[str, int] = {}
         self._told: set[tuple[str, int]] = set()
+        self._is_puzzled = False
 
     def begin(self, instances: Iterable[str]) -> None:
         """These writers have segments already; an earlier recorder may have stored a part of them."""
         self._unasked = set(instances)
 
     async def tell(self, frames: Sequence[ReadFrame]) -> None:
-        """Frames that will be stored next. Raises EventLogUnavailable; then nothing is told."""
+        """Frames that will be stored next. Raises EventLogUnavailable; then nothing is told.
+
+        Storing does not depend on it: any other fault is logged, and these frames have no line.
+        """
+        try:
+            await self._tell(frames)
+        except EventLogUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - the record goes on without its lines
+            if not self._is_puzzled:
+                self._is_puzzled = True
+                _log.error("what is recorded cannot be logged, for a fault that is not known", exc_info=error)
+
+    async def _tell(self, frames: Sequence[ReadFrame]) -> None:
         if asked := self._unasked & {frame.row.instance for frame in frames}:
             self._stored |= await self._log.newest_numbers(sorted(asked))
             self._unasked -= asked

@@ -18,6 +18,9 @@ FRAMES_MAX = 30
 CAUSES_MAX = 4
 """chosen: exceptions of one chain that are shown, the last ones."""
 
+TEXT_CHARS_MAX = 2_000
+"""chosen: what fits into a line (formats.CUTS) and a bit more; making a megabyte printable takes a second."""
+
 _HIDDEN = "***"
 
 _SECRETS = (
@@ -47,9 +50,17 @@ def redacted(text: str) -> str:
     return text
 
 
+def cut(text: str, chars_max: int) -> str:
+    """The text, or its beginning and the longer part of its end: what matters of a stack comes last."""
+    if len(text) <= chars_max:
+        return text
+    begin = chars_max // 3
+    return f"{text[:begin]} ... {text[begin - chars_max :]}"
+
+
 def harmless(text: str) -> str:
-    """Both."""
-    return redacted(printable(text))
+    """All of it, of at most `TEXT_CHARS_MAX` characters; the secrets first, or half of one might stay."""
+    return printable(cut(redacted(text), TEXT_CHARS_MAX))
 
 
 def message_of(error: BaseException) -> str:

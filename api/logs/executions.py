@@ -22,7 +22,7 @@ from orchestrator.clock import SystemClock
 from orchestrator.events import Envelope
 from orchestrator.ports import Clock
 from orchestrator.projections.fact_lines import FACTS, fact_line
-from orchestrator.projections.log_lines import EXECUTIONS, Line, execution_line
+from orchestrator.projections.log_lines import ERROR, EXECUTIONS, INFO, WARNING, Line, execution_line
 from orchestrator.projections.spans import is_execution
 from storage.line_feed import FrameToLog, LineSink
 
@@ -35,6 +35,8 @@ OPEN_MAX = 20_000
 WRITTEN_S = 1.0
 """chosen: so long the recorder waits for its lines to be written; a place that takes longer is not waited for
 again until it has caught up."""
+
+_LEVELS = {INFO: logging.INFO, WARNING: logging.WARNING, ERROR: logging.ERROR}
 
 _log = logging.getLogger("amos.logs")
 
@@ -68,10 +70,11 @@ class ExecutionLog(LineSink):
     def _lines_of(self, frame: FrameToLog) -> list[Line]:
         row = frame.row
         try:
-            if is_execution(row.stream):
-                found = [self._line_of(frame)]
-            else:
-                found = [fact_line(row.instance, envelope) for envelope in frame.envelopes]
+            found = (
+                [self._line_of(frame)]
+                if is_execution(row.stream)
+                else [fact_line(row.instance, envelope) for envelope in frame.envelopes]
+            )
         except Exception as error:  # noqa: BLE001 - one frame that makes no sense must not hold up the record
             self._puzzle_over(error)
             return []
@@ -104,11 +107,11 @@ class ExecutionLog(LineSink):
         return [line for line in lines if line is not None]
 
     def _is_wanted(self, line: Line) -> bool:
-        if not logging.getLogger(line.logger).isEnabledFor(line.level):
+        if not logging.getLogger(line.logger).isEnabledFor(_LEVELS[line.level]):
             return False
         if line.logger == FACTS or self._which == "all":
             return True
-        is_failure = line.level > logging.INFO or line.fields["event"]["outcome"] != "success"
+        is_failure = line.level != INFO or line.fields["event"]["outcome"] != "success"
         return self._which == "failures" and is_failure
 
     async def _write(self, lines: Sequence[Line]) -> None:

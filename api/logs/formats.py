@@ -22,7 +22,7 @@ from structlog.typing import EventDict, WrappedLogger
 from typing_extensions import override
 
 from api import __version__
-from api.logs.clean import harmless, message_of, printable, stack_of
+from api.logs.clean import cut, harmless, message_of, printable, stack_of
 from orchestrator.projections.log_lines import Line
 
 ECS_VERSION = "9.4.0"
@@ -37,7 +37,6 @@ the longer ones do not fit."""
 
 SERVICE = "amos"
 
-_LEVELS = {logging.DEBUG: "debug", logging.INFO: "info", logging.WARNING: "warning", logging.ERROR: "error"}
 _COLOURS = {"WARNING": "33", "ERROR": "31", "CRITICAL": "31"}  # ECMA-48, SGR: yellow and red
 _PRIORITIES = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}  # sd-daemon(3)
 
@@ -74,7 +73,7 @@ class EcsFormat:
         """A line that is made of the record."""
         told = {
             "@timestamp": moment(line.at),
-            "log.level": _LEVELS[line.level],
+            "log.level": line.level,
             "message": line.message,
             "ecs.version": ECS_VERSION,
             "log": {"logger": line.logger},
@@ -117,10 +116,9 @@ class TextFormat:
 
     def line(self, line: Line) -> bytes:
         """A line that is made of the record, with the id under which it is found there."""
-        level = logging.getLevelName(line.level)
         event_id = line.fields["event"].get("id")
         message = f"{line.message} [{event_id}]" if event_id else line.message
-        return _bytes(self._one(line.at, level, line.logger, message))
+        return _bytes(self._one(line.at, line.level.upper(), line.logger, message))
 
     def _rendered(self, _: WrappedLogger, __: str, told: EventDict) -> str:
         head = self._one(told["at"], told["level"], f"{told['logger']}[{told['pid']}]", told["message"])
@@ -176,7 +174,7 @@ class _Told:
         return {name: value for name, value in told.items() if value}
 
     def _cut(self, text: str) -> str:
-        return text if len(text) <= self._message_chars else f"{text[: self._message_chars]} ..."
+        return cut(text, self._message_chars)
 
 
 def moment(at: float) -> str:

@@ -5,21 +5,18 @@ Who reads logs wants to be woken by the level: WARNING is something to look at, 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
 from orchestrator import facts
 from orchestrator.events import Envelope, Event
-from orchestrator.projections.log_lines import Line, word
+from orchestrator.projections.log_lines import ERROR, INFO, WARNING, Line, word
 
 FACTS = "amos.fact"
 """The name under which facts are logged."""
 
 OURS = ("provider", "kind", "client", "key_id", "account", "period", "percent", "store", "tier", "cause")
 """What a line has of a fact under `amos`, by the name it has there; `by` and `reason` have fields in ECS."""
-
-_INFO, _WARNING, _ERROR = logging.INFO, logging.WARNING, logging.ERROR
 
 _AUTHENTICATION = (["authentication"], ["start"])
 _CONFIGURATION = (["configuration"], ["change"])
@@ -40,75 +37,75 @@ _CLASSES: dict[type[Event], tuple[list[str], list[str]]] = {
 }
 """ECS's categories and types of those facts for which it has one."""
 
-_Telling = tuple[int, Callable[[Any], str]]
+_Telling = tuple[str, Callable[[Any], str]]
 
 _TOLD: dict[type[Event], _Telling] = {
-    facts.CallersRefused: (_INFO, lambda it: f"{it.count} refused at the door: {word(it.reason)}"),
+    facts.CallersRefused: (INFO, lambda it: f"{it.count} refused at the door: {word(it.reason)}"),
     facts.CircuitOpened: (
-        _WARNING,
+        WARNING,
         lambda it: f"the circuit of {word(it.provider)} is open for {it.cooldown_s:g} s: {word(it.reason)}",
     ),
-    facts.CircuitHalfOpened: (_INFO, lambda it: f"the circuit of {word(it.provider)} lets one probe pass"),
-    facts.CircuitClosed: (_INFO, lambda it: f"the circuit of {word(it.provider)} is closed again"),
+    facts.CircuitHalfOpened: (INFO, lambda it: f"the circuit of {word(it.provider)} lets one probe pass"),
+    facts.CircuitClosed: (INFO, lambda it: f"the circuit of {word(it.provider)} is closed again"),
     facts.ProviderKeyRested: (
-        _WARNING,
+        WARNING,
         lambda it: f"key {it.key_number} of {word(it.provider)} rests for {it.rest_s:g} s: {word(it.reason)}",
     ),
     facts.ProviderRegistered: (
-        _INFO,
+        INFO,
         lambda it: f"provider {word(it.provider)} ({word(it.kind)}) registered with priority {it.priority}",
     ),
-    facts.ProviderMoved: (_INFO, lambda it: f"provider {word(it.provider)} moved to priority {it.priority}"),
-    facts.ProviderEnabled: (_INFO, lambda it: f"provider {word(it.provider)} enabled"),
-    facts.ProviderDisabled: (_INFO, lambda it: f"provider {word(it.provider)} disabled"),
-    facts.ProviderRemoved: (_INFO, lambda it: f"provider {word(it.provider)} removed"),
+    facts.ProviderMoved: (INFO, lambda it: f"provider {word(it.provider)} moved to priority {it.priority}"),
+    facts.ProviderEnabled: (INFO, lambda it: f"provider {word(it.provider)} enabled"),
+    facts.ProviderDisabled: (INFO, lambda it: f"provider {word(it.provider)} disabled"),
+    facts.ProviderRemoved: (INFO, lambda it: f"provider {word(it.provider)} removed"),
     facts.ProviderBlockedLoop: (
-        _WARNING,
+        WARNING,
         lambda it: f"provider {word(it.provider)} held up everybody for {it.duration_s:.3g} s",
     ),
     facts.ProviderCallAbandoned: (
-        _WARNING,
+        WARNING,
         lambda it: f"provider {word(it.provider)} did not end a cancelled call; {it.under_way} go on",
     ),
     facts.CacheResized: (
-        _INFO,
+        INFO,
         lambda it: f"cache {word(it.tier)} may hold {it.bytes_max} bytes: {word(it.reason)}",
     ),
     facts.CacheCleared: (
-        _INFO,
+        INFO,
         lambda it: f"cache {', '.join(map(word, it.tiers))} cleared of {it.entries} answers",
     ),
     facts.WarmingFinished: (
-        _INFO,
+        INFO,
         lambda it: (
             f"warming ended ({word(it.ended_by)}): {it.warmed} warmed, {it.failed} failed, "
             f"{it.skipped} were fresh"
         ),
     ),
     facts.BudgetWarned: (
-        _WARNING,
+        WARNING,
         lambda it: f"{it.percent} % of the budget {word(it.account)} for {word(it.period)} are spent",
     ),
     facts.BudgetStopped: (
-        _ERROR,
+        ERROR,
         lambda it: f"the budget {word(it.account)} for {word(it.period)} is spent; calls do not fit any more",
     ),
     facts.UsageReconciled: (
-        _INFO,
+        INFO,
         lambda it: (
             f"{word(it.provider)} has counted {it.reported:g} {word(it.unit)}, the record {it.recorded:g}"
         ),
     ),
-    facts.KeyCreated: (_INFO, lambda it: f"key {word(it.key_id)} created for {word(it.client)}"),
-    facts.KeyRotated: (_INFO, lambda it: f"key {word(it.key_id)} takes the place of {word(it.replaces)}"),
-    facts.KeyRevoked: (_INFO, lambda it: f"key {word(it.key_id)} of {word(it.client)} revoked"),
-    facts.StoreLost: (_WARNING, lambda it: f"store {word(it.store)} is out of reach: {word(it.reason)}"),
+    facts.KeyCreated: (INFO, lambda it: f"key {word(it.key_id)} created for {word(it.client)}"),
+    facts.KeyRotated: (INFO, lambda it: f"key {word(it.key_id)} takes the place of {word(it.replaces)}"),
+    facts.KeyRevoked: (INFO, lambda it: f"key {word(it.key_id)} of {word(it.client)} revoked"),
+    facts.StoreLost: (WARNING, lambda it: f"store {word(it.store)} is out of reach: {word(it.reason)}"),
     facts.StoreRestored: (
-        _INFO,
+        INFO,
         lambda it: f"store {word(it.store)} answers again after {it.outage_s:.3g} s",
     ),
-    facts.InstanceStarted: (_INFO, lambda it: f"a writer of the record began, version {word(it.version)}"),
-    facts.InstanceStopped: (_INFO, lambda _: "a writer of the record ended in good order"),
+    facts.InstanceStarted: (INFO, lambda it: f"a writer of the record began, version {word(it.version)}"),
+    facts.InstanceStopped: (INFO, lambda _: "a writer of the record ended in good order"),
 }
 """Of each fact the level and the sentence; a test names one that is missing."""
 

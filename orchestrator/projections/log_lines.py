@@ -8,7 +8,6 @@ traces and stand under `amos`. Whatever is not printable in a name is made visib
 from __future__ import annotations
 
 import functools
-import logging
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -43,6 +42,9 @@ from orchestrator.trace_context import span_id_of, trace_id_of
 EXECUTIONS = "amos.execution"
 """The name under which the lines of executions are logged."""
 
+INFO, WARNING, ERROR = "info", "warning", "error"
+"""Levels: as meant, or the caller's own doing; something to look at; something to do."""
+
 WORD_CHARS_MAX = 100
 """chosen: of one name in a line; ours and those of clients have 64 at most."""
 
@@ -54,13 +56,13 @@ _REVALIDATING = "revalidating"  # an old answer that is given on purpose
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """A log line: what happened `at` (seconds since 1970), its level as in `logging`, by the writer `node`.
+    """A log line: what happened `at` (seconds since 1970), how bad it is, told by the writer `node`.
 
     `fields` are nested by name, `{"event": {"outcome": "success"}}`.
     """
 
     at: float
-    level: int
+    level: str
     logger: str
     node: str
     message: str
@@ -125,7 +127,7 @@ def execution_line(
     event: dict[str, Any] = {
         "kind": "event",
         "category": ["web"],
-        "type": ["error" if level >= logging.ERROR else "access"],
+        "type": ["error" if level == ERROR else "access"],
         "dataset": EXECUTIONS,
         "id": execution_id,
         "action": word(whose.operation),
@@ -153,16 +155,16 @@ def execution_line(
     )
 
 
-def _judged(last: RequestCompleted | RequestFailed | None, story: _Story) -> tuple[int, str]:
+def _judged(last: RequestCompleted | RequestFailed | None, story: _Story) -> tuple[str, str]:
     """Level and outcome (ECS): INFO for what is as meant or the caller's doing, ERROR for our failures."""
     match last:
         case RequestCompleted() as done:
             is_odd = done.degraded or done.fallback or (done.stale and story.stale != _REVALIDATING)
-            return (logging.WARNING if is_odd else logging.INFO), "success"
+            return (WARNING if is_odd else INFO), "success"
         case RequestFailed() as failed:
-            return (logging.INFO if failed.error in CALLERS_OWN else logging.ERROR), "failure"
+            return (INFO if failed.error in CALLERS_OWN else ERROR), "failure"
         case _:
-            return logging.WARNING, "unknown"
+            return WARNING, "unknown"
 
 
 def _of_door(
@@ -267,11 +269,11 @@ def _warming_line(
         return None
     duration_s = max(envelopes[-1].at - envelopes[0].at, 0.0)
     is_warm = has_refreshed(envelopes)
-    level, outcome, what = logging.INFO, "success", f"warm in {_seconds(duration_s)}"
+    level, outcome, what = INFO, "success", f"warm in {_seconds(duration_s)}"
     if is_open:
-        level, outcome, what = logging.WARNING, "unknown", "its end was never recorded"
+        level, outcome, what = WARNING, "unknown", "its end was never recorded"
     elif not is_warm:
-        level, outcome, what = logging.WARNING, "failure", f"not warm after {_seconds(duration_s)}"
+        level, outcome, what = WARNING, "failure", f"not warm after {_seconds(duration_s)}"
     attempts = sum(isinstance(envelope.event, AttemptStarted) for envelope in envelopes)
     event = {"kind": "event", "dataset": EXECUTIONS, "id": execution_id, "action": "search"}
     return Line(
