@@ -152,13 +152,8 @@ log = logging.getLogger("amos.test")
 def logged_by(program: str, **pipes: Any) -> subprocess.Popen[bytes]:
     """A process that sets up the log as all do, and then runs this."""
     more = pipes.pop("env", {})
-    return subprocess.Popen(
-        [sys.executable, "-c", begin + program],
-        cwd=ROOT,
-        env=environment(more),
-        stdin=subprocess.DEVNULL,
-        **pipes,
-    )
+    command = [sys.executable, "-c", BEGIN + program]
+    return subprocess.Popen(command, cwd=ROOT, env=environment(more), stdin=subprocess.DEVNULL, **pipes)
 
 
 def test_what_ends_a_process_is_a_line_too(tmp_path: Path):
