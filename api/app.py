@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Router
 
+from api.console.routes import routes as console_routes
 from api.mcp_endpoint import McpEndpoint, tools_of
 from api.middleware.cors import Cors
 from api.middleware.failures import Failures
@@ -48,7 +49,8 @@ if TYPE_CHECKING:
 NOT_FOUND = (
     "Nothing is offered at this path. There are /search, /extract, /map, /crawl, /research, /usage, "
     "/v1/search, /perplexity/search, /searxng/search, /openwebui/search, /mcp, /reports/..., "
-    "/executions/..., /providers, /keys, /cache/..., /budget, /health and /metrics; /docs describes them."
+    "/executions/..., /providers, /keys, /cache/..., /budget, /health and /metrics; /docs describes them. "
+    "The console for people is at /."
 )
 
 
@@ -93,6 +95,7 @@ class Application:
                 *relay.routes(gateway),
                 *usage.routes(gateway),
                 *openapi.routes(),
+                *console_routes(gateway, settings),
             ],
             redirect_slashes=False,
             default=_not_found,

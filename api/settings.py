@@ -105,6 +105,8 @@ class Settings(CacheSettings, ChainSettings, LogSettings, McpSettings, MoneySett
         tuple[str, ...], NoDecode, BeforeValidator(split(",")), AfterValidator(prefixes)
     ] = ()
     """Path prefixes under which everything is served as well, for clients that insist on one."""
+    console: bool = True
+    """Whether the pages for people are served at `/`."""
     path_keys: bool = False
     """Whether a key may stand in the path, `/searxng/<key>/search`, for clients that cannot send a header."""
     deadline_s: float = Field(default=limits.DEADLINE_S, gt=0, le=600)

@@ -74,9 +74,10 @@ class RequestReceived(Event, frozen=True, kw_only=True, tag="amos.request.receiv
 
 
 class CallerAuthenticated(Event, frozen=True, kw_only=True, tag="amos.caller.authenticated.v1"):
-    """The caller is known as `client`; `method`: `key`, `local_operator`, `in_process` or `anonymous`.
+    """The caller is known as `client`; `method` says by what.
 
-    `key_id` names the API key, `""` without one.
+    `key`, `session` (which began with a key), `local_operator`, `in_process` or `anonymous`. `key_id` names
+    the API key, `""` without one.
     """
 
     client: str

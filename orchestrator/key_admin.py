@@ -6,6 +6,7 @@ A key itself leaves in the answer to whoever had it made, and exists nowhere els
 from __future__ import annotations
 
 import contextlib
+import hmac
 
 import msgspec
 
@@ -79,6 +80,13 @@ class KeyAdmin:
         self._clock = clock
         self._facts = facts
         self._ring = ring
+
+    def derived(self, purpose: str) -> bytes:
+        """A secret for another purpose than keys, the same on all instances; it tells nothing of the pepper.
+
+        Raises SettingsError where there is no pepper.
+        """
+        return hmac.digest(self._known_pepper(), purpose.encode(), "sha256")
 
     async def create(self, wish: KeyWish, *, by: str) -> NewKey:
         """Make a key. Raises InvalidRequest."""
@@ -181,13 +189,16 @@ class KeyAdmin:
         return NewKey(raw, msgspec.structs.replace(like, id=api_keys.id_of(raw), digest=digest))
 
     def _digest(self, raw: str) -> str:
+        return api_keys.digest(self._known_pepper(), raw)
+
+    def _known_pepper(self) -> bytes:
         if self._pepper is None:
             raise SettingsError(
                 "There are API keys, and their pepper is not here, neither as AMOS_KEY_PEPPER nor as a file: "
                 "a key made now would open nothing. Give the pepper, or make the key on the server, with "
                 "--url; if the pepper is lost, revoke the keys there are first."
             )
-        return api_keys.digest(self._pepper, raw)
+        return self._pepper
 
     async def _created(self, key: ApiKey, by: str) -> None:
         fact = KeyCreated(

@@ -58,11 +58,11 @@ class Holder:
 
     __slots__ = ("ends_at", "fact", "principal", "used_at")
 
-    def __init__(self, key: ApiKey) -> None:
+    def __init__(self, key: ApiKey, method: str = "key") -> None:
         self.principal = Principal(
             client=key.client, scopes=frozenset(key.scopes), key_id=key.id, limits=key.limits
         )
-        self.fact = CallerAuthenticated(client=key.client, method="key", key_id=key.id)
+        self.fact = CallerAuthenticated(client=key.client, method=method, key_id=key.id)
         self.ends_at = math.inf if key.expires_at is None else key.expires_at
         self.used_at = 0.0
 
@@ -110,6 +110,20 @@ class KeyRing:
             raise self._ended(holder.principal.key_id)
         holder.used_at = now
         return holder
+
+    def holder_of(self, key_id: str) -> Holder:
+        """Who has the key of this id, for a door that knows them by a session which began with the key.
+
+        Raises Unauthenticated once the key has ended, KeysUnavailable.
+        """
+        key = self._keys.get(key_id) if len(self) else None
+        if key is None:
+            raise Unauthenticated("The API key of this session is not known here.", reason="unknown_key")
+        now = self._clock.now()
+        if not key.is_live(now):
+            raise self._ended(key_id)
+        self._uses[key_id] = now
+        return Holder(key, "session")
 
     async def start(self) -> None:
         """Look for the keys, within `FIRST_LOOK_S_MAX`, and begin to look again and again."""

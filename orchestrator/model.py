@@ -148,9 +148,10 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     call (loopback bind, loopback Host, no proxy headers, no foreign Origin); `refusal` is why not, `""` if it
     is. It counts only while no API key exists. `is_in_process` is another finding: the call was made by a
     program that runs on the data folder itself (the command line without `--url`), whose user owns all of it.
-    `credential` is what was shown, `None` if nothing; `address` is the client's own, `""` where the door
-    cannot know it. Neither is ever recorded. `via` are the installations the call has come through (via.py),
-    none for most. `method` and `target` are what was called (see RequestReceived).
+    `credential` is what was shown, `None` if nothing; `key_id` is that of the API key whose holder the door
+    knows by a session, `""` without one. `address` is the client's own, `""` where the door cannot know it.
+    Neither credential nor address is ever recorded. `via` are the installations the call has come through
+    (via.py), none for most. `method` and `target` are what was called (see RequestReceived).
     """
 
     door: str
@@ -162,6 +163,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     refusal: str = ""
     address: str = ""
     credential: str | None = None
+    key_id: str = ""
     trace_id: str = ""
     parent_span_id: str = ""
     via: tuple[str, ...] = ()

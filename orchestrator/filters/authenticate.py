@@ -1,9 +1,9 @@
 """From what the caller shows to who they are, and whether they may do this.
 
-Three ways to be known. A program on the data folder itself owns everything in it. While no API key exists,
+Four ways to be known. A program on the data folder itself owns everything in it. While no API key exists,
 the person at this machine, as the door has found out, needs none; a key shown by them (client libraries
 insist on sending one) is not looked at. Everybody else, and as soon as there is one key everybody, shows a
-key.
+key, or comes with a session that began with one.
 """
 
 from __future__ import annotations
@@ -72,6 +72,9 @@ class Doorkeeper:
                 return LOCAL_OPERATOR, _AT_THE_MACHINE
             raise Unauthenticated(_no_keys(caller), reason=caller.refusal or "no_credential")
         if caller.credential is None:
+            if caller.key_id:
+                holder = ring.holder_of(caller.key_id)
+                return holder.principal, holder.fact
             raise Unauthenticated(
                 "An API key is needed: send it as Authorization: Bearer amos_live_...",
                 reason="no_credential",

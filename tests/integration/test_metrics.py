@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_plai
 from storage.file_status import read_status, write_status
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.postgres import PostgresServer, shared_postgres
+from tests.support.prometheus import promtool
 from tests.support.simulator import Fault
 
 if TYPE_CHECKING:
@@ -217,19 +216,14 @@ async def test_what_is_under_way_is_shown(tmp_path: Path, tavily: TavilySimulato
 
 async def test_figures_pass_the_lint_of_prometheus(tmp_path: Path, tavily: TavilySimulator) -> None:
     """The lint finds nothing to say about either page."""
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed; names are checked by our own rules in the unit tests")
     async with serving(tmp_path, tavily=tavily) as amos:
         await live(amos, tavily, 1)
         for path in ("/metrics", "/metrics/instance"):
             page = (await amos.client.get(path)).content
 
-            found = await asyncio.to_thread(
-                subprocess.run, [promtool, "check", "metrics"], input=page, capture_output=True, check=False
-            )
+            found = await asyncio.to_thread(promtool, "check", "metrics", page=page)
 
-            assert (found.returncode, found.stdout + found.stderr) == (0, b"")
+            assert (found.returncode, found.stdout + found.stderr) == (0, "")
 
 
 async def _database(amos: GatewayServer) -> str:
