@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator import facts
 from orchestrator.events import Envelope, Event
-from orchestrator.projections.log_lines import ERROR, INFO, WARNING, Line, word
+from orchestrator.projections.log_lines import ERROR, INFO, WARNING, Line, seconds, word
 
 FACTS = "amos.fact"
 """The name under which facts are logged."""
@@ -43,13 +43,17 @@ _TOLD: dict[type[Event], _Telling] = {
     facts.CallersRefused: (INFO, lambda it: f"{it.count} refused at the door: {word(it.reason)}"),
     facts.CircuitOpened: (
         WARNING,
-        lambda it: f"the circuit of {word(it.provider)} is open for {it.cooldown_s:g} s: {word(it.reason)}",
+        lambda it: (
+            f"the circuit of {word(it.provider)} is open for {seconds(it.cooldown_s)}: {word(it.reason)}"
+        ),
     ),
     facts.CircuitHalfOpened: (INFO, lambda it: f"the circuit of {word(it.provider)} lets one probe pass"),
     facts.CircuitClosed: (INFO, lambda it: f"the circuit of {word(it.provider)} is closed again"),
     facts.ProviderKeyRested: (
         WARNING,
-        lambda it: f"key {it.key_number} of {word(it.provider)} rests for {it.rest_s:g} s: {word(it.reason)}",
+        lambda it: (
+            f"key {it.key_number} of {word(it.provider)} rests for {seconds(it.rest_s)}: {word(it.reason)}"
+        ),
     ),
     facts.ProviderRegistered: (
         INFO,
@@ -61,7 +65,7 @@ _TOLD: dict[type[Event], _Telling] = {
     facts.ProviderRemoved: (INFO, lambda it: f"provider {word(it.provider)} removed"),
     facts.ProviderBlockedLoop: (
         WARNING,
-        lambda it: f"provider {word(it.provider)} held up everybody for {it.duration_s:.3g} s",
+        lambda it: f"provider {word(it.provider)} held up everybody for {seconds(it.duration_s)}",
     ),
     facts.ProviderCallAbandoned: (
         WARNING,
@@ -102,10 +106,10 @@ _TOLD: dict[type[Event], _Telling] = {
     facts.StoreLost: (WARNING, lambda it: f"store {word(it.store)} is out of reach: {word(it.reason)}"),
     facts.StoreRestored: (
         INFO,
-        lambda it: f"store {word(it.store)} answers again after {it.outage_s:.3g} s",
+        lambda it: f"store {word(it.store)} answers again after {seconds(it.outage_s)}",
     ),
-    facts.InstanceStarted: (INFO, lambda it: f"a writer of the record began, version {word(it.version)}"),
-    facts.InstanceStopped: (INFO, lambda _: "a writer of the record ended in good order"),
+    facts.InstanceStarted: (INFO, lambda it: f"process {it.pid} records, version {word(it.version)}"),
+    facts.InstanceStopped: (INFO, lambda it: f"process {it.pid} records no more, in good order"),
 }
 """Of each fact the level and the sentence; a test names one that is missing."""
 
@@ -122,6 +126,8 @@ def fact_line(node: str, envelope: Envelope) -> Line | None:
     fields: dict[str, Any] = {"event": event}
     if reason := getattr(fact, "reason", ""):
         event["reason"] = word(reason)
+    if pid := getattr(fact, "pid", 0):
+        fields["process"] = {"pid": pid}
     if by := getattr(fact, "by", ""):
         fields["user"] = {"name": word(by)}
     if ours := {name: _value(fact, name) for name in OURS if getattr(fact, name, "") != ""}:

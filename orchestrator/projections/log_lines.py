@@ -236,28 +236,24 @@ def _what(last: RequestCompleted | RequestFailed | None, story: _Story) -> str:
     after = f" after failures ({', '.join(story.failures)})" if story.failures else ""
     match last:
         case RequestCompleted() as done:
-            cache = word(done.cache)
-            source = f"cache {cache}" if cache in HITS else f"{word(done.provider) or 'nobody'} ({cache})"
             results = "1 result" if done.results == 1 else f"{done.results} results"
-            return f"{results} from {source}{_marks(done, story)} in {_seconds(done.duration_s)}{after}"
+            return f"{results} from {_source(done, story)} in {seconds(done.duration_s)}{after}"
         case RequestFailed() as failed:
             verb = "refused" if failed.error in CALLERS_OWN else "failed"
-            return f"{verb} with {word(failed.error)} in {_seconds(failed.duration_s)}{after}"
+            return f"{verb} with {word(failed.error)} in {seconds(failed.duration_s)}{after}"
         case _:
             return f"its end was never recorded{after}"
 
 
-def _marks(done: RequestCompleted, story: _Story) -> str:
-    marks = [
-        name
-        for name, applies in (
-            ("fallback", done.fallback),
-            ("degraded", done.degraded),
-            (f"stale: {word(story.stale)}", done.stale),
-        )
-        if applies
-    ]
-    return f", {', '.join(marks)}," if marks else ""
+def _source(done: RequestCompleted, story: _Story) -> str:
+    """Where the answer came from, and in brackets what is to be known of it."""
+    is_hit = done.cache in HITS
+    marks = [] if is_hit else [word(done.cache)]
+    marks += ["fallback"] if done.fallback else []
+    marks += ["degraded"] if done.degraded else []
+    marks += [f"stale: {word(story.stale)}"] if done.stale else []
+    source = f"cache {done.cache}" if is_hit else word(done.provider) or "nobody"
+    return f"{source} ({', '.join(marks)})" if marks else source
 
 
 def _warming_line(
@@ -269,11 +265,11 @@ def _warming_line(
         return None
     duration_s = max(envelopes[-1].at - envelopes[0].at, 0.0)
     is_warm = has_refreshed(envelopes)
-    level, outcome, what = INFO, "success", f"warm in {_seconds(duration_s)}"
+    level, outcome, what = INFO, "success", f"warm in {seconds(duration_s)}"
     if is_open:
         level, outcome, what = WARNING, "unknown", "its end was never recorded"
     elif not is_warm:
-        level, outcome, what = WARNING, "failure", f"not warm after {_seconds(duration_s)}"
+        level, outcome, what = WARNING, "failure", f"not warm after {seconds(duration_s)}"
     attempts = sum(isinstance(envelope.event, AttemptStarted) for envelope in envelopes)
     event = {"kind": "event", "dataset": EXECUTIONS, "id": execution_id, "action": "search"}
     return Line(
@@ -292,5 +288,6 @@ def _warming_line(
     )
 
 
-def _seconds(duration_s: float) -> str:
+def seconds(duration_s: float) -> str:
+    """A duration with three significant digits: 0.00213 s, 1.25 s, 3600 s."""
     return f"{duration_s:.0f} s" if duration_s >= 100 else f"{duration_s:.3g} s"
