@@ -9,13 +9,17 @@ WAIT_S = 5.0
 
 
 class Shelf:
-    """What is written is in `lines`; `fault` refuses, `may_go` not set hangs."""
+    """What was written is in `lines`.
+
+    It refuses with `fault` if there is one, and hangs until `may_go` is set; `is_asked` tells that it was.
+    """
 
     piece_bytes_max = 4_096
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
         self.fault: OSError | None = None
+        self.is_asked = threading.Event()
         self.may_go = threading.Event()
         self.may_go.set()
 
@@ -26,6 +30,7 @@ class Shelf:
 
     def write(self, lines: bytes) -> None:
         """Keep it."""
+        self.is_asked.set()
         self.may_go.wait(WAIT_S)
         if self.fault is not None:
             raise self.fault
