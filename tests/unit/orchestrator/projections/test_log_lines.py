@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.events import AttemptStarted, RefreshStarted, ResultCached, StaleServed
-from orchestrator.projections.log_lines import ERROR, INFO, WARNING, Line, execution_line, word
+from orchestrator.projections.log_lines import ERROR, INFO, WARNING, Line, execution_line, seconds, word
 from tests.support.histories import (
     CREDIT,
     NOON,
@@ -75,7 +75,7 @@ def test_a_hit_tells_its_tier_and_what_it_saved():
     """It has no attempts and no cost."""
     line = line_of(hit())
 
-    assert line.message.endswith("5 results from cache l1 in 0.0004 s")
+    assert line.message.endswith("5 results from cache l1 in 0.000400 s")
     assert line.fields["amos"]["saved"]["usd_micros"] == CREDIT.usd_micros
     assert not {"attempts", "cost", "failures"} & line.fields["amos"].keys()
 
@@ -168,6 +168,13 @@ def test_warming_has_a_line_when_no_attempt_is_open(is_warm, level, outcome):
         outcome,
         "warming",
     )
+
+
+def test_a_duration_is_readable():
+    """Whether it is an hour or a microsecond."""
+    told = [seconds(each) for each in (3_600.0, 12.34, 0.00213, 0.0000123, 0.0)]
+
+    assert told == ["3600 s", "12.3 s", "0.00213 s", "0.000012 s", "0.000000 s"]
 
 
 def test_a_name_is_printable_and_short():
