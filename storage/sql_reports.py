@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.events import Frame
+from orchestrator.executions import ExecutionQuery, FoundExecutions
 from orchestrator.projections.fold import EVER
 from orchestrator.reports.catalogue import report_for
 from orchestrator.reports.report import TIMES, Fact, Facts, Need, Question, Sums
@@ -20,6 +21,7 @@ from orchestrator.reports.windows import Window, in_its_zone, plan
 from storage.codec import decode_events
 from storage.sql_engine import NoEventLog, transaction
 from storage.sql_event_log import SqlEventLog
+from storage.sql_executions import find_executions
 from storage.sql_projector import first_kept, live_generation
 from storage.sql_rankings import Ranking
 from storage.sql_sums import merged, read_sums
@@ -79,6 +81,13 @@ class SqlReports:
             return await self._log.read_stream(execution_id)
         except NoEventLog:
             return []
+
+    async def executions(self, query: ExecutionQuery) -> FoundExecutions:
+        """Past executions that fit; none without a log. Raises EventLogUnavailable, InvalidRequest."""
+        try:
+            return await find_executions(self._engine, query)
+        except NoEventLog:
+            return FoundExecutions(searched_since=query.since)
 
     async def totals(self, needs: Sequence[Need]) -> Totals:
         """Sums over all of history; of nothing where there is no log yet. Raises EventLogUnavailable."""

@@ -24,6 +24,7 @@ from orchestrator.cooldown import CircuitPolicy
 from orchestrator.key_admin import KeyWish
 from orchestrator.parts import Policies
 from orchestrator.principals import OwnLimits
+from tests.support.console_visitor import recording
 from tests.support.faults import Fault
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.jina_simulator import WHOLE_DAYS, JinaSimulator
@@ -120,13 +121,8 @@ async def lived_day(folder: Path) -> AsyncIterator[Day]:
             admin = await _key(amos, "operations", "search", "extract", "refresh", "reports", "admin")
             await _live(amos, tavily, jina, keys, clock)
             clock.off_s = 0.0
-            recording = asyncio.create_task(_record(amos))
-            try:
+            async with recording(amos):
                 yield Day(amos, tavily, admin)
-            finally:
-                recording.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await recording
 
 
 async def _key(amos: GatewayServer, client: str, *scopes: str) -> str:
@@ -135,12 +131,6 @@ async def _key(amos: GatewayServer, client: str, *scopes: str) -> str:
     limits = OwnLimits(burst=10_000, per_minute=100_000, per_hour=1_000_000)
     wish = KeyWish(client=client, scopes=scopes or ("search", "extract"), limits=limits)
     return (await keys.create(wish, by="operations")).raw
-
-
-async def _record(amos: GatewayServer) -> None:
-    while True:
-        await amos.drain()
-        await asyncio.sleep(0.2)
 
 
 async def _live(

@@ -1,0 +1,222 @@
+"""The console in a real browser: what a person sees, and what their browser would complain of."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page, expect
+
+from orchestrator.key_admin import KeyWish
+from tests.support.console_visitor import Lived, visiting
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PHONE = {"width": 390, "height": 844}
+
+SERIOUS = ("serious", "critical")
+"""Impacts, in the words of axe, that keep somebody from using a page."""
+
+GROUND = "getComputedStyle(document.body).backgroundColor"
+
+PIXELS_OF_SERIES = """canvas => {
+  const style = getComputedStyle(document.documentElement);
+  const series = [1, 2, 3, 4, 5].map(n => style.getPropertyValue(`--series-${n}`).match(/\\d+/g).map(Number));
+  const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let found = 0;
+  for (let at = 0; at < data.length; at += 4) {
+    const distance = rgb => rgb.reduce((sum, value, part) => sum + Math.abs(data[at + part] - value), 0);
+    if (data[at + 3] > 200 && series.some(rgb => distance(rgb) < 40)) found += 1;
+  }
+  return found;
+}"""
+"""How much of a canvas has the colours of figures, which its axes do not have."""
+
+
+async def test_a_search_shows_its_results_and_the_way_it_took(browser: Browser, lived: Lived):
+    """Whoever searches sees results and, beside them, each attempt on one axis; the address can be shared."""
+    async with visiting(browser, lived.amos) as page:
+        await page.goto("/")
+        await page.get_by_role("searchbox").fill("offshore wind capacity")
+        await page.get_by_role("button", name="Search").click()
+
+        await expect(page.locator(".result")).to_have_count(5)
+        await expect(page.locator(".waterfall")).to_contain_text("tavily")
+        assert await page.locator(".track-bar.track-success").count() > 0
+        assert "q=offshore+wind+capacity" in page.url
+        shown = await page.content()
+
+        await page.reload()
+
+        await expect(page.locator(".result")).to_have_count(5)
+        assert "cache in memory" not in shown
+        await expect(page.locator(".why")).to_contain_text("cache in memory")
+
+
+async def test_a_search_without_scripts(browser: Browser, lived: Lived):
+    """A browser without JavaScript searches by a plain form, and sees the same."""
+    async with visiting(browser, lived.amos, java_script_enabled=False) as page:
+        await page.goto("/")
+        await page.get_by_role("searchbox").fill("bee colony losses")
+        await page.get_by_role("button", name="Search").click()
+
+        await expect(page.locator(".result")).to_have_count(5)
+        await expect(page.locator(".waterfall")).to_contain_text("tavily")
+
+
+async def test_a_call_of_somebody_else_arrives_in_the_live_list(browser: Browser, lived: Lived):
+    """The live list shows a call within five seconds after its answer, without a touch; not while paused."""
+    async with visiting(browser, lived.amos) as page:
+        await page.goto("/console/live")
+        await expect(page.locator("body")).to_contain_text("heat pump noise")
+
+        await lived.amos.search("a call of somebody else")
+
+        await expect(page.locator("main")).to_contain_text("a call of somebody else", timeout=5_000)
+
+        await page.get_by_role("button", name="Pause").click()
+        await lived.amos.search("a call while nobody looks")
+        await asyncio.sleep(3.0)  # longer than it waits between two looks
+
+        await expect(page.locator("main")).not_to_contain_text("a call while nobody looks")
+
+
+async def test_charts_are_drawn(browser: Browser, lived: Lived):
+    """Every chart of a time with calls shows figures on its canvas, in the colours of light and of dark."""
+    async with visiting(browser, lived.amos) as page:
+        await page.goto("/console/overview?range=1h")
+        await _drawn(page)
+        light = await _figures(page)
+        await page.get_by_role("button", name="Light or dark").click()
+        dark = await _figures(page)
+
+        assert len(light) >= 4
+        assert min(light) > 10, light
+        assert min(dark) > 10, dark
+
+
+async def _drawn(page: Page) -> None:
+    """Wait for the charts of the page, if it has any."""
+    await expect(page.locator(".chart canvas")).to_have_count(await page.locator(".chart").count())
+
+
+async def _figures(page: Page) -> list[int]:
+    return [await canvas.evaluate(PIXELS_OF_SERIES) for canvas in await page.locator(".chart canvas").all()]
+
+
+async def test_light_and_dark(browser: Browser, lived: Lived):
+    """The page follows the system until somebody chooses; the choice holds for later pages."""
+    async with visiting(browser, lived.amos, color_scheme="dark") as page:
+        await page.goto("/")
+        dark = await page.evaluate(GROUND)
+        await page.emulate_media(color_scheme="light")
+        light = await page.evaluate(GROUND)
+
+        assert dark != light
+
+        await page.get_by_role("button", name="Light or dark").click()
+        await page.goto("/console/providers")
+
+        assert await page.evaluate(GROUND) == dark
+
+
+async def test_a_phone_needs_no_sideways_scrolling(browser: Browser, lived: Lived):
+    """At 390 pixels no page is wider than the screen, and every page of the menu can be reached."""
+    async with visiting(browser, lived.amos, viewport=PHONE, has_touch=True, expects_refusal=True) as page:
+        wider = {}
+        for name, address in lived.pages.items():
+            await page.goto(address)
+            width = await page.evaluate("document.documentElement.scrollWidth")
+            wider |= {name: width} if width > PHONE["width"] else {}
+
+        assert wider == {}
+
+        await page.goto("/")
+        await page.get_by_role("link", name="Keys").tap()
+        await expect(page).to_have_url("/console/keys")
+
+
+async def test_the_keyboard_is_enough(browser: Browser, lived: Lived):
+    """The first Tab offers to skip the menu; what has the focus is seen; Escape steps back; Enter asks."""
+    async with visiting(browser, lived.amos) as page:
+        await page.goto("/console/providers")
+        await page.keyboard.press("Tab")
+        assert await _focused(page) == "Skip to the content"
+
+        await page.keyboard.press("Enter")
+        assert await page.evaluate("document.activeElement.id") == "main"
+
+        await page.goto("/console/keys")
+        seen = []
+        for _ in range(8):
+            await page.keyboard.press("Tab")
+            seen.append(await _focused(page))
+            style = "(s => s.outlineStyle + s.outlineWidth)(getComputedStyle(document.activeElement))"
+            assert await page.evaluate(style) == "solid2px", seen
+        assert seen[1:8] == ["AMOS", "Search", "Live", "Executions", "Overview", "Providers", "Keys"]
+
+        await page.goto("/console/providers")
+        await page.get_by_role("button", name="Disable tavily").focus()
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("dialog")).to_be_visible()
+        await page.keyboard.press("Escape")
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+        assert await _focused(page) == "Disable"
+
+        await page.goto("/")
+        await page.keyboard.type("sourdough hydration")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".result")).to_have_count(5)
+
+
+async def _focused(page: Page) -> str:
+    return str(await page.evaluate("document.activeElement.textContent.trim()"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_everybody_can_use_every_page(browser: Browser, lived: Lived, scheme: str):
+    """By axe nothing is serious on any page; no page breaks its own content security policy."""
+    async with visiting(browser, lived.amos, color_scheme=scheme, expects_refusal=True) as page:
+        found = {}
+        for name, address in lived.pages.items():
+            await page.goto(address)
+            await _drawn(page)
+            result = await Axe().run(page)
+            violations = [one for one in result.response["violations"] if one["impact"] in SERIOUS]
+            found |= {name: [_told(one) for one in violations]} if violations else {}
+
+        assert found == {}
+
+
+def _told(violation: dict) -> str:
+    return f"{violation['id']}: {[node['html'][:200] for node in violation['nodes'][:3]]}"
+
+
+async def test_logging_in_and_out(browser: Browser, lived: Lived):
+    """Where keys exist, a key opens the page that was asked for, until its holder logs out."""
+    keys = lived.amos.gateway.keys
+    assert keys is not None
+    made = await keys.create(KeyWish(client="acme", scopes=("search", "reports")), by="test")
+    try:
+        async with visiting(browser, lived.amos, expects_refusal=True) as page:
+            await page.goto("/console/executions")
+            await expect(page).to_have_url("/console/login?next=%2Fconsole%2Fexecutions&why=no_credential")
+            await page.get_by_label("API key").fill("amos_live_wrong")
+            await page.get_by_role("button", name="Log in").click()
+            await expect(page.get_by_role("alert")).not_to_be_empty()
+
+            await page.get_by_label("API key").fill(made.raw)
+            await page.keyboard.press("Enter")
+
+            await expect(page).to_have_url("/console/executions")
+            await expect(page.locator(".who")).to_have_text("acme")
+            assert made.raw not in str(await page.context.cookies())
+
+            await page.get_by_role("button", name="Log out").click()
+            await expect(page).to_have_url("/console/login")
+            await page.goto("/console/executions")
+
+            await expect(page.get_by_label("API key")).to_be_visible()
+    finally:
+        await keys.revoke(made.key.id, by="test")
