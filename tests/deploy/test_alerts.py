@@ -192,6 +192,7 @@ def test_burn_rates_are_those_of_the_handbook():
         long_, short = re.findall(r"ratio_increase(\w+) >", rule["expr"])
 
         assert float(allowed) == {"availability": 0.001, "latency": 0.01}[rule["labels"]["slo"]]
+        assert re.findall(r"\[(\w+)\]\) >= (\d+)", rule["expr"]) == [(long_, "5")]
         assert long_ == rule["labels"]["window"]
         assert seconds(long_) == 12 * seconds(short)
         if told := re.search(r"At this rate (\d+) %", rule["annotations"]["description"]):
