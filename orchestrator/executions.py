@@ -18,9 +18,10 @@ LIMIT_MAX = 200
 class ExecutionQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which executions are wanted: those recorded in a window of epoch seconds that fit all the rest.
 
-    `""` is any, and for a client `None`: `""` is a caller nobody knew. `text` is what the kept text of the search, or of a page of an extract, contains,
-    whatever its case, blanks and Unicode form. `before` is the cursor of another page, which this one
-    follows; `after` is a position, of which only what was stored later is wanted.
+    `""` is any; of `client` that is `None`, and `""` is a caller nobody knew. `text` is what the kept text of
+    the search, or of a page of an extract, contains, whatever its case, blanks and Unicode form. `before` is
+    the cursor of another page, which this one follows; `after` is a position, of which only what was stored
+    later is wanted, and of that the newest of all.
     """
 
     since: float

@@ -73,7 +73,7 @@ def plan(question: Question, kept_from: Mapping[int, int], spans_s: tuple[int, .
 
 
 def groups_of(question: Question) -> tuple[int, ...]:
-    """Where all groups of a question by time begin, those without events too; the first begins at or before it.
+    """Where all groups of a question by time begin, also those without events; the first may begin before it.
 
     Raises InvalidRequest for an unknown zone and for more than `GROUPS_MAX` groups.
     """

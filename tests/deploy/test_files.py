@@ -7,10 +7,7 @@ import re
 import shutil
 import stat
 import subprocess
-import sysconfig
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,36 +16,11 @@ from api.server import GRACE_S
 from api.settings import NOT_SETTINGS, Settings, load, variables
 from orchestrator import limits
 from orchestrator.api_keys import id_of
+from tests.support.compose import COMPOSE, PROFILES, composed, services, tool
 from tests.support.processes import ROOT
 from tests.support.proxies import DEPLOY, HAProxy, Nginx, Proxy
 
-COMPOSE = ROOT / "docker-compose.yml"
-PROFILES = ("ha", "ha-haproxy")
 THREE = [f"127.0.0.1:{port}" for port in (18_001, 18_002, 18_003)]
-
-
-def tool(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a program of the development environment."""
-    program = Path(sysconfig.get_path("scripts")) / name
-    return subprocess.run(
-        [program, *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
-    )
-
-
-@cache
-def composed() -> dict[str, Any]:
-    """docker-compose.yml as Compose understands it, all profiles on."""
-    profiles = [word for profile in PROFILES for word in ("--profile", profile)]
-    done = tool("docker-compose", "-f", str(COMPOSE), *profiles, "config", "--format", "json")
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def services() -> dict[str, dict[str, Any]]:
-    """The services, by name."""
-    found: dict[str, dict[str, Any]] = composed()["services"]
-    return found
 
 
 def seconds(duration: str) -> float:
@@ -74,7 +46,7 @@ def test_the_file_follows_the_compose_specification():
 
 
 def test_each_profile_starts_what_it_promises():
-    """No profile is one gateway with what it needs; the others are three with a replica and a proxy."""
+    """No profile is one gateway with what it needs; two are three with a replica and a proxy; one watches."""
     one = {"gateway-1", "postgres", "valkey-1", "sentinel-1"}
     three = one | {"gateway-2", "gateway-3", "valkey-2", "sentinel-2", "sentinel-3"}
     started = {
@@ -84,7 +56,12 @@ def test_each_profile_starts_what_it_promises():
         for profile in ("", *PROFILES)
     }
 
-    assert started == {"": one, "ha": three | {"nginx"}, "ha-haproxy": three | {"haproxy"}}
+    assert started == {
+        "": one,
+        "ha": three | {"nginx"},
+        "ha-haproxy": three | {"haproxy"},
+        "observability": one | {"collector", "tempo", "prometheus", "alertmanager", "grafana"},
+    }
 
 
 def test_every_container_is_confined():
@@ -123,7 +100,8 @@ def test_images_are_pinned():
     """Every image has a tag that says which release it is."""
     for name, service in services().items():
         tag = service["image"].partition(":")[2]
-        assert tag == "local" if "build" in service else re.match(r"\d+\.?\d*-", tag), name
+        pinned = r"\d+\.?\d*-.+|v?\d+\.\d+\.\d+"
+        assert tag == "local" if "build" in service else re.fullmatch(pinned, tag), name
 
 
 def test_what_is_mounted_exists():

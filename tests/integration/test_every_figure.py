@@ -17,10 +17,12 @@ import pytest
 import pytest_asyncio
 
 from orchestrator.reports.catalogue import REPORTS
-from tests.support import naive_check, naive_fold, naive_metrics, naive_spans
+from tests.support import naive_check, naive_fold, naive_metrics, naive_spans, one_run
+from tests.support.alerting import every_rule, scraping, selectors
 from tests.support.database import query
 from tests.support.mixed_traffic import Lived, mixed_traffic
 from tests.support.naive_fold import OUTCOMES, Fact, Question, bill_lines, facts_of, micros, of, streams
+from tests.support.prometheus import Prometheus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -53,6 +55,18 @@ async def lived(
     folder = tmp_path_factory.mktemp("lived")
     async with mixed_traffic(folder, is_server=request.param == "postgresql") as all_of_it:
         yield all_of_it
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def prometheus(lived: Lived, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prometheus]:
+    """A Prometheus that has scraped both pages of the gateway, configured as a deployment has it."""
+    address = lived.amos.base_url.removeprefix("http://")
+    key = lived.reader["Authorization"].removeprefix("Bearer ")
+    await lived.amos.drain()  # figures of a recorder that stands still are not shown for long
+    async with Prometheus(scraping(address, tmp_path_factory.mktemp("prometheus"), key)) as running:
+        for job in ("amos", "amos-instance"):
+            await running.until_scraped(job)
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +223,41 @@ async def test_spans_are_the_fold(lived: Lived, facts: list[Fact]):
     statuses = {**STATUSES, "cancelled": 499}
 
     assert naive_spans.shown(lived.receiver.taken) == naive_spans.counted(facts, statuses)
+
+
+async def test_four_places_tell_the_same_of_one_run(
+    lived: Lived, prometheus: Prometheus, window: dict[str, str]
+):
+    """Reports, Prometheus, the views of dashboards and spans: calls, tiers, attempts, money are equal."""
+    told = await one_run.of_reports(lambda name, by: report(lived, name, {**window, "by": by}))
+
+    assert await one_run.of_prometheus(prometheus) == told
+    assert one_run.of_dashboards(lived.amos.database) == told
+    assert one_run.of_spans(lived.receiver.taken) == told
+    assert set(told.requests) == {"", "cancelled", *STATUSES}
+    assert set(told.tiers) == {"l1", "collapsed", "mixed", "miss"}
+    assert {outcome for _, outcome, _ in told.attempts} == {
+        "success",
+        "empty",
+        "retryable",
+        "final",
+        "invalid",
+    }
+    assert set(told.spent_usd_micros) == {"tavily", "jina"}
+
+
+async def test_what_rules_read_is_there(prometheus: Prometheus):
+    """Each metric that an alert reads was scraped, with every label that the rule names."""
+    for rule in every_rule():
+        for selector in selectors(rule["expr"]):
+            if not selector.name.startswith("amos_") or selector.name == "amos_redis_up":  # there is no Redis
+                continue
+            wanted = {matcher.name for matcher in selector.matchers.matchers}
+            found = await prometheus.query(selector.name)
+
+            assert found, f"{rule.get('alert', rule.get('record'))} reads {selector.name}"
+            # A label without a value is none to Prometheus, such as the `error` of an answered call.
+            assert wanted <= {label for values in found for label, _ in values}, selector.name
 
 
 async def test_the_providers_were_called_as_often_as_there_were_attempts(lived: Lived, facts: list[Fact]):
