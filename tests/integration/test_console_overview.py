@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import html
 import re
@@ -147,8 +148,12 @@ async def test_a_provider_is_asked_one_question(
     failed = await amos.client.post("/console/providers/tavily/test", json={}, headers=HTMX)
     await amos.drain()
 
+    jina.delay_s = 0.3
+    both = [amos.client.post("/console/providers/jina/test", json={}, headers=HTMX) for _ in range(2)]
+
     assert (tested.status_code, failed.status_code) == (200, 200)
     assert "jina answered in" in tested.text
     assert "notice-danger" in failed.text
     assert jina.count == before + 1
     assert [frame["provider"] for frame in amos.frames() if frame["door"] == "cli"] == ["jina", ""]
+    assert sorted([one.status_code for one in await asyncio.gather(*both)]) == [200, 503]
