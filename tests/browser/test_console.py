@@ -95,6 +95,25 @@ async def test_charts_are_drawn(browser: Browser, lived: Lived):
         assert min(dark) > 10, dark
 
 
+async def test_charts_without_looking_at_them(browser: Browser, lived: Lived):
+    """Arrow keys go through a chart's values, which are said; the same figures stand in a table."""
+    async with visiting(browser, lived.amos) as page:
+        await page.goto("/console/overview?range=1h")
+        await _drawn(page)
+        traffic = page.locator(".chart").first
+        await traffic.locator(".chart-body").focus()
+        await page.keyboard.press("End")
+        newest = await traffic.locator(".chart-spoken").inner_text()
+        await page.keyboard.press("ArrowLeft")
+
+        assert "Answered" in newest
+        assert await traffic.locator(".chart-spoken").inner_text() != newest
+
+        await traffic.locator("summary").click()
+
+        await expect(traffic.locator("tbody tr")).to_have_count(60)
+
+
 async def _drawn(page: Page) -> None:
     """Wait for the charts of the page, if it has any."""
     await expect(page.locator(".chart canvas")).to_have_count(await page.locator(".chart").count())
