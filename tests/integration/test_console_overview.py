@@ -76,6 +76,21 @@ async def test_the_overview_says_what_the_reports_say(amos: GatewayServer):
     assert page.index("tavily") < page.index("jina")
 
 
+async def test_searches_that_fail_are_named(
+    amos: GatewayServer, tavily: TavilySimulator, jina: JinaSimulator
+):
+    """By their text, which strangers wrote and which stays text."""
+    tavily.always(Fault.status(500))
+    jina.always(Fault.status(500))
+    await amos.search("<b>lost</b> ferries")
+    await amos.drain()
+    page = (await amos.client.get("/console/overview/queries?range=1h")).text
+
+    assert "&lt;b&gt;lost&lt;/b&gt; ferries" in page
+    assert "<b>lost" not in page
+    assert "None took longer than 2 s." in page
+
+
 async def test_charts_are_data_and_tables(amos: GatewayServer):
     """A script gets numbers, whoever has none a page with the same, and htmx the table alone."""
     for name, chart in CHARTS.items():
