@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from api.console.data import RANGES, Figures
+from api.console.data import RANGES
 from api.console.overview import part
 from api.rest import providers as changes
 from api.rest.dialects.fields import decode_object
@@ -55,10 +55,10 @@ def routes(console: Console) -> list[Route]:
     admin = console.gateway.providers
     if admin is None:
         return []
-    figures, trial = Figures(console.gateway.reports), Trial(console.settings)
+    trial = Trial(console.settings)
 
     async def show(visit: Visit, template: str, said: str = "") -> Response:
-        return await visit.page(template, said=said, **await _listing(console, admin, figures))
+        return await visit.page(template, said=said, **await _listing(console, admin))
 
     async def providers(request: Request, visit: Visit) -> Response:
         if request.method == "GET":
@@ -123,10 +123,10 @@ class Trial:
             self._is_under_way = False
 
 
-async def _listing(console: Console, admin: ProviderAdmin, figures: Figures) -> dict[str, Any]:
+async def _listing(console: Console, admin: ProviderAdmin) -> dict[str, Any]:
     now = time.time()
     asked = Question(since=now - RANGES["24h"].seconds, until=now)
-    report = await part(figures.report("providers", asked))
+    report = await part(console.figures.report("providers", asked))
     rows = report.shown["rows"] if report.shown else []
     return {
         "places": places(admin.list()),

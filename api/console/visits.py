@@ -18,6 +18,7 @@ import msgspec
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from api.console.data import Figures
 from api.console.pages import page
 from api.console.session import PURPOSE, Sessions
 from api.middleware.proxies import Proxies
@@ -92,6 +93,7 @@ class Console:
     def __init__(self, gateway: Gateway, settings: Settings) -> None:
         self.gateway = gateway
         self.settings = settings
+        self.figures = Figures(gateway.reports)
         secret = None if gateway.keys is None else gateway.keys.derived(PURPOSE)
         self.sessions = Sessions(secret)
         self._proxies = Proxies(settings.trusted_proxies)
