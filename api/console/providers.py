@@ -14,8 +14,8 @@ import msgspec
 from api.console.data import RANGES
 from api.console.overview import part
 from api.rest import providers as changes
-from api.rest.dialects.fields import decode_object
 from api.rest.exchange import read_body
+from api.rest.plain_routes import body_of
 from orchestrator.errors import InvalidRequest, Overloaded, ProviderNotFound
 from orchestrator.providers.registry import PRIORITY_MAX, PRIORITY_STEP
 from orchestrator.reports.report import Question
@@ -63,7 +63,7 @@ def routes(console: Console) -> list[Route]:
     async def providers(request: Request, visit: Visit) -> Response:
         if request.method == "GET":
             return await show(visit, "providers.html")
-        made = await changes.register(admin, wish_of(await _body(request)), visit.principal.client)
+        made = await changes.register(admin, wish_of(await body_of(request)), visit.principal.client)
         return await show(visit, "parts/providers.html", f"{made.name} is a provider from now on.")
 
     async def provider(request: Request, visit: Visit) -> Response:
@@ -71,7 +71,7 @@ def routes(console: Console) -> list[Route]:
         if request.method == "DELETE":
             await changes.remove(admin, name, by)
             return await show(visit, "parts/providers.html", f"{name} is no provider any more.")
-        changed = await changes.change(admin, name, await _body(request), by)
+        changed = await changes.change(admin, name, await body_of(request), by)
         place = [one.name for one in admin.list()].index(changed.name) + 1
         state = f"is asked as number {place}" if changed.enabled else "is disabled, and asked no more"
         return await show(visit, "parts/providers.html", f"{name} {state}.")
@@ -175,7 +175,3 @@ def wish_of(form: dict[str, Any]) -> dict[str, Any]:
             raise InvalidRequest(f"priority: expected 0 to {PRIORITY_MAX}.", field="priority")
         wish["priority"] = int(priority)
     return wish
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    return decode_object(await read_body(request.receive))

@@ -168,7 +168,6 @@ class Console:
         if not isinstance(error, GatewayError | Problem):
             _log.error("unexpected failure of a page", exc_info=error)
         problem = problem_of(error)
-        headers = {name.decode(): value.decode() for name, value in problem.headers}
         template = "parts/failure.html" if wants_fragment(request) else "failure.html"
         shown = await page(
             template,
@@ -177,7 +176,8 @@ class Console:
             problem=problem,
             lacks=error.scopes if isinstance(error, PermissionDenied) else (),
         )
-        shown.headers.update({name: value for name, value in headers.items() if name == "retry-after"})
+        if (wait := dict(problem.headers).get(b"retry-after")) is not None:
+            shown.headers["retry-after"] = wait.decode()
         return shown
 
     async def _visit_if_known(self, request: Request) -> Visit | None:
