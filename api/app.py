@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Router
 
+from api.console.doorstep import doorstep
 from api.console.routes import routes as console_routes
 from api.mcp_endpoint import McpEndpoint, tools_of
 from api.middleware.cors import Cors
@@ -26,6 +27,7 @@ from api.rest import (
     cache,
     cache_warm,
     executions,
+    executions_search,
     health,
     keys,
     metrics,
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
 NOT_FOUND = (
     "Nothing is offered at this path. There are /search, /extract, /map, /crawl, /research, /usage, "
     "/v1/search, /perplexity/search, /searxng/search, /openwebui/search, /mcp, /reports/..., "
-    "/executions/..., /providers, /keys, /cache/..., /budget, /health and /metrics; /docs describes them. "
+    "/executions, /providers, /keys, /cache/..., /budget, /health and /metrics; /docs describes them. "
     "The console for people is at /."
 )
 
@@ -86,6 +88,7 @@ class Application:
                 *health.routes(gateway),
                 *reports.routes(gateway),
                 *metrics.routes(gateway),
+                *executions_search.routes(gateway),
                 *executions.routes(gateway),
                 *keys.routes(gateway),
                 *providers.routes(gateway),
@@ -101,7 +104,8 @@ class Application:
             default=_not_found,
             lifespan=lambda _app: mcp.running(),
         )
-        layers: ASGIApp = Failures(Guard(self._route, gateway.refused, doors_of(settings)))
+        guarded = Guard(self._route, gateway.refused, doors_of(settings))
+        layers: ASGIApp = Failures(guarded, doorstep) if settings.console else Failures(guarded)
         if settings.allowed_origins:
             layers = Cors(layers, settings.allowed_origins)
         if settings.tls_cert_file is not None:

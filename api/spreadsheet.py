@@ -38,6 +38,11 @@ def report_csv(report: Mapping[str, Any]) -> bytes:
     """
     rows = report_rows(report)
     columns = list(dict.fromkeys(column for row in rows for column in row)) or [report.get("by") or "list"]
+    return table_csv(columns, rows)
+
+
+def table_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """A heading and lines; what is unknown is an empty cell, an object or list within is JSON."""
     return csv_lines([columns, *([_cell(row.get(column)) for column in columns] for row in rows)])
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.background import repeating
 from orchestrator.budget_policy import ALL, CLIENT, PROVIDER, Account, BudgetPolicy
-from orchestrator.budget_ports import BudgetStore, Charge
+from orchestrator.budget_ports import MARKS, STOPPED, BudgetStore, Charge
 from orchestrator.errors import GatewayError
 from orchestrator.events import MILLION
 from orchestrator.facts import BudgetStopped, BudgetWarned
@@ -39,9 +39,6 @@ LOOK_S_MAX = 30.0
 BATCH = 256
 """chosen: figures asked for at once; a script that reads so many holds Redis up for a tenth of a
 millisecond."""
-
-WARNED_PERCENT_MIN = 75
-"""The lowest mark (storage): below it nothing can have been told."""
 
 
 class Line(NamedTuple):
@@ -152,11 +149,11 @@ class BudgetAudit:
     async def _told(self, line: Line) -> int:
         """The highest mark that the record says was told of this account, for this limit or a higher one."""
         charge = line.charge
-        if charge.amount * 100 < charge.limit * WARNED_PERCENT_MIN:
-            return 0
+        if charge.amount * 100 < charge.limit * MARKS[0]:
+            return 0  # nothing can have been told
         frames = await self._reports.execution(f"budget:{charge.account}")
         told = [
-            event.percent if isinstance(event, BudgetWarned) else 100
+            event.percent if isinstance(event, BudgetWarned) else STOPPED
             for event in (envelope.event for frame in frames for envelope in frame.events)
             if isinstance(event, BudgetWarned | BudgetStopped)
             and event.period == charge.period

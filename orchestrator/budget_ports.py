@@ -7,6 +7,12 @@ from typing import Protocol
 
 import msgspec
 
+MARKS = (75, 90)
+"""chosen: per cent of a limit that are worth a warning: time to look, and time to act."""
+
+STOPPED = 100
+"""The mark of a charge that was refused."""
+
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True):
     """A sum on one account, in millionths of its unit; it may be negative when it settles another.
@@ -24,13 +30,12 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
     """What an account says to a charge: the sum with it, or without it if it did not fit.
 
-    `mark` is the highest of 75, 90 and 100 per cent that this account was told of for the first time in its
-    period, 0 if none; 100 means that a charge was refused.
+    `told` is the highest of `MARKS` and `STOPPED` that was claimed in this period, 0 if none.
     """
 
     is_refused: bool = False
     spent: int
-    mark: int = 0
+    told: int = 0
 
 
 class BudgetStore(Protocol):
@@ -42,6 +47,12 @@ class BudgetStore(Protocol):
 
     async def reserve(self, charges: Sequence[Charge]) -> tuple[Balance, ...]:
         """Make the charges if no account goes beyond its limit by that; a balance for each, in order."""
+
+    async def claim(self, charge: Charge, mark: int) -> int:
+        """Take it upon oneself to tell this mark, and all below it; returns what was claimed before.
+
+        Apart from `reserve`, so that a reservation whose reply is lost takes no warning with it.
+        """
 
     async def settle(self, charges: Sequence[Charge]) -> None:
         """Correct figures by these amounts, whatever the limits.

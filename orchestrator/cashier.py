@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from orchestrator.budget_ports import Balance, BudgetStore, Charge
+from orchestrator.budget_ports import MARKS, STOPPED, Balance, BudgetStore, Charge
 from orchestrator.errors import BudgetStoreUnavailable
 from orchestrator.facts import BudgetStopped, BudgetWarned
 from orchestrator.ports import FactSink
@@ -22,9 +22,6 @@ from orchestrator.ports import FactSink
 SETTLE_S = 5.0
 """chosen: a hundred times what a store may take (`AMOS_REDIS_TIMEOUT_S`); one that hangs ends no process
 later."""
-
-STOPPED = 100
-"""The mark of a charge that was refused (see `ports.Balance`)."""
 
 ValueT = TypeVar("ValueT")
 
@@ -81,10 +78,12 @@ class Cashier:
                 balances = await self._store.reserve(charges)
         except (BudgetStoreUnavailable, TimeoutError):
             return Verdict()
-        refused = None
-        for charge, balance in zip(charges, balances, strict=True):
-            self._tell(charge, balance)
-            refused = charge if balance.is_refused and refused is None else refused
+        pairs = list(zip(charges, balances, strict=True))
+        refused = next((charge for charge, balance in pairs if balance.is_refused), None)
+        with contextlib.suppress(BudgetStoreUnavailable, TimeoutError):
+            async with asyncio.timeout(SETTLE_S):
+                for charge, balance in pairs:
+                    await self._tell(charge, balance, charge.amount if refused is None else 0)
         return Verdict(refused is None, refused)
 
     def _give_back(self, done: asyncio.Task[Verdict], charges: Sequence[Charge]) -> None:
@@ -97,15 +96,33 @@ class Cashier:
             async with asyncio.timeout(SETTLE_S):
                 await self._store.settle(corrections)
 
-    def _tell(self, charge: Charge, balance: Balance) -> None:
-        if not balance.mark:
+    async def _tell(self, charge: Charge, balance: Balance, added: int) -> None:
+        """Record the marks that nobody has told yet, after claiming them: each is recorded once."""
+        due = [mark for mark in _marks(charge, balance, added) if mark > balance.told]
+        if not due:
             return
+        told = await self._store.claim(charge, due[-1])
         fields: dict[str, Any] = {
             "account": charge.account,
             "period": charge.period,
             "spent": balance.spent,
             "limit": charge.limit,
         }
-        is_stop = balance.mark == STOPPED
-        event = BudgetStopped(**fields) if is_stop else BudgetWarned(percent=balance.mark, **fields)
-        self._facts.record_fact(f"budget:{charge.account}", event)
+        for mark in due:
+            if mark > told:
+                event = BudgetStopped(**fields) if mark == STOPPED else BudgetWarned(percent=mark, **fields)
+                self._facts.record_fact(f"budget:{charge.account}", event)
+
+
+def _marks(charge: Charge, balance: Balance, added: int) -> list[int]:
+    """The marks of an account, lowest first: those it was beyond before, and the highest that it reaches now.
+
+    Who passed the first has told them, unless the reply to that reservation was lost.
+    """
+    before = _reached(balance.spent - added, charge.limit)
+    now = [STOPPED] if balance.is_refused else _reached(balance.spent, charge.limit)[-1:]
+    return sorted({*before, *now})
+
+
+def _reached(spent: int, limit: int) -> list[int]:
+    return [mark for mark in MARKS if spent * 100 >= limit * mark]

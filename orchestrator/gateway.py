@@ -21,6 +21,7 @@ from orchestrator.errors import (
     ReportsBehind,
     Unauthenticated,
 )
+from orchestrator.executions import ExecutionQuery, FoundExecutions
 from orchestrator.filters.authenticate import require
 from orchestrator.filters.circuit_breaker import STATES
 from orchestrator.health import ComponentHealth, provider_health, record_health, usage_health
@@ -118,13 +119,30 @@ class Gateway:
         """
         if self.usage is None:
             raise NotOffered("This gateway keeps no record to add up.")
+        principal = await self._client_for(caller)
+        call = msgspec.structs.replace(self.open(None, caller), principal=principal)
+        await self._pipeline.charge(call)
+        return await self.usage.of(principal.client), call.trail
+
+    async def executions(self, query: ExecutionQuery, caller: Caller) -> FoundExecutions:
+        """Past executions that fit: everybody's with the scope `reports`, else the caller's own.
+
+        Raises Unauthenticated, also for callers without a key; InvalidRequest, EventLogUnavailable.
+        """
+        principal = await self._client_for(caller)
+        if "reports" not in principal.scopes:
+            if query.client not in {None, principal.client}:
+                return FoundExecutions(searched_since=query.since)
+            query = msgspec.structs.replace(query, client=principal.client)
+        return await self.reports.executions(query)
+
+    async def _client_for(self, caller: Caller) -> Principal:
+        """Who is asking, for what is each client's own: those without a key have one name together."""
         principal = await self.principal_for(caller)
         if principal.address:
             self.refused("no_credential")
             raise Unauthenticated("For this an API key is needed.", reason="no_credential")
-        call = msgspec.structs.replace(self.open(None, caller), principal=principal)
-        await self._pipeline.charge(call)
-        return await self.usage.of(principal.client), call.trail
+        return principal
 
     async def principal_for(self, caller: Caller, *scopes: str) -> Principal:
         """Who is asking, for surfaces beside search and extract, and that they have these scopes.

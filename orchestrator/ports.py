@@ -21,6 +21,7 @@ from orchestrator.events import (
     Event,
     Frame,
 )
+from orchestrator.executions import ExecutionQuery, FoundExecutions
 from orchestrator.model import (
     Call,
     ExtractAnswer,
@@ -121,6 +122,12 @@ class ReportStore(Protocol):
         """All frames of one execution, oldest first; empty if the log has none.
 
         Raises EventLogUnavailable.
+        """
+
+    async def executions(self, query: ExecutionQuery) -> FoundExecutions:
+        """A page of past executions that fit, found in bounded time.
+
+        Raises EventLogUnavailable, InvalidRequest for a cursor that names no place in the log.
         """
 
     async def totals(self, needs: Sequence[Need]) -> Totals:

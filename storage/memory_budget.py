@@ -9,20 +9,17 @@ import msgspec
 from orchestrator.budget_ports import Balance, Charge
 from orchestrator.ports import Clock
 
-MARKS = (75, 90)
-"""Per cent of a limit that are worth a warning."""
-
 GRACE_S = 86_400.0
 """chosen: a figure outlives its period by a day, for who settles late and for clocks that are put back."""
 
 
 class _Figure(msgspec.Struct):
-    """`mark` is the highest that was told; it was told for `limit`."""
+    """`told` is the highest mark that was told; it was told for `limit`."""
 
     spent: int
     ends_at: float
     limit: int
-    mark: int = 0
+    told: int = 0
 
 
 class MemoryBudget:
@@ -35,17 +32,20 @@ class MemoryBudget:
     async def reserve(self, charges: Sequence[Charge]) -> tuple[Balance, ...]:
         """Make the charges if no account goes beyond its limit by that; a balance for each, in order."""
         lines = [(self._figure(charge), charge) for charge in charges]
-        if any(_is_over(figure, charge) for figure, charge in lines):
-            return tuple(
-                _refusal(figure) if _is_over(figure, charge) else Balance(spent=figure.spent)
-                for figure, charge in lines
-            )
-        for figure, charge in lines:
-            figure.spent += charge.amount
+        refusals = [_is_over(figure, charge) for figure, charge in lines]
+        if not any(refusals):
+            for figure, charge in lines:
+                figure.spent += charge.amount
         return tuple(
-            Balance(spent=figure.spent, mark=_raise(figure, _mark(figure.spent, charge.limit)))
-            for figure, charge in lines
+            Balance(is_refused=is_refused, spent=figure.spent, told=figure.told)
+            for is_refused, (figure, _) in zip(refusals, lines, strict=True)
         )
+
+    async def claim(self, charge: Charge, mark: int) -> int:
+        """Take it upon oneself to tell this mark, and all below it; returns what was claimed before."""
+        figure = self._figure(charge)
+        told, figure.told = figure.told, max(figure.told, mark)
+        return told
 
     async def settle(self, charges: Sequence[Charge]) -> None:
         """Correct figures by these amounts, whatever the limits."""
@@ -62,18 +62,21 @@ class MemoryBudget:
         """See to it that the figure is at least the amount, and that no mark up to this one is told again."""
         figure = self._figure(charge)
         figure.spent = max(figure.spent, charge.amount)
-        figure.mark = max(figure.mark, mark)
+        figure.told = max(figure.told, mark)
 
-    def mark(self, charge: Charge) -> int:
-        """The highest mark of its figure that was told, 0 if none."""
-        figure = self._figures.get((charge.account, charge.period))
-        return 0 if figure is None else figure.mark
+    def told(self) -> list[tuple[Charge, int]]:
+        """The figures of which a mark was told, as charges of nothing, each with its highest."""
+        return [
+            (Charge(account=account, period=period, ends_at=one.ends_at, limit=one.limit, amount=0), one.told)
+            for (account, period), one in self._figures.items()
+            if one.told
+        ]
 
-    def begin(self, charge: Charge, spent: int, mark: int) -> None:
+    def begin(self, charge: Charge, spent: int, told: int) -> None:
         """Begin a figure that is not there yet with what others have counted and told."""
         if (charge.account, charge.period) not in self._figures:
             figure = self._figure(charge)
-            figure.spent, figure.mark = spent, mark
+            figure.spent, figure.told = spent, told
 
     def _figure(self, charge: Charge) -> _Figure:
         key = charge.account, charge.period
@@ -83,25 +86,9 @@ class MemoryBudget:
             self._figures = {key: one for key, one in self._figures.items() if one.ends_at + GRACE_S > now}
             figure = self._figures[key] = _Figure(0, charge.ends_at, charge.limit)
         if charge.limit > figure.limit:
-            figure.limit, figure.mark = charge.limit, 0
+            figure.limit, figure.told = charge.limit, 0
         return figure
 
 
 def _is_over(figure: _Figure, charge: Charge) -> bool:
     return charge.amount > 0 and figure.spent + charge.amount > charge.limit
-
-
-def _refusal(figure: _Figure) -> Balance:
-    return Balance(is_refused=True, spent=figure.spent, mark=_raise(figure, 100))
-
-
-def _mark(spent: int, limit: int) -> int:
-    return max((mark for mark in MARKS if spent * 100 >= limit * mark), default=0)
-
-
-def _raise(figure: _Figure, mark: int) -> int:
-    """The mark if the figure reaches it for the first time, else 0."""
-    if mark <= figure.mark:
-        return 0
-    figure.mark = mark
-    return mark

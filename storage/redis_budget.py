@@ -17,40 +17,30 @@ from storage.memory_budget import GRACE_S
 from storage.redis_client import RedisClient, Script
 
 # For each key: limit, amount, the end, and what this process knows to be spent and told. The reply has for
-# each whether it is refused, what is spent, the mark to tell, and the highest mark that is told now.
+# each whether it is refused, what is spent, and the highest mark that was told.
 _RESERVE = Script("""
 local balances, is_over = {}, false
 for i, key in ipairs(KEYS) do
     local seen = redis.call('HMGET', key, 'spent', 'mark', 'limit')
     local limit, amount = tonumber(ARGV[5 * i - 4]), tonumber(ARGV[5 * i - 3])
-    local spent, mark = tonumber(seen[1]), tonumber(seen[2]) or 0
+    local spent, told = tonumber(seen[1]), tonumber(seen[2]) or 0
     if not spent then
-        spent, mark = tonumber(ARGV[5 * i - 1]), tonumber(ARGV[5 * i])
-        redis.call('HSET', key, 'spent', ARGV[5 * i - 1])
+        spent, told = tonumber(ARGV[5 * i - 1]), math.max(told, tonumber(ARGV[5 * i]))
+        redis.call('HSET', key, 'spent', ARGV[5 * i - 1], 'mark', told)
     end
     if limit > (tonumber(seen[3]) or 0) then
-        if seen[3] then mark = 0 end
-        redis.call('HSET', key, 'limit', ARGV[5 * i - 4])
+        if seen[3] then told = 0 end
+        redis.call('HSET', key, 'limit', ARGV[5 * i - 4], 'mark', told)
     end
-    balances[i] = {0, spent, 0, mark}
+    balances[i] = {0, spent, told}
     if amount > 0 and spent + amount > limit then
         balances[i][1], is_over = 1, true
     end
 end
 for i, key in ipairs(KEYS) do
-    local limit, balance, mark = tonumber(ARGV[5 * i - 4]), balances[i], 0
-    if is_over then
-        if balance[1] == 1 then mark = 100 end
-    else
-        balance[2] = redis.call('HINCRBY', key, 'spent', ARGV[5 * i - 3])
-        for _, step in ipairs({75, 90}) do
-            if balance[2] * 100 >= limit * step then mark = step end
-        end
+    if not is_over then
+        balances[i][2] = redis.call('HINCRBY', key, 'spent', ARGV[5 * i - 3])
     end
-    if mark > balance[4] then
-        balance[3], balance[4] = mark, mark
-    end
-    redis.call('HSET', key, 'mark', balance[4])
     redis.call('PEXPIREAT', key, ARGV[5 * i - 2])
 end
 return balances
@@ -81,13 +71,17 @@ for i, key in ipairs(KEYS) do spent[i] = redis.call('HGET', key, 'spent') end
 return spent
 """)
 
-# The amount, the mark, the limit that it was told for, and the end.
+# The amount, the mark, the limit that it is told for, the end, and what this process knows to be spent. The
+# reply is the highest mark that was told before.
 _RAISE = Script("""
 local seen = redis.call('HMGET', KEYS[1], 'spent', 'mark')
-if (tonumber(seen[1]) or -1) < tonumber(ARGV[1]) then redis.call('HSET', KEYS[1], 'spent', ARGV[1]) end
-if (tonumber(seen[2]) or 0) < tonumber(ARGV[2]) then redis.call('HSET', KEYS[1], 'mark', ARGV[2]) end
+local spent, told = seen[1] or ARGV[5], tonumber(seen[2]) or 0
+if tonumber(spent) < tonumber(ARGV[1]) then spent = ARGV[1] end
+redis.call('HSET', KEYS[1], 'spent', spent)
+if told < tonumber(ARGV[2]) then redis.call('HSET', KEYS[1], 'mark', ARGV[2]) end
 redis.call('HSETNX', KEYS[1], 'limit', ARGV[3])
-return redis.call('PEXPIREAT', KEYS[1], ARGV[4])
+redis.call('PEXPIREAT', KEYS[1], ARGV[4])
+return told
 """)
 
 
@@ -95,7 +89,7 @@ class Known(NamedTuple):
     """A figure as this process last saw it: what is spent, the highest mark told, the end of its period."""
 
     spent: int = 0
-    mark: int = 0
+    told: int = 0
     ends_at: float = 0.0
 
 
@@ -130,12 +124,18 @@ class RedisBudget:
         balances = await self._client.evaluate(
             _RESERVE, [_key(charge) for charge in charges], arguments, error=BudgetStoreUnavailable
         )
-        for charge, (_, spent, _, mark) in zip(charges, balances, strict=True):
-            self._remember(charge, spent, mark)
+        for charge, (_, spent, told) in zip(charges, balances, strict=True):
+            self._remember(charge, spent, told)
         return tuple(
-            Balance(is_refused=bool(is_refused), spent=spent, mark=mark)
-            for is_refused, spent, mark, _ in balances
+            Balance(is_refused=bool(is_refused), spent=spent, told=told)
+            for is_refused, spent, told in balances
         )
+
+    async def claim(self, charge: Charge, mark: int) -> int:
+        """Take it upon oneself to tell this mark, and all below it; returns what was claimed before."""
+        told = await self._raise(charge, 0, mark)
+        self._remember(charge, self.known(charge).spent, max(told, mark))
+        return told
 
     async def settle(self, charges: Sequence[Charge]) -> None:
         """Correct figures by these amounts, whatever the limits."""
@@ -148,7 +148,7 @@ class RedisBudget:
             _SETTLE, [_key(charge) for charge in charges], arguments, error=BudgetStoreUnavailable
         )
         for charge, spent in zip(charges, found, strict=True):
-            self._remember(charge, spent, self.known(charge).mark)
+            self._remember(charge, spent, self.known(charge).told)
 
     async def figures(self, charges: Sequence[Charge]) -> tuple[int | None, ...]:
         """What is counted, `None` where there is no figure."""
@@ -157,7 +157,7 @@ class RedisBudget:
         figures = tuple(None if spent is None else int(spent) for spent in found)
         for charge, spent in zip(charges, figures, strict=True):
             if spent is not None:
-                self._remember(charge, spent, self.known(charge).mark)
+                self._remember(charge, spent, self.known(charge).told)
         return figures
 
     async def raise_to(self, charge: Charge, mark: int = 0) -> None:
@@ -166,16 +166,20 @@ class RedisBudget:
         While Redis is out of reach this is remembered, for when it has no figure.
         """
         known = self.known(charge)
-        self._remember(charge, max(known.spent, charge.amount), max(known.mark, mark))
-        arguments = (charge.amount, mark, charge.limit, _until_ms(charge))
-        await self._client.evaluate(_RAISE, (_key(charge),), arguments, error=BudgetStoreUnavailable)
+        self._remember(charge, max(known.spent, charge.amount), max(known.told, mark))
+        await self._raise(charge, charge.amount, mark)
 
-    def _remember(self, charge: Charge, spent: int, mark: int) -> None:
+    async def _raise(self, charge: Charge, amount: int, mark: int) -> int:
+        arguments = (amount, mark, charge.limit, _until_ms(charge), self.known(charge).spent)
+        told = await self._client.evaluate(_RAISE, (_key(charge),), arguments, error=BudgetStoreUnavailable)
+        return int(told)
+
+    def _remember(self, charge: Charge, spent: int, told: int) -> None:
         key = _key(charge)
         if key not in self._known:
             now = self._now()
             self._known = {key: known for key, known in self._known.items() if known.ends_at + GRACE_S > now}
-        self._known[key] = Known(spent, mark, charge.ends_at)
+        self._known[key] = Known(spent, told, charge.ends_at)
 
 
 def _key(charge: Charge) -> str:

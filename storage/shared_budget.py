@@ -7,6 +7,7 @@ arrived, it is rather counted twice than not at all.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -40,6 +41,14 @@ class SharedBudget:
             if not any(balance.is_refused for balance in balances):
                 self._owe(charges)
             return balances
+
+    async def claim(self, charge: Charge, mark: int) -> int:
+        """Take it upon oneself to tell this mark, and all below it; returns what was claimed before."""
+        try:
+            return await self._shared.claim(charge, mark)
+        except BudgetStoreUnavailable:
+            self._begin((charge,))
+            return await self._alone.claim(charge, mark)
 
     async def settle(self, charges: Sequence[Charge]) -> None:
         """Correct figures by these amounts, whatever the limits."""
@@ -85,16 +94,15 @@ class SharedBudget:
         if not self._owed:
             # The next outage begins with what is known then, also if nothing is owed of this one.
             self._alone, self._has_been_alone = MemoryBudget(self._clock), False
-        for charge in owed.values():
-            if mark := alone.mark(charge):
-                await self._shared.raise_to(msgspec.structs.replace(charge, amount=0), mark)
+        # At once, so that they travel together: many clients may be near their limits.
+        await asyncio.gather(*(self._shared.raise_to(charge, mark) for charge, mark in alone.told()))
 
     def _begin(self, charges: Iterable[Charge]) -> None:
         self._has_been_alone = True
         for charge in charges:
             known = self._shared.known(charge)
             if known.ends_at:
-                self._alone.begin(charge, known.spent, known.mark)
+                self._alone.begin(charge, known.spent, known.told)
 
     def _owe(self, charges: Iterable[Charge]) -> None:
         now = self._clock.now()

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import Table
+from sqlalchemy import ColumnElement, Table
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -65,6 +65,9 @@ class Dialect(Protocol):
 
     def storable(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         """The row with every value as a column takes it."""
+
+    def index_of(self, text: ColumnElement[str], part: str) -> ColumnElement[int]:
+        """Where the part begins in the text, counted from 1; 0 if it is not there."""
 
     async def lock_log(self, connection: AsyncConnection) -> None:
         """Let nobody else append before this transaction has committed: positions rise in that order."""

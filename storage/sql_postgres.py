@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import Column, Table, Text, text
+from sqlalchemy import Column, ColumnElement, Table, Text, func, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -157,6 +157,10 @@ class Postgres:
     def storable(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         """Text without U+0000, which PostgreSQL refuses: a refused frame would stop the record."""
         return tuple(_storable(value) if isinstance(value, str) else value for value in row)
+
+    def index_of(self, text: ColumnElement[str], part: str) -> ColumnElement[int]:
+        """PostgreSQL's own function."""
+        return func.strpos(text, part)
 
     async def lock_log(self, connection: AsyncConnection) -> None:
         """Positions are handed out before commits, so appends must not overlap: see decision 0005."""

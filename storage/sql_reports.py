@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.events import Frame
+from orchestrator.executions import ExecutionQuery, FoundExecutions
 from orchestrator.projections.fold import EVER
 from orchestrator.reports.catalogue import report_for
 from orchestrator.reports.report import TIMES, Fact, Facts, Need, Question, Sums
@@ -20,6 +21,7 @@ from orchestrator.reports.windows import Window, in_its_zone, plan
 from storage.codec import decode_events
 from storage.sql_engine import NoEventLog, transaction
 from storage.sql_event_log import SqlEventLog
+from storage.sql_executions import find_executions
 from storage.sql_projector import first_kept, live_generation
 from storage.sql_rankings import Ranking
 from storage.sql_sums import merged, read_sums
@@ -54,7 +56,7 @@ class SqlReports:
                 # What is not grouped by time is read in the fewest rows: days, where groups need hours.
                 whole = plan(structs.replace(question, by=""), kept_from, spans_s)
                 found = [
-                    await _found(connection, need, window if _has_times(need) else whole, question.limit)
+                    await _found(connection, need, window if _has_times(need) else whole, question)
                     for need in needs
                 ]
         except NoEventLog:
@@ -80,6 +82,13 @@ class SqlReports:
         except NoEventLog:
             return []
 
+    async def executions(self, query: ExecutionQuery) -> FoundExecutions:
+        """Past executions that fit; none without a log. Raises EventLogUnavailable, InvalidRequest."""
+        try:
+            return await find_executions(self._engine, query)
+        except NoEventLog:
+            return FoundExecutions(searched_since=query.since)
+
     async def totals(self, needs: Sequence[Need]) -> Totals:
         """Sums over all of history; of nothing where there is no log yet. Raises EventLogUnavailable."""
         try:
@@ -99,12 +108,13 @@ def _has_times(need: Need | Facts) -> bool:
     return isinstance(need, Need) and need.dimensions[0] in TIMES
 
 
-async def _found(connection: AsyncConnection, need: Need | Facts, window: Window, limit: int) -> Any:
+async def _found(connection: AsyncConnection, need: Need | Facts, window: Window, question: Question) -> Any:
     """What a report needs of a window."""
     if isinstance(need, Facts):
-        return await _facts(connection, need, window, limit)
+        return await _facts(connection, need, window, question.limit)
     if need.ranked_by:
-        return await _ranked(connection, need, window, limit)
+        is_wanted = not question.ranked_by or need.ranked_by in question.ranked_by
+        return await _ranked(connection, need, window, question.limit) if is_wanted else {}
     return await read_sums(connection, need, window.pieces, await live_generation(connection))
 
 

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, event
+from sqlalchemy import ColumnElement, Connection, Engine, Table, event, func
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError
@@ -87,6 +87,10 @@ class Sqlite:
     def storable(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         """SQLite takes everything."""
         return row
+
+    def index_of(self, text: ColumnElement[str], part: str) -> ColumnElement[int]:
+        """SQLite's own function."""
+        return func.instr(text, part)
 
     async def lock_log(self, connection: AsyncConnection) -> None:
         """BEGIN IMMEDIATE has done it."""

@@ -5,8 +5,8 @@ Revision 0006, after 0005.
 A dashboard must not know how counts are kept. So each view of a rollup shows the live generation alone,
 follows when `amos events replay` puts another in its place, and covers all of time once for each
 `resolution_s` (60, 3600, 86400): with the rows of that span as long as there are any, before that with the
-next longer ones; `span_s` is how much time a row is really about. All columns that are times are epoch
-seconds; on PostgreSQL `time` is the same as a timestamp.
+next longer ones; `span_s` is how much time a row is really about, and a constant, so that a planner may
+reckon with it. All columns that are times are epoch seconds; on PostgreSQL `time` is the same as a timestamp.
 
 The views are ordinary ones: what is asked of them becomes ranges of the primary keys below. On PostgreSQL
 they are read with the rights of their owner, so somebody may read them without reading the tables. The texts
@@ -29,9 +29,10 @@ MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
 BY_MINUTE, BY_HOUR = (MINUTE_S, HOUR_S, DAY_S), (HOUR_S, DAY_S)
 """The spans that a rollup is kept by."""
 
+TWO = "CAST(2 AS double precision)"
 BUCKET = (
-    "power(2.0, (bucket + 1) / 32.0) AS upper_s",
-    "2 * power(2.0, (bucket + 1) / 32.0) / (1 + power(2.0, 1 / 32.0)) AS estimate_s",
+    f"power({TWO}, (bucket + 1) / 32.0) AS upper_s",
+    f"2 * power({TWO}, (bucket + 1) / 32.0) / (1 + power({TWO}, 1 / 32.0)) AS estimate_s",
 )
 """The longest duration in a bucket and the one that stands for it: orchestrator/projections/buckets.py."""
 
@@ -176,8 +177,8 @@ def _of_rollup(engine: str, table: str, spans_s: tuple[int, ...], columns: tuple
         for span_s in (span_s for span_s in spans_s if span_s >= resolution_s):
             kept_from = f"coalesce((SELECT kept_from FROM compactions WHERE span_s = {span_s}), 0)"
             branches.append(
-                f"SELECT {resolution_s} AS resolution_s, span_s, start AS epoch_s{_time(engine, 'start')},"
-                f" {', '.join(columns)} FROM {table}"
+                f"SELECT {resolution_s} AS resolution_s, {span_s} AS span_s, start AS epoch_s"
+                f"{_time(engine, 'start')}, {', '.join(columns)} FROM {table}"
                 f" WHERE generation = {LIVE} AND span_s = {span_s} AND start >= {kept_from}{until}"
             )
             until = f" AND start < {kept_from}"

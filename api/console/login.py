@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from api.console.pages import page
+from api.console.session import SESSION_S_MAX
 from api.console.visits import LOGIN, local_path
 from api.rest.dialects.fields import decode_object
 from api.rest.exchange import read_body
@@ -60,6 +61,7 @@ def routes(console: Console) -> list[Route]:
         return await page(
             "login.html",
             visit=None,
+            hours=f"{SESSION_S_MAX / 3_600:.0f}",
             next=local_path(asked.get("next", "/")),
             why=_WHY.get(asked.get("why", ""), ""),
         )

@@ -18,9 +18,12 @@ from api import __version__
 from api.cli.quantities import amount, dollars, number, ratio, seconds
 from api.console.assets import address
 from api.rest.plain_routes import careful_headers
+from orchestrator.events import FREE
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+    from orchestrator.events import Cost
 
 FOLDER = Path(__file__).parent / "templates"
 
@@ -66,11 +69,25 @@ def _made() -> Environment:
     )
     environment.globals.update(asset=address, version=__version__)
     environment.filters.update(
-        moment=moment, seconds=seconds, number=number, ratio=ratio, dollars=dollars, amount=amount
+        moment=moment,
+        seconds=seconds,
+        number=number,
+        ratio=ratio,
+        dollars=dollars,
+        amount=amount,
+        cost=cost,
     )
     for name in environment.list_templates(("html",)):
         environment.get_template(name)
     return environment
+
+
+def cost(spent: Cost) -> str:
+    """What a call cost, in the provider's unit and in money."""
+    if spent == FREE:
+        return "nothing"
+    money = dollars(spent.usd_micros)
+    return f"{amount(spent.amount, spent.unit)} ({money})" if spent.amount and spent.unit else money
 
 
 def moment(at: float) -> str:

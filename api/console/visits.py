@@ -26,6 +26,7 @@ from api.rest.plain_routes import careful_headers
 from api.rest.problems import Problem, problem_of
 from api.rest.visitor import visitor_of
 from orchestrator.errors import GatewayError, PermissionDenied, Unauthenticated
+from orchestrator.model import DEFAULT_CACHE_CONTROL
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -114,6 +115,10 @@ class Console:
         """Who asks. Raises Problem (403) for another origin's page, Unauthenticated, PermissionDenied."""
         caller = self.caller(request, target)
         principal = await self.gateway.principal_for(caller, *scopes)
+        if principal.address and not scopes:
+            # All who are served without a key are one client: they must not see each other's calls.
+            self.gateway.refused("no_credential")
+            raise Unauthenticated("For this an API key is needed.", reason="no_credential")
         return Visit(
             principal=principal, caller=caller, path=request.url.path, is_fragment=wants_fragment(request)
         )
@@ -126,7 +131,8 @@ class Console:
             visitor.headers.get(b"cookie"), is_secure=self.is_secure(request, visitor)
         )
         caller = visitor.caller(method=request.method, target=target)
-        return msgspec.structs.replace(caller, door=DOOR, key_id=key_id)
+        # Loading a page again is no wish for a fresh answer, which costs: browsers say max-age=0 then.
+        return msgspec.structs.replace(caller, door=DOOR, key_id=key_id, cache_control=DEFAULT_CACHE_CONTROL)
 
     def is_secure(self, request: Request, visitor: Visitor) -> bool:
         """Whether the browser's connection is encrypted, as far as we or a trusted proxy know."""
@@ -193,9 +199,8 @@ def wants_json(request: Request) -> bool:
 
 def local_path(text: str) -> str:
     """A path of the console to go on to after the login; `/` for everything else, above all other hosts."""
-    is_ours = text == "/" or text.startswith(("/?", "/console/"))
-    is_safe = is_ours and "\\" not in text and "//" not in text and text.isprintable()
-    return text if is_safe and not text.startswith(LOGIN) else "/"
+    is_ours = text.startswith(("/?", "/console/")) and text.isprintable()
+    return text if is_ours and not text.startswith(LOGIN) else "/"
 
 
 def _path_of(url: str) -> str:

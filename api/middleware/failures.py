@@ -6,6 +6,8 @@ Routes send only finished answers, so an exception means that none has begun.
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 import uuid_utils
 from starlette.exceptions import HTTPException
@@ -19,11 +21,20 @@ from orchestrator.errors import GatewayError
 _log = logging.getLogger("amos.http")
 
 
-class Failures:
-    """Answers in place of a route that raised."""
+Page: TypeAlias = Callable[[Scope, Problem], Awaitable["ASGIApp | None"]]
+"""Makes a page of a problem for whoever is looked after by pages; `None` for everybody else."""
 
-    def __init__(self, app: ASGIApp) -> None:
+
+async def _no_page(_scope: Scope, _problem: Problem) -> ASGIApp | None:
+    return None
+
+
+class Failures:
+    """Answers in place of a route that raised. `page` is asked first."""
+
+    def __init__(self, app: ASGIApp, page: Page = _no_page) -> None:
         self._app = app
+        self._page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as the inner application does, or with what kept it from answering."""
@@ -32,7 +43,12 @@ class Failures:
         except ClientLeft:
             return
         except (Problem, GatewayError, HTTPException) as error:
-            await self._answer(scope, send, problem_of(error))
+            problem = problem_of(error)
+            shown = await self._page(scope, problem)
+            if shown is None:
+                await self._answer(scope, send, problem)
+            else:
+                await shown(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - the outermost frame we own: nothing beyond it may learn more
             _log.error("unexpected failure", exc_info=error)
             await self._answer(scope, send, problem_of(error))

@@ -38,6 +38,11 @@ ANSWER_HEADERS: dict[str, Schema] = {
     "ETag": _header(
         "Names what was found, for `If-None-Match`.", 'W/"5d41402abc4b2a76b9719d91"', always=ALWAYS
     ),
+    "Link": _header(
+        "Where the next page is (RFC 8288); absent from the last one.",
+        '<?since=24h&before=4711>; rel="next"',
+        always=SOMETIMES,
+    ),
     "RateLimit": _header(
         "The tightest of your limits: `r` calls may follow at once, in `t` seconds more fit again "
         "(draft-ietf-httpapi-ratelimit-headers-10). Only for callers who are limited.",

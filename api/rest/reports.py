@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-from starlette.responses import Response
 from starlette.routing import Route
 
 from api.moments import moment
-from api.rest.accept import quality
-from api.rest.plain_routes import careful_headers, client_with, json_response
-from api.spreadsheet import MEDIA_TYPE, report_csv
+from api.rest.plain_routes import client_with, json_response
+from api.rest.tables import NUMBER, csv_response, read, wants_csv
+from api.spreadsheet import report_csv
 from orchestrator.errors import InvalidRequest
 from orchestrator.reports.report import LIMIT_DEFAULT, LIMIT_MAX, Question
 from orchestrator.reports.windows import zone_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from orchestrator.gateway import Gateway
     from orchestrator.ports import ReportStore
@@ -39,10 +38,6 @@ class ReportParameters(msgspec.Struct, frozen=True, kw_only=True):
 
 PARAMETERS = ReportParameters.__struct_fields__
 
-FORMATS = ("json", "csv")
-
-_NUMBER = re.compile(r"[0-9]{1,9}")
-
 
 def routes(gateway: Gateway) -> list[Route]:
     """The routes of this file."""
@@ -54,24 +49,9 @@ def _report(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
         await client_with(gateway, request, "reports")
         parameters = request.query_params.multi_items()
         found = await answer(gateway.reports, request.path_params["name"], parameters, time.time())
-        form = dict(parameters).get("format") or preferred(request.headers.getlist("accept"))
-        return _csv_response(report_csv(found)) if form == "csv" else json_response(found)
+        return csv_response(report_csv(found)) if wants_csv(request) else json_response(found)
 
     return report
-
-
-def preferred(accept: Iterable[str]) -> str:
-    """The format that these `Accept` fields ask for: CSV if its quality is above that of JSON, else JSON.
-
-    Nobody is refused: who accepts neither is given JSON.
-    """
-    header = ", ".join(accept)
-    return "csv" if quality(header, MEDIA_TYPE) > quality(header, "application/json") else "json"
-
-
-def _csv_response(content: bytes) -> Response:
-    headers = {**careful_headers(), "Vary": "Accept"}
-    return Response(content, headers=headers, media_type=f"{MEDIA_TYPE}; charset=utf-8; header=present")
 
 
 async def answer(
@@ -87,20 +67,8 @@ async def answer(
 
 def question(parameters: Iterable[tuple[str, str]], now: float) -> Question:
     """What is asked with these parameters; one that is not given has its default. Raises InvalidRequest."""
-    given: dict[str, str] = {}
-    for parameter, value in parameters:
-        if parameter not in PARAMETERS:
-            raise InvalidRequest(
-                f"An unknown parameter was given; a report has {', '.join(PARAMETERS)}.", field="parameters"
-            )
-        if parameter in given:
-            raise InvalidRequest(f"{parameter}: given more than once.", field=parameter)
-        if not value:
-            raise InvalidRequest(f"{parameter}: has no value; leave it out for its default.", field=parameter)
-        given[parameter] = value
-    if given.get("format", "json") not in FORMATS:
-        raise InvalidRequest(f"format: expected one of {', '.join(FORMATS)}.", field="format")
-    if not _NUMBER.fullmatch(given.get("limit", "1")):
+    given = read(parameters, PARAMETERS, "a report")
+    if not NUMBER.fullmatch(given.get("limit", "1")):
         raise InvalidRequest(f"limit: expected a number from 1 to {LIMIT_MAX}.", field="limit")
     asked = msgspec.convert(given, ReportParameters, strict=False)
     zone = zone_of(asked.tz)

@@ -44,13 +44,14 @@ _MISSES = {
     "outage": "A cache tier was out of reach, and no other had the answer.",
 }
 
-_OMISSIONS = {
+OMISSIONS = {
     "circuit_open": "its circuit is open after earlier failures",
     "deadline": "too little time was left",
     "budget": "its price does not fit into what is left of the budget",
     "busy": "as many calls to it were under way as may be",
     "calls_per_minute": "it was called as often as it may be in a minute",
 }
+"""Why a provider was passed by, by the reason in ProviderSkipped."""
 
 _REJECTIONS = {
     "unusable": "without a URL that can be followed",
@@ -151,7 +152,7 @@ def _of_provider(event: object) -> str:
         case RetryScheduled() as retry:
             return f"{retry.provider} was to be asked again after {_seconds(retry.backoff_s)}."
         case ProviderSkipped() as skipped:
-            return f"{skipped.provider} was passed by: {_OMISSIONS.get(skipped.reason, skipped.reason)}."
+            return f"{skipped.provider} was passed by: {OMISSIONS.get(skipped.reason, skipped.reason)}."
         case ResultRejected() as rejected:
             verb = "was" if rejected.dropped == 1 else "were"
             why = _REJECTIONS.get(rejected.reason, rejected.reason)

@@ -37,6 +37,9 @@ from orchestrator.history import WARMING, spent
 
 Attributes: TypeAlias = dict[str, str | int | float | bool]
 
+WEB_DOORS = ("http", "console")
+"""The doors whose calls are requests of HTTP: of programs, and of the console's pages."""
+
 UNSETTLED = "unsettled"
 """The error of a span whose end was never recorded: its process died in it."""
 
@@ -149,7 +152,7 @@ def _cache_moment(event: object) -> Iterator[tuple[str, Attributes]]:
 
 
 def _door_attributes(received: RequestReceived, status: int) -> dict[str, str | int | float | bool | None]:
-    if received.door == "http":
+    if received.door in WEB_DOORS:
         return {
             "http.request.method": received.method,
             "http.route": received.target,

@@ -35,6 +35,7 @@ from orchestrator.events import (
 from orchestrator.history import has_no_caller, has_refreshed, unsettled
 from orchestrator.projections.span_attributes import (
     UNSETTLED,
+    WEB_DOORS,
     Attributes,
     attempt_attributes,
     call_attributes,
@@ -189,7 +190,7 @@ def _call_span(
     attributes = call_attributes(execution_id, envelopes, closing, status)
     return Span(
         name=" ".join(filter(None, (received.method, received.target))) or received.operation,
-        kind=SERVER if received.door in ("http", "mcp") else INTERNAL,
+        kind=SERVER if received.door in (*WEB_DOORS, "mcp") else INTERNAL,
         trace_id=received.trace_id if _TRACE_ID.fullmatch(received.trace_id) else trace_id_of(execution_id),
         span_id=span_id_of(execution_id),
         parent_id=received.parent_span_id if _SPAN_ID.fullmatch(received.parent_span_id) else "",

@@ -72,6 +72,14 @@ def plan(question: Question, kept_from: Mapping[int, int], spans_s: tuple[int, .
     return Window(since, until, tuple(pieces))
 
 
+def groups_of(question: Question) -> tuple[int, ...]:
+    """Where all groups of a question by time begin, also those without events; the first may begin before it.
+
+    Raises InvalidRequest for an unknown zone and for more than `GROUPS_MAX` groups.
+    """
+    return tuple(_bounds(question, math.floor(question.since), math.ceil(question.until))[:-1])
+
+
 def zone_of(name: str) -> ZoneInfo:
     """The time zone of an IANA name. Raises InvalidRequest."""
     try:

@@ -17,8 +17,8 @@ from sqlalchemy import event
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.events import RequestReceived
 from storage.recorder_process import RecorderLoop
+from tests.support.cutting_way import CuttingWay
 from tests.support.histories import answered
-from tests.support.postgres_cut import CuttingWay
 from tests.support.recording import Recording, stop
 
 LOCKED_S = 30.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 
 import msgspec
@@ -12,13 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.budget_ports import Balance, Charge
+from orchestrator.cashier import Cashier
 from orchestrator.clock import SystemClock
 from orchestrator.errors import BudgetStoreUnavailable
 from storage.memory_budget import MemoryBudget
 from storage.redis_budget import RedisBudget
 from storage.redis_client import open_redis
 from storage.shared_budget import SharedBudget
+from tests.support.facts import Facts
 from tests.support.processes import until
+from tests.support.spending import told
 from tests.support.valkey import Valkey
 
 PATIENT_S = 5.0
@@ -125,27 +127,32 @@ async def test_what_costs_nothing_here_is_not_refused(budget):
 
 
 async def test_each_mark_is_told_once(budget):
-    """75, 90 and 100 per cent are each told to one caller, and not again after a correction."""
-    marks = []
-    for amount in (700, 60, 10, 140, 5, 200, 300):
-        (balance,) = await budget.reserve([charge(amount)])
-        marks.append(balance.mark)
+    """75, 90 and 100 per cent are each told by one caller, and not again after a correction."""
+    marks = [await told(budget, charge(amount)) for amount in (700, 60, 10, 140, 5, 200, 300)]
     await budget.settle([charge(-500)])
-    (again,) = await budget.reserve([charge(500)])
+    again = await told(budget, charge(500))
 
-    assert marks == [0, 75, 0, 90, 0, 100, 0]
-    assert again.mark == 0
+    assert marks == [[], [75], [], [90], [], [100], []]
+    assert again == []
+
+
+async def test_a_mark_is_claimed_by_one(budget):
+    """Who claims a mark learns what was claimed before; a reservation by itself claims none."""
+    await budget.reserve([charge(950)])
+    claims = [await budget.claim(charge(0), mark) for mark in (75, 90, 75, 100)]
+    (balance,) = await budget.reserve([charge(0)])
+
+    assert claims == [0, 75, 90, 90]
+    assert (balance.spent, balance.told) == (950, 100)
 
 
 async def test_a_higher_limit_has_its_own_marks(budget):
     """Marks are told again under a higher limit, once, and not under a lower one."""
     low, high = LIMIT // 10, LIMIT
-    marks = []
-    for amount, limit in ((80, low), (30, low), (1, high), (680, high), (1, low), (1, high), (140, high)):
-        (balance,) = await budget.reserve([charge(amount, limit=limit)])
-        marks.append(balance.mark)
+    calls = ((80, low), (30, low), (1, high), (680, high), (1, low), (1, high), (140, high))
+    marks = [await told(budget, charge(amount, limit=limit)) for amount, limit in calls]
 
-    assert marks == [75, 100, 0, 75, 100, 0, 0]
+    assert marks == [[75], [100], [], [75], [90, 100], [], []]
 
 
 async def test_a_figure_is_raised_to_what_it_should_be(budget):
@@ -153,11 +160,10 @@ async def test_a_figure_is_raised_to_what_it_should_be(budget):
     await budget.raise_to(charge(400))
     await budget.raise_to(charge(800), 75)
     await budget.raise_to(charge(200))
-    (balance,) = await budget.reserve([charge(50)])
-    (next_,) = await budget.reserve([charge(50)])
+    marks = [await told(budget, charge(50)), await told(budget, charge(50))]
 
-    assert (balance.spent, balance.mark) == (850, 0)
-    assert (next_.spent, next_.mark) == (900, 90)
+    assert marks == [[], [90]]
+    assert await spent(budget) == 900
 
 
 @given(
@@ -182,7 +188,9 @@ def test_never_beyond_the_limit(valkey, amounts, costs, seed):
         verdicts, held, own = [], [], 0
         for amount, cost in zip(amounts, costs, strict=False):
             (balance,) = await budget.reserve([charge(amount, "h", period="p")])
-            verdicts.append((balance.is_refused, balance.spent, balance.mark))
+            verdicts.append((balance.is_refused, balance.spent, balance.told))
+            if chance.random() < 0.3:
+                verdicts.append(await budget.claim(charge(0, "h", period="p"), chance.choice((75, 90, 100))))
             if not balance.is_refused:
                 own += amount
                 held.append((amount, min(cost, amount)))
@@ -218,12 +226,15 @@ async def test_many_at_once_stay_within_the_limit(valkey):
     clients = [await open_redis(valkey.url, timeout_s=PATIENT_S) for _ in range(2)]
     budgets = [RedisBudget(client) for client in clients]
 
-    outcomes = await asyncio.gather(*(budgets[n % 2].reserve([charge(7)]) for n in range(400)))
+    facts = Facts()
+    cashiers = [Cashier(budget, facts) for budget in budgets]
 
-    granted = sum(not balance.is_refused for (balance,) in outcomes)
+    outcomes = await asyncio.gather(*(cashiers[n % 2].reserve([charge(7)]) for n in range(400)))
+
+    granted = sum(verdict.is_made for verdict in outcomes)
     assert granted == LIMIT // 7
     assert await spent(budgets[0]) == 7 * granted
-    marks = sorted(balance.mark for (balance,) in outcomes if balance.mark)
+    marks = sorted(getattr(event, "percent", 100) for event in facts.events)
     for client in clients:
         await client.aclose()
     assert marks == [75, 90, 100]
@@ -258,7 +269,10 @@ async def test_an_outage_says_so():
         server.kill()
 
         one = [charge(1)]
-        attempts = budget.reserve(one), budget.settle(one), budget.figures(one), budget.raise_to(*one)
+        attempts = (
+            *(budget.reserve(one), budget.settle(one), budget.figures(one)),
+            *(budget.raise_to(*one), budget.claim(*one, 75)),
+        )
         for attempt in attempts:
             with pytest.raises(BudgetStoreUnavailable):
                 await asyncio.wait_for(attempt, 2.0)
@@ -278,6 +292,23 @@ async def test_a_redis_that_lost_its_memory_gives_no_budget_anew(valkey):
 
     assert [(one.is_refused, one.spent) for one in balances] == [(True, 900), (False, 0)]
     assert (rest.is_refused, rest.spent) == (False, LIMIT)
+
+
+async def test_a_claim_on_a_redis_that_lost_its_memory_gives_no_budget_anew(valkey):
+    """The figure that it begins is the one this process knows, and what it claimed stays claimed."""
+    client = await open_redis(valkey.url, timeout_s=PATIENT_S)
+    budget = RedisBudget(client)
+    await budget.reserve([charge(900)])
+
+    valkey.flushall()
+    await budget.claim(charge(900), 90)
+    figure = await spent(budget)
+    valkey.flushall()
+    (balance,) = await budget.reserve([charge(0)])
+    await client.aclose()
+
+    assert figure == 900
+    assert (balance.spent, balance.told) == (900, 90)
 
 
 async def test_a_seed_that_did_not_reach_redis_is_not_lost():
@@ -308,91 +339,3 @@ async def test_what_is_known_of_past_periods_is_dropped(valkey):
     await client.aclose()
 
     assert len(budget._known) == 1
-
-
-# --- alone and back
-
-
-@contextlib.asynccontextmanager
-async def two_processes(server):
-    """Two counts on one Redis, as two processes have them."""
-    clients = [await open_redis(server.url, timeout_s=PATIENT_S) for _ in range(2)]
-    yield [SharedBudget(RedisBudget(client), SystemClock()) for client in clients]
-    for client in clients:
-        await client.aclose()
-
-
-async def back(*budgets):
-    """Wait until Redis is in reach of all."""
-    await until(
-        lambda: not any(budget._shared.is_away for budget in budgets), 10.0, lambda: "still out of reach"
-    )
-
-
-async def test_alone_a_process_goes_on_from_what_all_have_spent():
-    """Redis dies: what is left for each is what was left for all, as far as it has seen."""
-    async with Valkey() as server, two_processes(server) as (ours, theirs):
-        await theirs.reserve([charge(600)])
-        await ours.reserve([charge(200)])
-        server.kill()
-
-        (fits,) = await ours.reserve([charge(200)])
-        (refused,) = await ours.reserve([charge(1)])
-
-    assert (fits.is_refused, fits.spent) == (False, LIMIT)
-    assert refused.is_refused
-
-
-@pytest.mark.parametrize("forgets", [True, False])
-async def test_what_was_spent_alone_is_paid_in(forgets):
-    """When Redis is back it has what both have spent meanwhile, whether it remembers before or not."""
-    async with Valkey() as server, two_processes(server) as (ours, theirs):
-        await theirs.reserve([charge(100)])
-        await ours.reserve([charge(200)])
-        await theirs.reserve([charge(0)])
-        if not forgets:
-            server.command("SAVE")
-        server.kill()
-        await ours.reserve([charge(50)])
-        await ours.settle([charge(-20), charge(-40)])  # of a call before, and of this one
-        await theirs.reserve([charge(10, "client:b"), charge(10)])
-        await server.start()
-        await back(ours, theirs)
-
-        await asyncio.gather(*(budget.reserve([charge(0)]) for budget in (ours, theirs)))
-
-        assert await spent(theirs) == 300 + 50 - 60 + 10
-        assert await spent(ours, "client:b") == 10
-
-
-async def test_a_mark_told_alone_is_not_told_again():
-    """What a process warned of during an outage is known to all afterwards."""
-    async with Valkey() as server, two_processes(server) as (ours, theirs):
-        await ours.reserve([charge(700)])
-        server.kill()
-        (alone,) = await ours.reserve([charge(100)])
-        await server.start()
-        await back(ours, theirs)
-
-        await ours.reserve([charge(0)])
-        (after,) = await theirs.reserve([charge(10)])
-
-    assert (alone.mark, after.mark) == (75, 0)
-    assert after.spent == 810
-
-
-async def test_a_sum_that_may_have_arrived_is_rather_counted_twice(valkey):
-    """Redis hangs in a settlement: what would be added is added later, what would be taken is not."""
-    async with two_processes(valkey) as (ours, _):
-        await ours.reserve([charge(500), charge(500, "client:a")])
-        ours._shared._client._timeout_s = 0.05
-        valkey.pause()
-        try:
-            await ours.settle([charge(-300), charge(100, "client:a")])
-        finally:
-            valkey.resume()
-        await back(ours)
-        await ours.reserve([charge(0)])
-
-        assert await spent(ours) in (200, 500)
-        assert await spent(ours, "client:a") in (600, 700)

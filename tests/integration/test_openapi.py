@@ -184,6 +184,8 @@ async def test_real_answers_are_those_of_the_document(
         execution = await _search_and_extract(client, described.success)
         await amos.drain()
         described.success(await client.get(f"/executions/{execution}"))
+        described.success(await client.get("/executions?limit=1&outcome=answered"))
+        described.success(await client.get("/executions?limit=1&format=csv"))
         await _search_by_other_doors(client, described.success)
         await _pass_on(client, described.success)
         await amos.drain()
@@ -225,6 +227,7 @@ async def test_real_refusals_are_those_of_the_document(
         check(await client.get("/health", headers={"Authorization": "Bearer wrong"}))
         check(await client.get("/keys"))
         check(await client.get("/executions/1"))
+        check(await client.get("/executions?limit=0"))
         check(await client.post("/mcp", content=b"{}", headers={"Content-Type": "text/plain"}))
         check(await client.post("/extract", json={"urls": [PAGE]}))
         for _ in range(8):

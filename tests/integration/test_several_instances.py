@@ -296,12 +296,24 @@ async def test_a_restarted_instance_remembers(tmp_path: Path, tavily: TavilySimu
 
 
 async def test_one_budget_for_all_instances(tmp_path: Path, tavily: TavilySimulator, valkey: Valkey):
-    """What all gateways spend together stays within the day's budget, and each mark is recorded once."""
-    price_usd = 0.008
-    async with instances(tmp_path, valkey, tavily=tavily, budget_usd_per_day=20 * price_usd) as amos:
-        responses = await asyncio.gather(*(amos[n % INSTANCES].search(f"question {n}") for n in range(60)))
-        told = await facts(amos, "budget:all")
-        executions = await records(amos)
+    """What all gateways spend together stays within the day's budget, and each mark is recorded once.
+
+    A gateway for which Redis was out of reach counted alone: such a try proves nothing and is made again.
+    """
+    budget = {"budget_usd_per_day": 20 * 0.008}
+    for number in range(TRIES):
+        tavily.clear()
+        valkey.flushall()
+        async with instances(tmp_path / f"try{number}", valkey, tavily=tavily, **budget) as amos:
+            responses = await asyncio.gather(
+                *(amos[n % INSTANCES].search(f"question {n}") for n in range(60))
+            )
+            told = await facts(amos, "budget:all")
+            executions = await records(amos)
+            lost = await facts(amos, "store:redis")
+        if not lost:
+            break
+    assert not lost, "Redis was out of reach in every try"
 
     assert tavily.count == 20
     assert Counter(response.status_code for response in responses) == {200: 20, 432: 40}

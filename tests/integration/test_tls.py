@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -161,8 +162,13 @@ async def test_nobody_is_redirected_to_another_host(amos: AmosProcesses, host: s
 
 
 async def test_a_stop_finishes_what_is_under_way(tmp_path: Path, files: TlsFiles, tavily: TavilySimulator):
-    """Over TLS too calls are finished, and an idle connection holds up nothing."""
+    """Over TLS too calls are finished, and an idle connection holds up nothing.
+
+    Who comes meanwhile is refused on both ports, also while the worker stands still.
+    """
+    redirect_port = free_port()
     settings = {
+        "AMOS_REDIRECT_PORT": str(redirect_port),
         "AMOS_TLS_CERT_FILE": str(files.cert),
         "AMOS_TLS_KEY_FILE": str(files.key),
         "TAVILY_API_KEY": tavily.api_key,
@@ -180,7 +186,14 @@ async def test_a_stop_finishes_what_is_under_way(tmp_path: Path, files: TlsFiles
                 ]
                 await until(lambda: tavily.count == 10, 10.0, lambda: f"{tavily.count} arrived")
                 async with asyncio.timeout(10.0):
-                    assert await amos.stop() == 0
+                    amos.signal("worker", signal.SIGSTOP)
+                    stopping = asyncio.create_task(amos.stop())
+                    await until(lambda: "AMOS is stopping" in amos.log, 10.0, lambda: amos.log)
+                    for port in (urlsplit(amos.base_url).port, redirect_port):
+                        with pytest.raises(ConnectionRefusedError):
+                            await asyncio.open_connection("127.0.0.1", port)
+                    amos.signal("worker", signal.SIGCONT)
+                    assert await stopping == 0
                 answers = await asyncio.gather(*under_way)
         finally:
             tavily.delay_s = 0.0

@@ -26,6 +26,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 WORKERS = 2
 CLIENTS = 16
 
+STOOD_S = 0.2
+"""So long a worker stands still while the others stop: before, up to six of the clients were cut off."""
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def tavily() -> AsyncIterator[TavilySimulator]:
@@ -168,6 +171,30 @@ async def test_a_stop_under_load_answers_all_it_has_taken(amos: AmosProcesses):
     assert set(load.answered) <= answered_in_sql(amos)
     assert not list(amos.journal.glob("*.seg"))
     assert "Traceback" not in amos.log
+
+
+async def test_a_stop_while_a_worker_stands_still_cuts_nobody_off(amos: AmosProcesses):
+    """What it holds it answers when it goes on; whoever comes meanwhile is refused at once and not kept."""
+    load = Load(amos)
+    running = asyncio.create_task(load.run())
+    await until(lambda: len(load.answered) >= 50, 20.0, lambda: f"only {load.statuses}")
+
+    late = workers_of(amos)[0]
+    os.kill(late, signal.SIGSTOP)
+    stopping = asyncio.create_task(amos.stop())
+    await until(lambda: "AMOS is stopping" in amos.log, 20.0, lambda: amos.log)
+    with pytest.raises(httpx.ConnectError):
+        await asyncio.to_thread(httpx.get, f"{amos.base_url}/livez", timeout=STOOD_S * 10, trust_env=False)
+    await asyncio.sleep(STOOD_S)
+    os.kill(late, signal.SIGCONT)
+    status = await stopping
+    load.end()
+    await running
+
+    assert status == 0
+    assert load.statuses.keys() == {200}
+    assert load.broken == 0
+    assert set(load.answered) <= answered_in_sql(amos)
 
 
 async def test_more_than_one_worker_needs_redis(tmp_path: Path):

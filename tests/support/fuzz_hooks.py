@@ -37,6 +37,9 @@ schemathesis.openapi.format(
 schemathesis.openapi.format(
     "moment", st.sampled_from(("now", "90m", "24h", "7d", "2026-11-22T10:00:00Z", "1795000000"))
 )
+schemathesis.openapi.format(
+    "printable", st.text(string.printable[:95] + "\u00e4\u6c34", min_size=1, max_size=60)
+)
 schemathesis.openapi.format("us-date", st.sampled_from(("1/2/2026", "12/31/2025", "03/04/2026")))
 schemathesis.openapi.format("age", st.sampled_from(("90m", "24h", "7d", "2w")))
 schemathesis.openapi.format("time-zone", st.sampled_from(("UTC", "Europe/Berlin", "Asia/Kathmandu")))
@@ -53,6 +56,7 @@ RULES = re.compile(
             "time_range: When time_range is set, start_date or end_date cannot be set",
             "start_date: start_date cannot be after end_date",
             "since: must be before until",
+            "before: there is no such place in the record",
             "by: the window has more than [0-9]+ groups",
             # Tier l2 is there only with Redis, which the document cannot know.
             "tier: expected one of l1",

@@ -20,6 +20,7 @@ from orchestrator.events import (
     Envelope,
     Frame,
 )
+from orchestrator.executions import ExecutionQuery, FoundExecutions
 from orchestrator.filters.authenticate import Doorkeeper
 from orchestrator.gateway import Gateway
 from orchestrator.health import ComponentHealth
@@ -43,6 +44,7 @@ from orchestrator.reports.report import Need, Question, Sums
 from orchestrator.reports.totals import Standing, Totals
 from storage.memory_cache import MemoryCache
 from storage.memory_rate_limit import MemoryRateLimit
+from tests.support.naive_executions import executions_in
 from tests.support.reported import sums_of
 from tests.support.shared_tier import MemoryShared
 
@@ -110,6 +112,10 @@ class JournalReports:
     async def execution(self, execution_id: str) -> list[Frame]:
         """The frames of one execution."""
         return [frame for frame in self._journal.frames if frame.stream == execution_id]
+
+    async def executions(self, query: ExecutionQuery) -> FoundExecutions:
+        """The executions in the journal that fit."""
+        return executions_in(self._journal.frames, query)
 
     async def totals(self, needs: Sequence[Need]) -> Totals:
         """What the frames in the journal add up to."""

@@ -44,7 +44,7 @@ CORE: dict[str, set[str]] = {
     "*/__init__.py": set(),
     **dict.fromkeys((f"{name}.py" for name in (*sorted(VALUES), "api_keys")), VALUES),
     "event_types.py": {"events", "facts"},
-    "ports.py": VALUES | {"api_keys", "reports.report", "reports.totals"},
+    "ports.py": VALUES | {"api_keys", "executions", "reports.report", "reports.totals"},
     "record_watch.py": VALUES
     | {"ports", "budget_audit", "budget_policy", "reports.report", "reports.totals"},
     "health.py": VALUES
@@ -62,6 +62,7 @@ CORE: dict[str, set[str]] = {
     "relaying.py": VALUES
     | {"addresses", "fallback", "filters.validate_relay", "outcome", "ports", "relay_stream", "service"},
     "asked.py": {"model"},
+    "executions.py": set(),
     **{
         f"{name}.py": set()
         for name in (
@@ -115,6 +116,7 @@ CORE: dict[str, set[str]] = {
     | {
         "budgets",
         "cache_admin",
+        "executions",
         "provider_admin",
         "usage",
         "warming",

@@ -42,6 +42,10 @@ class Down:
         """Fail."""
         raise BudgetStoreUnavailable("Down.")
 
+    async def claim(self, charge: Charge, mark: int) -> int:
+        """Fail."""
+        raise BudgetStoreUnavailable("Down.")
+
     async def settle(self, charges: Any) -> None:
         """Fail."""
         raise BudgetStoreUnavailable("Down.")
@@ -113,6 +117,13 @@ class Spending:
         """A call of a client."""
         made = make_call(SearchRequest(query="tides"), clock=self.clock, patience_s=patience_s)
         return changed(made, principal=Principal(client=client))
+
+
+async def told(store: BudgetStore, charge: Charge) -> list[int]:
+    """Reserve as a call does; the marks that it tells, 100 for the stop."""
+    facts = Facts()
+    await Cashier(store, facts).reserve([charge])
+    return [getattr(event, "percent", 100) for event in facts.events]
 
 
 def spent(store: MemoryBudget, account: str = "all", period: str = "2026-11-25") -> int | None:

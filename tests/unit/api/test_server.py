@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from api import server
 from api.server import hypercorn_config
 
 
@@ -39,9 +38,16 @@ def test_a_worker_takes_one_connection_and_leaves_the_next(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ):
     """What is still in the queue is for whoever is idle; a moment later it is anybody's again."""
-    monkeypatch.setattr(server, "ACCEPT_PAUSE_S", 60.0)
+    monkeypatch.setattr(listener, "pause_s", 60.0)
     first = accepted(listener)
-    monkeypatch.setattr(server, "ACCEPT_PAUSE_S", 0.0)
+    monkeypatch.setattr(listener, "pause_s", 0.0)
     rest = accepted(listener)
 
     assert (first, rest) == (1, 1)
+
+
+def test_a_worker_whose_listening_was_ended_finds_nobody(listener: socket.socket):
+    """The supervisor ends it for all before it tells them to stop: that is no fault of the socket's."""
+    listener.shutdown(socket.SHUT_RDWR)
+
+    assert accepted(listener) == 0

@@ -13,6 +13,7 @@ from orchestrator.errors import EventLogUnavailable
 from orchestrator.events import Envelope, Frame
 from orchestrator.facts import BudgetStopped, BudgetWarned, UsageReconciled
 from storage.memory_budget import MemoryBudget
+from tests.support import spending
 from tests.support.clock import FakeClock, LoopClock
 from tests.support.spending import NOON, Down, spent
 
@@ -200,24 +201,22 @@ async def test_a_period_that_ends_between_two_looks(audit, store, record, clock)
 
 
 @pytest.mark.parametrize(
-    ("told", "mark"),
+    ("told", "marks"),
     [
-        ([], 75),
-        ([BudgetWarned(account="all", period="2026-11-25", percent=75, spent=760, limit=1_000)], 0),
-        ([BudgetWarned(account="all", period="2026-11-24", percent=75, spent=760, limit=1_000)], 75),
-        ([BudgetWarned(account="all", period="2026-11-25", percent=75, spent=760, limit=900)], 75),
-        ([BudgetStopped(account="all", period="2026-11-25", spent=999, limit=2_000)], 0),
-        ([NOT_OF_MARKS], 75),
+        ([], [75]),
+        ([BudgetWarned(account="all", period="2026-11-25", percent=75, spent=760, limit=1_000)], []),
+        ([BudgetWarned(account="all", period="2026-11-24", percent=75, spent=760, limit=1_000)], [75]),
+        ([BudgetWarned(account="all", period="2026-11-25", percent=75, spent=760, limit=900)], [75]),
+        ([BudgetStopped(account="all", period="2026-11-25", spent=999, limit=2_000)], []),
+        ([NOT_OF_MARKS], [75]),
     ],
 )
-async def test_a_warning_survives_the_process_that_gave_it(audit, store, record, told, mark):
+async def test_a_warning_survives_the_process_that_gave_it(audit, store, record, told, marks):
     """A process that starts again tells a mark only if nobody has told it for this period and limit."""
     record.spent, record.told = 780, told
     await audit.begin()
 
-    (balance,) = await store.reserve([DAILY.of_all[0].sum_of("", 10, NOON)])
-
-    assert balance.mark == mark
+    assert await spending.told(store, DAILY.of_all[0].sum_of("", 10, NOON)) == marks
 
 
 async def test_it_looks_again_and_again(record):

@@ -6,13 +6,13 @@ import pytest
 
 from orchestrator import limits
 from orchestrator.api_keys import SCOPES, ApiKey, digest, generate, id_of
-from orchestrator.errors import InvalidRequest, KeyNotFound, KeysUnavailable
+from orchestrator.errors import InvalidRequest, KeyNotFound, KeysUnavailable, SettingsError
 from orchestrator.facts import (
     KeyCreated,
     KeyRevoked,
     KeyRotated,
 )
-from orchestrator.key_admin import OVERLAP_S_MAX, KeyWish
+from orchestrator.key_admin import OVERLAP_S_MAX, KeyAdmin, KeyWish
 from orchestrator.principals import OwnLimits
 from tests.support.clock import LoopClock
 from tests.support.keys import PEPPER, Keys
@@ -216,6 +216,21 @@ async def test_a_key_that_was_made_is_handed_over():
     keys.store.is_away = False
     await keys.ring.refresh()
     assert keys.ring.identify(new.raw).principal.client == "acme"
+
+
+async def test_a_derived_secret_is_of_its_purpose_and_pepper():
+    """Who has the same pepper derives the same; another purpose or pepper gives another, none refuses."""
+    first, second = Keys(), Keys()
+    other = KeyAdmin(first.store, b"another pepper", first.clock, first.recorder)
+    without = KeyAdmin(first.store, None, first.clock, first.recorder)
+
+    derived = first.admin.derived("sessions")
+
+    assert len(derived) == 32
+    assert second.admin.derived("sessions") == derived
+    assert len({derived, first.admin.derived("else"), other.derived("sessions"), PEPPER}) == 4
+    with pytest.raises(SettingsError):
+        without.derived("sessions")
 
 
 async def test_keys_have_a_bound(monkeypatch):

@@ -306,6 +306,52 @@ async def test_last_use_is_written_once_a_minute():
         assert uses == {new.key.id: pytest.approx(used_at, abs=0.01), idle.key.id: None}
 
 
+async def test_the_holder_of_a_session_is_the_holder_of_its_key():
+    """A door that knows a caller by a session names the key; the fact says that it was not shown."""
+    async with running() as keys:
+        new = await keys.make("acme", scopes=("search",), limits=OwnLimits(per_minute=7))
+
+        holder = keys.ring.holder_of(new.key.id)
+
+    assert holder.principal == keys.ring.identify(new.raw).principal
+    assert holder.fact == CallerAuthenticated(client="acme", method="session", key_id=new.key.id)
+    assert (await keys.admin.list())[0].last_used_at is not None
+
+
+async def test_a_session_ends_with_its_key():
+    """Expired, revoked, replaced and unknown: the reason is the one that the key would be given."""
+    async with running() as keys:
+        expiring, revoked = await keys.make(expires_in_s=HOUR_S), await keys.make()
+        await keys.admin.revoke(revoked.key.id, by="test")
+        await asyncio.sleep(HOUR_S)
+
+        for key_id, reason in (
+            (expiring.key.id, "expired_key"),
+            (revoked.key.id, "revoked_key"),
+            ("AAAAAAAAAAAA", "unknown_key"),
+        ):
+            with pytest.raises(Unauthenticated) as ended:
+                keys.ring.holder_of(key_id)
+            assert ended.value.reason == reason
+
+
+async def test_the_id_of_a_key_is_no_key():
+    """What stands in lists and cookies opens nothing where a key is to be shown, also after a session."""
+    async with running() as keys:
+        new = await keys.make()
+        keys.ring.holder_of(new.key.id)
+
+        assert refusal(keys.ring, new.key.id).reason == "malformed_key"
+
+
+async def test_keys_never_seen_know_no_session():
+    """Before the database was read nobody can be known by a session either."""
+    keys = Keys()
+
+    with pytest.raises(KeysUnavailable):
+        keys.ring.holder_of("AAAAAAAAAAAA")
+
+
 async def test_a_change_of_keys_forgets_no_use():
     """A use between two writes is written, whatever happens to keys in between."""
     async with running() as keys:

@@ -14,6 +14,7 @@ from storage.memory_budget import MemoryBudget
 from storage.redis_budget import Known
 from storage.shared_budget import SharedBudget
 from tests.support.clock import FakeClock
+from tests.support.spending import told
 
 LIMIT = 1_000
 
@@ -39,8 +40,10 @@ class Far:
             await asyncio.Event().wait()
 
     async def _note(self, charges):
+        marks = {(one.account, one.period): mark for one, mark in self.count.told()}
         for one, spent in zip(charges, await self.count.figures(charges), strict=True):
-            self.seen[one.account, one.period] = (spent or 0, 0, one.ends_at)
+            key = one.account, one.period
+            self.seen[key] = (spent or 0, marks.get(key, 0), one.ends_at)
 
     async def reserve(self, charges):
         """Count, if in reach."""
@@ -48,6 +51,13 @@ class Far:
         balances = await self.count.reserve(charges)
         await self._note(charges)
         return balances
+
+    async def claim(self, charge, mark):
+        """Claim, if in reach."""
+        await self._reach()
+        before = await self.count.claim(charge, mark)
+        await self._note([charge])
+        return before
 
     async def settle(self, charges):
         """Correct, if in reach."""
@@ -117,7 +127,7 @@ async def test_a_mark_that_was_not_taken_leaves_no_old_figure_behind(budget, far
     """The second outage begins with what is known then, although the end of the first was not heard out."""
     await budget.reserve([charge(700)])
     far.is_away = True
-    await budget.reserve([charge(100)])  # the mark of 75 per cent
+    assert await told(budget, charge(100)) == [75]
     far.is_away, far.takes_marks = False, False
     await budget.reserve([charge(0)])
     far.takes_marks = True
@@ -147,12 +157,21 @@ async def test_an_outage_of_which_nothing_is_owed_leaves_no_old_figure_behind(bu
 
 async def test_a_stop_is_told_once_in_an_outage(budget, far, charge):
     """Refusals owe nothing; what was told of them is remembered all the same while Redis is away."""
-    await budget.reserve([charge(LIMIT)])
+    assert await told(budget, charge(LIMIT)) == [90]
     far.is_away = True
 
-    told = [(await budget.reserve([charge(1)]))[0].mark for _ in range(3)]
+    assert [await told(budget, charge(1)) for _ in range(3)] == [[100], [], []]
 
-    assert told == [100, 0, 0]
+
+async def test_a_stop_told_in_an_outage_is_not_told_again(budget, far, charge, clock):
+    """Nothing is owed of it; what was told is told to the others all the same when Redis is back."""
+    await told(budget, charge(LIMIT))
+    far.is_away = True
+    await told(budget, charge(1))
+    far.is_away = False
+    await budget.figures([charge(0)])
+
+    assert await told(SharedBudget(far, clock), charge(1)) == []
 
 
 @pytest.mark.parametrize("seed", range(30))

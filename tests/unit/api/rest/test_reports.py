@@ -7,7 +7,8 @@ import time
 import httpx
 import pytest
 
-from api.rest.reports import preferred, question
+from api.rest.reports import question
+from api.rest.tables import preferred
 from orchestrator.errors import InvalidRequest
 from orchestrator.reports.catalogue import REPORTS
 

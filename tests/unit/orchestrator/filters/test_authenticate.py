@@ -120,6 +120,18 @@ async def test_a_key_is_its_client():
     assert new.raw[23:] not in repr(principal)
 
 
+async def test_a_session_is_its_keys_client_unless_a_key_is_shown():
+    """A door may know the caller by a session; a key that is shown wins over it."""
+    keys = Keys()
+    session, shown = await keys.make("acme"), await keys.make("other")
+
+    known = await door(keys)(make_call(REQUEST, key_id=session.key.id), principal_of)
+    both = await door(keys)(make_call(REQUEST, key_id=session.key.id, credential=shown.raw), principal_of)
+
+    assert (known.client, known.key_id) == ("acme", session.key.id)
+    assert both.client == "other"
+
+
 async def test_keys_that_were_never_seen_open_for_nobody():
     """Without the database since the start the local operator is not taken at their word either."""
     keys = Keys()

@@ -81,6 +81,7 @@ def test_a_caller_s_trace_goes_on():
         ("mcp", "tools/call", "web_search", "tools/call web_search", "server"),
         ("cli", "", "", "search", "internal"),
         ("http", "", "", "search", "server"),
+        ("console", "GET", "/", "GET /", "server"),
     ],
 )
 def test_a_span_is_called_by_what_was_called(door, method, target, name, kind):
@@ -89,7 +90,7 @@ def test_a_span_is_called_by_what_was_called(door, method, target, name, kind):
 
     assert (call.name, call.kind) == (name, kind)
     assert call.attributes.get("gen_ai.tool.name", "") == (target if door == "mcp" else "")
-    assert ("http.response.status_code" in call.attributes) == (door == "http")
+    assert ("http.response.status_code" in call.attributes) == (door in ("http", "console"))
 
 
 def test_an_attempt_is_a_call_to_a_provider():

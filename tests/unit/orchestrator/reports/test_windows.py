@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from orchestrator.errors import InvalidRequest
 from orchestrator.projections.fold import DAY_S, HOUR_S, MINUTE_S
 from orchestrator.reports.report import TIMES, Question
-from orchestrator.reports.windows import GROUPS_MAX, in_its_zone, plan, zone_of
+from orchestrator.reports.windows import GROUPS_MAX, groups_of, in_its_zone, plan, zone_of
 
 ALL = (MINUTE_S, HOUR_S, DAY_S)
 NOON = 1_800_014_400
@@ -139,6 +139,16 @@ def test_a_day_of_spring_has_23_hours_and_one_of_autumn_25():
         assert len(begins) == hours
         assert [wall(at, "Europe/Berlin").hour for at in begins][1 : len(shown) + 1] == shown
         assert len(groups(plan(asked(begin, end, "day", "Europe/Berlin"), {}, ALL).pieces)) == 1
+
+
+@pytest.mark.parametrize("by", TIMES)
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kolkata"])
+def test_all_groups_are_known_beforehand(zone, by):
+    """Also those in which nothing will be found, and the parts of one at both ends."""
+    day = datetime(2026, 10, 25, tzinfo=ZoneInfo(zone)).timestamp()  # clocks are put back in Berlin
+    question = Question(since=day + 17.5, until=day + 86_401.5, by=by, time_zone=zone)
+
+    assert list(groups_of(question)) == sorted({piece.group for piece in plan(question, {}, ALL).pieces})
 
 
 def test_clocks_may_be_changed_by_half_an_hour():

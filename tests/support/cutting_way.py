@@ -1,4 +1,4 @@
-"""A way to PostgreSQL that is cut on order, between a statement and its answer or just before it.
+"""A way to a server that is cut on order, between what is asked and the answer, or just before it.
 
 async with CuttingWay(server.port) as way:
     way.cut(b"COMMIT", nth=3, delivered=True)       # the server commits, and its client never hears of it
@@ -37,6 +37,7 @@ class CuttingWay:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # what was cut is closed in the next turn of the loop
 
     def cut(self, word: bytes, *, nth: int, delivered: bool) -> None:
         """Cut the connection that sends `word` for the nth time from now on.
@@ -76,8 +77,8 @@ class CuttingWay:
                 return
         finally:
             answers.cancel()
-            await asyncio.gather(answers, return_exceptions=True)
             back_writer.transport.abort()
+            await asyncio.gather(answers, return_exceptions=True)
 
     def _is_cut_by(self, data: bytes) -> bool:
         if not self._left or self._word not in data:

@@ -1,0 +1,238 @@
+"""`/console/overview`: how it all is and was, in figures and charts; each part is there without the others.
+
+A part that cannot be read, because the database is away, says so in its place. Whoever has no JavaScript gets
+the same figures; the charts are tables then.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from api.cli.quantities import amount, dollars, number, ratio, seconds
+from api.console.data import CHARTS, OBJECTIVE, RANGE_DEFAULT, RANGES, Figures, chart_of, range_of
+from api.rest.plain_routes import json_response
+from orchestrator.errors import GatewayError
+from orchestrator.events import MILLION
+from orchestrator.reports.report import Question
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    from api.console.data import ChartData, Range
+    from api.console.visits import Console, Visit
+    from orchestrator.gateway import Gateway
+    from orchestrator.health import ComponentHealth
+
+QUERIES_SHOWN = 5
+"""chosen: what somebody will look into; `amos report queries` has more."""
+
+CHANGES_SHOWN = 8
+"""chosen: the last trouble of each of a few circuits."""
+
+
+NOTHING = "\u2013"
+"""A dash: there is no such figure."""
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A part of the page: what is shown, or why it cannot be."""
+
+    shown: Any = None
+    fault: str = ""
+
+
+class Kpi(msgspec.Struct, frozen=True):
+    """One figure of the first row. `state` is `success`, `warn`, `danger` or `""`."""
+
+    label: str
+    value: str
+    note: str = ""
+    state: str = ""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """The first row; `is_quiet` if nobody has called in its time."""
+
+    figures: tuple[Kpi, ...]
+    is_quiet: bool
+
+
+class Chosen(msgspec.Struct, frozen=True):
+    """The range that a page shows: its name in the address, and what it is."""
+
+    name: str
+    span: Range
+
+
+def routes(console: Console) -> list[Route]:
+    """The routes of this file."""
+    gateway, figures = console.gateway, Figures(console.gateway.reports)
+
+    async def overview(request: Request, visit: Visit) -> Response:
+        chosen = _chosen(request)
+        return await visit.page(
+            "overview.html",
+            ranges=RANGES,
+            chosen=chosen,
+            charts=CHARTS,
+            kpis=await part(first_row(figures, chosen.span, time.time())),
+            now=await _now(gateway, figures, chosen.span),
+            curl=_curl(request),
+        )
+
+    async def row(request: Request, visit: Visit) -> Response:
+        chosen = _chosen(request)
+        shown = await part(first_row(figures, chosen.span, time.time()))
+        return await visit.page("parts/kpis.html", kpis=shown, chosen=chosen, curl=_curl(request))
+
+    async def now(request: Request, visit: Visit) -> Response:
+        chosen = _chosen(request)
+        return await visit.page("parts/now.html", now=await _now(gateway, figures, chosen.span))
+
+    async def queries(request: Request, visit: Visit) -> Response:
+        chosen = _chosen(request)
+        asked = _asked(chosen.span, time.time(), QUERIES_SHOWN)
+        asked = msgspec.structs.replace(asked, ranked_by=("failed", "slow"))
+        found = await part(figures.report("queries", asked))
+        return await visit.page("overview_queries.html", chosen=chosen, queries=found)
+
+    async def table(request: Request, visit: Visit) -> Response:
+        chosen, chart = _chosen(request), chart_of(request.path_params["chart"])
+        found = await figures.chart(chart, chosen.span, now=time.time(), tz=_zone(request))
+        return await visit.page("overview_table.html", chosen=chosen, table=found, rows=rows_of(found))
+
+    async def data(request: Request, visit: Visit) -> Response:
+        del visit
+        chosen, chart = _chosen(request), chart_of(request.path_params["chart"])
+        return json_response(await figures.chart(chart, chosen.span, now=time.time(), tz=_zone(request)))
+
+    return [
+        console.route("/console/overview", overview, "reports"),
+        console.route("/console/overview/kpis", row, "reports"),
+        console.route("/console/overview/now", now, "reports"),
+        console.route("/console/overview/queries", queries, "reports"),
+        console.route("/console/overview/table/{chart}", table, "reports"),
+        console.route("/console/data/{chart}", data, "reports"),
+    ]
+
+
+async def part(asking: Awaitable[Any]) -> Part:
+    """What was asked for, or the failure that keeps it from being shown."""
+    try:
+        return Part(shown=await asking)
+    except GatewayError as error:
+        return Part(fault=error.message)
+
+
+def _chosen(request: Request) -> Chosen:
+    name = request.query_params.get("range", RANGE_DEFAULT)
+    return Chosen(name, range_of(name))
+
+
+def _curl(request: Request) -> str:
+    return f"curl '{request.base_url}search?q=tide+tables'"
+
+
+def _zone(request: Request) -> str:
+    return request.query_params.get("tz", "UTC")
+
+
+def _asked(span: Range, now: float, limit: int) -> Question:
+    return Question(since=now - span.seconds, until=now, limit=limit)
+
+
+async def first_row(figures: Figures, span: Range, now: float) -> Row:
+    """The first row. Raises EventLogUnavailable, Overloaded."""
+    asked = _asked(span, now, 1)
+    health = await figures.report("health", asked)
+    hits = await figures.report("hit-rate", asked)
+    latency = await figures.report("latency", asked)
+    cost = await figures.report("cost", asked)
+    of_stage = {row["stage"]: row for row in latency["stages"]}
+    calls = health["requests"]
+    failed, refused = calls["failed"] - calls["callers_own"], calls["callers_own"]
+    shown = (
+        _availability(health),
+        Kpi("Calls", number(calls["total"]), f"{number(failed)} failed, {number(refused)} refused"),
+        Kpi("Hit rate", _share(hits["hit_ratio"]), f"of {number(hits['answered'])} answers"),
+        _p95("Hit p95", of_stage.get("hit")),
+        _p95("Miss p95", of_stage.get("miss")),
+        _spent(cost),
+    )
+    return Row(shown, is_quiet=not calls["total"])
+
+
+def _availability(health: dict[str, Any]) -> Kpi:
+    share = health["availability"]
+    if share is None:
+        return Kpi("Availability", NOTHING, "nothing was asked")
+    is_met = share >= OBJECTIVE
+    return Kpi(
+        "Availability",
+        f"{share * 100:.2f} %",
+        f"objective {ratio(OBJECTIVE)} {'met' if is_met else 'missed'}",
+        "success" if is_met else "danger",
+    )
+
+
+def _p95(label: str, stage: dict[str, Any] | None) -> Kpi:
+    if stage is None:
+        return Kpi(label, NOTHING, "none yet")
+    return Kpi(label, seconds(stage["p95_s"]), f"median {seconds(stage['p50_s'])}")
+
+
+def _spent(cost: dict[str, Any]) -> Kpi:
+    units = [amount(of["spent"], of["unit"]) for of in cost["units"] if of["spent"]]
+    saved = f"{_money(cost['saved_usd_micros'])} saved"
+    return Kpi("Spent", _money(cost["spent_usd_micros"]), " · ".join([saved, *units]))
+
+
+def _money(micros: int) -> str:
+    """As many digits as somebody can use: whole dollars of thousands, every digit of less than one."""
+    if micros < MILLION:
+        return dollars(micros)
+    return f"${micros / MILLION:,.0f}" if micros >= 1_000 * MILLION else f"${micros / MILLION:,.2f}"
+
+
+def _share(share: float | None) -> str:
+    return NOTHING if share is None else ratio(share)
+
+
+FORMS: dict[str, Callable[[float], str]] = {
+    "count": number,
+    "ratio": lambda share: f"{share * 100:.2f} %",
+    "seconds": seconds,
+    "usd_micros": dollars,
+}
+"""How the values of a chart are written, by their unit."""
+
+
+def rows_of(table: ChartData) -> list[tuple[float, list[str]]]:
+    """The chart as the rows of a table, the newest first: a moment, and what people read of each value."""
+    form = FORMS[table.unit]
+    begins, *values = table.columns
+    texts = [[NOTHING if value is None else form(value) for value in column] for column in values]
+    return list(zip(begins, map(list, zip(*texts, strict=True)), strict=True))[::-1]
+
+
+async def _now(gateway: Gateway, figures: Figures, span: Range) -> dict[str, Any]:
+    """Providers, the other components, budgets and the newest changes of circuits."""
+    components = await gateway.health()
+    asked = _asked(span, time.time(), CHANGES_SHOWN)
+    budgets = gateway.budgets
+    return {
+        "providers": [one for one in components if _is_provider(one)],
+        "others": [one for one in components if not _is_provider(one)],
+        "budgets": Part() if budgets is None else await part(budgets.report()),
+        "changes": await part(figures.report("providers", asked)),
+    }
+
+
+def _is_provider(one: ComponentHealth) -> bool:
+    return one.name.startswith("provider:")
