@@ -239,7 +239,7 @@ async def test_a_broken_connection_is_replaced(tavily, simulator):
 
 
 async def test_calls_share_connections(tavily, simulator):
-    """Calls after each other need one connection; a crowd needs no more than its places, and opens none anew."""
+    """Calls after each other need one connection; a crowd needs its places, and then none anew."""
     for _ in range(3):
         await tavily.search(make_call(SEARCH))
     assert simulator.connections_accepted == 1
