@@ -199,9 +199,8 @@ def wants_json(request: Request) -> bool:
 
 def local_path(text: str) -> str:
     """A path of the console to go on to after the login; `/` for everything else, above all other hosts."""
-    is_ours = text == "/" or text.startswith(("/?", "/console/"))
-    is_safe = is_ours and "\\" not in text and "//" not in text and text.isprintable()
-    return text if is_safe and not text.startswith(LOGIN) else "/"
+    is_ours = text.startswith(("/?", "/console/")) and text.isprintable()
+    return text if is_ours and not text.startswith(LOGIN) else "/"
 
 
 def _path_of(url: str) -> str:

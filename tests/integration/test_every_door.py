@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from html import unescape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,6 +96,13 @@ async def ask_webui(amos: GatewayServer, query: str, count: int) -> Results:
     return [(one["title"], one["link"]) for one in answer.json()]
 
 
+async def ask_console(amos: GatewayServer, query: str, count: int) -> Results:
+    """The page for people, as it is without scripts."""
+    answer = await amos.client.get("/", params={"q": query, "max_results": count})
+    found = re.findall(r'class="result-title"><a href="([^"]+)"[^>]*>([^<]+)</a>', answer.text)
+    return [(unescape(title), unescape(url)) for url, title in found]
+
+
 async def ask_sdk(amos: GatewayServer, query: str, count: int) -> Results:
     """The Python client."""
     async with AsyncClient(amos.base_url) as client:
@@ -128,6 +137,7 @@ DOORS: dict[str, Door] = {
     "MCP web_search": mcp_door(MODERN, "web_search"),
     "MCP web_search, handshake era": mcp_door(LEGACY, "web_search"),
     "MCP search": mcp_door(MODERN, "search"),
+    "GET /": Door(ask_console),
     "SDK": Door(ask_sdk),
     "CLI --url": Door(ask_command),
 }
@@ -214,4 +224,5 @@ async def test_each_door_is_recorded_as_itself(amos: GatewayServer):
         ("POST", "/openwebui/search", "openwebui"),
         *[("tools/call", "web_search", "")] * 2,
         ("tools/call", "search", ""),
+        ("GET", "/", ""),
     ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.model import SearchAnswer, SearchResult
+from tests.support.gateway_server import serving
 from tests.support.memory_gateway import unreachable
 
 if TYPE_CHECKING:
@@ -58,16 +59,14 @@ async def test_what_strangers_wrote_is_text(client: httpx.AsyncClient, memory: M
     assert "8641969" not in shown
 
 
-@pytest.mark.parametrize("url", ["file:///srv/handbook/tides.md", "ftp://a.example/x"])
-async def test_only_addresses_of_the_web_become_links(
-    client: httpx.AsyncClient, memory: MemoryGateway, url: str
-):
-    """A local file is named, and cannot be clicked."""
-    memory.provider.finds = SearchAnswer(results=(result("Tides", url),), answer=None, images=())
+async def test_only_addresses_of_the_web_become_links(tmp_path):
+    """A file of the local index is named, and cannot be clicked: a browser would refuse it anyway."""
+    (tmp_path / "tides.md").write_text("# Tides\n\nHigh water 06:40.\n")
+    async with serving(tmp_path / "data", local_paths=(tmp_path,)) as amos:
+        shown = (await amos.client.get("/?q=tides")).text
 
-    shown = (await client.get("/", params={"q": "tides"})).text
-
-    assert f'href="{url}"' not in shown
+    assert '<p class="result-url">file:' in shown
+    assert 'href="file:' not in shown
 
 
 async def test_htmx_gets_the_answer_alone(client: httpx.AsyncClient):
