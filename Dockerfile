@@ -1,4 +1,4 @@
-# The image of AMOS: one process tree (supervisor, workers, recorder) that writes to /data and /tmp only.
+# The image of AMOS: one process tree (supervisor, workers, recorder) that writes to /data, /tmp and, if told so, /var/log/amos.
 #
 #   docker build -t amos .
 #   docker run --rm amos --help                        the command line
@@ -28,7 +28,7 @@ LABEL org.opencontainers.image.title="AMOS" \
 # 10001: above every system and login user, so that it is nobody on the host either.
 RUN groupadd --gid 10001 amos \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin amos \
- && install --directory --owner=10001 --group=10001 --mode=0750 /data
+ && install --directory --owner=10001 --group=10001 --mode=0750 /data /var/log/amos
 
 COPY --from=packages /opt/amos /opt/amos
 WORKDIR /app

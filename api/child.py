@@ -18,7 +18,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
-from api.logs import configure_logging
+from api.logs.configure import configure_logging
 from api.settings import Settings, load
 from orchestrator.errors import SettingsError
 
@@ -36,7 +36,7 @@ def run_child(name: str, work: Callable[[Settings], Coroutine[Any, Any, None]]) 
     """
     try:
         settings = load()
-        configure_logging(settings.log_level)
+        configure_logging(settings)
         asyncio.run(work(settings))
     except (SettingsError, OSError) as error:
         _log.error("the %s cannot work: %s", name, error, exc_info=_log.isEnabledFor(logging.DEBUG))

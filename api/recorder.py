@@ -12,6 +12,7 @@ import contextlib
 import logging
 
 from api.child import run_child, stop_requested
+from api.logs.executions import execution_log
 from api.settings import Settings
 from storage.recorder_process import RecorderBusy, RecorderLoop, record_forever
 
@@ -55,14 +56,15 @@ async def wait_for_turn(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def _record(settings: Settings, stop: asyncio.Event) -> None:
-    """Own the data directory until `stop` is set: record, and export traces if somebody wants them."""
+    """Own the data directory until `stop` is set: record, log, and export traces if somebody wants them."""
+    lines = execution_log(settings)
     if not settings.exports_traces:
-        return await record_forever(settings.data_dir, settings.database_url, stop)
+        return await record_forever(settings.data_dir, settings.database_url, stop, lines=lines)
     # Imported only here: it brings OpenTelemetry and a client with it, 13 MB for whoever has no use.
     from api.telemetry import trace_exporter  # noqa: PLC0415
 
     exporter = trace_exporter(settings)
-    recorder = RecorderLoop(settings.data_dir, settings.database_url, traces=exporter.status)
+    recorder = RecorderLoop(settings.data_dir, settings.database_url, traces=exporter.status, lines=lines)
     async with recorder, exporter.beside(stop):
         await recorder.run(stop)
     return None

@@ -36,6 +36,7 @@ from typing_extensions import override
 
 from api.settings_cache import CacheSettings
 from api.settings_chain import ChainSettings
+from api.settings_logs import LogSettings
 from api.settings_mcp import McpSettings
 from api.settings_money import MoneySettings
 from api.settings_values import (
@@ -83,7 +84,7 @@ _RATES = RateLimitPolicy()
 """A default lives once, beside its mechanism; settings only override it."""
 
 
-class Settings(CacheSettings, ChainSettings, McpSettings, MoneySettings, BaseSettings):
+class Settings(CacheSettings, ChainSettings, LogSettings, McpSettings, MoneySettings, BaseSettings):
     """Everything that can be configured, checked and frozen. Durations are seconds, sizes bytes.
 
     Made by `load`; `Settings(...)` itself reads nothing and takes fields by name, for tests and embedding.
@@ -166,9 +167,6 @@ class Settings(CacheSettings, ChainSettings, McpSettings, MoneySettings, BaseSet
     """How much each address may ask without a key; 0 serves nobody without one."""
     concurrency_max: int = Field(default=ConcurrencyPolicy().calls_max, ge=1)
     """Calls a worker has under way at once; who comes beyond is told to come back."""
-
-    # --- telling
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = "info"
 
     # --- traces
     otlp_endpoint: OptionalWebAddress = _opentelemetry("EXPORTER_OTLP_ENDPOINT")
@@ -290,6 +288,16 @@ def load(env: Mapping[str, str] | None = None, env_file: Path | None = None) -> 
 def time_zone() -> str:
     """The time zone that the environment names (TZ, tzset(3)), `""` if none; times are shown in it."""
     return os.environ.get("TZ", "").removeprefix(":")
+
+
+def wants_colour() -> bool:
+    """Whether a terminal may be written to in colour (no-color.org; a dumb one cannot show any)."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def journal_stream() -> str:
+    """What systemd has connected to its journal (systemd.exec(5), JOURNAL_STREAM), `""` if nothing."""
+    return os.environ.get("JOURNAL_STREAM", "")
 
 
 def _read_env_file(path: Path | None) -> dict[str, str]:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from api.child import stop_requested
 from api.keeper import Child, kept_alive
-from api.logs import configure_logging
+from api.logs.configure import configure_logging
 from api.settings import Settings
 from api.tls import check, tls_files, unverified
 from orchestrator.errors import GatewayError, SettingsError
@@ -50,7 +50,7 @@ def serve(settings: Settings) -> int:
     Returns the exit status: 0, or 1 if the data directory, the certificate, an address or the providers that
     the settings name cannot be used.
     """
-    configure_logging(settings.log_level)
+    configure_logging(settings)
     _raise_file_limit()
     # Seen to before anything is started, because a child that cannot work there would be started for ever.
     for folder in (settings.data_dir, settings.data_dir / "journal"):

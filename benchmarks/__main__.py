@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks import (
     dialects,
+    executions,
     flights,
     flood,
     footprint,
@@ -42,9 +43,14 @@ BENCHMARKS = {
     "store": store,
     "lag": lag,
     "history": history,
+    "executions": executions,
     "zipf": zipf,
     "memory": memory,
 }
+
+
+KEPT = {"history", "executions"}
+"""Benchmarks of a large log, which can be kept for the next time."""
 
 
 def main() -> int:
@@ -52,15 +58,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="amos bench", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"any of {', '.join(BENCHMARKS)}; all when none is named")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of each measurement (default 60)")
-    parser.add_argument("--frames", type=int, default=1_000_000, help="of history: how many to record")
-    parser.add_argument("--folder", type=Path, help="of history: where to keep them, to go on or ask again")
+    parser.add_argument("--frames", type=int, default=1_000_000, help="of history and executions: how many")
+    parser.add_argument("--folder", type=Path, help="of both: where to keep them, to ask again")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(BENCHMARKS):
         parser.error(f"unknown benchmark: {', '.join(sorted(unknown))}")
     kept = True
     for name in arguments.names or BENCHMARKS:
         print(f"== {name}: {(BENCHMARKS[name].__doc__ or '').splitlines()[0]}")
-        more = {"count": arguments.frames, "folder": arguments.folder} if name == "history" else {}
+        more = {"count": arguments.frames, "folder": arguments.folder} if name in KEPT else {}
         is_kept = BENCHMARKS[name].run(arguments.seconds, **more)
         print("  kept" if is_kept else "  NOT KEPT")
         kept = kept and is_kept

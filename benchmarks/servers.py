@@ -92,6 +92,7 @@ def amos(settings: Mapping[str, str]) -> Iterator[Amos]:
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
+        stderr=(data_dir / "log").open("wb"),  # a line for each call
         text=True,
     )
     try:

@@ -1,4 +1,4 @@
-"""Writes the dashboards that are kept beside this: `python -m grafana.generate` after a change here.
+"""Writes the dashboards and the page about their panels: `python -m grafana.generate` after a change here.
 
 What is in dashboards/ is made, never written: a test makes it again and compares the bytes.
 """
@@ -13,7 +13,16 @@ from grafana.panels import Json
 
 FOLDER = Path(__file__).resolve().parent / "dashboards"
 
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "operations" / "dashboard-panels.md"
+
 BUILDERS = (overview.build, providers.build, queries.build, event_store.build)
+
+INTRODUCTION = """# What each panel means
+
+The words are those that Grafana shows behind the *i* of a panel. *History* is asked of PostgreSQL, *live* of
+Prometheus; [another page](dashboards.md) tells how to get the dashboards. `python -m grafana.generate` makes
+this one.
+"""
 
 
 def dashboards() -> list[Json]:
@@ -21,16 +30,31 @@ def dashboards() -> list[Json]:
     return [build() for build in BUILDERS]
 
 
-def text_of(dashboard: Json) -> str:
-    """The file of a dashboard."""
-    return json.dumps(dashboard, indent=1, ensure_ascii=False) + "\n"
+def files() -> dict[Path, str]:
+    """What is made of them: every file with its text."""
+    made = dashboards()
+    texts = {
+        FOLDER / f"{one['uid']}.json": json.dumps(one, indent=1, ensure_ascii=False) + "\n" for one in made
+    }
+    return {**texts, PAGE: "\n".join([INTRODUCTION, *map(_section, made)])}
+
+
+def _section(dashboard: Json) -> str:
+    lines = [f"## {dashboard['title']}", dashboard["description"]]
+    for panel in dashboard["panels"]:
+        if panel["type"] == "row":
+            lines += ["", f"### {panel['title']}", "", "| panel | from | says |", "|---|---|---|"]
+        elif panel["type"] != "text":
+            source = "live" if "expr" in panel["targets"][0] else "history"
+            lines.append(f"| {panel['title']} | {source} | {panel['description']} |")
+    return "\n".join([*lines, ""])
 
 
 def main() -> None:
     """Write every file."""
     FOLDER.mkdir(exist_ok=True)
-    for dashboard in dashboards():
-        (FOLDER / f"{dashboard['uid']}.json").write_text(text_of(dashboard), encoding="utf-8")
+    for path, text in files().items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -43,15 +43,14 @@ PROMISE = thresholds((None, RED), (0.99, ORANGE), (0.999, GREEN))
 """99.9 % is promised: docs/operations/availability.md."""
 
 ABOUT = """
-**What this is.** History comes from AMOS's event log in PostgreSQL and agrees with `amos report`; *Live* is
-from Prometheus. **Who looks after it:** write the name of your team here. **When something is wrong:** alerts
-link to their runbooks (`docs/operations/runbooks.md`); `amos doctor` says what is wrong and what to do. What
-each panel means: `docs/operations/dashboards.md`.
+**What this is.** History comes from AMOS's event log in PostgreSQL and agrees with `amos report`; *Live*
+comes from Prometheus. What each panel means: `docs/operations/dashboard-panels.md`. **When something is
+wrong:** alerts link to their runbooks (`docs/operations/runbooks.md`); `amos doctor` says what is wrong
+and what to do.
 """
 
 
 def _figures() -> tuple[tuple[int, Json], ...]:
-    money = "coalesce(sum({}_usd_micros), 0) / 1e6"
     return (
         (
             3,
@@ -98,6 +97,12 @@ def _figures() -> tuple[tuple[int, Json], ...]:
                 decimals=1,
             ),
         ),
+    )
+
+
+def _bills() -> tuple[tuple[int, Json], ...]:
+    money = "coalesce(sum({}_usd_micros), 0) / 1e6"
+    return (
         (
             4,
             stat(
@@ -337,7 +342,7 @@ def build() -> Json:
         variables=(*sources(), operations()),
         annotations=(circuits(),),
         rows=(
-            row("In this window", (3, [(24, words("About", ABOUT))]), (4, _figures())),
+            row("In this window", (3, [(24, words("About", ABOUT))]), (4, (*_figures(), *_bills()))),
             row(
                 "Rate, errors, duration",
                 (8, [(12, _rate()), (12, _errors())]),

@@ -11,8 +11,8 @@ POSTGRESQL = {"type": "grafana-postgresql-datasource", "uid": "${sql}"}
 PROMETHEUS = {"type": "prometheus", "uid": "${prometheus}"}
 """Data sources as panels name them: by the variable, so that whoever reads chooses."""
 
-POINTS_MAX = 300
-"""chosen: so many points are as many as a panel can show apart, and a day of minutes is five at a time."""
+POINTS_MAX = 200
+"""chosen: as many as a small panel shows apart; a week is then read by the hour, a year by the day."""
 
 GREEN, YELLOW, ORANGE, RED, BLUE, PURPLE, GREY = (
     *("#73BF69", "#F2CC0C", "#FF9830", "#F2495C", "#5794F2", "#B877D9"),

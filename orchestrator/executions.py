@@ -21,7 +21,7 @@ class ExecutionQuery(msgspec.Struct, frozen=True, kw_only=True):
     `""` is any; of `client` that is `None`, and `""` is a caller nobody knew. `text` is what the kept text of
     the search, or of a page of an extract, contains, whatever its case, blanks and Unicode form. `before` is
     the cursor of another page, which this one follows; `after` is a position, of which only what was stored
-    later is wanted, and of that the newest of all.
+    later is wanted, and of that no more than a page looks at.
     """
 
     since: float

@@ -165,19 +165,33 @@ decode_events = _of_any_depth(EventDecoder(EVENT_TYPES, UPCASTERS).decode)
 """The envelopes of a row's JSON in their present version, oldest first. Raises msgspec.MsgspecError."""
 
 
-def frame_row(payload: bytes) -> tuple[FrameRow, list[QueryText]]:
-    """The row of a frame's JSON, and the texts that go to a table of their own. Raises UnreadableFrame."""
+class ReadFrame(NamedTuple):
+    """What a frame's JSON holds: its row, the texts that go to a table of their own, and its events."""
+
+    row: FrameRow
+    texts: list[QueryText]
+    envelopes: tuple[Envelope, ...]
+
+
+def read_frame(payload: bytes) -> ReadFrame:
+    """Everything of a frame's JSON. Raises UnreadableFrame."""
     try:
         frame = _decode_frame(payload)
         events = str(frame.events, "utf-8")
-        last = last_word(decode_events(events))
+        envelopes = decode_events(events)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UnreadableFrame("A record of the journal is no frame.") from error
     whose = (frame.instance, frame.instance_seq)
-    return _row(frame, events, last), [
+    texts = [
         QueryText(key, text, frame.recorded_at, frame.requests.get(key, ""), *whose)
         for key, text in frame.texts.items()
     ]
+    return ReadFrame(_row(frame, events, last_word(envelopes)), texts, envelopes)
+
+
+def frame_row(payload: bytes) -> tuple[FrameRow, list[QueryText]]:
+    """The row of a frame's JSON and its texts. Raises UnreadableFrame."""
+    return read_frame(payload)[:2]
 
 
 def _row(frame: _RawFrame, events: str, last: RequestCompleted | RequestFailed | None) -> FrameRow:

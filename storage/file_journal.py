@@ -50,10 +50,15 @@ SEGMENTS_MIN = 4
 one as large as the bound would fill the journal with frames that are long in SQL."""
 
 
+def process_name() -> str:
+    """What the names of this process's writers begin with: host and process."""
+    host = re.sub(r"[^A-Za-z0-9-]+", "-", socket.gethostname())[:32] or "host"
+    return f"{host}-{os.getpid()}"
+
+
 def new_instance() -> str:
     """A name for a writer that no other process, before or after, will have: host, process and chance."""
-    host = re.sub(r"[^A-Za-z0-9-]+", "-", socket.gethostname())[:32] or "host"
-    return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
+    return f"{process_name()}-{secrets.token_hex(4)}"
 
 
 class _Pending(NamedTuple):

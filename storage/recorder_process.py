@@ -26,11 +26,12 @@ from typing import Self
 from orchestrator.clock import SystemClock
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.ports import Clock
-from storage.codec import FrameRow, QueryText, UnreadableFrame, frame_row
+from storage.codec import ReadFrame, UnreadableFrame, read_frame
 from storage.file_reader import Batch, JournalReader
-from storage.file_segments import instance_of, remove_unfinished
+from storage.file_segments import instance_of, list_segments, remove_unfinished
 from storage.file_status import RecorderStatus, TracesStatus, write_status
 from storage.folders import make_private
+from storage.line_feed import LineFeed, LineSink
 from storage.sql_compaction import SqlCompaction
 from storage.sql_engine import open_engine
 from storage.sql_event_log import SqlEventLog
@@ -71,7 +72,8 @@ class RecorderLoop:
     """The owner of a data directory's record: enter it with `async with`, then `run` or `drain`.
 
     Entering raises RecorderBusy if another process is the owner. Use it from one event loop. `traces` tells
-    for the status how their export is doing, `None` if there is none.
+    for the status how their export is doing, `None` if there is none; `lines` makes log lines of what is
+    recorded, if somebody wants them.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class RecorderLoop:
         *,
         clock: Clock | None = None,
         traces: Callable[[], TracesStatus] | None = None,
+        lines: LineSink | None = None,
     ) -> None:
         self._data_dir = data_dir
         self._database_url = database_url
@@ -88,6 +91,7 @@ class RecorderLoop:
         self._reader = JournalReader(data_dir / "journal")
         self._engine = open_engine(database_url, writer=True)
         self._log = SqlEventLog(self._engine)
+        self._lines = LineFeed(lines, self._log) if lines else None
         self._projector = SqlProjector(self._engine)
         self._compaction = SqlCompaction(self._engine)
         self._compact_at = self._clock.monotonic()
@@ -115,6 +119,8 @@ class RecorderLoop:
     async def __aenter__(self) -> Self:
         """Take the directory. Raises RecorderBusy, OSError."""
         self._lock_fd = _lock(self._data_dir)
+        if self._lines is not None:
+            self._lines.begin({instance_of(path) for path in list_segments(self._data_dir / "journal")})
         return self
 
     async def __aexit__(
@@ -251,20 +257,21 @@ class RecorderLoop:
             self._compact_at = self._clock.monotonic()
 
     async def _store(self, batch: Batch) -> None:
-        rows: list[FrameRow] = []
-        texts: list[QueryText] = []
+        found: list[ReadFrame] = []
         for path, payload in batch.records:
             try:
-                row, of_frame = frame_row(payload)
+                found.append(read_frame(payload))
             except UnreadableFrame:
                 batch.damaged.add(path)
-                continue
-            rows.append(row)
-            texts += of_frame
-        await self._log.append(_in_order(rows), texts)
+        found = _in_order(found)
+        if self._lines is not None:
+            await self._lines.tell(found)
+        await self._log.append([frame.row for frame in found], [t for frame in found for t in frame.texts])
+        if self._lines is not None:
+            self._lines.stored()
         # From here on the frames are safe twice; only now may the journal forget them.
         await asyncio.to_thread(self._reader.commit, batch)
-        self._frames += len(rows)
+        self._frames += len(found)
         for path in batch.damaged - self._damaged:
             _log.error("a segment of %s has unreadable stretches; it will be set aside", instance_of(path))
         self._damaged |= batch.damaged
@@ -297,9 +304,11 @@ class RecorderLoop:
             _log.warning("the recorder cannot write its status: %s", error.strerror)
 
 
-async def record_forever(data_dir: Path, database_url: str, stop: asyncio.Event) -> None:
+async def record_forever(
+    data_dir: Path, database_url: str, stop: asyncio.Event, *, lines: LineSink | None = None
+) -> None:
     """Own the data directory and record until `stop` is set. Raises RecorderBusy, SettingsError at once."""
-    async with RecorderLoop(data_dir, database_url) as recorder:
+    async with RecorderLoop(data_dir, database_url, lines=lines) as recorder:
         await recorder.run(stop)
 
 
@@ -326,17 +335,17 @@ def _lock(data_dir: Path) -> int:
     return fd
 
 
-def _in_order(rows: list[FrameRow]) -> list[FrameRow]:
-    """The rows of several writers by the moment they were recorded, each writer's in the order it wrote them.
+def _in_order(frames: list[ReadFrame]) -> list[ReadFrame]:
+    """The frames of several writers by the moment they were recorded, each writer's in its own order.
 
-    A clock may go back: a row is then as late as the latest one its writer has written before.
+    A clock may go back: a frame is then as late as the latest one its writer has written before.
     """
     latest: dict[str, float] = {}
     moments: list[float] = []
-    for row in rows:
+    for row, *_ in frames:
         latest[row.instance] = max(row.recorded_at, latest.get(row.instance, row.recorded_at))
         moments.append(latest[row.instance])
-    return [row for _, row in sorted(zip(moments, rows, strict=True), key=lambda pair: pair[0])]
+    return [frame for _, frame in sorted(zip(moments, frames, strict=True), key=lambda pair: pair[0])]
 
 
 def _pause_s(batch: Batch, last_s: float) -> float:

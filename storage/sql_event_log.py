@@ -84,6 +84,14 @@ class SqlEventLog:
         async with transaction(self._engine) as connection:
             return await newest_position(connection)
 
+    async def newest_numbers(self, instances: Sequence[str]) -> dict[str, int]:
+        """The highest number of the frames that are stored of these writers. Raises EventLogUnavailable."""
+        newest = func.max(frames.c.instance_seq).label("newest")
+        query = select(frames.c.instance, newest).where(frames.c.instance.in_(instances))
+        async with transaction(self._engine) as connection:
+            rows = (await connection.execute(query.group_by(frames.c.instance))).all()
+            return {row.instance: row.newest for row in rows}
+
     def _insert(self, table: Table, columns: Sequence[str], *key: str) -> str:
         """The text of an INSERT of these columns that leaves alone what is there."""
         statement = self._dialect.insert(table).values(dict.fromkeys(columns))

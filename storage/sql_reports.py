@@ -56,7 +56,7 @@ class SqlReports:
                 # What is not grouped by time is read in the fewest rows: days, where groups need hours.
                 whole = plan(structs.replace(question, by=""), kept_from, spans_s)
                 found = [
-                    await _found(connection, need, window if _has_times(need) else whole, question.limit)
+                    await _found(connection, need, window if _has_times(need) else whole, question)
                     for need in needs
                 ]
         except NoEventLog:
@@ -108,12 +108,13 @@ def _has_times(need: Need | Facts) -> bool:
     return isinstance(need, Need) and need.dimensions[0] in TIMES
 
 
-async def _found(connection: AsyncConnection, need: Need | Facts, window: Window, limit: int) -> Any:
+async def _found(connection: AsyncConnection, need: Need | Facts, window: Window, question: Question) -> Any:
     """What a report needs of a window."""
     if isinstance(need, Facts):
-        return await _facts(connection, need, window, limit)
+        return await _facts(connection, need, window, question.limit)
     if need.ranked_by:
-        return await _ranked(connection, need, window, limit)
+        is_wanted = not question.ranked_by or need.ranked_by in question.ranked_by
+        return await _ranked(connection, need, window, question.limit) if is_wanted else {}
     return await read_sums(connection, need, window.pieces, await live_generation(connection))
 
 

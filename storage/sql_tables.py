@@ -38,6 +38,9 @@ metadata = MetaData(
     }
 )
 
+HAS_ENDED, HAS_FAILED = text("outcome <> ''"), text("outcome = 'failed'")
+"""Which rows of frames two of its indexes have: the last frames of executions, and of those the failed."""
+
 frames = Table(
     "frames",
     metadata,
@@ -64,6 +67,19 @@ frames = Table(
     UniqueConstraint("instance", "instance_seq"),
     Index(None, "stream"),
     Index(None, "recorded_at"),
+    # A client's executions and the failed ones are found among all the others: see sql_executions.py.
+    Index(
+        "ix_frames_client",
+        *("client", "recorded_at", "position"),
+        sqlite_where=HAS_ENDED,
+        postgresql_where=HAS_ENDED,
+    ),
+    Index(
+        "ix_frames_failed",
+        *("recorded_at", "position"),
+        sqlite_where=HAS_FAILED,
+        postgresql_where=HAS_FAILED,
+    ),
     sqlite_autoincrement=True,
 )
 

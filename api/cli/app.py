@@ -19,6 +19,7 @@ from api.cli import (
     db,
     doctor,
     events,
+    executions,
     extract,
     index,
     keys,
@@ -59,6 +60,7 @@ app.command()(extract.extract)
 app.command()(stdio.mcp)
 app.command()(report.report)
 app.command()(budget.budget)
+app.command()(executions.executions)
 app.add_typer(events.app, name="events")
 app.add_typer(providers.app, name="providers")
 app.command()(index.index)

@@ -31,6 +31,9 @@ class Connection(Protocol):
     async def report(self, name: str, parameters: dict[str, str]) -> bytes:
         """The JSON report `name` with parameters as over HTTP; absent ones have defaults."""
 
+    async def executions(self, parameters: dict[str, str]) -> bytes:
+        """A JSON page of past executions, with parameters as over HTTP; absent ones have defaults."""
+
     async def execution(self, execution_id: str) -> bytes:
         """The JSON account of one execution. Raises NotFound."""
 

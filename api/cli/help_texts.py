@@ -83,6 +83,15 @@ TEXTS: dict[str, Text] = {
         (*ASKS, "TZ"),
         ("amos budget", "amos events", "docs/reports.md"),
     ),
+    "executions": Text(
+        (
+            ("amos executions --since 1h --outcome failed", "What failed in the last hour."),
+            ("amos executions --text 'tide tables' --min-duration 2", "Slow searches for something."),
+            ("amos executions --client team --csv > calls.csv", "What a client asked, for a spreadsheet."),
+        ),
+        ASKS,
+        ("amos events show", "amos report", "docs/reports.md"),
+    ),
     "budget": Text(
         (
             ("amos budget", "Every limit, and what was spent of it."),

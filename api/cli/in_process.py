@@ -54,6 +54,7 @@ class InProcess:
         self._settings = settings
         self._cleanup = cleanup
         self._opened: Gateway | None = None
+        self._read: Record | None = None
 
     async def search(self, body: dict[str, Any], *, no_cache: bool) -> bytes:
         """Search here, with the parsing and the answer of `POST /search`."""
@@ -78,6 +79,16 @@ class InProcess:
         found = await reports.answer(record.reports, name, parameters.items(), time.time())
         self._cleanup.push_async_callback(say_if_empty, self._settings, record.log)
         return msgspec.json.encode(found)
+
+    async def executions(self, parameters: dict[str, str]) -> bytes:
+        """Past executions from the database here, as `GET /executions` gives them."""
+        from api.rest import executions_search  # noqa: PLC0415
+
+        query = executions_search.question(parameters.items(), time.time())
+        if self._read is None:
+            self._read = await self._record()
+            self._cleanup.push_async_callback(say_if_empty, self._settings, self._read.log)
+        return msgspec.json.encode(await self._read.reports.executions(query))
 
     async def execution(self, execution_id: str) -> bytes:
         """An execution from the database here, as `GET /executions/{id}` gives it.

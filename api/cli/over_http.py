@@ -41,6 +41,9 @@ CODE_OF_STEP = {403: "permission_denied", 409: "cannot_warm"}
 """Statuses that have other reasons too, and the code of the reason whose next step stands above."""
 
 
+JSON_ONLY = {"Accept": "application/json"}
+
+
 class HttpConnection:
     """Asks a server; a `Connection`."""
 
@@ -58,9 +61,11 @@ class HttpConnection:
 
     async def report(self, name: str, parameters: dict[str, str]) -> bytes:
         """A report of the server."""
-        return await self._send(
-            "GET", f"reports/{name}", params=parameters, headers={"Accept": "application/json"}
-        )
+        return await self._send("GET", f"reports/{name}", params=parameters, headers=JSON_ONLY)
+
+    async def executions(self, parameters: dict[str, str]) -> bytes:
+        """Past executions of the server."""
+        return await self._send("GET", "executions", params=parameters, headers=JSON_ONLY)
 
     async def execution(self, execution_id: str) -> bytes:
         """An execution of the server; one just answered is waited for."""

@@ -43,12 +43,12 @@ def recorder() -> None:
     """
     import asyncio  # noqa: PLC0415
 
-    from api.logs import configure_logging  # noqa: PLC0415
+    from api.logs.configure import configure_logging  # noqa: PLC0415
     from api.recorder import record  # noqa: PLC0415
     from storage.recorder_process import RecorderBusy  # noqa: PLC0415
 
     settings = settings_with({})
-    configure_logging(settings.log_level)
+    configure_logging(settings)
     output.message(f"amos: recording {settings.data_dir}; Ctrl-C stops")
     try:
         asyncio.run(record(settings, watches_parent=False))

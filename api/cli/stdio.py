@@ -29,13 +29,13 @@ def mcp() -> None:
 
 async def _serve() -> None:
     from api.cli.in_process import running_gateway  # noqa: PLC0415
-    from api.logs import configure_logging  # noqa: PLC0415
+    from api.logs.configure import configure_logging  # noqa: PLC0415
     from api.mcp_server import mcp_server, operator  # noqa: PLC0415
     from api.mcp_stdio import serve_pipes  # noqa: PLC0415
     from api.settings import load  # noqa: PLC0415
 
     settings = load()
-    configure_logging(settings.log_level)
+    configure_logging(settings)
     async with running_gateway(settings) as gateway:
         server = mcp_server(gateway, operator, settings.mcp_tools)
         await serve_pipes(server, sys.stdin.buffer)

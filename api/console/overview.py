@@ -98,6 +98,7 @@ def routes(console: Console) -> list[Route]:
     async def queries(request: Request, visit: Visit) -> Response:
         chosen = _chosen(request)
         asked = _asked(chosen.span, time.time(), QUERIES_SHOWN)
+        asked = msgspec.structs.replace(asked, ranked_by=("failed", "slow"))
         found = await part(figures.report("queries", asked))
         return await visit.page("overview_queries.html", chosen=chosen, queries=found)
 

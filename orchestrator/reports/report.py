@@ -29,7 +29,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants to know: a window of epoch seconds, and how the figures shall be grouped.
 
     `by` is `""` for no groups. `limit` bounds rankings; time series are never cut. `time_zone` is an IANA
-    name; it says where days and hours begin.
+    name; it says where days and hours begin. `ranked_by` names the measures whose rankings are wanted, if not
+    all are; the others stay empty, and cost nothing.
     """
 
     since: float
@@ -37,6 +38,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     by: str = ""
     limit: int = LIMIT_DEFAULT
     time_zone: str = "UTC"
+    ranked_by: tuple[str, ...] = ()
 
 
 class Need(NamedTuple):

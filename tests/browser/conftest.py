@@ -8,8 +8,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
+from orchestrator.api_keys import SCOPES
+from orchestrator.key_admin import KeyWish
 from tests.support.chromium import chromium
-from tests.support.console_visitor import Lived, recording
+from tests.support.console_visitor import Guarded, Lived, recording
 from tests.support.faults import Fault
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.jina_simulator import JinaSimulator
@@ -35,6 +37,20 @@ async def lived(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lived
         recording(amos),
     ):
         yield await _live(amos, tavily, jina)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Guarded]:
+    """A gateway with one key, without which nothing is to be had."""
+    async with (
+        TavilySimulator() as tavily,
+        serving(tmp_path_factory.mktemp("var"), tavily=tavily, key_pepper=PEPPER) as amos,
+        recording(amos),
+    ):
+        keys = amos.gateway.keys
+        assert keys is not None
+        made = await keys.create(KeyWish(client="boss", scopes=SCOPES), by="test")
+        yield Guarded(amos, made.raw)
 
 
 async def _live(amos: GatewayServer, tavily: TavilySimulator, jina: JinaSimulator) -> Lived:

@@ -59,6 +59,7 @@ def history() -> list[Frame]:
         frame(33, begun, at=NOON + 42, stream="e-died"),
         frame(34, [CircuitOpened(provider="jina", reason="timeout", cooldown_s=30.0)], at=NOON + 43),
         frame(35, ENDS[3], at=NOON + 3.5, stream="e-late"),
+        frame(36, (received(), refused("timed_out", client="website")), at=NOON + 2.25),
     ]
     return frames
 
@@ -105,6 +106,9 @@ QUERIES = (
     {"error": "rate_limited"},
     {"duration_s_min": 3.5},
     {"client": "agent", "outcome": "answered", "cache": "l1"},
+    {"client": "website", "outcome": "failed"},
+    {"client": "agent", "error": "timed_out"},
+    {"outcome": "answered", "error": "rate_limited"},
     {"provider": "tavily' OR '1'='1"},
     {"client": "%"},
     {"text": "TIDE tables"},
@@ -133,7 +137,7 @@ async def test_all_pages_together_have_each_execution_once(reports, monkeypatch)
     """However little is looked at for a page: an execution of two frames is one, and what began is none."""
     for text, looked_at_max in product(("", "moon", "nobody asked"), (1, 3, 1_000)):
         monkeypatch.setattr(sql_executions, "LOOKED_AT_MAX", looked_at_max)
-        monkeypatch.setattr(sql_executions, "TEXTS_LOOKED_AT_MAX", looked_at_max)
+        monkeypatch.setattr(sql_executions, "SCATTERED_MAX", looked_at_max)
 
         found = await pages(reports, limit=2, text=text)
 
@@ -148,11 +152,11 @@ async def test_a_page_ends_where_enough_was_looked_at(reports, monkeypatch):
     """Of a page that is not full the cursor says where to go on, and the answer how far back it looked."""
     monkeypatch.setattr(sql_executions, "LOOKED_AT_MAX", 4)
 
-    first, second, *_ = await pages(reports, client="agent")
+    first, second, *_ = await pages(reports, cache="l1")
 
     assert [execution.execution_id for execution in first.executions] == ["e-30"]
     assert (first.next, first.searched_since) == (28, NOON + 14)
-    assert [execution.execution_id for execution in second.executions] == ["e-26", "e-25"]
+    assert [execution.execution_id for execution in second.executions] == ["e-25"]
 
 
 async def test_what_is_recorded_while_pages_are_turned_moves_nothing(reports, database_url):
@@ -175,7 +179,7 @@ async def test_what_is_recorded_while_pages_are_turned_moves_nothing(reports, da
 
 async def test_a_cursor_of_nonsense_is_refused(reports):
     """A place that is not in the record is nowhere to go on from."""
-    for before in (0, 36, 10**18 - 1):
+    for before in (0, 37, 10**18 - 1):
         with pytest.raises(InvalidRequest, match=r"^before: ") as refusal:
             await reports.executions(ExecutionQuery(**WHOLE, before=before))
         assert refusal.value.field == "before"

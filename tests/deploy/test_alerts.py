@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ FOREIGN = re.compile(r"up|(prometheus|alertmanager)_\w+")
 
 PARTS = ("For callers", "See it", "Do", "Over")
 """What every runbook has, in this order."""
+
+SECRET = re.compile(r"credentials|password|secret|token|slack_api_url|_key")
+"""Keys of a configuration under which something may stand that opens something."""
 
 OURS = {"overloaded", "keys_unavailable"}
 """Reasons for which a caller is turned away that are no caller's doing."""
@@ -115,6 +119,21 @@ def test_no_runbook_is_of_an_alert_that_is_gone():
     assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == list(ALERTS)
 
 
+def test_the_page_lists_what_is_there():
+    """docs/operations/alerts.md has each alert with its severities, and each recorded name."""
+    page = (ROOT / "docs/operations/alerts.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \[`(\w+)`\]\(runbooks\.md#(\w+)\) \| ([a-z, ]+) \|", page, re.MULTILINE)
+    severities = {
+        name: [rule["labels"]["severity"] for rule in alerts() if rule["alert"] == name] for name in ALERTS
+    }
+    recorded = {rule["record"].partition(":ratio")[0] for rule in every_rule() if "record" in rule}
+
+    assert listed == [
+        (name, name.lower(), ", ".join(dict.fromkeys(found))) for name, found in severities.items()
+    ]
+    assert set(re.findall(r"`(\w+:amos_\w+(?::sum)?)", page)) == recorded
+
+
 def test_rules_read_what_exists():
     """Each metric is on the page of metrics, recorded, or of Prometheus itself; every record is read."""
     documented = set(re.findall(r"`(amos_\w+)`", (ROOT / "docs/metrics.md").read_text(encoding="utf-8")))
@@ -169,9 +188,11 @@ def test_the_bound_of_the_latency_is_the_promised_one():
 def test_burn_rates_are_those_of_the_handbook():
     """Both windows of each alert ask for the same burn; each spends the share of a month that it says."""
     for rule in (rule for rule in alerts() if "window" in rule["labels"]):
-        (burn,) = set(re.findall(r"> ([\d.]+) \* 0\.0", rule["expr"]))
+        ((burn, allowed),) = set(re.findall(r"> ([\d.]+) \* ([\d.]+)", rule["expr"]))
         long_, short = re.findall(r"ratio_increase(\w+) >", rule["expr"])
 
+        assert float(allowed) == {"availability": 0.001, "latency": 0.01}[rule["labels"]["slo"]]
+        assert re.findall(r"\[(\w+)\]\) >= (\d+)", rule["expr"]) == [(long_, "5")]
         assert long_ == rule["labels"]["window"]
         assert seconds(long_) == 12 * seconds(short)
         if told := re.search(r"At this rate (\d+) %", rule["annotations"]["description"]):
@@ -202,7 +223,14 @@ def test_an_alert_reaches_whom_it_should(name: str):
 def test_no_secret_stands_in_a_file():
     """What opens something is read from a file of its own, never written here."""
     for path in (ALERTMANAGER, *PROMETHEUS.rglob("*.yml")):
-        given = re.findall(
-            r"^[^:]*(credentials|password|secret|slack_api_url)\s*:", path.read_text(), re.MULTILINE
-        )
-        assert given == [], path
+        named = set(keys_of(yaml.safe_load(path.read_text(encoding="utf-8"))))
+
+        assert {key for key in named if SECRET.search(key) and not key.endswith("_file")} == set(), path
+
+
+def keys_of(node: Any) -> Iterator[str]:
+    """Every key in a configuration, however deep."""
+    if isinstance(node, dict):
+        yield from node
+    for part in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from keys_of(part)

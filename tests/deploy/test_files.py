@@ -46,7 +46,7 @@ def test_the_file_follows_the_compose_specification():
 
 
 def test_each_profile_starts_what_it_promises():
-    """No profile is one gateway with what it needs; two are three with a replica and a proxy; one watches."""
+    """No profile is one gateway with what it needs; two are three with replica and proxy; others look on."""
     one = {"gateway-1", "postgres", "valkey-1", "sentinel-1"}
     three = one | {"gateway-2", "gateway-3", "valkey-2", "sentinel-2", "sentinel-3"}
     started = {
@@ -61,6 +61,7 @@ def test_each_profile_starts_what_it_promises():
         "ha": three | {"nginx"},
         "ha-haproxy": three | {"haproxy"},
         "observability": one | {"collector", "tempo", "prometheus", "alertmanager", "grafana"},
+        "logs": one | {"elasticsearch", "kibana", "filebeat"},
     }
 
 

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 import yaml
 
-from grafana.generate import FOLDER, dashboards, text_of
+from grafana.generate import FOLDER, PAGE, files
 from grafana.model import COLUMNS, SCHEMA_VERSION
 from tests.support.grafana import panels_of
 from tests.support.processes import ROOT
@@ -50,9 +50,9 @@ def panels() -> list[tuple[str, dict[str, Any]]]:
 
 def test_the_files_are_what_their_source_makes():
     """`python -m grafana.generate` changes nothing: each file is made, and there is no other one."""
-    made = {f"{dashboard['uid']}.json": text_of(dashboard) for dashboard in dashboards()}
+    kept = {path: path.read_text(encoding="utf-8") for path in (PAGE, *FOLDER.iterdir())}
 
-    assert {path.name: path.read_text(encoding="utf-8") for path in FOLDER.iterdir()} == made
+    assert kept == files()
 
 
 @pytest.mark.parametrize("uid", DASHBOARDS)
@@ -145,7 +145,7 @@ def test_every_data_source_is_provisioned():
             if variable["type"] == "datasource"
         }
         assert all(sources[value] == kind for kind, value in variables.values()), uid
-        named = re.findall(r'"datasource": \{\s*"type": "([^"]+)",\s*"uid": "([^"]+)"', text_of(dashboard))
+        named = re.findall(r'"datasource": \{"type": "([^"]+)", "uid": "([^"]+)"', json.dumps(dashboard))
         assert named
         assert all(variables[reference][0] == kind for kind, reference in named), uid
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import html
 import re
@@ -73,6 +74,21 @@ async def test_the_overview_says_what_the_reports_say(amos: GatewayServer):
     assert "of 1 USD" in page
     assert "No calls in the last" not in page
     assert page.index("tavily") < page.index("jina")
+
+
+async def test_searches_that_fail_are_named(
+    amos: GatewayServer, tavily: TavilySimulator, jina: JinaSimulator
+):
+    """By their text, which strangers wrote and which stays text."""
+    tavily.always(Fault.status(500))
+    jina.always(Fault.status(500))
+    await amos.search("<b>lost</b> ferries")
+    await amos.drain()
+    page = (await amos.client.get("/console/overview/queries?range=1h")).text
+
+    assert "&lt;b&gt;lost&lt;/b&gt; ferries" in page
+    assert "<b>lost" not in page
+    assert "None took longer than 2 s." in page
 
 
 async def test_charts_are_data_and_tables(amos: GatewayServer):
@@ -147,8 +163,12 @@ async def test_a_provider_is_asked_one_question(
     failed = await amos.client.post("/console/providers/tavily/test", json={}, headers=HTMX)
     await amos.drain()
 
+    jina.delay_s = 0.3
+    both = [amos.client.post("/console/providers/jina/test", json={}, headers=HTMX) for _ in range(2)]
+
     assert (tested.status_code, failed.status_code) == (200, 200)
     assert "jina answered in" in tested.text
     assert "notice-danger" in failed.text
     assert jina.count == before + 1
     assert [frame["provider"] for frame in amos.frames() if frame["door"] == "cli"] == ["jina", ""]
+    assert sorted([one.status_code for one in await asyncio.gather(*both)]) == [200, 503]

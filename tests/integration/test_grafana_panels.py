@@ -7,11 +7,8 @@ something in them. What a query uses and the database or the metrics do not have
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -21,23 +18,11 @@ import pytest_asyncio
 import yaml
 
 from api.process_figures import recorder_figures
-from grafana.generate import dashboards
-from orchestrator.cooldown import CircuitPolicy
-from orchestrator.parts import Policies
-from orchestrator.ports import ProviderTiming
 from storage.file_status import RecorderStatus, TracesStatus
-from tests.support.gateway_server import GatewayServer, serving
-from tests.support.grafana import Window, expanded, interpolated, panels_of, prometheus_form, values_of
-from tests.support.jina_simulator import JinaSimulator
-from tests.support.postgres import shared_postgres
+from tests.support.grafana_lived import PROMQL, SQL, Asked, Lived, after_traffic
 from tests.support.processes import ROOT
-from tests.support.prometheus import Prometheus
-from tests.support.simulator import Fault
-from tests.support.tavily_simulator import TavilySimulator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-DASHBOARDS = {dashboard["uid"]: dashboard for dashboard in dashboards()}
 
 QUIET = {
     "amos-overview / Assumed",
@@ -46,6 +31,7 @@ QUIET = {
     "amos-event-store / Projection lag",
     "amos-event-store / Parked frames",
     "amos-event-store / What is parked",
+    "alert AmosHistoryLate",
 }
 """Panels with nothing or zero to show where all is well and nothing is slow."""
 
@@ -59,167 +45,12 @@ WITHOUT_SERIES = {
 }
 """Expressions of what this gateway does not have: rules, limits, Redis, a collector."""
 
-SECRET = "reader"
-
-READER = (ROOT / "grafana" / "reader.sql").read_text(encoding="utf-8")
-
-
-@dataclass
-class Asked:
-    """One query of one panel, with its name: dashboard, panel, and the letter if it is not the only one."""
-
-    name: str
-    kind: str
-    target: dict[str, Any]
-    dashboard: dict[str, Any] = field(repr=False)
-
-
-def queries(key: str) -> Iterator[Asked]:
-    """All queries of one language: `rawSql` or `expr`."""
-    for uid, dashboard in DASHBOARDS.items():
-        for panel in panels_of(dashboard):
-            for target in panel.get("targets", ()):
-                if key in target:
-                    name = f"{uid} / {panel['title']}" + (f" / {target['refId']}" if key == "expr" else "")
-                    yield Asked(name, panel["type"], target, dashboard)
-        if key == "rawSql":
-            yield from _beside(uid, dashboard)
-
-
-def _beside(uid: str, dashboard: dict[str, Any]) -> Iterator[Asked]:
-    """What a dashboard asks beside its panels: marks and choices."""
-    for mark in dashboard["annotations"]["list"]:
-        yield Asked(f"{uid} / mark {mark['name']}", "annotation", mark["target"], dashboard)
-    for variable in dashboard["templating"]["list"]:
-        if variable["type"] == "query":
-            target = {"rawSql": variable["query"], "format": "table"}
-            yield Asked(f"{uid} / variable {variable['name']}", "variable", target, dashboard)
-
-
-SQL = {asked.name: asked for asked in queries("rawSql")}
-PROMQL = {asked.name: asked for asked in queries("expr")}
-
-
-def policies() -> Policies:
-    """Impatient ones, so that a failure takes no time and a circuit opens at the second."""
-    return Policies(
-        deadline_s=3.0,
-        circuit=CircuitPolicy(failures_max=2, cooldowns_s=(0.2,), jitter_ratio=0.0),
-        timing=ProviderTiming(search_s=0.8, search_advanced_s=1.6, extract_s=0.8),
-    )
-
-
-@dataclass
-class Lived:
-    """The gateway after its traffic; `reader` is the address of its database for Grafana's user."""
-
-    amos: GatewayServer
-    prometheus: Prometheus
-    reader: str
-    window: Window
-    chosen: dict[str, list[str]] = field(default_factory=dict)
-    """What is to be chosen on the dashboards: all that each variable offers."""
-
-    def sql(self, asked: Asked, interval_s: int = 60) -> str:
-        """The query as PostgreSQL gets it."""
-        values = values_of(asked.dashboard, self.chosen)
-        query = interpolated(asked.target["rawSql"], values)
-        return expanded(query, self.window._replace(interval_s=interval_s))
-
-    def expression(self, asked: Asked) -> str:
-        """The expression as Prometheus gets it."""
-        values = values_of(asked.dashboard, self.chosen)
-        return prometheus_form(interpolated(asked.target["expr"], values), self.window)
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def lived(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lived]:
-    """A gateway on PostgreSQL that has lived through some of everything, scraped twice a second."""
-    folder = tmp_path_factory.mktemp("dashboards")
-    url = shared_postgres().new_database()
-    async with (
-        TavilySimulator() as tavily,
-        JinaSimulator() as jina,
-        serving(
-            folder / "var",
-            tavily=tavily,
-            jina=jina,
-            policies=policies(),
-            database_url=url,
-            key_pepper="p" * 32,
-        ) as amos,
-    ):
-        await amos.drain()  # makes the tables
-        target = [{"targets": [f"127.0.0.1:{amos.port}"]}]
-        configuration = {
-            "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"},
-            "scrape_configs": [
-                {"job_name": "amos", "static_configs": target},
-                {"job_name": "amos-instance", "metrics_path": "/metrics/instance", "static_configs": target},
-            ],
-        }
-        async with Prometheus(configuration) as prometheus:
-            await _traffic(amos, tavily, jina)
-            now = int(time.time())
-            lived = Lived(amos, prometheus, await _reader(url), Window(now - 3_600, now + 60))
-            lived.chosen |= await _choices(lived)
-            await _until_counted(prometheus)
-            yield lived
-
-
-async def _reader(url: str) -> str:
-    """Make the user as whom Grafana reads, as an operator does; the address with its name and password."""
-    connection = await asyncpg.connect(url)
-    await connection.execute(READER)
-    await connection.execute(READER)  # again, as after an upgrade
-    await connection.execute(f"ALTER ROLE grafana PASSWORD '{SECRET}'")
-    await connection.close()
-    return shared_postgres().url(url.rpartition("/")[2], user="grafana", password=SECRET)
-
-
-async def _choices(lived: Lived) -> dict[str, list[str]]:
-    """What the variables offer."""
-    connection = await asyncpg.connect(lived.reader)
-    found = {
-        variable["name"]: sorted(row[0] for row in await connection.fetch(variable["query"]))
-        for dashboard in DASHBOARDS.values()
-        for variable in dashboard["templating"]["list"]
-        if variable["type"] == "query"
-    }
-    await connection.close()
-    return found
-
-
-async def _traffic(amos: GatewayServer, tavily: TavilySimulator, jina: JinaSimulator) -> None:
-    """Misses, hits, a join, extracts, fallbacks, failures of every kind, a circuit that opens and closes."""
-    tavily.delay_s = 0.02
-    await asyncio.gather(*(amos.search("everybody at once") for _ in range(3)))
-    for query in ("harbour", "tides", "harbour", "moon"):
-        await amos.search(query)
-    await amos.search("x" * 401)
-    await amos.search("a stranger", {"Via": "1.1 proxy.example"})
-    await amos.extract(["https://almanac.example/a", "https://almanac.example/b"])
-    tavily.script(Fault.empty())
-    jina.script(Fault.empty())
-    await amos.search("nobody finds it")
-    tavily.script(Fault.status(500))
-    await amos.search("works the second time")
-    tavily.script(Fault.status(500), times=8)
-    jina.script(Fault.status(500), times=4)
-    await amos.search("nobody answers")
-    await amos.search("jina answers")
-    await amos.search("passed by")
-    await asyncio.sleep(0.3)
-    await amos.search("well again")
-    await asyncio.sleep(1.1)  # who is turned away is counted by the second
-    await amos.drain()
-
-
-async def _until_counted(prometheus: Prometheus) -> None:
-    """Wait until Prometheus has all that has happened, more than once, so that there are rates."""
-    async with asyncio.timeout(20):
-        while await prometheus.total("count_over_time(amos_log_position[1m])") < 3:  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
+    """A gateway that has lived through some of everything, and the servers that Grafana asks about it."""
+    async with after_traffic(tmp_path_factory.mktemp("dashboards")) as lived:
+        yield lived
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -305,6 +136,18 @@ async def test_figures_are_those_of_the_reports(lived: Lived, connection: asyncp
         assert (row["calls"], row["failed"] + row["callers_own"]) == (told["requests"], told["failed"])
         assert float(row["p95"]) == pytest.approx(told["p95_s"])
     assert not clients
+
+
+async def test_quantiles_over_time_are_those_of_the_report(lived: Lived, connection: asyncpg.Connection):
+    """The p95 of each stage in each minute is the one of the latency report."""
+    window = {"since": lived.window.since, "until": lived.window.until, "by": "minute"}
+    told = (await lived.amos.client.get("/reports/latency", params=window)).json()["rows"]
+    found = await connection.fetch(lived.sql(SQL["amos-overview / p95 by stage"]))
+
+    shown = sorted((row["metric"], float(row["value"])) for row in found)
+    of_report = sorted((row["stage"], row["p95_s"]) for row in told if row["stage"] != "attempt")
+    assert [stage for stage, _ in shown] == [stage for stage, _ in of_report]
+    assert [value for _, value in shown] == pytest.approx([value for _, value in of_report])
 
 
 async def test_executions_lead_to_their_traces(lived: Lived, connection: asyncpg.Connection):

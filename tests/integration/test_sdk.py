@@ -22,6 +22,8 @@ async def test_the_client_that_awaits(tmp_path, tavily):
         await amos.drain()
         report = await client.report("hit-rate", since="1h")
         account = await client.execution(first.why.execution_id)
+        newest = await client.executions(operation="search", text="HARBOUR", limit=1, min_duration=0.0)
+        oldest = await client.executions(operation="search", before=newest.next)
         health = await client.health()
         usage = await client.usage()
 
@@ -35,6 +37,9 @@ async def test_the_client_that_awaits(tmp_path, tavily):
     assert (account.status, account.provider) == ("answered", "tavily")
     assert account.events[-1].type == "amos.request.completed.v1"
     assert account.why[-1].startswith("Answered")
+    assert [(one.cache, one.text) for one in newest.executions] == [("l1", "harbour museum")]
+    assert [one.execution_id for one in oldest.executions] == [first.why.execution_id]
+    assert oldest.next is None
     assert health["status"] == "ok" or health["components"]
 
 

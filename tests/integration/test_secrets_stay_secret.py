@@ -14,8 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis import Redis
 
+from api.logs.formats import EcsFormat, TextFormat
+from api.rest.problems import status_of
 from orchestrator.api_keys import generate
 from orchestrator.key_admin import KeyWish
+from orchestrator.projections.fact_lines import fact_line
+from orchestrator.projections.log_lines import Line, execution_line
+from storage.codec import decode_events
 from tests.support.faults import Fault
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.mcp_wire import LEGACY, MODERN, call
@@ -50,6 +55,18 @@ async def told(amos: GatewayServer, headers: dict[str, str]) -> dict[str, str]:
     streams = {frame["stream"] for frame in amos.frames()}
     paths += [f"/executions/{stream}" for stream in streams if ":" not in stream and len(stream) == 36]
     return {path: (await amos.client.get(path, headers=headers)).text for path in paths}
+
+
+def lines_of(amos: GatewayServer) -> str:
+    """The log lines of all that was recorded."""
+    lines: list[Line | None] = []
+    for frame in amos.frames():
+        envelopes = decode_events(json.dumps(frame["events"]))
+        lines.append(execution_line(frame["stream"], frame["instance"], envelopes, status_of, is_over=True))
+        lines += [fact_line(frame["instance"], envelope) for envelope in envelopes]
+    made = [form.line(line) for line in lines if line for form in (EcsFormat("host-1"), TextFormat())]
+    assert len(made) > 20
+    return b"".join(made).decode()
 
 
 async def exercise(amos: GatewayServer, headers: dict[str, str]) -> list[str]:
@@ -123,7 +140,7 @@ async def test_no_canary_is_found_anywhere(
         told_of = await told(amos, headers)
         shown = repr(amos.settings) + str(amos.settings.masked()) + repr(made)
 
-    logged = caplog.text
+    logged = caplog.text + lines_of(amos)
     keys = [TAVILY_KEY, DRAINED_KEY, JINA_KEY, PEPPER, made.raw, made.raw.split("_")[3]]
     everywhere = {**in_journal, **written(tmp_path), **kept_in(valkey)}
     everywhere |= {path: text.encode() for path, text in told_of.items()}

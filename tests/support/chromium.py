@@ -12,7 +12,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import platform
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -71,6 +73,8 @@ def _executable() -> tuple[str, dict[str, str]]:
         return path, {}
     if Path(MACHINES).exists():
         return MACHINES, {}
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        skip_but_not_in_ci("npm's Chromium is for Linux on x86_64; CHROMIUM_PATH may name another")
     install_packages(FOLDER)
     return _unpacked()
 

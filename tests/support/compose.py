@@ -12,7 +12,7 @@ from typing import Any
 from tests.support.processes import ROOT
 
 COMPOSE = ROOT / "docker-compose.yml"
-PROFILES = ("ha", "ha-haproxy", "observability")
+PROFILES = ("ha", "ha-haproxy", "observability", "logs")
 
 
 def tool(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:

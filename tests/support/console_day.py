@@ -21,9 +21,9 @@ from pathlib import Path
 from orchestrator.budget_policy import BudgetPolicy
 from orchestrator.clock import SystemClock
 from orchestrator.cooldown import CircuitPolicy
+from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.key_admin import KeyWish
 from orchestrator.parts import Policies
-from orchestrator.principals import OwnLimits
 from tests.support.console_visitor import recording
 from tests.support.faults import Fault
 from tests.support.gateway_server import GatewayServer, serving
@@ -46,6 +46,7 @@ OUTAGE_S = (8 * 3600.0, 8.7 * 3600.0)
 AT_ONCE = 16
 
 POLICIES = Policies(
+    rate_limit=RateLimitPolicy(burst=10_000, per_minute=100_000, per_hour=1_000_000),  # a day is a minute
     circuit=CircuitPolicy(cooldowns_s=(0.4,), jitter_ratio=0.0),
     budget=BudgetPolicy(
         usd_micros_per_month=60_000_000,
@@ -128,8 +129,7 @@ async def lived_day(folder: Path) -> AsyncIterator[Day]:
 async def _key(amos: GatewayServer, client: str, *scopes: str) -> str:
     keys = amos.gateway.keys
     assert keys is not None, "the gateway has a pepper"
-    limits = OwnLimits(burst=10_000, per_minute=100_000, per_hour=1_000_000)
-    wish = KeyWish(client=client, scopes=scopes or ("search", "extract"), limits=limits)
+    wish = KeyWish(client=client, scopes=scopes or ("search", "extract"))
     return (await keys.create(wish, by="operations")).raw
 
 
@@ -148,13 +148,16 @@ async def _live(
         is_down = OUTAGE_S[0] <= passed_s < OUTAGE_S[1]
         tavily.always(Fault.status(503) if is_down else Fault())
         tavily.delay_s, jina.delay_s = chance.uniform(0.06, 0.2), chance.uniform(0.15, 0.35)
-        await _handful(amos, keys, chance, passed_s)
+        step_s = STEP_S if passed_s < DAY_S - 3600.0 else LAST_HOUR_STEP_S
+        await _handful(amos, keys, chance, passed_s, share=step_s / STEP_S)
         await amos.drain()
-        passed_s += STEP_S if passed_s < DAY_S - 3600.0 else LAST_HOUR_STEP_S
+        passed_s += step_s
     tavily.always(Fault())
 
 
-async def _handful(amos: GatewayServer, keys: list[str], chance: random.Random, passed_s: float) -> None:
+async def _handful(
+    amos: GatewayServer, keys: list[str], chance: random.Random, passed_s: float, *, share: float
+) -> None:
     """Some calls at once; more by day than by night, and some questions far oftener than others."""
     busy = 1.0 + math.sin(2 * math.pi * (passed_s / DAY_S - 0.3))
     room = asyncio.Semaphore(AT_ONCE)
@@ -169,4 +172,5 @@ async def _handful(amos: GatewayServer, keys: list[str], chance: random.Random, 
             headers = {"Authorization": f"Bearer {key}"}
             await amos.search(query, headers, topic=topic, search_depth=depth)
 
-    await asyncio.gather(*(ask() for _ in range(1 + int(chance.gauss(CALLS_MEAN * busy, 2.0)))))
+    calls = max(0.0, chance.gauss(CALLS_MEAN * busy, 2.0)) * share
+    await asyncio.gather(*(ask() for _ in range(round(calls + chance.random()))))

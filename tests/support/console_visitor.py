@@ -52,6 +52,14 @@ class Lived:
         }
 
 
+@dataclass(frozen=True)
+class Guarded:
+    """A gateway with keys, and one of them, of the client `boss`, that may do everything."""
+
+    amos: GatewayServer
+    key: str
+
+
 @contextlib.asynccontextmanager
 async def visiting(
     browser: Browser, amos: GatewayServer, *, expects_refusal: bool = False, **context: Any

@@ -44,13 +44,13 @@ def binary(name: str) -> Path:
     for called in NAMES[name]:
         if found := shutil.which(called):
             return Path(found)
-    if complaint := _fetch():
+    if complaint := fetched():
         skip_but_not_in_ci(f"{name} is not installed, and Debian's could not be fetched: {complaint}")
     return FOLDER / NAMES[name][-1]
 
 
 @functools.cache  # who has no archive need not wait for it at every test
-def _fetch() -> str:
+def fetched() -> str:
     """Unpack the packages, unless that has been done; what went wrong, `""` if nothing did."""
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         return "this is no Debian"
@@ -86,10 +86,10 @@ def _unpack() -> None:
         shutil.move(work / "root/usr/bin" / name, FOLDER / name)
     shutil.copytree(work / f"root{TEMPLATES.decode()}", FOLDER / "templates", dirs_exist_ok=True)
     shutil.rmtree(work)
-    _look_beside(FOLDER / NAMES["alertmanager"][-1])
+    look_beside(FOLDER / NAMES["alertmanager"][-1])
 
 
-def _look_beside(alertmanager: Path) -> None:
+def look_beside(alertmanager: Path) -> None:
     """Make Alertmanager read its templates from `templates` in the folder where it is started.
 
     It has no option for that, and nobody but root can put them where it looks. The new path is as long as the

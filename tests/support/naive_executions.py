@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from orchestrator.errors import InvalidRequest
 from orchestrator.events import Frame, RequestCompleted
 from orchestrator.executions import ExecutionQuery, FoundExecution, FoundExecutions
 from orchestrator.history import last_word
@@ -15,6 +16,8 @@ def executions_in(frames: Sequence[Frame], query: ExecutionQuery) -> FoundExecut
     all_ = [found for place, frame in enumerate(frames, 1) if (found := _found(place, frame, texts))]
     all_.sort(key=lambda found: (found.recorded_at, found.position), reverse=True)
     if query.before is not None:
+        if not 0 < query.before <= len(frames):
+            raise InvalidRequest("before: there is no such place in the record.", field="before")
         reached = frames[query.before - 1].recorded_at, query.before
         all_ = [found for found in all_ if (found.recorded_at, found.position) < reached]
     fit = [found for found in all_ if _fits(found, query)]

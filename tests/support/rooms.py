@@ -153,6 +153,8 @@ CORE: dict[str, set[str]] = {
     | {f"providers.{part}" for part in ("answer_check", "conformance", "soundness", "stepping")},
     "providers/*.py": PROVIDER,
     "projections/executions.py": PROJECTION | {"projections.sentences"},
+    "projections/log_lines.py": PROJECTION | {"projections.spans"},
+    "projections/fact_lines.py": PROJECTION | {"projections.log_lines"},
     "projections/latency.py": PROJECTION | {"projections.buckets"},
     "projections/spans.py": PROJECTION | {"errors", "projections.span_attributes"},
     "projections/*.py": PROJECTION,
@@ -180,6 +182,8 @@ LIBRARY_HOMES = {
     "redis": ("storage/redis_*.py",),
     "pydantic_settings": ("api/settings*.py",),
     "opentelemetry": ("api/telemetry.py",),
+    "structlog": ("api/logs/formats.py",),
+    "ecs_logging": ("api/logs/formats.py",),
 }
 
 # The second builds the environment of a child; the third is that of other people's programs.

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from orchestrator.events import Event, Frame
-from storage.codec import FrameRow, QueryText, frame_row
+from orchestrator.events import Envelope, Event, Frame
+from storage.codec import FrameRow, QueryText, ReadFrame, frame_row, read_frame
 from tests.support.histories import NOON, numbered
 
 
@@ -29,6 +29,20 @@ def row(
         events=numbered(events, at, first),
     )
     return frame_row(msgspec.json.encode(frame))[0]
+
+
+def read(
+    envelopes: tuple[Envelope, ...], *, stream: str, instance: str = "i-1", number: int = 1
+) -> ReadFrame:
+    """A frame with these envelopes, read from its JSON as the recorder does."""
+    frame = Frame(
+        instance=instance,
+        instance_seq=number,
+        stream=stream,
+        recorded_at=envelopes[-1].at,
+        events=envelopes,
+    )
+    return read_frame(msgspec.json.encode(frame))
 
 
 def text_of(

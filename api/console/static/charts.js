@@ -159,7 +159,7 @@
       return {
         width: this.place.clientWidth,
         height: this.place.clientHeight,
-        cursor: { sync: { key: "console" }, drag: { setScale: false, x: false, y: false }, points: { show: kind === "lines" } },
+        cursor: { y: false, sync: { key: "console" }, drag: { setScale: false, x: false, y: false }, points: { show: kind === "lines" } },
         padding: [8, 20, 0, 0],
         legend: {
           live: true,

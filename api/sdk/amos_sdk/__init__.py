@@ -28,7 +28,7 @@ from amos_sdk.errors import (
 )
 from amos_sdk.exchange import RetryPolicy
 from amos_sdk.models import Attempt, ExtractAnswer, FailedPage, Page, SearchAnswer, SearchResult, Why
-from amos_sdk.record import Account, Event, Report, Usage
+from amos_sdk.record import Account, Event, Execution, Executions, Report, Usage
 
 __all__ = [
     "NO_RETRIES",
@@ -41,6 +41,8 @@ __all__ = [
     "Conflict",
     "DeadlineExceeded",
     "Event",
+    "Execution",
+    "Executions",
     "ExtractAnswer",
     "FailedPage",
     "InvalidRequest",

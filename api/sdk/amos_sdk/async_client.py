@@ -18,7 +18,7 @@ from amos_sdk.driver import drive_async
 from amos_sdk.exchange import RetryPolicy, Send, as_it_came, exchange, of_object
 from amos_sdk.lines import lines_of_async
 from amos_sdk.models import extract_answer, search_answer
-from amos_sdk.record import account, report, usage
+from amos_sdk.record import account, executions, report, usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from typing import Self, Unpack
 
     from amos_sdk.models import ExtractAnswer, SearchAnswer
-    from amos_sdk.record import Account, Report, Usage
-    from amos_sdk.wire import ExtractOptions, ReportOptions, SearchOptions
+    from amos_sdk.record import Account, Executions, Report, Usage
+    from amos_sdk.wire import ExecutionOptions, ExtractOptions, ReportOptions, SearchOptions
 
 T = TypeVar("T")
 
@@ -87,6 +87,10 @@ class AsyncClient:
     async def report(self, name: str, **options: Unpack[ReportOptions]) -> Report:
         """See `Client.report`."""
         return await self._ask(wire.report(name, options), of_object(report))
+
+    async def executions(self, **options: Unpack[ExecutionOptions]) -> Executions:
+        """See `Client.executions`."""
+        return await self._ask(wire.executions(options), of_object(executions))
 
     async def execution(self, execution_id: str, *, wait_s: float = NOT_YET_S) -> Account:
         """See `Client.execution`."""

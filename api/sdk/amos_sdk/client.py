@@ -18,7 +18,7 @@ from amos_sdk.driver import drive
 from amos_sdk.exchange import RetryPolicy, Send, as_it_came, exchange, of_object
 from amos_sdk.lines import lines_of
 from amos_sdk.models import extract_answer, search_answer
-from amos_sdk.record import account, report, usage
+from amos_sdk.record import account, executions, report, usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from typing import Self, Unpack
 
     from amos_sdk.models import ExtractAnswer, SearchAnswer
-    from amos_sdk.record import Account, Report, Usage
-    from amos_sdk.wire import ExtractOptions, ReportOptions, SearchOptions
+    from amos_sdk.record import Account, Executions, Report, Usage
+    from amos_sdk.wire import ExecutionOptions, ExtractOptions, ReportOptions, SearchOptions
 
 T = TypeVar("T")
 
@@ -109,6 +109,13 @@ class Client:
         There are `health`, `hit-rate`, `latency`, `queries`, `cost`, `clients` and `providers`.
         """
         return self._ask(wire.report(name, options), of_object(report))
+
+    def executions(self, **options: Unpack[ExecutionOptions]) -> Executions:
+        """Past executions that fit, newest first, a page; others' need the scope `reports`.
+
+        A page may not be full although another follows: the server looks at a bounded number for each.
+        """
+        return self._ask(wire.executions(options), of_object(executions))
 
     def execution(self, execution_id: str, *, wait_s: float = NOT_YET_S) -> Account:
         """One call as its events and their explanation; others' calls need the scope `reports`.

@@ -47,6 +47,41 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """One call among others, found by its last word; `Client.execution` tells all about it.
+
+    `outcome` is `answered` or `failed`, `error` the code of a failure. `text` is what was asked, or a page of
+    an extract; `None` where no text is kept. `duration_s` is the stay in seconds.
+    """
+
+    execution_id: str
+    recorded_at: datetime
+    operation: str
+    door: str
+    client: str
+    topic: str
+    provider: str
+    cache: str
+    outcome: str
+    error: str
+    duration_s: float
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Executions:
+    """A page of them, newest first. `next` is the `before` of what follows, `None` if nothing does.
+
+    All that were recorded since `searched_since` were looked at for it.
+    """
+
+    executions: tuple[Execution, ...]
+    next: int | None
+    searched_since: datetime
+    raw: Json = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """A report over a window of time, from `since` to before `until`.
 
@@ -104,6 +139,16 @@ def account(body: Json) -> Account:
     )
 
 
+def executions(body: Json) -> Executions:
+    """The value of a page's JSON. Raises KeyError, TypeError, ValueError for what is none."""
+    return Executions(
+        executions=tuple(_execution(one) for one in body["executions"]),
+        next=body["next"],
+        searched_since=_moment(body["searched_since"]),
+        raw=body,
+    )
+
+
 def report(body: Json) -> Report:
     """The value of a report's JSON. Raises KeyError, TypeError, ValueError for what is none."""
     return Report(
@@ -132,6 +177,11 @@ def usage(body: Json) -> Usage:
         limit_usd_per_month=amos["limit_usd_per_month"],
         raw=body,
     )
+
+
+def _execution(one: Json) -> Execution:
+    told = {name: one[name] for name in Execution.__dataclass_fields__}
+    return Execution(**{**told, "recorded_at": _moment(one["recorded_at"])})
 
 
 def _event(one: Json) -> Event:

@@ -97,6 +97,40 @@ def report(name: str, options: ReportOptions) -> Send:
     return Send("GET", f"reports/{quote(name, safe='')}", {"params": parameters, "headers": headers})
 
 
+class ExecutionOptions(TypedDict, total=False):
+    """Which executions are wanted; those left out, or `None`, are any, and of the last 24 hours."""
+
+    since: str | None
+    """Recorded since: an age (`24h`), `now`, epoch seconds or ISO 8601."""
+    until: str | None
+    client: str | None
+    operation: str | None
+    door: str | None
+    provider: str | None
+    cache: str | None
+    outcome: Literal["answered", "failed"] | None
+    error: str | None
+    text: str | None
+    """What the query contains, or the URL of a page."""
+    min_duration: float | None
+    """Seconds they stayed at least."""
+    before: int | None
+    """`next` of the page before."""
+    limit: int | None
+    """1 to 200; 50 by default."""
+
+
+def executions(options: ExecutionOptions) -> Send:
+    """`GET executions`."""
+    parameters = {key: _number(value) for key, value in options.items() if value is not None}
+    return Send("GET", "executions", {"params": parameters, "headers": {"Accept": "application/json"}})
+
+
+def _number(value: object) -> str:
+    """As the server reads it: `1e-05` is no number there."""
+    return f"{value:.6f}" if isinstance(value, float) else str(value)
+
+
 def usage() -> Send:
     """`GET usage`."""
     return Send("GET", "usage", {})

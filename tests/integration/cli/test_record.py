@@ -121,3 +121,21 @@ def test_tail_follows_until_interrupted(amos: CommandLine):
         assert tail.wait(30) == 130
         assert tail.stderr is not None
         assert "Traceback" not in tail.stderr.read()
+
+
+def test_past_executions_are_found(amos: CommandLine):
+    """A table for people, JSON for programs, CSV for spreadsheets; what cannot be asked is a usage error."""
+    amos.run("search", "-", stdin="=1+1 circuit breaker\ntide tables\n")
+
+    table = amos.run("executions", "--since", "1h")
+    found = amos.run("executions", "--text", "TIDE", "--json").json
+    sheet = amos.run("executions", "--csv", "--limit", "1", "--operation", "search")
+    wrong = amos.run("executions", "--limit", "0")
+
+    assert (table.exit_code, table.stderr) == (0, "")
+    assert [one["text"] for one in found["executions"]] == ["tide tables"]
+    assert found["executions"][0]["execution_id"] in table.stdout
+    (line,) = csv.DictReader(io.StringIO(sheet.stdout))
+    assert line["text"] in {"'=1+1 circuit breaker", "tide tables"}
+    assert f"--before {line['position']} goes on there." in sheet.stderr
+    assert (wrong.exit_code, "limit: expected a number from 1 to 200." in wrong.stderr) == (2, True)

@@ -41,6 +41,8 @@ def test_server_and_command_share_one_record(amos: CommandLine, server: str):
     assert streams == {here, there}
     assert amos.run("events", "show", there, "--url", server, "--json").json["events"]
     assert amos.run("report", "health", "--url", server, "--json").json
+    found = amos.run("executions", "--url", server, "--json").json["executions"]
+    assert {one["execution_id"] for one in found} == streams
 
 
 def test_no_server_is_a_sentence(amos: CommandLine):

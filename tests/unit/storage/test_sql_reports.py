@@ -88,6 +88,18 @@ async def test_a_report_equals_a_fold_by_hand(reports, engine, report, by):
     assert found == {"since": FROM, "until": FROM + 2 * HOUR, "tz": "UTC"} | by_hand
 
 
+async def test_only_the_rankings_that_are_wanted_are_read(reports):
+    """They are the same as among all; the others are there, and empty."""
+    question = asked(since=FROM, until=FROM + 2 * HOUR)
+    everything = await reports.report("queries", question)
+
+    found = await reports.report("queries", msgspec.structs.replace(question, ranked_by=("empty",)))
+
+    assert everything["top"]
+    assert everything["empty"]
+    assert found == everything | {"top": []}
+
+
 async def test_history_of_circuits_is_the_newest(reports):
     """The newest changes come first, as many as were asked for, and none from outside of the window."""
     question = Question(since=NOON, until=NOON + HOUR, limit=2)

@@ -115,6 +115,8 @@ async def test_every_moment_of_the_range_has_a_point(engine: AsyncEngine, span: 
     assert quiet
     assert {(point["answered"], point["failed"], point["callers_own"]) for point in quiet} == {(0, 0, 0)}
     assert {point["hit_p50_s"] for point in shares[: len(quiet)]} == {None}
+    hits = (await chart(engine, "hit-rate", span))[: len(quiet)]
+    assert {value for point in hits for name, value in point.items() if name != "begin"} == {None}
     goals = [point["objective"] for point in await chart(engine, "availability", span)]
     assert goals == [OBJECTIVE] * points
 
