@@ -66,12 +66,18 @@ EFFECTS = {
 
 
 def explained(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings, the worst first; those that are bad with what callers feel."""
+    """The findings, the worst first; those that are bad with what callers feel.
+
+    What is well configured (`provider tavily`) is not called sound beside how it fares (`provider tavily,
+    last hour`).
+    """
     told = [
         msgspec.structs.replace(one, effect=_effect(one.name)) if one.is_bad and not one.effect else one
         for one in findings
     ]
-    return sorted(told, key=lambda one: WORST_FIRST.index(one.status))
+    ill = {one.name.partition(",")[0] for one in told if one.is_bad}
+    sound = [one for one in told if one.is_bad or one.status != OK or one.name not in ill]
+    return sorted(sound, key=lambda one: WORST_FIRST.index(one.status))
 
 
 def _effect(name: str) -> str:

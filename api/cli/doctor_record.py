@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -21,9 +22,10 @@ from storage.sql_raw_events import Selection, raw_events
 from storage.sql_reports import SqlReports
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from collections.abc import AsyncIterator, Callable
 
     from api.settings import Settings
+    from storage.sql_raw_events import Page
 
 AHEAD_S_MAX = 5.0
 """chosen: clocks that the network sets agree within a second; a frame of a later moment is no rounding."""
@@ -44,7 +46,7 @@ async def read_record(settings: Settings) -> Record:
         health = await reports.answer(SqlReports(engine), "health", (("since", WINDOW),), now)
         found = [*check_lately(health), *check_clock(await newest_recorded_at(engine), now)]
         for provider in health["providers"]:
-            found += await _circuit(engine, provider, now)
+            found += await _circuit(partial(raw_events, engine), provider, now)
         return Record(await frames_behind(engine), tuple(found))
     except EventLogUnavailable:
         return Record()
@@ -66,14 +68,16 @@ def check_clock(newest_at: float | None, now: float) -> list[Finding]:
     ]
 
 
-async def _circuit(engine: AsyncEngine, provider: dict[str, Any], now: float) -> list[Finding]:
+async def _circuit(
+    read: Callable[[Selection], AsyncIterator[Page]], provider: dict[str, Any], now: float
+) -> list[Finding]:
     """The circuit of a provider, if the last that was recorded of it within the window is that it opened."""
     name = provider["provider"]
     if not provider["circuit"]:
         return []
     last = None
     selection = Selection(since=moment_of("since", WINDOW, now), stream=f"circuit:{name}")
-    async for page in raw_events(engine, selection):
+    async for page in read(selection):
         last = page.events[-1] if page.events else last
     if last is None:
         return []

@@ -12,6 +12,7 @@ import pytest
 
 from api.cli import doctor_port
 from api.cli.doctor_checks import check_journal, check_lock, check_recorder
+from api.cli.doctor_finding import Finding, explained
 from api.cli.doctor_record import check_clock, read_record
 from api.settings import Settings
 from storage.file_status import RecorderStatus
@@ -137,6 +138,15 @@ def test_a_record_of_the_future_means_a_wrong_clock():
 
     assert [one.name for one in check_clock(now + 60, now)] == ["clock"]
     assert check_clock(now + 1, now) == check_clock(None, now) == []
+
+
+def test_what_fails_is_not_called_sound():
+    """A provider that is configured and fails is in one finding, the bad one."""
+    configured = Finding(name="provider tavily", status="ok", detail="configured")
+    fails = Finding(name="provider tavily, last hour", status="warning", detail="5 of 5 calls failed")
+
+    assert [one.name for one in explained([configured, fails])] == [fails.name]
+    assert explained([configured]) == [configured]
 
 
 async def test_the_record_tells_of_a_circuit_until_it_has_closed(tmp_path: Path):
