@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import (
+    console,
     dialects,
     executions,
     flights,
@@ -24,6 +25,7 @@ from benchmarks import (
     miss,
     promise,
     store,
+    views,
     zipf,
 )
 
@@ -46,7 +48,12 @@ BENCHMARKS = {
     "executions": executions,
     "zipf": zipf,
     "memory": memory,
+    "views": views,
+    "console": console,
 }
+
+OF_A_MONTH = {"history", "console"}
+"""Benchmarks of a month of frames, which `--frames` and `--folder` are for."""
 
 
 KEPT = {"history", "executions"}

@@ -85,6 +85,7 @@ async def _look(settings: Settings, *, is_online: bool) -> list[Finding]:
         machine.check_journal(settings.data_dir / "journal", backlog_bytes, settings.journal_max_bytes),
         machine.check_recorder(
             status,
+            time.time(),
             is_running=is_running,
             backlog_bytes=backlog_bytes,
             backlog_bytes_max=settings.journal_max_bytes,

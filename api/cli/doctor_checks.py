@@ -124,12 +124,17 @@ _DRAIN = (
 
 
 def check_recorder(
-    status: RecorderStatus | None, *, is_running: bool, backlog_bytes: int, backlog_bytes_max: int
+    status: RecorderStatus | None,
+    now: float,
+    *,
+    is_running: bool,
+    backlog_bytes: int,
+    backlog_bytes_max: int,
 ) -> Finding:
     """Whether somebody brings the journal into the database, and what it last said of itself.
 
     Without a recorder a waiting journal is no loss: the next command or server start drains it. What one that
-    has ended said of itself may be mended since.
+    has ended said of itself may be mended since. One that is silent at `now` (epoch seconds) stands still.
     """
     waiting = f"{size(backlog_bytes)} in the journal"
     if is_running and status is not None and status.fault:
@@ -140,6 +145,15 @@ def check_recorder(
             since=status.since,
             detail=f"{status.fault} ({waiting})",
             next_step=step,
+        )
+    if is_running and status is not None and now - status.at > limits.REPORTS_LAG_S_MAX:
+        return Finding(
+            name="recorder",
+            status=WARNING,
+            since=status.at,
+            detail=f"it is there and says nothing, {waiting}",
+            next_step=f"Its process {status.pid} is stopped or stuck: `ps -o stat,wchan {status.pid}`; end it, "
+            "and `amos serve` starts another.",
         )
     if is_running and backlog_bytes > backlog_bytes_max * JOURNAL_FULL_RATIO:
         step = "Look at the server's log: the database may be slow or out of reach."

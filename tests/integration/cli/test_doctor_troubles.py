@@ -124,12 +124,25 @@ def test_a_recorder_that_fails_says_since_when():
         pid=1, at=200.0, drained_at=0.0, backlog_bytes=9, frames=0, damaged=0, fault="no", since=100.0
     )
     running, ended = (
-        check_recorder(said, is_running=is_running, backlog_bytes=9, backlog_bytes_max=1_000)
+        check_recorder(said, 201.0, is_running=is_running, backlog_bytes=9, backlog_bytes_max=1_000)
         for is_running in (True, False)
     )
 
     assert (running.status, running.since) == ("failure", 100.0)
     assert (ended.status, ended.since) == ("warning", 200.0)
+
+
+def test_a_recorder_that_is_stopped_is_not_called_sound():
+    """One that holds its lock and has said nothing for half a minute stands still, since it last spoke."""
+    sound = RecorderStatus(pid=7, at=100.0, drained_at=100.0, backlog_bytes=0, frames=0, damaged=0)
+    soon, late = (
+        check_recorder(sound, now, is_running=True, backlog_bytes=0, backlog_bytes_max=1_000)
+        for now in (110.0, 140.0)
+    )
+
+    assert soon.status == "ok"
+    assert (late.status, late.since) == ("warning", 100.0)
+    assert " 7`" in late.next_step
 
 
 def test_a_record_of_the_future_means_a_wrong_clock():

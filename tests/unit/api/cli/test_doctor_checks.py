@@ -60,7 +60,9 @@ def test_this_sqlite_is_good_enough():
 )
 def test_a_journal_nobody_drains_is_a_warning(is_running, backlog_bytes, status):
     """Waiting frames without a recorder, or half the allowed journal with one, are worth a look."""
-    finding = check_recorder(None, is_running=is_running, backlog_bytes=backlog_bytes, backlog_bytes_max=1000)
+    finding = check_recorder(
+        None, 100.0, is_running=is_running, backlog_bytes=backlog_bytes, backlog_bytes_max=1000
+    )
 
     assert finding.status == status
     assert bool(finding.next_step) == (status != "ok")
