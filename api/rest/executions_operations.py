@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from api.openapi.operation import Answer, Operation, Parameters, Schema, Shape
-from api.rest.executions_search import OUTCOMES, POSITION, ExecutionParameters
+from api.rest.executions_search import MIN_DURATION_S_MAX, OUTCOMES, POSITION, ExecutionParameters
 from api.spreadsheet import MEDIA_TYPE
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.executions import LIMIT_MAX, FoundExecutions
@@ -45,7 +45,11 @@ OPERATIONS = (
                         "blanks and Unicode forms are the same. Only where texts are kept.",
                         **_NAME,
                     },
-                    "min_duration": {"description": "Seconds they stayed at least.", "minimum": 0},
+                    "min_duration": {
+                        "description": "Seconds they stayed at least.",
+                        "minimum": 0,
+                        "maximum": MIN_DURATION_S_MAX,
+                    },
                     "before": {
                         "description": "`next` of the page before.",
                         "pattern": f"^{POSITION.pattern}$",

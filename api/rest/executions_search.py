@@ -32,10 +32,13 @@ if TYPE_CHECKING:
 
     from orchestrator.gateway import Gateway
 
+MIN_DURATION_S_MAX = 86_400
+"""chosen: a day; no call stays as long."""
+
 OUTCOMES = ("answered", "failed")
 
 _NAMES = ("client", "operation", "door", "provider", "cache", "outcome", "error", "text")
-_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
+_SECONDS = re.compile(r"[0-9]{1,5}(\.[0-9]{1,30})?(e[+-]?[0-9]{1,3})?")
 POSITION = re.compile(r"[0-9]{1,18}")
 """A cursor as it is written: a position, which fits the 64-bit integers of SQL."""
 
@@ -98,7 +101,10 @@ def question(parameters: Iterable[tuple[str, str]], now: float) -> ExecutionQuer
             raise _refused(name, f"at most {FRAME_NAME_CHARS_MAX} characters that can be printed")
     if names.get("outcome", "answered") not in OUTCOMES:
         raise _refused("outcome", f"one of {', '.join(OUTCOMES)}")
-    least = _matching(_SECONDS, given, "min_duration", "seconds, such as 2 or 0.5")
+    seconds = f"seconds from 0 to {MIN_DURATION_S_MAX}, such as 2 or 0.5"
+    least = float(_matching(_SECONDS, given, "min_duration", seconds) or 0)
+    if least > MIN_DURATION_S_MAX:
+        raise _refused("min_duration", seconds)
     before = _matching(POSITION, given, "before", "the value of `next` in another page")
     limit = int(_matching(NUMBER, given, "limit", f"a number from 1 to {LIMIT_MAX}") or LIMIT_DEFAULT)
     if not 0 < limit <= LIMIT_MAX:
@@ -110,7 +116,7 @@ def question(parameters: Iterable[tuple[str, str]], now: float) -> ExecutionQuer
     query = ExecutionQuery(
         since=since,
         until=until,
-        duration_s_min=float(least or 0),
+        duration_s_min=least,
         before=int(before) if before else None,
         limit=limit,
     )

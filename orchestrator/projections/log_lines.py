@@ -289,7 +289,7 @@ def _warming_line(
 
 
 def seconds(duration_s: float) -> str:
-    """A duration with three significant digits, or to the microsecond: 3600 s, 1.25 s, 0.00213 s, 0.000012 s."""
+    """A duration of three significant digits, or to the microsecond: 3600 s, 1.25 s, 0.000012 s."""
     if duration_s < 0.001:
         return f"{duration_s:.6f} s"
     return f"{duration_s:.0f} s" if duration_s >= 100 else f"{duration_s:.3g} s"

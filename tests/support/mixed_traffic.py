@@ -45,11 +45,12 @@ PEPPER = "p" * 32
 POLICIES = Policies(
     deadline_s=3.0,
     circuit=CircuitPolicy(cooldowns_s=(0.2,), jitter_ratio=0.0),
-    budget=BudgetPolicy(client_usd_micros_per_day=480_000),
+    budget=BudgetPolicy(client_usd_micros_per_day=480_000, usd_micros_per_day=100_000_000),
     cache=CachePolicy(fast_ttl_s=1.0),
     timing=ProviderTiming(search_s=0.8, search_advanced_s=1.6, extract_s=0.8),
 )
-"""Impatient ones, so that timeouts and cooldowns pass quickly; a client may spend 60 credits a day.
+"""Impatient ones, so that timeouts and cooldowns pass quickly; a client may spend 60 credits a day, and all
+together more than they ever will.
 
 News is old after a second.
 """

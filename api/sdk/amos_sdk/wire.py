@@ -122,13 +122,8 @@ class ExecutionOptions(TypedDict, total=False):
 
 def executions(options: ExecutionOptions) -> Send:
     """`GET executions`."""
-    parameters = {key: _number(value) for key, value in options.items() if value is not None}
+    parameters = {key: str(value) for key, value in options.items() if value is not None}
     return Send("GET", "executions", {"params": parameters, "headers": {"Accept": "application/json"}})
-
-
-def _number(value: object) -> str:
-    """As the server reads it: `1e-05` is no number there."""
-    return f"{value:.6f}" if isinstance(value, float) else str(value)
 
 
 def usage() -> Send:
