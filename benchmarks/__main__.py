@@ -52,11 +52,7 @@ BENCHMARKS = {
     "console": console,
 }
 
-OF_A_MONTH = {"history", "console"}
-"""Benchmarks of a month of frames, which `--frames` and `--folder` are for."""
-
-
-KEPT = {"history", "executions"}
+KEPT = {"history", "console", "executions"}
 """Benchmarks of a large log, which can be kept for the next time."""
 
 
@@ -65,7 +61,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="amos bench", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"any of {', '.join(BENCHMARKS)}; all when none is named")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of each measurement (default 60)")
-    parser.add_argument("--frames", type=int, default=1_000_000, help="of history and executions: how many")
+    parser.add_argument(
+        "--frames", type=int, default=1_000_000, help="of history, console and executions: how many"
+    )
     parser.add_argument("--folder", type=Path, help="of both: where to keep them, to ask again")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(BENCHMARKS):

@@ -160,10 +160,9 @@ def run(seconds: float) -> bool:
     print(f"  {CONNECTIONS} connections, {seconds:.0f} s each in turns of {TURN_S:.0f} s")
     for side in sides.values():
         recorder_us = 1e6 * side.recorder_s / side.hits.count
-        print(
-            f"  views {side.name:3}  {side.hits.per_s:6.0f} req/s   CPU for each: {side.hits.cpu_us:4.0f} µs in "
-            f"the worker, {recorder_us:4.0f} µs in the recorder"
-        )
+        rate = f"{side.hits.per_s:6.0f} req/s"
+        cpu = f"{side.hits.cpu_us:4.0f} µs in the worker, {recorder_us:4.0f} µs in the recorder"
+        print(f"  views {side.name:3}  {rate}   CPU each: {cpu}")
     ratio = sides["on"].hits.per_s / sides["off"].hits.per_s
     print(f"  {ratio:.3f} of the rate with all off; promised: {RATIO_PROMISED}")
     return ratio >= RATIO_PROMISED

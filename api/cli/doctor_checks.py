@@ -152,8 +152,8 @@ def check_recorder(
             status=WARNING,
             since=status.at,
             detail=f"it is there and says nothing, {waiting}",
-            next_step=f"Its process {status.pid} is stopped or stuck: `ps -o stat,wchan {status.pid}`; end it, "
-            "and `amos serve` starts another.",
+            next_step=f"Its process is stopped or stuck: `ps -o stat,wchan {status.pid}`. End it, and "
+            "`amos serve` starts another.",
         )
     if is_running and backlog_bytes > backlog_bytes_max * JOURNAL_FULL_RATIO:
         step = "Look at the server's log: the database may be slow or out of reach."
