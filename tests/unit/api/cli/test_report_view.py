@@ -98,7 +98,7 @@ def test_shares_have_bars_of_the_whole():
 
 
 def test_latencies_are_drawn_as_spreads():
-    """Each stage has its median, its 95th percentile and its longest, on one axis; a pipe has figures alone."""
+    """Each stage has its median, 95th percentile and longest on one axis; a pipe has figures alone."""
     stages = [
         {"stage": "hit", "calls": 9, "p50_s": 0.001, "p95_s": 0.01, "max_s": 0.1},
         {"stage": "miss", "calls": 3, "p50_s": 0.1, "p95_s": 1.0, "max_s": 10.0},
@@ -106,8 +106,8 @@ def test_latencies_are_drawn_as_spreads():
     ]
     drawn = rendered(report_view({"stages": stages}, BLOCKS)).splitlines()
 
-    assert "●━━━──" in drawn[-3]
-    assert drawn[-2].rstrip().endswith("●━━━───")
+    assert "●━━━───" in drawn[-3]
+    assert drawn[-2].rstrip().endswith("  ●━━───")
     assert "●" not in drawn[-1]
     assert "●" not in rendered(report_view({"stages": stages}))
 
