@@ -34,7 +34,7 @@ class Chart(NamedTuple):
             return ""
         span = math.log(most / least)
         middle, high, end = (round(math.log(value / least) / span * (BAR_WIDTH - 1)) for value in quantiles)
-        dot, line, rest = self.spread_of
+        dot, line, rest = tuple(self.spread_of)
         return " " * middle + dot + line * (high - middle) + rest * (end - max(high, middle))
 
     def bar(self, value: float, most: float) -> str:
