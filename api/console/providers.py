@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import Route
 
-    from api.cli.doctor_checks import Finding
+    from api.cli.doctor_finding import Finding
     from api.console.visits import Console, Visit
     from api.settings import Settings
     from orchestrator.provider_admin import ListedProvider, ProviderAdmin
