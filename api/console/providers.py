@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import Route
 
-    from api.cli.doctor_checks import Finding
+    from api.cli.doctor_finding import Finding
     from api.console.visits import Console, Visit
     from api.settings import Settings
     from orchestrator.provider_admin import ListedProvider, ProviderAdmin
@@ -62,7 +62,7 @@ def routes(console: Console) -> list[Route]:
         return await visit.page(template, said=said, **await _listing(console, admin))
 
     async def providers(request: Request, visit: Visit) -> Response:
-        if request.method == "GET":
+        if request.method != "POST":
             return await show(visit, "providers.html")
         made = await changes.register(admin, wish_of(await body_of(request)), visit.principal.client)
         return await show(visit, "parts/providers.html", f"{made.name} is a provider from now on.")
