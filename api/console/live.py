@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from api.rest.executions_search import POSITION
 from api.rest.problems import problem_of
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.executions import ExecutionQuery, FoundExecutions
@@ -28,9 +29,6 @@ NEW_ROWS_MAX = 50
 WINDOW_S = 3_600.0
 """chosen: what the list begins with, and how long a page may have slept without missing anything."""
 
-POSITION_DIGITS_MAX = 18
-"""chosen: fits 64 bits."""
-
 
 def routes(console: Console) -> list[Route]:
     """The routes of this file."""
@@ -41,8 +39,7 @@ def routes(console: Console) -> list[Route]:
 
     async def rows(request: Request, visit: Visit) -> Response:
         text = request.query_params.get("after", "")
-        is_position = text.isascii() and text.isdigit() and len(text) <= POSITION_DIGITS_MAX
-        after = int(text) if is_position else 0
+        after = int(text) if POSITION.fullmatch(text) else 0
         try:
             found = await _newest(console, visit, after)
         except EventLogUnavailable as error:
