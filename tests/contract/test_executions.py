@@ -124,6 +124,7 @@ QUERIES = (
     {"after": 34, "limit": 1},
     {"limit": 1},
     {"before": 35},
+    {"before": 30, "until": NOON + 4},
 )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +57,10 @@ async def lived(
 ) -> AsyncIterator[Lived]:
     """A gateway that has lived through everything, all of it in SQL."""
     folder = tmp_path_factory.mktemp("lived")
-    async with mixed_traffic(folder, is_server=request.param == "postgresql") as all_of_it:
+    async with (
+        mixed_traffic(folder, is_server=request.param == "postgresql") as all_of_it,
+        all_of_it.amos.draining(),
+    ):
         yield all_of_it
 
 
@@ -73,9 +75,8 @@ async def started(lived: Lived, tmp_path_factory: pytest.TempPathFactory) -> Asy
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def prometheus(lived: Lived, started: Prometheus) -> Prometheus:
+async def prometheus(started: Prometheus) -> Prometheus:
     """It has just scraped both pages."""
-    await lived.amos.drain()  # figures of a recorder that stands still are not shown for long
     for job in ("amos", "amos-instance"):
         await started.until_scraped(job)
     return started
@@ -89,10 +90,9 @@ def facts(lived: Lived) -> list[Fact]:
 
 @pytest.fixture(scope="module")
 def window(lived: Lived) -> dict[str, str]:
-    """The parameters that name the hour up to the end of this traffic, the same for every question."""
-    del lived
-    now = int(time.time()) + 60
-    return {"since": str(now - 3_600), "until": str(now), "tz": ZONE}
+    """The parameters that name the hour up to the end of that life, the same for every question."""
+    until = int(lived.amos.frames()[-1]["recorded_at"]) + 60
+    return {"since": str(until - 3_600), "until": str(until), "tz": ZONE}
 
 
 async def test_there_is_some_of_everything(facts: list[Fact]):
@@ -185,7 +185,6 @@ async def test_a_report_at_the_command_line_is_that_over_http(
 
 async def test_metrics_are_the_fold(lived: Lived, facts: list[Fact]):
     """Each sample of `/metrics` is what the frames say, down to the buckets; none is missing."""
-    await lived.amos.drain()  # figures of a recorder that stands still are not shown for long
     response = await lived.amos.client.get("/metrics", headers=lived.reader)
 
     assert response.status_code == 200, response.text
@@ -349,7 +348,6 @@ async def test_counting_again_changes_nothing(lived: Lived, facts: list[Fact], w
     assert replayed.exit_code == 0, replayed.stderr + replayed.stdout
     for name in naive_check.REPORTS:
         naive_check.check(name, await report(lived, name, window), facts, Question(zone=ZONE))
-    await lived.amos.drain()  # else that is too long ago on a busy machine
     metrics = await lived.amos.client.get("/metrics", headers=lived.reader)
     assert naive_metrics.shown(metrics.text) == naive_metrics.counted(facts)
 
