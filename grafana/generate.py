@@ -20,8 +20,8 @@ BUILDERS = (overview.build, providers.build, queries.build, event_store.build)
 INTRODUCTION = """# What each panel means
 
 The words are those that Grafana shows behind the *i* of a panel. *History* is asked of PostgreSQL, *live* of
-Prometheus; [another page](dashboards.md) tells how to get the dashboards. `python -m grafana.generate` makes
-this one.
+Prometheus; [another page](dashboards.md) tells how to get the dashboards. This one is made by
+`.venv/bin/python -m grafana.generate`.
 """
 
 

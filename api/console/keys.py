@@ -55,7 +55,7 @@ def routes(console: Console) -> list[Route]:
         )
 
     async def keys(request: Request, visit: Visit) -> Response:
-        if request.method == "GET":
+        if request.method != "POST":
             return await show(request, visit, "keys.html")
         made = await changes.create(admin, wish_of(await body_of(request)), visit.principal.client)
         return await show(request, visit, "parts/keys.html", said=f"A key for {made.client}", made=made)

@@ -25,6 +25,7 @@ from orchestrator.executions import (
     FoundExecutions,
 )
 from orchestrator.limits import FRAME_NAME_CHARS_MAX
+from orchestrator.reports.catalogue import MOMENT_MAX
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -111,6 +112,8 @@ def question(parameters: Iterable[tuple[str, str]], now: float) -> ExecutionQuer
         raise _refused("limit", f"a number from 1 to {LIMIT_MAX}")
     since = moment("since", given.get("since", "24h"), now)
     until = moment("until", given.get("until", "now"), now)
+    if until > MOMENT_MAX:
+        raise _refused("until", "a moment before the year 9000")
     if since >= until:
         raise InvalidRequest("since: must be before until.", field="since")
     query = ExecutionQuery(

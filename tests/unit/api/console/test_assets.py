@@ -71,6 +71,13 @@ def test_nothing_is_styled_drawn_or_shaped_that_no_page_has():
     assert {name for name in macros if len(re.findall(rf"\b{name}\(", pages_text)) < 2} == set()
 
 
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_a_form_without_our_script_puts_nothing_but_a_question_into_an_address(template):
+    """A form that names no method becomes part of an address, which history and logs keep: a key too."""
+    for form in re.findall(r"<form\b[^>]*>", template.read_text(encoding="utf-8")):
+        assert 'method="post"' in form or ('method="get"' in form and "hx-get" in form), form
+
+
 async def test_a_file_is_kept_for_ever_under_its_hash(client: httpx.AsyncClient):
     """The address changes with the content, so nobody has to ask again."""
     for name, one in assets().items():

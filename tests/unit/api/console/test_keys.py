@@ -43,6 +43,13 @@ async def client(keys: Keys) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+async def test_to_look_at_the_head_makes_nothing(client: httpx.AsyncClient, keys: Keys):
+    """HEAD is GET without a body, whatever body comes with it."""
+    shown = await client.request("HEAD", PAGE, json={"client": "team-search"})
+
+    assert (shown.status_code, len(await keys.admin.list())) == (200, 1)
+
+
 async def test_a_key_is_shown_to_its_maker_and_never_again(client: httpx.AsyncClient, keys: Keys):
     """Its maker's answer is kept by nobody, it may do what was ticked, and later only its id is shown."""
     form = {

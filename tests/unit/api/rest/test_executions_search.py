@@ -21,7 +21,7 @@ NOW = 1_795_000_000.0
 
 REFUSED = {
     "since": ("never", "-5", "NaN", "9999-99-99"),
-    "until": ("tomorrow", "1e9"),
+    "until": ("tomorrow", "1e9", "9999-12-31T23:00:00-12:00"),
     "client": ("x" * 257, "a\0b", "a\nb", "\ud800"),
     "operation": ("\x1b[2J",),
     "door": ("\u202e",),
