@@ -6,10 +6,14 @@ derive the span that the answer's header named, and deriving it twice names it t
 
 from __future__ import annotations
 
+import re
 
-def trace_id_of(execution_id: str) -> str:
-    """The trace that an execution begins if its caller has none: 32 hex digits."""
-    return execution_id.replace("-", "")
+_TRACE_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def trace_id_of(execution_id: str, callers: str = "") -> str:
+    """The trace of an execution, 32 hex digits: its caller's, or the one that it begins itself."""
+    return callers if _TRACE_ID.fullmatch(callers) else execution_id.replace("-", "")
 
 
 def span_id_of(execution_id: str) -> str:

@@ -32,7 +32,7 @@ def executions(  # noqa: PLR0917 - each is an option of the command line
     ] = None,
     client: Annotated[str | None, typer.Option(metavar="NAME", help="Whose they are.")] = None,
     operation: Annotated[str | None, typer.Option(metavar="NAME", help="Such as search or extract.")] = None,
-    door: Annotated[str | None, typer.Option(metavar="NAME", help="http, mcp or cli.")] = None,
+    door: Annotated[str | None, typer.Option(metavar="NAME", help="http, mcp, cli or console.")] = None,
     provider: Annotated[str | None, typer.Option(metavar="NAME", help="Who answered.")] = None,
     cache: Annotated[
         str | None, typer.Option(metavar="NAME", help="l1, l2, collapsed, miss, mixed or relayed.")

@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 async def doorstep(scope: Scope, problem: Problem) -> Response | None:
     """The page in place of the problem; `None` unless somebody opens a page of the console in a browser."""
     headers = dict(scope["headers"])
+    path = scope["path"]
     is_visit = (
         problem.code == "foreign_site"
         and scope["method"] == "GET"
         and headers.get(b"sec-fetch-mode") == b"navigate"
         and headers.get(b"sec-fetch-dest") == b"document"
+        and (path == "/" or f"{path}/".startswith("/console/"))
     )
-    if not is_visit or not f"{scope['path']}/".startswith(("//", "/console/")):
+    if not is_visit:
         return None
     query = scope["query_string"].decode("latin-1")
-    to = scope["path"] + (f"?{query}" if query else "")
+    to = path + (f"?{query}" if query else "")
     return await page("doorstep.html", status=problem.status, visit=None, to=to)

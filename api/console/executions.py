@@ -10,7 +10,9 @@ import msgspec
 
 from api.console.waterfall import waterfall
 from api.rest.executions import answer
-from api.rest.executions_search import question
+from api.rest.executions_search import OUTCOMES, question
+from api.rest.problems import problem_of
+from orchestrator import relays
 from orchestrator.errors import EventLogUnavailable, InvalidRequest, NotFound
 from orchestrator.executions import FoundExecutions
 
@@ -33,17 +35,14 @@ FILTERS = (
 SINCE = ("1h", "24h", "7d", "30d")
 """chosen: how far back people look; a bookmark may say any other age or moment."""
 
-OPERATIONS = ("search", "extract", "map", "crawl", "research")
+OPERATIONS = ("search", "extract", *relays.OPERATIONS)
 """What can be asked of the gateway."""
 
-DOORS = ("http", "mcp", "cli", "console", "warming")
-"""By which doors."""
+DOORS = ("http", "mcp", "cli", "console")
+"""By which doors; what warming begins has no last word, by which it would be found."""
 
 CACHES = ("l1", "l2", "collapsed", "miss", "mixed", "relayed")
 """Where answers come from (RequestCompleted)."""
-
-OUTCOMES = ("answered", "failed")
-"""How an execution may end."""
 
 REFRESHES_MAX = 10
 """chosen: an execution that has just been answered is in the record within a second; after ten looks a second
@@ -70,11 +69,10 @@ def routes(console: Console) -> list[Route]:
             wanted = question([*_wanted(asked), *_cursor(given)], time.time())
             found = await console.gateway.executions(wanted, visit.caller)
         except (InvalidRequest, EventLogUnavailable) as error:
-            problem = error
-        status = 200 if problem is None else 400 if isinstance(problem, InvalidRequest) else 503
+            problem = problem_of(error)
         return await visit.page(
             "parts/executions.html" if visit.is_fragment else "executions.html",
-            status=status,
+            status=200 if problem is None else problem.status,
             asked=asked,
             found=found,
             problem=problem,

@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from api.rest import keys as changes
-from api.rest.dialects.fields import decode_object
-from api.rest.exchange import read_body
+from api.rest.plain_routes import body_of
 from orchestrator.api_keys import SCOPES, SCOPES_DEFAULT
 from orchestrator.errors import InvalidRequest
 from orchestrator.principals import OwnLimits
@@ -58,7 +57,7 @@ def routes(console: Console) -> list[Route]:
     async def keys(request: Request, visit: Visit) -> Response:
         if request.method != "POST":
             return await show(request, visit, "keys.html")
-        made = await changes.create(admin, wish_of(await _body(request)), visit.principal.client)
+        made = await changes.create(admin, wish_of(await body_of(request)), visit.principal.client)
         return await show(request, visit, "parts/keys.html", said=f"A key for {made.client}", made=made)
 
     async def key(request: Request, visit: Visit) -> Response:
@@ -67,7 +66,7 @@ def routes(console: Console) -> list[Route]:
         return await show(request, visit, "parts/keys.html", said=said)
 
     async def rotation(request: Request, visit: Visit) -> Response:
-        hours = _number(await _body(request), "overlap_h")
+        hours = _number(await body_of(request), "overlap_h")
         wish = {} if hours is None else {"overlap_s": float(hours * HOUR_S)}
         made = await changes.rotate(admin, request.path_params["id"], wish, visit.principal.client)
         said = f"A new key for {made.client}, in place of {made.replaces}"
@@ -101,7 +100,3 @@ def _number(form: Mapping[str, Any], name: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= NUMBER_CHARS_MAX):
         raise InvalidRequest(f"{name}: expected a whole number.", field=name)
     return int(text)
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    return decode_object(await read_body(request.receive))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from api.rest.executions_search import POSITION
 from api.rest.problems import problem_of
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.executions import ExecutionQuery, FoundExecutions
@@ -35,9 +36,6 @@ WINDOW_S = 3_600.0
 
 SHARED_S = 0.5
 """chosen: for so long what was found answers others too; nobody notices beside the two seconds of a page."""
-
-POSITION_DIGITS_MAX = 18
-"""chosen: fits 64 bits."""
 
 
 class Newest:
@@ -85,8 +83,7 @@ def routes(console: Console) -> list[Route]:
 
     async def rows(request: Request, visit: Visit) -> Response:
         text = request.query_params.get("after", "")
-        is_position = text.isascii() and text.isdigit() and len(text) <= POSITION_DIGITS_MAX
-        after = int(text) if is_position else 0
+        after = int(text) if POSITION.fullmatch(text) else 0
         try:
             found = _since(after, await newest.of(visit.whose))
         except EventLogUnavailable as error:

@@ -16,9 +16,8 @@ from starlette.routing import Route
 from api.console.pages import page
 from api.console.session import SESSION_S_MAX
 from api.console.visits import LOGIN, local_path
-from api.rest.dialects.fields import decode_object
 from api.rest.exchange import read_body
-from api.rest.plain_routes import careful_headers, json_response
+from api.rest.plain_routes import body_of, careful_headers, json_response
 from api.rest.visitor import visitor_of
 from orchestrator.errors import InvalidRequest
 
@@ -81,7 +80,7 @@ def routes(console: Console) -> list[Route]:
 
 async def _begin(console: Console, request: Request) -> Response:
     """The session of whoever shows a good key. Raises as `principal_for` does, and InvalidRequest."""
-    given = decode_object(await read_body(request.receive))
+    given = await body_of(request)
     key, to = given.get("key"), given.get("next", "/")
     if not isinstance(key, str) or not isinstance(to, str) or len(key) > KEY_CHARS_MAX:
         raise InvalidRequest("key: expected an API key.", field="key")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from api.cli.quantities import amount, dollars, number, ratio, seconds
-from api.console.data import CHARTS, OBJECTIVE, RANGE_DEFAULT, RANGES, Figures, chart_of, range_of
+from api.console.data import CHARTS, OBJECTIVE, RANGE_DEFAULT, RANGES, chart_of, range_of
 from api.rest.plain_routes import json_response
 from orchestrator.errors import GatewayError
 from orchestrator.events import MILLION
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import Route
 
-    from api.console.data import ChartData, Range
+    from api.console.data import ChartData, Figures, Range
     from api.console.visits import Console, Visit
     from orchestrator.gateway import Gateway
     from orchestrator.health import ComponentHealth
@@ -72,7 +72,7 @@ class Chosen(msgspec.Struct, frozen=True):
 
 def routes(console: Console) -> list[Route]:
     """The routes of this file."""
-    gateway, figures = console.gateway, Figures(console.gateway.reports)
+    gateway, figures = console.gateway, console.figures
 
     async def overview(request: Request, visit: Visit) -> Response:
         chosen = _chosen(request)

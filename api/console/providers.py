@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from api.console.data import RANGES, Figures
+from api.console.data import RANGES
 from api.console.overview import part
 from api.rest import providers as changes
-from api.rest.dialects.fields import decode_object
 from api.rest.exchange import read_body
+from api.rest.plain_routes import body_of
 from orchestrator.errors import InvalidRequest, Overloaded, ProviderNotFound
 from orchestrator.providers.registry import PRIORITY_MAX, PRIORITY_STEP
 from orchestrator.reports.report import Question
@@ -55,15 +55,15 @@ def routes(console: Console) -> list[Route]:
     admin = console.gateway.providers
     if admin is None:
         return []
-    figures, trial = Figures(console.gateway.reports), Trial(console.settings)
+    trial = Trial(console.settings)
 
     async def show(visit: Visit, template: str, said: str = "") -> Response:
-        return await visit.page(template, said=said, **await _listing(console, admin, figures))
+        return await visit.page(template, said=said, **await _listing(console, admin))
 
     async def providers(request: Request, visit: Visit) -> Response:
         if request.method != "POST":
             return await show(visit, "providers.html")
-        made = await changes.register(admin, wish_of(await _body(request)), visit.principal.client)
+        made = await changes.register(admin, wish_of(await body_of(request)), visit.principal.client)
         return await show(visit, "parts/providers.html", f"{made.name} is a provider from now on.")
 
     async def provider(request: Request, visit: Visit) -> Response:
@@ -71,7 +71,7 @@ def routes(console: Console) -> list[Route]:
         if request.method == "DELETE":
             await changes.remove(admin, name, by)
             return await show(visit, "parts/providers.html", f"{name} is no provider any more.")
-        changed = await changes.change(admin, name, await _body(request), by)
+        changed = await changes.change(admin, name, await body_of(request), by)
         place = [one.name for one in admin.list()].index(changed.name) + 1
         state = f"is asked as number {place}" if changed.enabled else "is disabled, and asked no more"
         return await show(visit, "parts/providers.html", f"{name} {state}.")
@@ -123,10 +123,10 @@ class Trial:
             self._is_under_way = False
 
 
-async def _listing(console: Console, admin: ProviderAdmin, figures: Figures) -> dict[str, Any]:
+async def _listing(console: Console, admin: ProviderAdmin) -> dict[str, Any]:
     now = time.time()
     asked = Question(since=now - RANGES["24h"].seconds, until=now)
-    report = await part(figures.report("providers", asked))
+    report = await part(console.figures.report("providers", asked))
     rows = report.shown["rows"] if report.shown else []
     return {
         "places": places(admin.list()),
@@ -175,7 +175,3 @@ def wish_of(form: dict[str, Any]) -> dict[str, Any]:
             raise InvalidRequest(f"priority: expected 0 to {PRIORITY_MAX}.", field="priority")
         wish["priority"] = int(priority)
     return wish
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    return decode_object(await read_body(request.receive))

@@ -18,6 +18,7 @@ import msgspec
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from api.console.data import Figures
 from api.console.pages import page
 from api.console.session import PURPOSE, Sessions
 from api.middleware.proxies import Proxies
@@ -92,6 +93,7 @@ class Console:
     def __init__(self, gateway: Gateway, settings: Settings) -> None:
         self.gateway = gateway
         self.settings = settings
+        self.figures = Figures(gateway.reports)
         secret = None if gateway.keys is None else gateway.keys.derived(PURPOSE)
         self.sessions = Sessions(secret)
         self._proxies = Proxies(settings.trusted_proxies)
@@ -166,7 +168,6 @@ class Console:
         if not isinstance(error, GatewayError | Problem):
             _log.error("unexpected failure of a page", exc_info=error)
         problem = problem_of(error)
-        headers = {name.decode(): value.decode() for name, value in problem.headers}
         template = "parts/failure.html" if wants_fragment(request) else "failure.html"
         shown = await page(
             template,
@@ -175,7 +176,8 @@ class Console:
             problem=problem,
             lacks=error.scopes if isinstance(error, PermissionDenied) else (),
         )
-        shown.headers.update({name: value for name, value in headers.items() if name == "retry-after"})
+        if (wait := dict(problem.headers).get(b"retry-after")) is not None:
+            shown.headers["retry-after"] = wait.decode()
         return shown
 
     async def _visit_if_known(self, request: Request) -> Visit | None:

@@ -27,6 +27,7 @@ def configure_logging(settings: Settings) -> None:
 
     May be called again; what was set up before is ended.
     """
+    _open_standard_streams()
     root = logging.getLogger()
     for handler in [each for each in root.handlers if isinstance(each, OutputHandler)]:
         root.removeHandler(handler)
@@ -43,6 +44,13 @@ def configure_logging(settings: Settings) -> None:
     logging.raiseExceptions = False
     sys.excepthook = _tell
     threading.excepthook = lambda told: _tell(told.exc_type, told.exc_value, told.exc_traceback)
+
+
+def _open_standard_streams() -> None:
+    """Open what of them is closed, to nowhere: else the next file or socket would be standard error."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)  # noqa: FBT003 - it takes nothing by name
+    os.close(fd)
 
 
 def _console_format(wanted: str) -> Format:

@@ -61,11 +61,10 @@ class SharedFile:
 
     def __init__(self, path: Path, *, bytes_max: int = FILE_BYTES_MAX, kept: int = FILES_KEPT) -> None:
         self._path = path
-        self._lock_path = path.with_name(path.name + ".lock")
+        self._lock_path = Path(f"{path}.lock")
         self._bytes_max = bytes_max
         self._kept = kept
         self._fd: int | None = None
-        self._lock_fd: int | None = None
 
     def write(self, lines: bytes) -> None:
         """Append whole lines; what the disk took of lines that did not fit is taken back. Raises OSError."""
@@ -85,14 +84,20 @@ class SharedFile:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        if self._lock_fd is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock_fd = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-        fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
+        lock_fd = self._open_lock()  # each time: who tidied the folder up has taken it away from some of us
         try:
+            fcntl.flock(lock_fd, fcntl.LOCK_EX)
             yield
         finally:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+            os.close(lock_fd)
+
+    def _open_lock(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        try:
+            return os.open(self._lock_path, flags, FILE_MODE)
+        except FileNotFoundError:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(self._lock_path, flags, FILE_MODE)
 
     def _current(self) -> int:
         """The file that has the name now."""

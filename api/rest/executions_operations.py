@@ -35,7 +35,7 @@ OPERATIONS = (
                     "until": {"description": "Recorded before that, in the same forms.", "format": "moment"},
                     "client": {"description": "Whose.", **_NAME},
                     "operation": {"description": "`search`, `extract`, `map`, ...", **_NAME},
-                    "door": {"description": "`http`, `mcp` or `cli`.", **_NAME},
+                    "door": {"description": "`http`, `mcp`, `cli` or `console`.", **_NAME},
                     "provider": {"description": "Who answered.", **_NAME},
                     "cache": {"description": "`l1`, `l2`, `collapsed`, `miss`, `mixed`, `relayed`.", **_NAME},
                     "outcome": {"description": "How they ended.", "enum": list(OUTCOMES)},

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from starlette.responses import Response
 
-from api.rest.dialects.fields import build
-from api.rest.exchange import NO_PAGE, NO_SNIFFING
+from api.rest.dialects.fields import build, decode_object
+from api.rest.exchange import NO_PAGE, NO_SNIFFING, read_body
 from api.rest.visitor import visitor_of
 from orchestrator.errors import InvalidRequest
 
@@ -28,6 +28,11 @@ _encode = msgspec.json.Encoder().encode
 async def client_with(gateway: Gateway, request: Request, scope: str) -> str:
     """The client that asks. Raises Unauthenticated, KeysUnavailable, PermissionDenied without the scope."""
     return (await gateway.principal_for(visitor_of(request.scope).caller(), scope)).client
+
+
+async def body_of(request: Request) -> dict[str, Any]:
+    """The JSON object in the body. Raises as `read_body` and `decode_object` do."""
+    return decode_object(await read_body(request.receive))
 
 
 def build_known(kind: type[ValueT], fields: dict[str, object], place: str = "") -> ValueT:

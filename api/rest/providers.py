@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
 
-from api.rest.dialects.fields import decode_object
-from api.rest.exchange import read_body
-from api.rest.plain_routes import build_known, client_with, json_response
+from api.rest.plain_routes import body_of, build_known, client_with, json_response
 from orchestrator.errors import InvalidRequest
 from orchestrator.provider_admin import (
     ListedProvider,
@@ -38,9 +36,7 @@ def routes(gateway: Gateway) -> list[Route]:
     async def providers(request: Request) -> Response:
         by = await client_with(gateway, request, "admin")
         if request.method == "POST":
-            return json_response(
-                await register(admin, decode_object(await read_body(request.receive)), by), 201
-            )
+            return json_response(await register(admin, await body_of(request), by), 201)
         return json_response(await listing(admin))
 
     async def provider(request: Request) -> Response:
@@ -48,7 +44,7 @@ def routes(gateway: Gateway) -> list[Route]:
         name = request.path_params["name"]
         if request.method == "DELETE":
             return json_response(await remove(admin, name, by))
-        return json_response(await change(admin, name, decode_object(await read_body(request.receive)), by))
+        return json_response(await change(admin, name, await body_of(request), by))
 
     return [
         Route("/providers", providers, methods=["GET", "POST"]),

@@ -8,7 +8,6 @@ traces and stand under `amos`. Whatever is not printable in a name is made visib
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +35,7 @@ from orchestrator.history import (
     spent,
     unsettled,
 )
+from orchestrator.projections.span_attributes import WEB_DOORS
 from orchestrator.projections.spans import StatusOf
 from orchestrator.trace_context import span_id_of, trace_id_of
 
@@ -51,7 +51,6 @@ WORD_CHARS_MAX = 100
 FAILURES_MAX = 8
 """chosen: failed attempts named in a line; a call makes two or three."""
 
-_TRACE_ID = re.compile(r"[0-9a-f]{32}")
 _REVALIDATING = "revalidating"  # an old answer that is given on purpose
 
 
@@ -173,13 +172,12 @@ def _of_door(
     last: RequestCompleted | RequestFailed | None,
     status_of: StatusOf,
 ) -> dict[str, Any]:
-    """The ids of its trace and, at the door of HTTP, method and status."""
-    is_callers = _TRACE_ID.fullmatch(received.trace_id) is not None
+    """The ids of its trace and, for a call of the web, method and status."""
     fields: dict[str, Any] = {
-        "trace": {"id": received.trace_id if is_callers else trace_id_of(execution_id)},
+        "trace": {"id": trace_id_of(execution_id, received.trace_id)},
         "span": {"id": span_id_of(execution_id)},
     }
-    if received.door == "http":
+    if received.door in WEB_DOORS:
         http: dict[str, Any] = {"request": {"method": word(received.method)}} if received.method else {}
         if last is not None:
             status = status_of(last.error, received.target) if isinstance(last, RequestFailed) else 200

@@ -60,7 +60,7 @@ StatusOf = Callable[[str, str], int]
 """The HTTP status of an error's code at a route; a door that is not HTTP judges by it too."""
 
 _EXECUTION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_TRACE_ID, _SPAN_ID = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{16}")
+_SPAN_ID = re.compile(r"[0-9a-f]{16}")
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -191,7 +191,7 @@ def _call_span(
     return Span(
         name=" ".join(filter(None, (received.method, received.target))) or received.operation,
         kind=SERVER if received.door in (*WEB_DOORS, "mcp") else INTERNAL,
-        trace_id=received.trace_id if _TRACE_ID.fullmatch(received.trace_id) else trace_id_of(execution_id),
+        trace_id=trace_id_of(execution_id, received.trace_id),
         span_id=span_id_of(execution_id),
         parent_id=received.parent_span_id if _SPAN_ID.fullmatch(received.parent_span_id) else "",
         is_parent_remote=True,
@@ -298,9 +298,8 @@ def _links(envelopes: Sequence[Envelope]) -> tuple[Link, ...]:
     for envelope in envelopes:
         joined: Any = envelope.event
         if isinstance(joined, FlightJoined) and is_execution(joined.leader):
-            trace_id = joined.leader_trace_id
             links[joined.leader] = Link(
-                trace_id if _TRACE_ID.fullmatch(trace_id) else trace_id_of(joined.leader),
+                trace_id_of(joined.leader, joined.leader_trace_id),
                 span_id_of(joined.leader),
                 {"amos.link": "leader"},
             )

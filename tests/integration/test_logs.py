@@ -218,3 +218,19 @@ def test_nobody_reads_standard_error_and_the_disk_is_full(tmp_path: Path):
     lines = lines_of(file)
     assert 10 < len(lines) < 30
     assert [fault for line in lines for fault in ecs.faults(line)] == []
+
+
+def test_a_closed_standard_error_is_no_other_file(tmp_path: Path):
+    """What is opened next would have its number, and be written into: a journal, a database, a socket."""
+    other = tmp_path / "other"
+    program = (
+        f"other = open({str(other)!r}, 'wb')\n"
+        "log.error('line')\n"
+        "logging.shutdown()\n"
+        "os._exit(0 if other.fileno() > 2 else 9)"
+    )
+    command = ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-c", BEGIN + program]
+    process = subprocess.run(command, cwd=ROOT, env=environment({}), timeout=WAIT_S, check=False)
+
+    assert other.read_bytes() == b""
+    assert process.returncode == 0

@@ -153,7 +153,7 @@ CORE: dict[str, set[str]] = {
     | {f"providers.{part}" for part in ("answer_check", "conformance", "soundness", "stepping")},
     "providers/*.py": PROVIDER,
     "projections/executions.py": PROJECTION | {"projections.sentences"},
-    "projections/log_lines.py": PROJECTION | {"projections.spans"},
+    "projections/log_lines.py": PROJECTION | {"projections.span_attributes", "projections.spans"},
     "projections/fact_lines.py": PROJECTION | {"projections.log_lines"},
     "projections/latency.py": PROJECTION | {"projections.buckets"},
     "projections/spans.py": PROJECTION | {"errors", "projections.span_attributes"},

@@ -10,6 +10,7 @@ import pytest
 
 from api.console import pages
 from api.console.assets import FOR_EVER, PREFIX, address, assets
+from api.console.visits import NAVIGATION
 
 if TYPE_CHECKING:
     import httpx
@@ -24,6 +25,8 @@ INLINE = re.compile(
     re.IGNORECASE,
 )
 """What the content security policy forbids, or htmx would have to evaluate."""
+
+NAVIGATION_ICONS = {icon for _, _, icon, _ in NAVIGATION}
 
 ELSEWHERE = re.compile(r"""(src|href|action|hx-(get|post))\s*=\s*["']?(https?:)?//""", re.IGNORECASE)
 
@@ -57,6 +60,22 @@ def test_a_form_without_our_script_puts_nothing_but_a_question_into_an_address(t
     """What stands in a form without a method becomes part of an address, and history and logs keep it."""
     for form in re.findall(r"<form\b[^>]*>", template.read_text(encoding="utf-8")):
         assert 'method="post"' in form or ('method="get"' in form and "hx-get" in form), form
+
+
+def test_nothing_is_styled_drawn_or_shaped_that_no_page_has():
+    """Every class, icon and macro is used by a page or a script; what is not, every visitor would load."""
+    pages_text = "".join(template.read_text(encoding="utf-8") for template in TEMPLATES)
+    scripts = "".join(one.body.decode() for name, one in assets().items() if name.endswith(".js"))
+    words = set(re.findall(r"[\w-]+", pages_text + scripts))
+    made = set(re.findall(r"""([a-z]+-)(?:\{\{|" ~)""", pages_text))  # badge-{{ state }}
+    styles = re.sub(r"/\*.*?\*/", "", assets()["console.css"].body.decode(), flags=re.DOTALL)
+    classes = set(re.findall(r"\.([a-z][\w-]*)", styles))
+    icons = set(re.findall(r'^  "([a-z]+)": "M', pages_text, re.MULTILINE))
+    macros = re.findall(r"{% macro (\w+)\(", pages_text)
+
+    assert {name for name in classes - words if name.rpartition("-")[0] + "-" not in made} == set()
+    assert {name for name in icons if len(re.findall(rf'"{name}"', pages_text)) < 2} <= NAVIGATION_ICONS
+    assert {name for name in macros if len(re.findall(rf"\b{name}\(", pages_text)) < 2} == set()
 
 
 async def test_a_file_is_kept_for_ever_under_its_hash(client: httpx.AsyncClient):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
+from api.console.data import QUESTIONS_MAX
 from api.console.providers import places
 from orchestrator.provider_admin import ListedProvider
 from orchestrator.providers.registry import PRIORITY_MAX
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import httpx
+
+    from orchestrator.reports.report import Question
 
 PAGE = "/console/providers"
 HTMX = {"HX-Request": "true", "Origin": BASE}
@@ -118,6 +122,26 @@ async def test_a_secret_of_the_settings_is_not_shown(here: Instance):
 
     assert "hush-hush" not in page
     assert "***" in page
+
+
+async def test_all_pages_together_read_few_reports_at_once(here: Instance):
+    """However many look at this page and at the charts, the database has few questions at a time."""
+    under_way, most = 0, 0
+
+    async def report(_name: str, _question: Question) -> dict[str, Any]:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.01)
+        under_way -= 1
+        return {"rows": []}
+
+    async with served(listed=here) as (memory, client):
+        memory.gateway.reports.report = report  # type: ignore[method-assign]
+        shown = await asyncio.gather(*map(client.get, [PAGE, "/console/data/traffic"] * 3))
+
+    assert [one.status_code for one in shown] == [200] * 6
+    assert most == QUESTIONS_MAX
 
 
 async def test_only_admins_see_and_change_the_list(here: Instance):

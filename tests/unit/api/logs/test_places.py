@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -80,6 +82,35 @@ def test_logrotate_is_followed(tmp_path: Path, how):
     file.write(b"two\n")
 
     assert path.read_bytes() == b"two\n"
+
+
+def test_a_folder_that_was_tidied_up_is_made_again(tmp_path: Path):
+    """Nobody has to start AMOS again for that."""
+    path = tmp_path / "logs" / "a.log"
+    file = SharedFile(path)
+    file.write(b"one\n")
+    shutil.rmtree(path.parent)
+
+    file.write(b"two\n")
+
+    assert path.read_bytes() == b"two\n"
+
+
+def test_a_lock_that_was_removed_still_is_one_for_all(tmp_path: Path):
+    """A process that comes later waits for one that was there before."""
+    file = SharedFile(tmp_path / "a.log")
+    file.write(b"one\n")
+    lock = tmp_path / "a.log.lock"
+    lock.unlink()
+    with lock.open("wb") as newer:
+        fcntl.flock(newer, fcntl.LOCK_EX)
+        writing = threading.Thread(target=file.write, args=(b"two\n",))
+        writing.start()
+        writing.join(0.2)
+        assert writing.is_alive()
+
+    writing.join(5.0)
+    assert (tmp_path / "a.log").read_bytes() == b"one\ntwo\n"
 
 
 def test_a_line_that_a_death_has_cut_off_spoils_no_other(tmp_path: Path):

@@ -147,6 +147,17 @@ def test_the_trace_of_the_caller_is_kept():
     assert "http" not in line.fields
 
 
+@pytest.mark.parametrize(("door", "is_web"), [("http", True), ("console", True), ("cli", False)])
+def test_a_call_of_the_web_has_its_method_and_status(door, is_web):
+    """Of programs and of the console's pages, as in traces."""
+    received = usual_received().__class__(operation="search", door=door, method="GET", target="/")
+
+    line = line_of((received, known(), answered(door=door)))
+
+    told = {"request": {"method": "GET"}, "response": {"status_code": 200}}
+    assert line.fields.get("http") == (told if is_web else None)
+
+
 @pytest.mark.parametrize(
     ("is_warm", "level", "outcome"), [(True, INFO, "success"), (False, WARNING, "failure")]
 )
