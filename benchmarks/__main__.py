@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import (
+    console,
     dialects,
     executions,
     flights,
@@ -24,6 +25,7 @@ from benchmarks import (
     miss,
     promise,
     store,
+    views,
     zipf,
 )
 
@@ -46,10 +48,11 @@ BENCHMARKS = {
     "executions": executions,
     "zipf": zipf,
     "memory": memory,
+    "views": views,
+    "console": console,
 }
 
-
-KEPT = {"history", "executions"}
+KEPT = {"history", "console", "executions"}
 """Benchmarks of a large log, which can be kept for the next time."""
 
 
@@ -58,7 +61,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="amos bench", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"any of {', '.join(BENCHMARKS)}; all when none is named")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of each measurement (default 60)")
-    parser.add_argument("--frames", type=int, default=1_000_000, help="of history and executions: how many")
+    parser.add_argument(
+        "--frames", type=int, default=1_000_000, help="of history, console and executions: how many"
+    )
     parser.add_argument("--folder", type=Path, help="of both: where to keep them, to ask again")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(BENCHMARKS):

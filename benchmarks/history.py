@@ -13,7 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -167,8 +167,9 @@ async def measure_size(url: str) -> Size:
     return Size(*found)
 
 
-def run(_seconds: float, *, count: int = 1_000_000, folder: Path | None = None) -> bool:
-    """Build, measure, print, and say whether the promise is kept."""
+@contextmanager
+def built(count: int, folder: Path | None) -> Iterator[dict[str, str]]:
+    """The addresses of a month of so many frames in either engine, built if it is not there; by its name."""
     with ExitStack() as cleanup:
         place = folder or Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
         place = place / str(count)
@@ -180,10 +181,19 @@ def run(_seconds: float, *, count: int = 1_000_000, folder: Path | None = None) 
         cleanup.callback(server.close)
         if not server.run_sql("SELECT 1 FROM pg_database WHERE datname = 'history'"):
             server.run_sql("CREATE DATABASE history ENCODING 'UTF8' TEMPLATE template0")
-        found: dict[str, list[Timing]] = {}
-        for engine, url in (("SQLite", sqlite_url(place / "amos.db")), ("PostgreSQL", server.url("history"))):
+        urls = {"SQLite": sqlite_url(place / "amos.db"), "PostgreSQL": server.url("history")}
+        for engine, url in urls.items():
             print(f"{engine}, {count:,} frames over {DAYS:.0f} days:", flush=True)
             asyncio.run(build(url, count))
+        yield urls
+
+
+def run(_seconds: float, *, count: int = 1_000_000, folder: Path | None = None) -> bool:
+    """Build, measure, print, and say whether the promise is kept."""
+    found: dict[str, list[Timing]] = {}
+    with built(count, folder) as urls:
+        for engine, url in urls.items():
+            print(f"{engine}:", flush=True)
             _print_size(asyncio.run(measure_size(url)), count)
             found[engine] = asyncio.run(ask(url))
     _print_timings(found)

@@ -7,7 +7,7 @@ it may be called concurrently from one event loop and is safe to cancel.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
@@ -129,6 +129,9 @@ class ReportStore(Protocol):
 
         Raises EventLogUnavailable, InvalidRequest for a cursor that names no place in the log.
         """
+
+    async def texts(self, keys: Collection[str]) -> dict[str, str]:
+        """What was asked, by cache key; without those erased or never kept. Raises EventLogUnavailable."""
 
     async def totals(self, needs: Sequence[Need]) -> Totals:
         """Sums over all of history, read at one moment. Raises EventLogUnavailable."""

@@ -124,6 +124,16 @@ async def newest_position(connection: AsyncConnection) -> int:
     return (await connection.execute(select(func.max(frames.c.position)))).scalar() or 0
 
 
+async def newest_recorded_at(engine: AsyncEngine) -> float | None:
+    """The latest moment that any frame was recorded at, in epoch seconds; `None` of an empty log.
+
+    Raises EventLogUnavailable.
+    """
+    async with transaction(engine) as connection:
+        found: float | None = (await connection.execute(select(func.max(frames.c.recorded_at)))).scalar()
+        return found
+
+
 async def read_rows(
     connection: AsyncConnection, after: int, limit: int, *, upto: int | None = None
 ) -> Sequence[Row[Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -89,6 +89,14 @@ class SqlReports:
         except NoEventLog:
             return FoundExecutions(searched_since=query.since)
 
+    async def texts(self, keys: Collection[str]) -> dict[str, str]:
+        """The kept texts behind cache keys; none without a log. Raises EventLogUnavailable."""
+        try:
+            async with transaction(self._engine) as connection:
+                return await _texts(connection, keys)
+        except NoEventLog:
+            return {}
+
     async def totals(self, needs: Sequence[Need]) -> Totals:
         """Sums over all of history; of nothing where there is no log yet. Raises EventLogUnavailable."""
         try:
@@ -146,7 +154,10 @@ async def _ranked(connection: AsyncConnection, need: Need, window: Window, limit
     """The largest sums, with the text of each key."""
     ranking = Ranking(need.rollup, need.ranked_by, limit, await live_generation(connection))
     totals = await ranking.totals(connection, merged(window.pieces))
-    query = select(queries.c.key_hash, queries.c.text)
-    known = await connection.execute(query.where(queries.c.key_hash.in_([key for key, _ in totals])))
-    texts = {row.key_hash: row.text for row in known}
+    texts = await _texts(connection, [key for key, _ in totals])
     return {(key, texts.get(key, "")): counts for key, counts in totals}
+
+
+async def _texts(connection: AsyncConnection, keys: Collection[str]) -> dict[str, str]:
+    query = select(queries.c.key_hash, queries.c.text).where(queries.c.key_hash.in_(keys))
+    return {row.key_hash: row.text for row in await connection.execute(query)}

@@ -13,6 +13,9 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 PICTURES = sorted((ROOT / "docs").rglob("*.svg"))
 SVG = "{http://www.w3.org/2000/svg}"
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+SOURCES = ("api", "benchmarks", "deploy", "examples", "grafana", "orchestrator", "storage")
+SOURCE_SUFFIXES = {".cfg", ".conf", ".html", ".js", ".json", ".py", ".service", ".sql", ".template", ".yml"}
+NAMED = re.compile(r"\bdocs/(?:[\w-]+/)*[\w-]+(?:\.md)?")
 CODE = re.compile(r"```.*?```", re.DOTALL)
 
 
@@ -47,6 +50,20 @@ def broken(page: Path, text: str) -> list[str]:
 def test_links_lead_somewhere(page):
     """Every file and heading that a page points to exists."""
     assert broken(page, prose(page)) == []
+
+
+def test_what_the_code_points_to_is_there():
+    """Every page of docs/ that a file of ours names exists; a decision may be named by its number."""
+    named = {
+        (str(file.relative_to(ROOT)), page)
+        for folder in SOURCES
+        for file in (ROOT / folder).rglob("*")
+        if file.suffix in SOURCE_SUFFIXES
+        for page in NAMED.findall(file.read_text(encoding="utf-8"))
+    }
+
+    assert len(named) > 40
+    assert [each for each in sorted(named) if not list(ROOT.glob(f"{each[1]}*"))] == []
 
 
 def test_a_broken_link_is_found():

@@ -1,7 +1,8 @@
-"""Bars beside figures and a line over a series, drawn with characters; in pipes with nothing."""
+"""Bars beside figures, spreads of durations, lines over series: drawn with characters; in pipes nothing."""
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -15,12 +16,28 @@ LINE_WIDTH_MAX = 96
 
 
 class Chart(NamedTuple):
-    """`parts` fill a place of a bar more and more, `levels` are the heights of a line; `""` draws none."""
+    """`parts` fill a place of a bar more and more, `levels` are the heights of a line; `""` draws none.
+
+    `spread_of` are the middle of what is spread, what most lie within, and the rest up to the largest.
+    """
 
     parts: str
     levels: str
+    spread_of: str = ""
 
-    def bar(self, value: int, most: int) -> str:
+    def spread(self, quantiles: Sequence[float], least: float, most: float) -> str:
+        """The median, the 95th percentile and the largest of some durations, on an axis of powers of ten.
+
+        The axis, as wide as a bar, reaches from `least` to `most`, which are above zero.
+        """
+        if not self.spread_of or least <= 0 or most <= least or min(quantiles) < least:
+            return ""
+        span = math.log(most / least)
+        middle, high, end = (round(math.log(value / least) / span * (BAR_WIDTH - 1)) for value in quantiles)
+        dot, line, rest = tuple(self.spread_of)
+        return " " * middle + dot + line * (high - middle) + rest * (end - max(high, middle))
+
+    def bar(self, value: float, most: float) -> str:
         """The value in proportion to the largest one; what is not zero is to be seen."""
         if not self.parts or value <= 0 or most <= 0:
             return ""
@@ -45,9 +62,9 @@ class Chart(NamedTuple):
         return "".join(self.levels[height - 1] if height else " " for height in heights)
 
 
-BLOCKS = Chart("▏▎▍▌▋▊▉█", "▁▂▃▄▅▆▇█")
+BLOCKS = Chart("▏▎▍▌▋▊▉█", "▁▂▃▄▅▆▇█", "●━─")
 
-PLAIN = Chart("#", "_.-=+*#")
+PLAIN = Chart("#", "_.-=+*#", "o=-")
 """For terminals that do not speak UTF-8."""
 
 NO_CHART = Chart("", "")

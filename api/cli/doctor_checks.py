@@ -9,8 +9,7 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from api.cli.doctor_finding import FAILURE, OK, WARNING, Finding
 from api.cli.quantities import size
 from api.probes import traces_health
 from orchestrator import limits
@@ -23,26 +22,14 @@ if TYPE_CHECKING:
     from storage.file_status import RecorderStatus
     from storage.sql_address import Address
 
-OK, UNCONFIGURED, WARNING, FAILURE = "ok", "unconfigured", "warning", "failure"
-"""What a finding says: all is well; nobody asked for it; it may hurt one day; it does not work."""
-
 SQLITE_OLDEST = (3, 35, 0)
 """chosen: RETURNING, which the recorder uses, came with SQLite 3.35 (2021-03-12)."""
 
 DISK_FREE_BYTES_MIN = 100_000_000
 """chosen: with less than this the next busy hour may fill the disk."""
 
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing looked at.
-
-    `status` is one of the four above; `next_step` is `""` when nothing is to be done.
-    """
-
-    name: str
-    status: str
-    detail: str
-    next_step: str = ""
+JOURNAL_FULL_RATIO = 0.5
+"""chosen: a journal that is half full has more than a passing stall behind it."""
 
 
 def check_data_dir(path: Path) -> Finding:
@@ -111,21 +98,73 @@ def check_sqlite() -> Finding:
 _NEWER_PYTHON = "Use a Python with a newer SQLite: AMOS_PYTHON=/path/to/python ./amos doctor"
 
 
-def check_recorder(*, is_running: bool, backlog_bytes: int, backlog_bytes_max: int) -> Finding:
-    """Whether somebody brings the journal into the database, and how much waits there.
+def check_journal(folder: Path, backlog_bytes: int, bytes_max: int) -> Finding:
+    """Whether the journal can be written and has room; without it no call is answered."""
+    used = f"{size(backlog_bytes)} of {size(bytes_max)} are in use"
+    if folder.exists() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return Finding(
+            name="journal",
+            status=FAILURE,
+            detail=f"{folder} cannot be written by this user",
+            effect=_REFUSED,
+            next_step=f"Give it to the user that runs AMOS: `chown -R USER {folder}`.",
+        )
+    if backlog_bytes >= bytes_max:
+        return Finding(name="journal", status=FAILURE, detail=used, effect=_REFUSED, next_step=_DRAIN)
+    if backlog_bytes > bytes_max * JOURNAL_FULL_RATIO:
+        return Finding(name="journal", status=WARNING, detail=used, next_step=_DRAIN)
+    return Finding(name="journal", status=OK, detail=used)
 
-    Without a recorder a waiting journal is no loss: the next command or server start drains it.
+
+_REFUSED = "No call is answered (503): an answer that cannot be recorded is not given."
+
+_DRAIN = (
+    "Only the recorder empties it: see `recorder` and `database`; `amos recorder` runs one and says why not."
+)
+
+
+def check_recorder(
+    status: RecorderStatus | None,
+    now: float,
+    *,
+    is_running: bool,
+    backlog_bytes: int,
+    backlog_bytes_max: int,
+) -> Finding:
+    """Whether somebody brings the journal into the database, and what it last said of itself.
+
+    Without a recorder a waiting journal is no loss: the next command or server start drains it. What one that
+    has ended said of itself may be mended since. One that is silent at `now` (epoch seconds) stands still.
     """
     waiting = f"{size(backlog_bytes)} in the journal"
+    if is_running and status is not None and status.fault:
+        step = "Look at the log of the server or of `amos recorder`; the journal keeps what is recorded."
+        return Finding(
+            name="recorder",
+            status=FAILURE,
+            since=status.since,
+            detail=f"{status.fault} ({waiting})",
+            next_step=step,
+        )
+    if is_running and status is not None and now - status.at > limits.REPORTS_LAG_S_MAX:
+        return Finding(
+            name="recorder",
+            status=WARNING,
+            since=status.at,
+            detail=f"it is there and says nothing, {waiting}",
+            next_step=f"Its process is stopped or stuck: `ps -o stat,wchan {status.pid}`. End it, and "
+            "`amos serve` starts another.",
+        )
+    if is_running and backlog_bytes > backlog_bytes_max * JOURNAL_FULL_RATIO:
+        step = "Look at the server's log: the database may be slow or out of reach."
+        return Finding(name="recorder", status=WARNING, detail=f"running, but {waiting}", next_step=step)
     if is_running:
-        if backlog_bytes > backlog_bytes_max // 2:
-            step = "Look at the server's log: the database may be slow or out of reach."
-            return Finding(name="recorder", status=WARNING, detail=f"running, but {waiting}", next_step=step)
         return Finding(name="recorder", status=OK, detail=f"running, {waiting}")
     if backlog_bytes:
         return Finding(
             name="recorder",
             status=WARNING,
+            since=status.at if status is not None else 0.0,
             detail=f"not running, {waiting}",
             next_step="`amos recorder` or `amos serve` brings it into the database.",
         )
@@ -143,15 +182,11 @@ def check_traces(data_dir: Path, *, is_running: bool) -> Finding:
 
 
 def check_reports(status: RecorderStatus | None, *, is_running: bool, behind: int, now: float) -> Finding:
-    """Whether the reports have counted everything the database holds, and what its recorder says of itself.
+    """Whether the reports have counted everything the database holds.
 
     `behind` counts the frames not in the reports. A running recorder may well be a few frames behind; the age
-    of its last success (at `now`, epoch seconds) tells whether it is stuck. What one that ended has said of
-    itself may be mended since.
+    of its last success (at `now`, epoch seconds) tells whether it is stuck.
     """
-    if status and is_running and status.fault:
-        step = "Look at the log of the server or of `amos recorder`; the journal keeps what is recorded."
-        return Finding(name="reports", status=FAILURE, detail=f"recorder: {status.fault}", next_step=step)
     if behind and (not is_running or status is None or status.lag_s(now) > limits.REPORTS_LAG_S_MAX):
         return Finding(
             name="reports",
@@ -187,6 +222,31 @@ def is_locked(path: Path) -> bool:
         return False
     return False
 
+
+def check_lock(path: Path) -> list[Finding]:
+    """Whether a SQLite file could be written now; tries for a moment, and writes nothing."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=LOCK_S)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.rollback()
+    except sqlite3.Error as error:
+        return [
+            Finding(
+                name="database",
+                status=FAILURE,
+                detail=f"{path} cannot be written: {error}",
+                next_step=f"`fuser -v {path}` shows who has it open. {_DISK_OR_LOCK}",
+            )
+        ]
+    finally:
+        connection.close()
+    return []
+
+
+LOCK_S = 1.0
+"""chosen: AMOS itself holds the lock for some milliseconds; who has it for longer is stuck."""
+
+_DISK_OR_LOCK = "End who holds its lock; if it is read-only or full, mend its folder or disk."
 
 _MEND_FILE = "If the file is damaged, move it away: what the journal holds is brought into a new one."
 _MEND_SERVER = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from api.cli.doctor_checks import FAILURE, OK, UNCONFIGURED, WARNING, Finding
+from api.cli.doctor_finding import FAILURE, OK, UNCONFIGURED, WARNING, Finding
 from api.cli.quantities import seconds
 from api.composition import gateway
 from api.providers import roster_of
@@ -36,6 +36,9 @@ _NOBODY = Finding(
 )
 
 
+_DATABASE = "Get the database back: see `database`."
+
+
 async def check_providers(settings: Settings) -> list[Finding]:
     """Each provider of the chain, in order, and what an unconfigured one lacks. Calls nobody."""
     clock = SystemClock()
@@ -49,7 +52,7 @@ async def check_providers(settings: Settings) -> list[Finding]:
             found.append(_NOBODY)
         if book.fault:
             detail = f"those registered at run time cannot be read. {book.fault}"
-            found.append(Finding(name="providers", status=WARNING, detail=detail))
+            found.append(Finding(name="registrations", status=WARNING, detail=detail, next_step=_DATABASE))
     return [*found, *_plugins(roster.kinds)]
 
 

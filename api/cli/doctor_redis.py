@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from api.cli.doctor_checks import FAILURE, OK, WARNING, Finding
+from api.cli.doctor_finding import FAILURE, OK, WARNING, Finding
 from orchestrator.errors import StorageError
 from storage.redis_client import Script, open_redis
 
@@ -38,8 +38,7 @@ async def check_redis(settings: Settings) -> list[Finding]:
     try:
         if redis.outage is not None:
             detail = redis.outage.detail
-            advice = f"AMOS serves without it, each instance by itself. {_REACH.get(detail, _REACH_ELSE)}"
-            return [_failure(f"{redis.address} is out of reach: {detail}", advice)]
+            return [_failure(f"{redis.address} is out of reach: {detail}", _REACH.get(detail, _REACH_ELSE))]
         latencies_s, version = [], ""
         for _ in range(CALLS_COUNT):
             begun = time.perf_counter()

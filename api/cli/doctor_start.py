@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from api.cli.doctor_checks import FAILURE, OK, WARNING, Finding
+from api.cli.doctor_finding import FAILURE, OK, WARNING, Finding
 from api.keys import pepper
 from api.safe_start import bootstrap_key, open_doors
 from api.tls import check, tls_files

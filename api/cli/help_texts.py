@@ -213,7 +213,8 @@ TEXTS: dict[str, Text] = {
     ),
     "doctor": Text(
         (
-            ("amos doctor", "Check the machine, the settings and the record."),
+            ("amos doctor", "What is wrong here, the worst first."),
+            ("amos doctor --url 127.0.0.1:8000", "What a running server says of itself."),
             ("amos doctor --online --json", "Ask each provider once as well; JSON for programs."),
         ),
         (SETTINGS,),

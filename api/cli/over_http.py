@@ -121,6 +121,16 @@ class HttpConnection:
             async for line in self._client.lines("POST", "cache/warm", body=body):
                 yield line
 
+    async def health(self) -> dict[str, Any]:
+        """How every component of the server is, also of one that cannot serve."""
+        with _explaining(self._client.base_url):
+            return await self._client.health()
+
+    async def instance_metrics(self) -> bytes:
+        """The figures of the process that answers, in Prometheus' format."""
+        with _explaining(self._client.base_url):
+            return await self._client.request("GET", "metrics/instance", is_json=False)
+
     async def _send(
         self,
         method: str,

@@ -6,7 +6,7 @@ it. Moments are those of the report's time zone, `tz`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Group
@@ -38,7 +38,13 @@ TEXT_WIDTH = 24
 KEY_WIDTH = 9
 """chosen: eight of a key's hexadecimal digits and the sign that more follow, as Git shortens its own."""
 
+SPREAD = ("p50_s", "p95_s", "max_s")
+"""Of durations, what is drawn of them."""
+
 Row = Mapping[str, Any]
+
+Drawings = Mapping[str, Callable[[Row], str]]
+"""What is drawn beside a column."""
 
 
 class Look(NamedTuple):
@@ -118,8 +124,8 @@ def _measured(columns: Sequence[str], rows: Sequence[Row]) -> str:
 class _Fitting:
     """A table that fits, if need be without what is nothing everywhere, or in another form.
 
-    First long texts are cut, then bars go, then rows become columns, and at last each row stands for
-    itself. No figure is ever cut.
+    First only one thing is drawn, then long texts are cut, then nothing is drawn, then rows become columns,
+    and at last each row stands for itself. No figure is ever cut.
     """
 
     def __init__(self, columns: Sequence[str], rows: Sequence[Row], look: Look) -> None:
@@ -134,21 +140,47 @@ class _Fitting:
 
     def _from_wide_to_narrow(self) -> Iterator[RenderableType]:
         telling = [column for column in self._columns if any(row.get(column) for row in self._rows)]
-        yield self._upright(self._columns)
-        yield self._upright(telling)
-        yield self._upright(telling, is_cut=True)
-        yield self._upright(telling, is_cut=True, has_bars=False)
+        everything = {**self._amounts(), **self._shares(), **self._spreads()}
+        foremost = self._spreads() or self._amounts()
+        for columns in (self._columns, telling):
+            yield self._upright(columns, everything)
+            yield self._upright(columns, foremost)
+        yield self._upright(telling, foremost, is_cut=True)
+        yield self._upright(telling, {}, is_cut=True)
         if len(self._rows) <= ON_THEIR_SIDE_MAX:
             yield self._on_its_side(telling)
 
-    def _upright(
-        self, columns: Sequence[str], *, is_cut: bool = False, has_bars: bool = True
-    ) -> RenderableType:
-        measured = _measured(columns, self._rows) if len(self._rows) > 1 else ""
+    def _amounts(self) -> Drawings:
+        """Bars beside the first column with amounts, against the largest of them."""
+        measured = _measured(self._columns, self._rows) if len(self._rows) > 1 else ""
         most = max((row[measured] for row in self._rows), default=0) if measured else 0
-        has_bars = has_bars and bool(self._look.chart.bar(1, 1)) and bool(measured)
+        chart = self._look.chart
+        return {measured: lambda row: chart.bar(row[measured], most)} if chart.parts and measured else {}
+
+    def _shares(self) -> Drawings:
+        """Bars beside the first column with shares, against the whole."""
+        share = next((column for column in self._columns if column.endswith("_ratio")), "")
+        chart = self._look.chart
+        if not chart.parts or not share or len(self._rows) < 2:
+            return {}
+        return {share: lambda row: chart.bar(row.get(share) or 0.0, 1.0)}
+
+    def _spreads(self) -> Drawings:
+        """From the median by the 95th percentile to the longest, where a row has durations."""
+        chart = self._look.chart
+        durations = [value for row in self._rows for name in SPREAD if (value := row.get(name))]
+        if not chart.spread_of or not durations or SPREAD[-1] not in self._columns:
+            return {}
+        least, most = min(durations), max(durations)
+        return {
+            SPREAD[-1]: lambda row: (
+                chart.spread([row[name] for name in SPREAD], least, most) if all(map(row.get, SPREAD)) else ""
+            )
+        }
+
+    def _upright(self, columns: Sequence[str], drawings: Drawings, *, is_cut: bool = False) -> RenderableType:
         headings = [
-            heading for column in columns for heading in _heading(column, measured if has_bars else "")
+            heading for column in columns for heading in _heading(column, is_drawn=column in drawings)
         ]
         cells = []
         for row in self._rows:
@@ -158,8 +190,8 @@ class _Fitting:
                 if is_cut and isinstance(row.get(column), str):
                     cell.truncate(KEY_WIDTH if column == "key" else TEXT_WIDTH, overflow="ellipsis")
                 line.append(cell)
-                if has_bars and column == measured:
-                    line.append(Text(self._look.chart.bar(row[column], most), style="cyan", no_wrap=True))
+                if column in drawings:
+                    line.append(Text(drawings[column](row), style="cyan", no_wrap=True))
             cells.append(line)
         return output.table(headings, cells)
 
@@ -191,5 +223,5 @@ class _Fitting:
         return output.table(headings, cells)
 
 
-def _heading(column: str, measured: str) -> list[str]:
-    return [label(column), ""] if column == measured else [label(column)]
+def _heading(column: str, *, is_drawn: bool) -> list[str]:
+    return [label(column), ""] if is_drawn else [label(column)]

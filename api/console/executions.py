@@ -89,10 +89,13 @@ def routes(console: Console) -> list[Route]:
             account = await answer(console.gateway.reports, execution_id, visit.whose)
         except NotFound as missing:
             return await _not_yet(request, visit, missing)
+        keys = account.explanation.keys
+        texts = await console.gateway.reports.texts(keys)
         return await visit.page(
             "execution.html",
             id=account.execution_id,
             it=account.explanation,
+            asked=[texts[key] for key in keys if key in texts],
             waterfall=waterfall(account.events),
             lines=lines(account.events),
         )

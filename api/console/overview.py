@@ -15,6 +15,7 @@ import msgspec
 from api.cli.quantities import amount, dollars, number, ratio, seconds
 from api.console.data import CHARTS, OBJECTIVE, RANGE_DEFAULT, RANGES, chart_of, range_of
 from api.rest.plain_routes import json_response
+from orchestrator.budget_ports import MARKS
 from orchestrator.errors import GatewayError
 from orchestrator.events import MILLION
 from orchestrator.reports.report import Question
@@ -222,7 +223,7 @@ def rows_of(table: ChartData) -> list[tuple[float, list[str]]]:
 
 
 async def _now(gateway: Gateway, figures: Figures, span: Range) -> dict[str, Any]:
-    """Providers, the other components, budgets and the newest changes of circuits."""
+    """Providers, other components, budgets and where they warn, the newest changes of circuits."""
     components = await gateway.health()
     asked = _asked(span, time.time(), CHANGES_SHOWN)
     budgets = gateway.budgets
@@ -231,6 +232,7 @@ async def _now(gateway: Gateway, figures: Figures, span: Range) -> dict[str, Any
         "others": [one for one in components if not _is_provider(one)],
         "budgets": Part() if budgets is None else await part(budgets.report()),
         "changes": await part(figures.report("providers", asked)),
+        "marks": [mark / 100 for mark in MARKS],
     }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from api.cli.doctor_providers import ask_provider
 from api.console.data import RANGES
 from api.console.overview import part
 from api.rest import providers as changes
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import Route
 
-    from api.cli.doctor_checks import Finding
+    from api.cli.doctor_finding import Finding
     from api.console.visits import Console, Visit
     from api.settings import Settings
     from orchestrator.provider_admin import ListedProvider, ProviderAdmin
@@ -111,8 +112,6 @@ class Trial:
             raise InvalidRequest(f"{name} is {one.status} and cannot be asked. {one.detail}".rstrip())
         if self._is_under_way:
             raise Overloaded("Another provider is being tested at the moment.", retry_after_s=TEST_S_MAX)
-        from api.cli.doctor_providers import ask_provider  # noqa: PLC0415 - it brings the whole composition
-
         self._is_under_way = True
         try:
             async with asyncio.timeout(TEST_S_MAX):

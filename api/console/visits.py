@@ -169,16 +169,13 @@ class Console:
             _log.error("unexpected failure of a page", exc_info=error)
         problem = problem_of(error)
         template = "parts/failure.html" if wants_fragment(request) else "failure.html"
-        shown = await page(
+        return await page(
             template,
             status=problem.status,
             visit=await self._visit_if_known(request),
             problem=problem,
             lacks=error.scopes if isinstance(error, PermissionDenied) else (),
         )
-        if (wait := dict(problem.headers).get(b"retry-after")) is not None:
-            shown.headers["retry-after"] = wait.decode()
-        return shown
 
     async def _visit_if_known(self, request: Request) -> Visit | None:
         """For the menu of a page that says what went wrong."""

@@ -30,7 +30,7 @@ NOT_YET_S = 1.0
 
 NOT_YET_AGE_S_MAX = 3_600.0
 """chosen: who asks for an older execution is not told to ask again; a recorder that is further behind has
-been an alert for an hour (docs/operations/monitoring.md)."""
+been an alert for an hour (docs/operations/alerts.md)."""
 
 EXAMPLE_ID = "019ad1c4-7c1e-7d10-8a3c-5f0f3a6c2b11"
 

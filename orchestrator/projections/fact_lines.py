@@ -10,7 +10,8 @@ from typing import Any
 
 from orchestrator import facts
 from orchestrator.events import Envelope, Event
-from orchestrator.projections.log_lines import ERROR, INFO, WARNING, Line, seconds, word
+from orchestrator.projections.log_lines import ERROR, INFO, WARNING, Line, word
+from orchestrator.projections.sentences import seconds
 
 FACTS = "amos.fact"
 """The name under which facts are logged."""

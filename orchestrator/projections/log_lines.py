@@ -35,6 +35,7 @@ from orchestrator.history import (
     spent,
     unsettled,
 )
+from orchestrator.projections.sentences import seconds
 from orchestrator.projections.span_attributes import WEB_DOORS
 from orchestrator.projections.spans import StatusOf
 from orchestrator.trace_context import span_id_of, trace_id_of
@@ -284,10 +285,3 @@ def _warming_line(
             "amos": {"door": WARMING, "attempts": attempts, **_costs(envelopes)},
         },
     )
-
-
-def seconds(duration_s: float) -> str:
-    """A duration of three significant digits, or to the microsecond: 3600 s, 1.25 s, 0.000012 s."""
-    if duration_s < 0.001:
-        return f"{duration_s:.6f} s"
-    return f"{duration_s:.0f} s" if duration_s >= 100 else f"{duration_s:.3g} s"

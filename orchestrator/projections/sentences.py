@@ -83,12 +83,12 @@ def _of_request(event: object) -> str:
         case CallerAuthenticated() as known:
             return f"The caller is {known.client}, known by {known.method}."
         case RequestThrottled() as throttled:
-            wait = _seconds(throttled.retry_after_s)
+            wait = seconds(throttled.retry_after_s)
             return f"The caller's limit per {throttled.window} was used up; the next call fits in {wait}."
         case RequestCompleted() as completed:
             return _completed(completed)
         case RequestFailed() as failed:
-            return f"The call ended without an answer ({failed.error}) after {_seconds(failed.duration_s)}."
+            return f"The call ended without an answer ({failed.error}) after {seconds(failed.duration_s)}."
         case _:
             return ""
 
@@ -107,22 +107,22 @@ def _completed(completed: RequestCompleted) -> str:
     ]
     how = f" ({', '.join(marks)})" if marks else ""
     return (
-        f"Answered with {_results(completed.results)}{by}{how} in {_seconds(completed.duration_s)}, "
-        f"{_seconds(gateway_s)} of it in the gateway."
+        f"Answered with {_results(completed.results)}{by}{how} in {seconds(completed.duration_s)}, "
+        f"{seconds(gateway_s)} of it in the gateway."
     )
 
 
 def _of_cache(event: object) -> str:
     match event:
         case CacheHit() as hit:
-            return f"Cache tier {hit.tier} had the answer, {_seconds(hit.age_s)} old."
+            return f"Cache tier {hit.tier} had the answer, {seconds(hit.age_s)} old."
         case CacheMissed() as missed:
             return _MISSES.get(missed.reason, f"The cache did not answer ({missed.reason}).")
         case StaleServed() as stale:
             why = _STALE.get(stale.cause, stale.cause)
-            return f"An answer {_seconds(stale.age_s)} old was given from cache tier {stale.tier}, {why}."
+            return f"An answer {seconds(stale.age_s)} old was given from cache tier {stale.tier}, {why}."
         case ResultCached() as stored:
-            return f"The answer was kept in {', '.join(stored.tiers)} for {_seconds(stored.ttl_s)}."
+            return f"The answer was kept in {', '.join(stored.tiers)} for {seconds(stored.ttl_s)}."
         case _:
             return ""
 
@@ -134,7 +134,7 @@ def _of_flight(event: object) -> str:
         case RefreshStarted() as refresh:
             return f"A fresh answer was asked for with nobody waiting for it ({refresh.cause})."
         case AttemptHedged() as hedged:
-            after = _seconds(hedged.after_s)
+            after = seconds(hedged.after_s)
             return f"{hedged.provider} had not answered after {after}; the next one was asked too."
         case _:
             return ""
@@ -143,14 +143,12 @@ def _of_flight(event: object) -> str:
 def _of_provider(event: object) -> str:
     match event:
         case AttemptSucceeded() as done:
-            return f"{done.provider} answered with {_results(done.results)} in {_seconds(done.duration_s)}."
+            return f"{done.provider} answered with {_results(done.results)} in {seconds(done.duration_s)}."
         case AttemptFailed() as failed:
             cause = failed.reason or "no reason given"
-            return (
-                f"{failed.provider} failed after {_seconds(failed.duration_s)}: {cause} ({failed.outcome})."
-            )
+            return f"{failed.provider} failed after {seconds(failed.duration_s)}: {cause} ({failed.outcome})."
         case RetryScheduled() as retry:
-            return f"{retry.provider} was to be asked again after {_seconds(retry.backoff_s)}."
+            return f"{retry.provider} was to be asked again after {seconds(retry.backoff_s)}."
         case ProviderSkipped() as skipped:
             return f"{skipped.provider} was passed by: {OMISSIONS.get(skipped.reason, skipped.reason)}."
         case ResultRejected() as rejected:
@@ -170,6 +168,8 @@ def _results(count: int) -> str:
     return "1 result" if count == 1 else f"{count} results"
 
 
-def _seconds(duration_s: float) -> str:
-    """Three significant digits are enough to compare: 0.00213 s, 1.25 s, 3600 s."""
+def seconds(duration_s: float) -> str:
+    """A duration of three significant digits, or to the microsecond: 3600 s, 1.25 s, 0.000012 s."""
+    if duration_s < 0.001:
+        return f"{duration_s:.6f} s"
     return f"{duration_s:.0f} s" if duration_s >= 100 else f"{duration_s:.3g} s"

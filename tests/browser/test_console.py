@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from tests.support.console_visitor import Guarded, Lived, visiting
 
@@ -18,6 +18,11 @@ WIDTHS = (390, 768, 1024, 1130, 1280)
 EXCESS = """[document.documentElement, ...document.querySelectorAll(".card")]
   .reduce((most, one) => Math.max(most, one.scrollWidth - one.clientWidth), 0)"""
 """By how many pixels something is wider than its place."""
+
+NOTE_TICKS = """const ours = CanvasRenderingContext2D.prototype, {clearRect, fillText} = ours;
+ours.clearRect = function (...place) { this.canvas.ticks = []; clearRect.apply(this, place); };
+ours.fillText = function (text, ...at) { this.canvas.ticks.push(text); fillText.call(this, text, ...at); };"""
+"""What a chart writes beside its axes is kept with its canvas."""
 
 NEXT_FRAME = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 """Charts follow the width of their place in the frame after it has changed."""
@@ -120,6 +125,44 @@ async def test_charts_without_looking_at_them(browser: Browser, lived: Lived):
         await traffic.locator("summary").click()
 
         await expect(traffic.locator("details tbody tr").nth(50)).to_be_visible()
+
+
+async def test_charts_that_cannot_be_drawn(browser: Browser, lived: Lived):
+    """Where the library of the charts does not run, the page says so, and the figures stand in a table."""
+    async with visiting(browser, lived.amos) as page:
+        await page.add_init_script("Object.defineProperty(window, 'uPlot', {value: undefined})")
+        await page.goto("/console/overview?range=1h")
+        traffic = page.locator(".chart").first
+
+        await expect(traffic.locator(".chart-state")).to_contain_text("figures are in the table")
+
+        await traffic.locator("summary").click()
+
+        await expect(traffic.locator("details tbody tr").nth(50)).to_be_visible()
+
+
+async def test_a_chart_of_nothing_spent(browser: Browser, lived: Lived):
+    """Where no money was spent the axis is still one on which no two ticks are written alike."""
+    async with visiting(browser, lived.amos) as page:
+        await page.add_init_script(NOTE_TICKS)
+        await page.route("**/console/data/*", _spending_nothing)
+        await page.goto("/console/overview?range=1h")
+        await _drawn(page)
+
+        charts = [await canvas.evaluate("it => it.ticks") for canvas in await page.locator("canvas").all()]
+        (ticks,) = [ticks for ticks in charts if any(text.startswith("$") for text in ticks)]
+
+        assert len(ticks) > 2
+        assert len(ticks) == len(set(ticks))
+
+
+async def _spending_nothing(route: Route) -> None:
+    answer = await route.fetch()
+    content = await answer.json()
+    if content["unit"] == "usd_micros":
+        times, *columns = content["columns"]
+        content["columns"] = [times, *([0] * len(column) for column in columns)]
+    await route.fulfill(response=answer, json=content)
 
 
 async def _drawn(page: Page) -> None:

@@ -238,6 +238,17 @@ async def test_a_broken_connection_is_replaced(tavily, simulator):
     assert simulator.count == 3
 
 
+async def test_calls_share_connections(tavily, simulator):
+    """Calls after each other need one connection; a crowd needs its places, and then none anew."""
+    for _ in range(3):
+        await tavily.search(make_call(SEARCH))
+    assert simulator.connections_accepted == 1
+
+    for _ in range(2):
+        await asyncio.gather(*(tavily.search(make_call(SEARCH)) for _ in range(20)))
+    assert simulator.connections_accepted <= 20
+
+
 async def test_a_refused_connection_is_our_error(simulator):
     """A port nobody listens at is an unreachable provider."""
     with DeadPort() as dead:

@@ -61,7 +61,7 @@ def ids_in(page: httpx.Response) -> list[str]:
 
 
 async def test_an_execution_is_explained(amos: GatewayServer):
-    """Just answered it is looked for again; recorded, it is there with its story, its bars and its events."""
+    """Just answered it is looked for again; recorded, it has what was asked, its story, bars and events."""
     asked = await amos.client.get("/?q=tide+tables")
     (execution_id,) = ids_in(asked)
     address = f"/console/executions/{execution_id}"
@@ -72,6 +72,7 @@ async def test_an_execution_is_explained(amos: GatewayServer):
 
     assert (early.status_code, early.headers["refresh"]) == (404, f"1; url={address}?tried=1")
     assert "refresh" not in (await amos.client.get(f"/console/executions/{'0' * 32}?tried=1")).headers
+    assert "<strong>tide tables</strong>" in shown.text
     assert "A call for search came in at console." in shown.text
     assert "tavily answered with 5 results" in shown.text
     assert 'class="track-bar track-success"' in shown.text

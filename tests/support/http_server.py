@@ -109,13 +109,13 @@ class HttpServer:
         self._connections: set[_Connection] = set()
         self._server: asyncio.Server | None = None
         self.port = port
+        self.accepted = 0
+        """Connections ever made."""
 
     async def start(self) -> None:
         """Listen."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: _Connection(self._handler, self._connections), self._host, self.port, backlog=1024
-        )
+        self._server = await loop.create_server(self._accept, self._host, self.port, backlog=1024)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -127,6 +127,10 @@ class HttpServer:
             await asyncio.gather(*(c.ended for c in tuple(self._connections)), return_exceptions=True)
             await self._server.wait_closed()
             self._server = None
+
+    def _accept(self) -> _Connection:
+        self.accepted += 1
+        return _Connection(self._handler, self._connections)
 
 
 class _Connection(asyncio.Protocol):

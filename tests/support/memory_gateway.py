@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +116,12 @@ class JournalReports:
     async def executions(self, query: ExecutionQuery) -> FoundExecutions:
         """The executions in the journal that fit."""
         return executions_in(self._journal.frames, query)
+
+    async def texts(self, keys: Collection[str]) -> dict[str, str]:
+        """The texts that frames brought."""
+        return {
+            key: text for frame in self._journal.frames for key, text in frame.texts.items() if key in keys
+        }
 
     async def totals(self, needs: Sequence[Need]) -> Totals:
         """What the frames in the journal add up to."""

@@ -23,9 +23,9 @@ START_S = 10.0
 
 
 class Rotel:
-    """One collector; a context manager. `target` is where it sends traces, without the path."""
+    """One collector; a context manager. `target` is where it sends traces, without the path, if anywhere."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str | None) -> None:
         self.port = free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
         self._target = target
@@ -36,12 +36,16 @@ class Rotel:
         options = {
             "otlp-http-endpoint": f"127.0.0.1:{self.port}",
             "otlp-grpc-endpoint": f"127.0.0.1:{free_port()}",
-            "exporter": "otlp",
-            "otlp-exporter-endpoint": self._target,
-            "otlp-exporter-protocol": "http",
+            "exporter": "blackhole",
             "pid-file": self._folder / "pid",
             "log-file": self._folder / "log",
         }
+        if self._target is not None:
+            options |= {
+                "exporter": "otlp",
+                "otlp-exporter-endpoint": self._target,
+                "otlp-exporter-protocol": "http",
+            }
         agent = Path(rotel.__file__).parent / "rotel-agent"
         with (self._folder / "output").open("wb") as output:
             self._process = subprocess.Popen(
@@ -62,6 +66,12 @@ class Rotel:
             self._process.wait(START_S)
         self._process.kill()
         self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def output(self) -> str:

@@ -112,6 +112,11 @@ class Simulator(ABC):
         """How many calls arrived."""
         return self.counts.total()
 
+    @property
+    def connections_accepted(self) -> int:
+        """How many connections were ever made."""
+        return self._server.accepted
+
     def script(self, fault: Fault, times: int = 1) -> None:
         """The next `times` calls get this fault, after those already scripted."""
         self._script.extend([self._checked(fault)] * times)

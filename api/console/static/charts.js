@@ -8,6 +8,7 @@
   const REFRESH_MS = 15000; // chosen: soon enough to watch a rollout; the counts are by the minute
   const ANSWER_MS = 10000; // chosen: longer than the server lets a page wait
   const STEP_S = { minute: 60, hour: 3600, day: 86400 };
+  const CAN_DRAW = typeof uPlot === "function"; // its file may not have come, or have failed on a language that is none
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
   const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
@@ -79,20 +80,22 @@
         isLate = true;
         asking.abort();
       }, ANSWER_MS);
+      let content = null;
       try {
         const url = `${this.url}&tz=${encodeURIComponent(zone)}`;
         const answer = await fetch(url, { signal: asking.signal, headers: { Accept: "application/json" } });
         if (answer.status === 401) throw new Error("The session has ended: log in again.");
-        const content = await answer.json().catch(() => ({}));
+        content = await answer.json().catch(() => ({}));
         if (!answer.ok) throw new Error(content.detail || `The gateway answered with status ${answer.status}.`);
-        this.show(content);
       } catch (error) {
         if (isLate) this.fail("The gateway did not answer in time.");
         else if (error.name !== "AbortError") this.fail(error instanceof TypeError ? "The gateway is out of reach." : error.message);
+        return;
       } finally {
         clearTimeout(timer);
         if (this.asking === asking) this.asking = null;
       }
+      this.show(content);
     }
 
     stop() {
@@ -103,8 +106,8 @@
     show(data) {
       this.data = data;
       this.note.textContent = "";
-      this.say(data.is_empty ? "No calls in this time." : "");
-      if (!data.is_empty) this.draw();
+      this.say(data.is_empty ? "No calls in this time." : CAN_DRAW ? "" : "Charts do not run in this browser; the figures are in the table.");
+      if (!data.is_empty && CAN_DRAW) this.draw();
     }
 
     fail(reason) {
@@ -131,7 +134,7 @@
     redraw() {
       this.plot?.destroy();
       this.plot = null;
-      if (this.data && !this.data.is_empty) this.draw();
+      if (this.data && !this.data.is_empty && CAN_DRAW) this.draw();
     }
 
     fit() {
@@ -199,7 +202,8 @@
     scale() {
       const name = this.data.unit;
       if (name === "seconds") return { distr: 3, log: 10 };
-      if (name !== "ratio") return { range: (_plot, _low, high) => [0, high > 0 ? high * 1.08 : 1] };
+      const least = name === "usd_micros" ? 1000 : 1; // so that no two ticks are written alike
+      if (name !== "ratio") return { range: (_plot, _low, high) => [0, Math.max(high * 1.08, least)] };
       const isNearOne = this.data.series.some(({ name }) => name === "objective");
       return { range: (_plot, low) => (isNearOne ? [Math.min(0.995, low - (1 - low) * 0.1), 1.0005] : [0, 1]) };
     }

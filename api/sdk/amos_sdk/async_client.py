@@ -109,10 +109,12 @@ class AsyncClient:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         wait_s: float = 0.0,
+        is_json: bool = True,
     ) -> bytes:
         """See `Client.request`."""
         return await self._ask(
-            wire.request(method, path, body=body, params=params, headers=headers, wait_s=wait_s), as_it_came
+            wire.request(method, path, body=body, params=params, headers=headers, wait_s=wait_s),
+            as_it_came if is_json else bytes,
         )
 
     def lines(

@@ -138,15 +138,17 @@ class Client:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         wait_s: float = 0.0,
+        is_json: bool = True,
     ) -> bytes:
         """Any other route, such as `("POST", "keys")`: the JSON object it answers with, as it came.
 
         `path` is below `base_url`; /openapi.json has all routes. Retried like every call: what RetryPolicy
-        says is safe to repeat. `wait_s` as in `execution`. Raises ValueError for a path with an address of
-        its own.
+        says is safe to repeat. `wait_s` as in `execution`. Without `is_json` any answer is taken, such as the
+        text of `metrics`. Raises ValueError for a path with an address of its own.
         """
         return self._ask(
-            wire.request(method, path, body=body, params=params, headers=headers, wait_s=wait_s), as_it_came
+            wire.request(method, path, body=body, params=params, headers=headers, wait_s=wait_s),
+            as_it_came if is_json else bytes,
         )
 
     def lines(

@@ -27,7 +27,7 @@ def test_a_list_is_kept_without_a_server(amos: InThisProcess):
     disabled = amos.run("providers", "disable", "local")
     table = amos.run("providers", "list")
     enabled = amos.run("providers", "enable", "local")
-    doctor = amos.run("doctor")
+    doctor = amos.run("doctor", "--json")
     removed = amos.run("providers", "remove", "tavily")
     left = amos.run("providers", "list", "--json")
     told = amos.run("events", "tail")
@@ -38,7 +38,8 @@ def test_a_list_is_kept_without_a_server(amos: InThisProcess):
     assert "local is disabled" in disabled.stdout
     assert "disabled" in table.stdout
     assert "local is enabled" in enabled.stdout
-    assert "provider tavily: configured" in doctor.stdout
+    found = {finding["name"]: finding["detail"] for finding in doctor.json["findings"]}
+    assert found["provider tavily"] == "configured"
     assert removed.stdout == "tavily is removed.\n"
     assert names(left.stdout) == ["local"]
     assert "provider.registered   provider=tavily kind=tavily priority=50" in told.stdout

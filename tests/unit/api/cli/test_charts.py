@@ -86,3 +86,11 @@ def test_what_is_drawn_depends_on_the_screen(monkeypatch, screen, chart):
     monkeypatch.setattr(sys, "stdout", screen)
 
     assert chart_of_stdout() == chart
+
+
+def test_durations_are_spread_over_powers_of_ten():
+    """From the median by the 95th percentile to the longest, as far apart as their factors say."""
+    assert BLOCKS.spread((0.001, 0.01, 10.0), 0.001, 10.0) == "●━━━────────"
+    assert PLAIN.spread((10.0, 10.0, 10.0), 0.001, 10.0) == " " * 11 + "o"
+    assert BLOCKS.spread((0.1, 0.1, 0.1), 0.1, 0.1) == ""
+    assert NO_CHART.spread((0.001, 0.01, 10.0), 0.001, 10.0) == ""

@@ -89,6 +89,29 @@ def test_a_terminal_gets_bars_and_a_line():
     assert "█" not in rendered(report_view(SERIES))
 
 
+def test_shares_have_bars_of_the_whole():
+    """Half of everything is half a bar, whatever the other rows have."""
+    rows = [{"client": name, "hit_ratio": share} for name, share in (("a", 0.5), ("b", 0.25), ("c", None))]
+    drawn = rendered(report_view({"rows": rows}, BLOCKS)).splitlines()
+
+    assert [line.count("█") for line in drawn[-3:]] == [6, 3, 0]
+
+
+def test_latencies_are_drawn_as_spreads():
+    """Each stage has its median, 95th percentile and longest on one axis; a pipe has figures alone."""
+    stages = [
+        {"stage": "hit", "calls": 9, "p50_s": 0.001, "p95_s": 0.01, "max_s": 0.1},
+        {"stage": "miss", "calls": 3, "p50_s": 0.1, "p95_s": 1.0, "max_s": 10.0},
+        {"stage": "none", "calls": 0, "p50_s": None, "p95_s": None, "max_s": None},
+    ]
+    drawn = rendered(report_view({"stages": stages}, BLOCKS)).splitlines()
+
+    assert "●━━━───" in drawn[-3]
+    assert drawn[-2].rstrip().endswith("  ●━━───")
+    assert "●" not in drawn[-1]
+    assert "●" not in rendered(report_view({"stages": stages}))
+
+
 def test_a_table_that_is_too_wide_loses_what_is_nothing():
     """Columns without anything go first; then a few rows stand side by side; a pipe keeps all."""
     row = {f"figure_number_{number}": number % 3 for number in range(24)}

@@ -55,13 +55,6 @@ def test_what_is_inline_is_found(bad: str):
     assert INLINE.search(bad)
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
-def test_a_form_without_our_script_puts_nothing_but_a_question_into_an_address(template):
-    """What stands in a form without a method becomes part of an address, and history and logs keep it."""
-    for form in re.findall(r"<form\b[^>]*>", template.read_text(encoding="utf-8")):
-        assert 'method="post"' in form or ('method="get"' in form and "hx-get" in form), form
-
-
 def test_nothing_is_styled_drawn_or_shaped_that_no_page_has():
     """Every class, icon and macro is used by a page or a script; what is not, every visitor would load."""
     pages_text = "".join(template.read_text(encoding="utf-8") for template in TEMPLATES)
@@ -76,6 +69,13 @@ def test_nothing_is_styled_drawn_or_shaped_that_no_page_has():
     assert {name for name in classes - words if name.rpartition("-")[0] + "-" not in made} == set()
     assert {name for name in icons if len(re.findall(rf'"{name}"', pages_text)) < 2} <= NAVIGATION_ICONS
     assert {name for name in macros if len(re.findall(rf"\b{name}\(", pages_text)) < 2} == set()
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_a_form_without_our_script_puts_nothing_but_a_question_into_an_address(template):
+    """What stands in a form without a method becomes part of an address, and history and logs keep it."""
+    for form in re.findall(r"<form\b[^>]*>", template.read_text(encoding="utf-8")):
+        assert 'method="post"' in form or ('method="get"' in form and "hx-get" in form), form
 
 
 async def test_a_file_is_kept_for_ever_under_its_hash(client: httpx.AsyncClient):

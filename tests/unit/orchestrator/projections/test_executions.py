@@ -190,6 +190,7 @@ def test_the_story_names_every_reason():
             "limit per minute was used up; the next call fits in 2.5 s",
         ),
         (refused("all_providers_failed", 3.0), "ended without an answer (all_providers_failed) after 3 s"),
+        (refused("invalid_request", 0.0000817), "ended without an answer (invalid_request) after 0.000082 s"),
         (CacheHit(key="k", tier="l2", age_s=3600.0), "tier l2 had the answer, 3600 s old"),
         (FlightJoined(key="k", leader="e-1"), "was being asked by e-1"),
         (

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from orchestrator.events import AttemptStarted, RefreshStarted, ResultCached, StaleServed
-from orchestrator.projections.log_lines import ERROR, INFO, WARNING, Line, execution_line, seconds, word
+from orchestrator.projections.log_lines import ERROR, INFO, WARNING, Line, execution_line, word
+from orchestrator.projections.sentences import seconds
 from tests.support.histories import (
     CREDIT,
     NOON,
