@@ -123,6 +123,7 @@ async def test_older_executions_are_on_the_next_page(amos: GatewayServer):
     assert (len(ids_in(first)), len(ids_in(second))) == (50, 1)
     assert not set(ids_in(first)) & set(ids_in(second))
     assert 'rel="next"' not in second.text
+    assert (">Newest</a>" in first.text, ">Newest</a>" in second.text) == (False, True)
 
 
 async def test_everybody_sees_their_own_and_reports_sees_all(amos: GatewayServer):
