@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from api.console.live import NEW_ROWS_MAX
+from api.console.live import NEW_ROWS_MAX, SHARED_S
 from orchestrator.key_admin import KeyWish, NewKey
 from tests.support.faults import Fault
 from tests.support.gateway_server import GatewayServer, serving
@@ -123,6 +123,7 @@ async def test_older_executions_are_on_the_next_page(amos: GatewayServer):
     assert (len(ids_in(first)), len(ids_in(second))) == (50, 1)
     assert not set(ids_in(first)) & set(ids_in(second))
     assert 'rel="next"' not in second.text
+    assert (">Newest</a>" in first.text, ">Newest</a>" in second.text) == (False, True)
 
 
 async def test_everybody_sees_their_own_and_reports_sees_all(amos: GatewayServer):
@@ -152,6 +153,7 @@ async def test_the_live_list_shows_what_is_new(amos: GatewayServer):
     quiet = await amos.client.get("/console/live/rows", params={"after": after[1]}, headers=HTMX)
     await amos.search("moon phases")
     await amos.drain()
+    await asyncio.sleep(SHARED_S)
     new = await amos.client.get("/console/live/rows", params={"after": after[1]}, headers=HTMX)
 
     assert len(ids_in(shown)) == 1
