@@ -27,8 +27,11 @@ _SECRETS = (
     (re.compile(r"\bamos_live_\w+"), _HIDDEN),
     (re.compile(r"\b(?:tvly-[\w-]+|jina_\w{8,})"), _HIDDEN),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), rf"\1 {_HIDDEN}"),
-    (re.compile(r"(?<=://)[^/\s@]+@"), f"{_HIDDEN}@"),
-    (re.compile(r"(?i)\b(api_?key|token|password|secret)=[^\s&'\",;]+"), rf"\1={_HIDDEN}"),
+    (re.compile(r"(?<=://)[^/\s]+@"), f"{_HIDDEN}@"),
+    (
+        re.compile(r"""(?i)(api[_-]?key|token|password|secret)(['"]?\s*[=:]\s*['"]?)[^\s&'",;]+"""),
+        rf"\1\2{_HIDDEN}",
+    ),
 )
 """What keys of ours and of providers, credentials in headers and in addresses look like."""
 

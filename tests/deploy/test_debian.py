@@ -77,6 +77,25 @@ def test_an_archive_that_hangs_is_given_up(machine: Path, monkeypatch: pytest.Mo
         debian.binary("promtool")
 
 
+def test_a_place_that_cannot_be_written_is_told(machine: Path, monkeypatch: pytest.MonkeyPatch):
+    """An environment that somebody else owns is a reason as well, and no fault of the test."""
+    put(machine, "dpkg-deb", "true")
+    put(machine, "apt-get", "true")
+    monkeypatch.setattr(debian, "FOLDER", machine / "apt-get" / "debian")
+
+    with pytest.raises(pytest.skip.Exception, match="cannot be written: Not a directory"):
+        debian.binary("promtool")
+
+
+def test_what_was_fetched_is_only_read(machine: Path):
+    """Nothing is written where it is, and no apt is needed: the folder may be another user's."""
+    debian.FOLDER.mkdir()
+    (debian.FOLDER / "done").touch()
+    (debian.FOLDER / "lock").mkdir()
+
+    assert debian.binary("promtool") == debian.FOLDER / "promtool"
+
+
 def test_the_copy_of_alertmanager_looks_beside_itself(tmp_path: Path):
     """The path in the program is replaced by a relative one of the same length, wherever it stands."""
     program = tmp_path / "alertmanager"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -19,6 +20,7 @@ from grafana.generate import FOLDER, PAGE, files
 from grafana.model import COLUMNS, SCHEMA_VERSION
 from tests.support.grafana import panels_of
 from tests.support.processes import ROOT
+from tests.support.prometheus import promtool
 
 SCHEMA: dict[str, Any] = json.loads((ROOT / "tests/support/grafana_schema.json").read_text(encoding="utf-8"))
 DASHBOARDS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.json")}
@@ -195,6 +197,26 @@ def test_dashboards_are_read_from_where_they_lie():
     assert provider["type"] == "file"
     assert provider["options"]["path"] == "/var/lib/grafana/dashboards"
     assert not provider["allowUiUpdates"]
+
+
+def test_grafana_is_not_alarmed_by_what_prometheus_tells(tmp_path: Path):
+    """A target that is down is an alert of Prometheus: Grafana speaks only if there is no answer at all."""
+    rule = next(
+        rule
+        for group in provisioned("alerting")["groups"]
+        for rule in group["rules"]
+        if rule["title"] == "AmosPrometheusSilent"
+    )
+    asked, condition = rule["data"]
+    limit = condition["model"]["conditions"][0]["evaluator"]
+    looks = [{"expr": f"({asked['model']['expr']}) < {limit['params'][0]}", "eval_time": "5m"}]
+    down = {"interval": "1m", "input_series": [{"series": 'up{job="amos"}', "values": "0x10"}]}
+    (tmp_path / "down.yml").write_text(yaml.safe_dump({"tests": [{**down, "promql_expr_test": looks}]}))
+
+    done = promtool("test", "rules", tmp_path / "down.yml")
+
+    assert limit["type"] == "lt"
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_alerts_of_grafana_are_whole():

@@ -107,6 +107,11 @@ INHIBITED = {
         ],
         [{"alertname": "AmosBudgetLow", "account": "all"}],
     ),
+    "no figures": (
+        [{"alertname": "AmosFiguresMissing", "instance": "lb"}],
+        [{"alertname": "AmosHistoryLate", "grafana_folder": "AMOS"}],
+        [{"alertname": "AmosRecorderBehind", "instance": "g1"}],
+    ),
     "one instance": (
         [{"alertname": "AmosInstanceDown", "instance": "g1"}],
         [{"alertname": "AmosRedisAway", "instance": "g1"}],

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from api.console.live import NEW_ROWS_MAX
+from api.console.live import NEW_ROWS_MAX, SHARED_S
 from orchestrator.key_admin import KeyWish, NewKey
 from tests.support.faults import Fault
 from tests.support.gateway_server import GatewayServer, serving
@@ -156,6 +156,7 @@ async def test_the_live_list_shows_what_is_new(amos: GatewayServer):
     quiet = await amos.client.get("/console/live/rows", params={"after": after[1]}, headers=HTMX)
     await amos.search("moon phases")
     await amos.drain()
+    await asyncio.sleep(SHARED_S)
     new = await amos.client.get("/console/live/rows", params={"after": after[1]}, headers=HTMX)
 
     assert len(ids_in(shown)) == 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +54,10 @@ async def lived(
 ) -> AsyncIterator[Lived]:
     """A gateway that has lived through everything, all of it in SQL."""
     folder = tmp_path_factory.mktemp("lived")
-    async with mixed_traffic(folder, is_server=request.param == "postgresql") as all_of_it:
+    async with (
+        mixed_traffic(folder, is_server=request.param == "postgresql") as all_of_it,
+        all_of_it.amos.draining(),
+    ):
         yield all_of_it
 
 
@@ -64,7 +66,6 @@ async def prometheus(lived: Lived, tmp_path_factory: pytest.TempPathFactory) -> 
     """A Prometheus that has scraped both pages of the gateway, configured as a deployment has it."""
     address = lived.amos.base_url.removeprefix("http://")
     key = lived.reader["Authorization"].removeprefix("Bearer ")
-    await lived.amos.drain()  # figures of a recorder that stands still are not shown for long
     async with Prometheus(scraping(address, tmp_path_factory.mktemp("prometheus"), key)) as running:
         for job in ("amos", "amos-instance"):
             await running.until_scraped(job)
@@ -78,10 +79,10 @@ def facts(lived: Lived) -> list[Fact]:
 
 
 @pytest.fixture(scope="module")
-def window() -> dict[str, str]:
-    """The parameters that name the hour up to now, the same for every question."""
-    now = int(time.time()) + 60
-    return {"since": str(now - 3_600), "until": str(now), "tz": ZONE}
+def window(lived: Lived) -> dict[str, str]:
+    """The parameters that name the hour up to the end of that life, the same for every question."""
+    until = int(lived.amos.frames()[-1]["recorded_at"]) + 60
+    return {"since": str(until - 3_600), "until": str(until), "tz": ZONE}
 
 
 async def test_there_is_some_of_everything(facts: list[Fact]):
@@ -174,7 +175,6 @@ async def test_a_report_at_the_command_line_is_that_over_http(
 
 async def test_metrics_are_the_fold(lived: Lived, facts: list[Fact]):
     """Each sample of `/metrics` is what the frames say, down to the buckets; none is missing."""
-    await lived.amos.drain()  # figures of a recorder that stands still are not shown for long
     response = await lived.amos.client.get("/metrics", headers=lived.reader)
 
     assert response.status_code == 200, response.text

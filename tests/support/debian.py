@@ -52,10 +52,16 @@ def binary(name: str) -> Path:
 @functools.cache  # who has no archive need not wait for it at every test
 def fetched() -> str:
     """Unpack the packages, unless that has been done; what went wrong, `""` if nothing did."""
+    if (FOLDER / "done").exists():
+        return ""
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         return "this is no Debian"
-    FOLDER.mkdir(exist_ok=True)
-    with (FOLDER / "lock").open("w") as handle:
+    try:
+        FOLDER.mkdir(exist_ok=True)
+        lock = (FOLDER / "lock").open("w")
+    except OSError as error:
+        return f"{FOLDER} cannot be written: {error.strerror}"
+    with lock as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)  # of several test processes one fetches
         if not (FOLDER / "done").exists():
             try:

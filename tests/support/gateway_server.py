@@ -40,6 +40,10 @@ GRACE_S = 0.5
 """Connections that a test left open are cut after this, if it says nothing else."""
 
 
+DRAINED_AGAIN_S = 1.0
+"""Far below the 30 s after which figures count as old, and rare enough to leave the loop to the tests."""
+
+
 class GatewayServer:
     """A running gateway. `client` has its address as base URL and sends nothing but what it is told to."""
 
@@ -74,6 +78,24 @@ class GatewayServer:
     async def drain(self) -> None:
         """Put everything written so far into SQL, as the recorder does on its own in another process."""
         await self._recorder.drain()
+
+    @contextlib.asynccontextmanager
+    async def draining(self) -> AsyncIterator[None]:
+        """Drain again and again meanwhile: figures of a recorder that stands still are not shown for long."""
+        over = asyncio.Event()
+
+        async def again() -> None:
+            while not over.is_set():
+                await self.drain()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(over.wait(), DRAINED_AGAIN_S)
+
+        task = asyncio.create_task(again())
+        try:
+            yield
+        finally:
+            over.set()
+            await task
 
     def frames(self, stream: str = "") -> list[dict[str, Any]]:
         """The rows of the event log, oldest first, of one stream or of all; `events` is decoded."""

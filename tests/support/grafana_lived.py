@@ -120,7 +120,7 @@ class Lived:
 
 @contextlib.asynccontextmanager
 async def after_traffic(folder: Path) -> AsyncIterator[Lived]:
-    """A gateway on PostgreSQL that has lived through some of everything, scraped twice a second."""
+    """A gateway on PostgreSQL that has lived through some of everything, scraped every second."""
     url = shared_postgres().new_database()
     async with (
         TavilySimulator() as tavily,
@@ -137,13 +137,13 @@ async def after_traffic(folder: Path) -> AsyncIterator[Lived]:
         await amos.drain()  # makes the tables
         target = [{"targets": [f"127.0.0.1:{amos.port}"]}]
         configuration = {
-            "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"},
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
             "scrape_configs": [
                 {"job_name": "amos", "static_configs": target},
                 {"job_name": "amos-instance", "metrics_path": "/metrics/instance", "static_configs": target},
             ],
         }
-        async with Prometheus(configuration) as prometheus:
+        async with Prometheus(configuration) as prometheus, amos.draining():
             await _traffic(amos, tavily, jina)
             now = int(time.time())
             lived = Lived(amos, prometheus, await _reader(url), Window(now - 3_600, now + 60))

@@ -143,6 +143,9 @@ def test_a_stack_shows_where_and_never_what():
         "Bearer abcdef0123456789",
         "redis://user:hunter2hunter2@host/0",
         "https://x.example/?api_key=hunter2hunter2&q=1",
+        "postgresql://amos:p@hunter2@host/amos",
+        "{'password': 'hunter2hunter2'}",
+        "X-API-Key: hunter2hunter2",
     ],
 )
 def test_what_looks_like_a_secret_is_taken_out(secret):
