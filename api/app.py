@@ -52,7 +52,7 @@ NOT_FOUND = (
     "Nothing is offered at this path. There are /search, /extract, /map, /crawl, /research, /usage, "
     "/v1/search, /perplexity/search, /searxng/search, /openwebui/search, /mcp, /reports/..., "
     "/executions, /providers, /keys, /cache/..., /budget, /health and /metrics; /docs describes them. "
-    "The console for people is at /."
+    "The console for people is at /, unless it is switched off."
 )
 
 

@@ -20,8 +20,7 @@ class ExecutionQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     `""` is any; of `client` that is `None`, and `""` is a caller nobody knew. `text` is what the kept text of
     the search, or of a page of an extract, contains, whatever its case, blanks and Unicode form. `before` is
-    the cursor of another page, which this one follows; `after` is a position, of which only what was stored
-    later is wanted, and of that no more than a page looks at.
+    the cursor of another page, which this one follows.
     """
 
     since: float
@@ -36,7 +35,6 @@ class ExecutionQuery(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
     duration_s_min: float = 0.0
     before: int | None = None
-    after: int = 0
     limit: int = LIMIT_DEFAULT
 
 

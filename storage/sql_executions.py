@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, FromClause, Select, TextClause, func, or_, select
+from sqlalchemy import ColumnElement, Select, TextClause, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.canonical import normalize
@@ -98,23 +98,18 @@ class _Search:
         SQLite takes any for the index, perhaps the wide one.
         """
         query = self._query
-        source: FromClause = frames
         which: list[ColumnElement[bool] | TextClause] = [HAS_FAILED if self._is_of_failed else HAS_ENDED]
-        if query.after:
-            # What was stored last is found by position; by its time it could be anywhere in the window.
-            fresh = select(frames).where(source.c.position > query.after).order_by(source.c.position.desc())
-            source = fresh.limit(self._looked_at_max).subquery()
         if query.client is not None and not self._is_of_failed:
-            which.append(source.c.client == query.client)
+            which.append(frames.c.client == query.client)
         return (
-            select(source.c.recorded_at, source.c.position)
+            select(frames.c.recorded_at, frames.c.position)
             .where(
                 *which,
-                source.c.recorded_at >= query.since,
-                source.c.recorded_at <= end.recorded_at,
-                or_(source.c.recorded_at < end.recorded_at, source.c.position < end.position),
+                frames.c.recorded_at >= query.since,
+                frames.c.recorded_at <= end.recorded_at,
+                or_(frames.c.recorded_at < end.recorded_at, frames.c.position < end.position),
             )
-            .order_by(source.c.recorded_at.desc(), source.c.position.desc())
+            .order_by(frames.c.recorded_at.desc(), frames.c.position.desc())
         )
 
     async def _matching(self, looked_at: Select[Any]) -> list[int]:

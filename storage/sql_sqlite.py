@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, event, func
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from storage.folders import make_private
@@ -27,6 +28,13 @@ from storage.sql_upsert import columns, on_conflict
 BUSY_TIMEOUT_MS = 5_000
 """chosen: how long a writer waits for another before it reports that the log is unavailable."""
 
+CONNECTIONS_MAX = 4
+"""chosen: transactions of a process at once. Each is a thread that wants Python's one lock: of fifteen, which
+SQLAlchemy would open, serving got its turn ten times as late."""
+
+PLACE_S_MAX = 5.0
+"""chosen: as on PostgreSQL; who waits longer for a place learns more from an error."""
+
 
 class Sqlite:
     """The Dialect of SQLite."""
@@ -35,7 +43,14 @@ class Sqlite:
         """An engine on the file."""
         del timeout_s
         url = URL.create("sqlite+aiosqlite", database=str(address.path))
-        engine = create_async_engine(url, connect_args={"isolation_level": None}, hide_parameters=True)
+        engine = create_async_engine(
+            url,
+            connect_args={"isolation_level": None},
+            pool_size=CONNECTIONS_MAX,
+            max_overflow=0,
+            pool_timeout=PLACE_S_MAX,
+            hide_parameters=True,
+        )
         _configure(engine.sync_engine, writer=writer)
         return engine
 
@@ -62,6 +77,8 @@ class Sqlite:
 
     def explain(self, error: Exception) -> str:
         """The kind of the error says enough, and nothing else is known to be free of values."""
+        if isinstance(error, PoolTimeoutError):
+            return "too many ask at once, and none was through in time"
         return type(error).__name__
 
     def insert(self, table: Table) -> Any:

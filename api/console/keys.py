@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 PATH = "/console/keys"
 
+KEYS_SHOWN = 200
+"""chosen: more than most have; a page of thousands would be megabytes, made while every call waits."""
+
 NUMBER_CHARS_MAX = 10
 """chosen: more digits than any limit there is."""
 
@@ -41,14 +44,19 @@ def routes(console: Console) -> list[Route]:
     async def show(
         request: Request, visit: Visit, template: str, *, said: str = "", made: MadeKey | None = None
     ) -> Response:
-        found = (await changes.listing(admin)).keys
-        ordered = sorted(found, key=lambda key: (_ORDER[key.status], -key.created_at))
+        everything = (await changes.listing(admin)).keys
+        of = request.query_params.get("of", "").strip()
+        fitting = [key for key in everything if of.lower() in key.client.lower()]
+        ordered = sorted(fitting, key=lambda key: (_ORDER[key.status], -key.created_at))
         return await visit.page(
             template,
-            keys=ordered,
+            keys=ordered[:KEYS_SHOWN],
+            fitting=len(fitting),
+            is_long=len(everything) > KEYS_SHOWN,
+            of=of,
             scopes=SCOPES,
             # With the first key whoever makes it must be able to go on here.
-            usual=SCOPES_DEFAULT if ordered else SCOPES,
+            usual=SCOPES_DEFAULT if everything else SCOPES,
             said=said,
             made=made,
             base=request.base_url,
@@ -56,7 +64,7 @@ def routes(console: Console) -> list[Route]:
 
     async def keys(request: Request, visit: Visit) -> Response:
         if request.method != "POST":
-            return await show(request, visit, "keys.html")
+            return await show(request, visit, "parts/keys.html" if visit.is_fragment else "keys.html")
         made = await changes.create(admin, wish_of(await body_of(request)), visit.principal.client)
         return await show(request, visit, "parts/keys.html", said=f"A key for {made.client}", made=made)
 

@@ -1,12 +1,16 @@
 """`/console/live`: executions as they end. The page asks every two seconds for what is new.
 
-Nothing is pushed: a poll is one look into an index, works behind every proxy, and ends with the page.
+Nothing is pushed: a poll works behind every proxy, and ends with the page. However many pages are open, the
+record is asked no more than twice a second for each client, and for all who see everybody's calls together.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from api.rest.executions_search import POSITION
 from api.rest.problems import problem_of
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
     from api.console.visits import Console, Visit
+    from orchestrator.ports import ReportStore
 
 ROWS_MAX = 100
 """chosen: the page keeps so many rows; older ones are found among the executions."""
@@ -29,19 +34,58 @@ NEW_ROWS_MAX = 50
 WINDOW_S = 3_600.0
 """chosen: what the list begins with, and how long a page may have slept without missing anything."""
 
+SHARED_S = 0.5
+"""chosen: for so long what was found answers others too; nobody notices beside the two seconds of a page."""
+
+
+class Newest:
+    """What ended last, for each client who looks and, by `None`, for those who see everybody's calls."""
+
+    def __init__(self, reports: ReportStore) -> None:
+        self._reports = reports
+        self._looks: dict[str | None, tuple[float, asyncio.Task[FoundExecutions]]] = {}
+
+    async def of(self, client: str | None) -> FoundExecutions:
+        """The newest calls of the client, as they were `SHARED_S` ago at most. Raises EventLogUnavailable."""
+        now = time.monotonic()
+        self._looks = {
+            whose: (begun, look)
+            for whose, (begun, look) in self._looks.items()
+            if now < begun + SHARED_S or not look.done()
+        }
+        if client not in self._looks:
+            look = asyncio.create_task(self._look(client))
+            look.add_done_callback(_heard)
+            self._looks[client] = now, look
+        # Whoever leaves must not take the look away from the others.
+        return await asyncio.shield(self._looks[client][1])
+
+    async def _look(self, client: str | None) -> FoundExecutions:
+        now = time.time()
+        # Clocks of instances differ a little: what one of them dates a moment ahead is new all the same.
+        wanted = ExecutionQuery(since=now - WINDOW_S, until=now + WINDOW_S, client=client, limit=NEW_ROWS_MAX)
+        return await self._reports.executions(wanted)
+
+
+def _heard(look: asyncio.Task[FoundExecutions]) -> None:
+    """All who waited may have left, and then nobody is there to be told of a failure."""
+    if not look.cancelled():
+        look.exception()
+
 
 def routes(console: Console) -> list[Route]:
     """The routes of this file."""
+    newest = Newest(console.gateway.reports)
 
     async def live(_request: Request, visit: Visit) -> Response:
-        found = await _newest(console, visit, 0)
+        found = await newest.of(visit.whose)
         return await visit.page("live.html", found=found, after=_cursor(found, 0), rows_max=ROWS_MAX)
 
     async def rows(request: Request, visit: Visit) -> Response:
         text = request.query_params.get("after", "")
         after = int(text) if POSITION.fullmatch(text) else 0
         try:
-            found = await _newest(console, visit, after)
+            found = _since(after, await newest.of(visit.whose))
         except EventLogUnavailable as error:
             problem = problem_of(error)
             return await visit.page("parts/live_failure.html", status=problem.status, problem=problem)
@@ -50,11 +94,12 @@ def routes(console: Console) -> list[Route]:
     return [console.route("/console/live", live), console.route("/console/live/rows", rows)]
 
 
-async def _newest(console: Console, visit: Visit, after: int) -> FoundExecutions:
-    now = time.time()
-    # Clocks of instances differ a little: what one of them dates a moment ahead is new all the same.
-    wanted = ExecutionQuery(since=now - WINDOW_S, until=now + WINDOW_S, after=after, limit=NEW_ROWS_MAX)
-    return await console.gateway.executions(wanted, visit.caller)
+def _since(after: int, found: FoundExecutions) -> FoundExecutions:
+    """What of it is new to a page that has seen all up to the position; `next` if that is not all."""
+    new = tuple(one for one in found.executions if one.position > after)
+    return msgspec.structs.replace(
+        found, executions=new, next=found.next if len(new) == len(found.executions) else None
+    )
 
 
 def _cursor(found: FoundExecutions, after: int) -> int:

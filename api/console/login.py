@@ -40,7 +40,7 @@ _ENDED = {
 
 _NO_KEYS = (
     "There are no API keys yet, and without them AMOS answers only the person at its own machine. "
-    "Make a key with `amos keys create` there."
+    "Make one there with `amos keys create --admin --client NAME`."
 )
 
 _WHY = {

@@ -57,7 +57,6 @@ def _fits(found: FoundExecution, query: ExecutionQuery) -> bool:
     same = ("operation", "door", "provider", "cache", "outcome", "error")
     return (
         query.since <= found.recorded_at < query.until
-        and found.position > query.after
         and query.client in {None, found.client}
         and all(getattr(query, name) in {"", getattr(found, name)} for name in same)
         and found.duration_s >= query.duration_s_min

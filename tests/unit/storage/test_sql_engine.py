@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 
 import pytest
 from sqlalchemy import text
 
 from orchestrator.errors import EventLogUnavailable, SettingsError
+from storage import sql_postgres, sql_sqlite
 from storage.sql_engine import NoEventLog, dialect_of, open_engine, sqlite_url, transaction
 from tests.support.seeds import SEEDS
 
@@ -65,6 +67,24 @@ async def test_a_reader_sees_one_state(engine, database_url):
     await reader.dispose()
 
     assert seen == [0, 0, 2]
+
+
+async def test_a_few_read_at_once_and_nobody_waits_long_for_a_place(database_url, monkeypatch):
+    """However many ask for reports, serving goes on beside a few of them; who finds no place is told so."""
+    monkeypatch.setattr(sql_sqlite, "PLACE_S_MAX", 0.1)
+    monkeypatch.setattr(sql_postgres, "CONNECT_TIMEOUT_S", 2.0)
+    reader, places, told = open_engine(database_url), 0, ""
+    async with contextlib.AsyncExitStack() as held:
+        while not told and places < 20:
+            try:
+                await held.enter_async_context(transaction(reader))
+                places += 1
+            except EventLogUnavailable as crowded:
+                told = crowded.message
+    await reader.dispose()
+
+    assert 2 <= places <= 5
+    assert "in time" in told
 
 
 async def test_a_lock_held_too_long_is_an_unavailable_log(engine, database_url, impatience):

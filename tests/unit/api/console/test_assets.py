@@ -73,7 +73,7 @@ def test_nothing_is_styled_drawn_or_shaped_that_no_page_has():
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
 def test_a_form_without_our_script_puts_nothing_but_a_question_into_an_address(template):
-    """A form that names no method becomes part of an address, which history and logs keep: a key too."""
+    """What stands in a form without a method becomes part of an address, and history and logs keep it."""
     for form in re.findall(r"<form\b[^>]*>", template.read_text(encoding="utf-8")):
         assert 'method="post"' in form or ('method="get"' in form and "hx-get" in form), form
 

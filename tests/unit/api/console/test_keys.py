@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from api.console.keys import wish_of
+from api.console.keys import KEYS_SHOWN, wish_of
 from orchestrator.errors import InvalidRequest
 from orchestrator.key_admin import OVERLAP_S
 from orchestrator.principals import OwnLimits
@@ -41,6 +41,25 @@ async def client(keys: Keys) -> AsyncIterator[httpx.AsyncClient]:
     async with served(keys=keys, allowed_origins=("https://app.example.org",)) as (_, client):
         client.headers["Authorization"] = f"Bearer {(await keys.make('operator', scopes=ALL)).raw}"
         yield client
+
+
+async def test_of_many_keys_a_page_shows_some_and_finds_the_others(client: httpx.AsyncClient, keys: Keys):
+    """Keys are never forgotten, so there may be thousands: to show all would hold up every call meanwhile."""
+    for number in range(KEYS_SHOWN):
+        await keys.make(f"team-{number}")
+
+    page = await client.get(PAGE)
+    found = await client.get(PAGE, params={"of": "TEAM-17"}, headers=HTMX)
+    none = await client.get(PAGE, params={"of": "<b>"})
+
+    assert page.text.count("<tr data-fails-here>") == KEYS_SHOWN
+    assert f"{KEYS_SHOWN} of {KEYS_SHOWN + 1}" in page.text
+    assert set(re.findall(r'nowrap">(team-\d+)<', found.text)) == {
+        "team-17",
+        *(f"team-17{n}" for n in range(10)),
+    }
+    assert "<html" not in found.text
+    assert ("No key is of such a client" in none.text, "<b>" in none.text) == (True, False)
 
 
 async def test_to_look_at_the_head_makes_nothing(client: httpx.AsyncClient, keys: Keys):
