@@ -11,7 +11,7 @@ from playwright.async_api import Browser
 from orchestrator.api_keys import SCOPES
 from orchestrator.key_admin import KeyWish
 from tests.support.chromium import chromium
-from tests.support.console_visitor import Guarded, Lived, recording
+from tests.support.console_visitor import RECORDS_EVERY_S, Guarded, Lived
 from tests.support.faults import Fault
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.jina_simulator import JinaSimulator
@@ -34,7 +34,7 @@ async def lived(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lived
         TavilySimulator(delay_s=0.02) as tavily,
         JinaSimulator(delay_s=0.02) as jina,
         serving(tmp_path_factory.mktemp("var"), tavily=tavily, jina=jina, key_pepper=PEPPER) as amos,
-        recording(amos),
+        amos.draining(RECORDS_EVERY_S),
     ):
         yield await _live(amos, tavily, jina)
 
@@ -45,7 +45,7 @@ async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gua
     async with (
         TavilySimulator() as tavily,
         serving(tmp_path_factory.mktemp("var"), tavily=tavily, key_pepper=PEPPER) as amos,
-        recording(amos),
+        amos.draining(RECORDS_EVERY_S),
     ):
         keys = amos.gateway.keys
         assert keys is not None

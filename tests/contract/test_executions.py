@@ -122,6 +122,7 @@ QUERIES = (
     {"text": "'; DROP TABLE frames; --"},
     {"limit": 1},
     {"before": 35},
+    {"before": 30, "until": NOON + 4},
 )
 
 

@@ -44,6 +44,9 @@ STATUSES = {
 ZONE = "Asia/Kathmandu"
 """Whose hours begin at a quarter past those of UTC."""
 
+SCRAPE = "2s"
+"""So long may a page take on a busy machine; a scrape that fails ends all series until the next."""
+
 STRANGERS = ("proxied", "no_credential", "malformed_key")
 """Why somebody was turned away with a 401 before there was a call."""
 
@@ -62,14 +65,21 @@ async def lived(
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def prometheus(lived: Lived, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prometheus]:
-    """A Prometheus that has scraped both pages of the gateway, configured as a deployment has it."""
+async def started(lived: Lived, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prometheus]:
+    """A Prometheus that scrapes both pages of the gateway, configured as a deployment has it."""
     address = lived.amos.base_url.removeprefix("http://")
     key = lived.reader["Authorization"].removeprefix("Bearer ")
-    async with Prometheus(scraping(address, tmp_path_factory.mktemp("prometheus"), key)) as running:
-        for job in ("amos", "amos-instance"):
-            await running.until_scraped(job)
+    folder = tmp_path_factory.mktemp("prometheus")
+    async with Prometheus(scraping(address, folder, key, every=SCRAPE)) as running:
         yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def prometheus(started: Prometheus) -> Prometheus:
+    """It has just scraped both pages."""
+    for job in ("amos", "amos-instance"):
+        await started.until_scraped(job)
+    return started
 
 
 @pytest.fixture(scope="module")

@@ -158,7 +158,10 @@ def logged_by(program: str, **pipes: Any) -> subprocess.Popen[bytes]:
 
 def test_what_ends_a_process_is_a_line_too(tmp_path: Path):
     """Faults that nobody caught, warnings of libraries, and errors of their loggers, in the same format."""
-    program = "import warnings\nwarnings.warn('old thing')\nlogging.getLogger('lib').error('x %s', 1)\n"
+    program = (
+        "import warnings\nwarnings.warn('old thing')\nlogging.getLogger('lib').error('x %s', 1)\n"
+        "logging.getLogger('mcp.server').warning('what clients of MCP do wrong')\n"
+    )
     process = logged_by(program + "raise KeyError('canary')", stderr=subprocess.PIPE)
     _, told = process.communicate(timeout=WAIT_S)
 

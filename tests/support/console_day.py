@@ -24,7 +24,7 @@ from orchestrator.cooldown import CircuitPolicy
 from orchestrator.filters.rate_limit import RateLimitPolicy
 from orchestrator.key_admin import KeyWish
 from orchestrator.parts import Policies
-from tests.support.console_visitor import recording
+from tests.support.console_visitor import RECORDS_EVERY_S
 from tests.support.faults import Fault
 from tests.support.gateway_server import GatewayServer, serving
 from tests.support.jina_simulator import WHOLE_DAYS, JinaSimulator
@@ -122,7 +122,7 @@ async def lived_day(folder: Path) -> AsyncIterator[Day]:
             admin = await _key(amos, "operations", "search", "extract", "refresh", "reports", "admin")
             await _live(amos, tavily, jina, keys, clock)
             clock.off_s = 0.0
-            async with recording(amos):
+            async with amos.draining(RECORDS_EVERY_S):
                 yield Day(amos, tavily, admin)
 
 

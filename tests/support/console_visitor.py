@@ -6,7 +6,6 @@ async with visiting(browser, lived.amos, color_scheme="dark") as page:
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -85,22 +84,3 @@ async def visiting(
     finally:
         await window.close()
     assert complaints == []
-
-
-@contextlib.asynccontextmanager
-async def recording(amos: GatewayServer) -> AsyncIterator[None]:
-    """Put what is answered into SQL, again and again, as the recorder's process does."""
-
-    async def go_on() -> None:
-        while True:
-            await amos.drain()
-            await asyncio.sleep(RECORDS_EVERY_S)
-
-    await amos.drain()  # makes the tables
-    going_on = asyncio.create_task(go_on())
-    try:
-        yield
-    finally:
-        going_on.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await going_on

@@ -80,16 +80,17 @@ class GatewayServer:
         await self._recorder.drain()
 
     @contextlib.asynccontextmanager
-    async def draining(self) -> AsyncIterator[None]:
-        """Drain again and again meanwhile: figures of a recorder that stands still are not shown for long."""
+    async def draining(self, every_s: float = DRAINED_AGAIN_S) -> AsyncIterator[None]:
+        """Drain, and again and again meanwhile: figures of a recorder that stands still are soon hidden."""
         over = asyncio.Event()
 
         async def again() -> None:
             while not over.is_set():
-                await self.drain()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(over.wait(), DRAINED_AGAIN_S)
+                    await asyncio.wait_for(over.wait(), every_s)
+                await self.drain()
 
+        await self.drain()  # makes the tables
         task = asyncio.create_task(again())
         try:
             yield

@@ -104,7 +104,7 @@ class Lived:
     reader: str
     window: Window
     scraped_at: float = 0.0
-    """When Prometheus had all of it; later ones may be a page that timed out on a busy machine."""
+    """When Prometheus had all of it; a later scrape may come too late on a busy machine."""
     chosen: dict[str, list[str]] = field(default_factory=dict)
     """What is to be chosen on the dashboards: all that each variable offers."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import math
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.logs.clean import CAUSES_MAX, FRAMES_MAX, stack_of
 from api.logs.formats import LINE_BYTES_MAX, EcsFormat, TextFormat
 from orchestrator.errors import InvalidRequest
 from orchestrator.events import Envelope, RequestCompleted, RequestFailed, RequestReceived
@@ -132,6 +134,24 @@ def test_a_stack_shows_where_and_never_what():
     assert ours["error.message"] == "no such topic"
     assert disk["error.message"] == "No such file"
     assert disk["error.stack_trace"].endswith("FileNotFoundError: No such file")
+
+
+def test_what_goes_round_is_shown_in_part():
+    """Of a recursion the last frames, of a long chain of causes the last exceptions."""
+
+    def deep(depth: int) -> None:
+        if depth:
+            deep(depth - 1)
+        raise KeyError("too deep")
+
+    causes = [KeyError("cause") for _ in range(CAUSES_MAX * 2)]
+    for error, cause in itertools.pairwise(causes):
+        error.__cause__ = cause
+    with pytest.raises(KeyError) as recursion:
+        deep(FRAMES_MAX * 2)
+
+    assert len(stack_of(recursion.value)) == FRAMES_MAX + 2
+    assert stack_of(causes[0]).count("KeyError") == CAUSES_MAX
 
 
 @pytest.mark.parametrize(
