@@ -63,8 +63,8 @@ def clear(
 def _view(body: dict[str, Any]) -> RenderableType:
     from rich.text import Text  # noqa: PLC0415
 
-    from api.cli.quantities import ABSENT, number, ratio, size  # noqa: PLC0415
     from api.cli.terminal_text import one_line  # noqa: PLC0415
+    from api.quantities import ABSENT, number, ratio, size  # noqa: PLC0415
 
     if memory := body["memory"]:
         used, limit = memory["used_bytes"], memory["limit_bytes"]
@@ -96,7 +96,7 @@ _HEADINGS = ("tier", "status", "entries", "holds", "may hold", "configured", "ev
 def _cleared(body: dict[str, Any]) -> RenderableType:
     from rich.text import Text  # noqa: PLC0415
 
-    from api.cli.quantities import number, seconds  # noqa: PLC0415
+    from api.quantities import number, seconds  # noqa: PLC0415
 
     places = {"l2": "that instances shared", "l1": "in the memory of that server"}
     gone = [

@@ -14,7 +14,7 @@ from api.cli.connection import connect
 from api.cli.consent import YES_OR_LOOK, is_agreed, require_person
 from api.cli.failure import EXIT_FAILURE
 from api.cli.options import JsonOption, KeyFileOption, UrlOption
-from api.cli.quantities import dollars, number, seconds
+from api.quantities import dollars, number, seconds
 
 if TYPE_CHECKING:
     from pathlib import Path

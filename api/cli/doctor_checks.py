@@ -10,8 +10,8 @@ import time
 from typing import TYPE_CHECKING
 
 from api.cli.doctor_finding import FAILURE, OK, WARNING, Finding
-from api.cli.quantities import size
 from api.probes import traces_health
+from api.quantities import size
 from orchestrator import limits
 from orchestrator.errors import EventLogUnavailable
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from api.cli.doctor_finding import FAILURE, OK, WARNING, Finding
-from api.cli.quantities import number, ratio
+from api.quantities import number, ratio
 
 WINDOW = "1h"
 """chosen: long enough to see what somebody complains of, short enough to be what is wrong now."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from api.cli.doctor_finding import FAILURE, OK, UNCONFIGURED, WARNING, Finding
-from api.cli.quantities import seconds
 from api.composition import gateway
 from api.providers import roster_of
+from api.quantities import seconds
 from api.registrations import registrations
 from orchestrator.clock import SystemClock
 from orchestrator.errors import GatewayError

@@ -10,8 +10,8 @@ import msgspec
 
 from api.cli.doctor_finding import WARNING, Finding
 from api.cli.doctor_lately import WINDOW, check_lately
-from api.cli.quantities import moment, seconds
 from api.moments import moment as moment_of
+from api.quantities import moment, seconds
 from api.rest import reports
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.facts import CircuitOpened

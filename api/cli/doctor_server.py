@@ -12,7 +12,7 @@ from api.cli.doctor_finding import FAILURE, OK, UNCONFIGURED, WARNING, Finding
 from api.cli.doctor_lately import WINDOW, check_budget, check_lately
 from api.cli.failure import CommandError
 from api.cli.over_http import HttpConnection, open_client
-from api.cli.quantities import size
+from api.quantities import size
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

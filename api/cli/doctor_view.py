@@ -9,8 +9,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 from api.cli.doctor_finding import FAILURE, OK, UNCONFIGURED, WARNING, Finding
-from api.cli.quantities import moment, seconds
 from api.cli.terminal_text import one_line
+from api.quantities import moment, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

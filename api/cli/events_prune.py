@@ -10,7 +10,7 @@ from api.cli import output
 from api.cli.consent import YES_OR_LOOK, is_agreed, require_person
 from api.cli.events_verify import at_work
 from api.cli.failure import EXIT_USAGE, CommandError
-from api.cli.quantities import moment, number, size
+from api.quantities import moment, number, size
 
 if TYPE_CHECKING:
     from api.settings import Settings

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from api.cli.quantities import number
 from api.cli.terminal_text import one_line
+from api.quantities import number
 from orchestrator.projections.fold import EVER
 from orchestrator.reports.report import TIMES
 

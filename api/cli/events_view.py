@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group
 from rich.text import Text
 
-from api.cli.quantities import amount, dollars, label, number, shown
 from api.cli.terminal_text import one_line
+from api.quantities import amount, dollars, label, number, shown
 from orchestrator.budget_policy import PROVIDER
 from orchestrator.events import MILLION
 

@@ -108,8 +108,8 @@ async def filled_page(gateway: Connection, parameters: dict[str, str], gives_up_
 
 def _show(found: FoundExecutions, *, as_csv: bool, as_json: bool) -> None:
     from api.cli.executions_view import executions_view  # noqa: PLC0415
-    from api.cli.quantities import moment  # noqa: PLC0415
     from api.cli.terminal_text import many_lines  # noqa: PLC0415
+    from api.quantities import moment  # noqa: PLC0415
     from api.rest.executions_search import as_csv as csv_of  # noqa: PLC0415
 
     if as_json:

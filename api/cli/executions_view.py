@@ -9,8 +9,8 @@ from rich.measure import Measurement
 from rich.text import Text
 
 from api.cli import output
-from api.cli.quantities import ABSENT, moment, seconds
 from api.cli.terminal_text import one_line
+from api.quantities import ABSENT, moment, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from api.cli.quantities import seconds
+from api.quantities import seconds
 from orchestrator import errors
 
 EXIT_FAILURE = 1

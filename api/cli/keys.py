@@ -160,7 +160,7 @@ def _new_key(body: dict[str, Any]) -> RenderableType:
     """The key alone, so that it can be piped into a file; everything else is said beside it."""
     from rich.text import Text  # noqa: PLC0415
 
-    from api.cli.quantities import moment  # noqa: PLC0415
+    from api.quantities import moment  # noqa: PLC0415
 
     until = "until it is revoked" if body["expires_at"] is None else f"until {moment(body['expires_at'])}"
     output.message(
@@ -179,8 +179,8 @@ def _revoked(body: dict[str, Any]) -> RenderableType:
 def _table(body: dict[str, Any]) -> RenderableType:
     from rich.text import Text  # noqa: PLC0415
 
-    from api.cli.quantities import ABSENT, shown  # noqa: PLC0415
     from api.cli.terminal_text import one_line  # noqa: PLC0415
+    from api.quantities import ABSENT, shown  # noqa: PLC0415
 
     keys = body["keys"]
     if not keys:

@@ -12,7 +12,7 @@ import httpx
 import amos_sdk
 from api.cli import output
 from api.cli.failure import EXIT_FAILURE, EXIT_USAGE, CommandError
-from api.cli.quantities import seconds
+from api.quantities import seconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator

@@ -195,8 +195,8 @@ def _removed(body: dict[str, Any]) -> RenderableType:
 def _table(body: dict[str, Any]) -> RenderableType:
     from rich.text import Text  # noqa: PLC0415
 
-    from api.cli.quantities import ABSENT, shown  # noqa: PLC0415
     from api.cli.terminal_text import one_line  # noqa: PLC0415
+    from api.quantities import ABSENT, shown  # noqa: PLC0415
 
     if not body["providers"]:
         return Text("There are no providers; register one with `amos providers add`.")
@@ -219,8 +219,8 @@ def _table(body: dict[str, Any]) -> RenderableType:
 def _kinds(body: dict[str, Any]) -> RenderableType:
     from rich.text import Text  # noqa: PLC0415
 
-    from api.cli.quantities import ABSENT  # noqa: PLC0415
     from api.cli.terminal_text import one_line  # noqa: PLC0415
+    from api.quantities import ABSENT  # noqa: PLC0415
 
     rows = [
         [

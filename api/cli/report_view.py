@@ -16,8 +16,8 @@ from rich.text import Text
 
 from api.cli import output
 from api.cli.charts import NO_CHART, Chart
-from api.cli.quantities import is_amount, label, shown
 from api.cli.terminal_text import one_line
+from api.quantities import is_amount, label, shown
 from orchestrator.reports.report import TIMES
 from orchestrator.reports.windows import zone_of
 

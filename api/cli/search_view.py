@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.style import Style
 from rich.text import Text
 
-from api.cli import quantities
+from api import quantities
 from api.cli.terminal_text import link_target, many_lines, one_line
 
 if TYPE_CHECKING:

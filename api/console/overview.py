@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from api.cli.quantities import amount, dollars, number, ratio, seconds
 from api.console.data import CHARTS, OBJECTIVE, RANGE_DEFAULT, RANGES, chart_of, range_of
+from api.quantities import amount, dollars, number, ratio, seconds
 from api.rest.plain_routes import json_response
 from orchestrator.budget_ports import MARKS
 from orchestrator.errors import GatewayError

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from api import __version__
-from api.cli.quantities import amount, dollars, number, ratio, seconds
 from api.console.assets import address
+from api.quantities import amount, dollars, number, ratio, seconds
 from api.rest.plain_routes import careful_headers
 from orchestrator.events import FREE
 

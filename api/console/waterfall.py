@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from api.cli.quantities import amount, seconds
+from api.quantities import amount, seconds
 from orchestrator.events import (
     FREE,
     AttemptFailed,

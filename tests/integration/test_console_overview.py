@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from api.cli.quantities import dollars, ratio, seconds
 from api.console.data import CHARTS
+from api.quantities import dollars, ratio, seconds
 from tests.support.faults import Fault
 from tests.support.gateway_server import GatewayServer, serving
 

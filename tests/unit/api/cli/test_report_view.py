@@ -8,9 +8,9 @@ import pytest
 
 from api.cli.charts import BLOCKS, PLAIN
 from api.cli.events_view import event_line, execution_view, short_name
-from api.cli.quantities import moment
 from api.cli.report import local_zone
 from api.cli.report_view import report_view
+from api.quantities import moment
 from tests.support.rendering import rendered
 
 

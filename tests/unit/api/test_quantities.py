@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.cli.quantities import amount, dollars, label, moment, number, ratio, seconds, shown, size
+from api.quantities import amount, dollars, label, moment, number, ratio, seconds, shown, size
 
 
 @pytest.mark.parametrize(
