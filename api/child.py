@@ -39,7 +39,8 @@ def run_child(name: str, work: Callable[[Settings], Coroutine[Any, Any, None]]) 
         configure_logging(settings)
         asyncio.run(work(settings))
     except (SettingsError, OSError) as error:
-        _log.error("the %s cannot work: %s", name, error, exc_info=_log.isEnabledFor(logging.DEBUG))
+        reason = " ".join(str(error).split())  # that of settings has a line for each fault
+        _log.error("the %s cannot work: %s", name, reason, exc_info=_log.isEnabledFor(logging.DEBUG))
         sys.exit(MISCONFIGURED if isinstance(error, SettingsError) else 1)
 
 

@@ -28,7 +28,7 @@ from orchestrator.projections.fold import HOUR_S, MINUTE_S
 from orchestrator.reports.catalogue import REPORTS
 from orchestrator.reports.report import TIMES, Question
 from orchestrator.reports.windows import GROUPS_MAX
-from storage.codec import frame_row
+from storage.codec import read_frame
 from storage.sql_engine import open_engine, prepare, sqlite_url, transaction
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import SqlProjector
@@ -79,9 +79,9 @@ def _batches(missing: Iterator[Frame]) -> Iterator[list[Frame]]:
 
 
 async def _append(log: SqlEventLog, batch: Sequence[Frame]) -> None:
-    found = [frame_row(msgspec.json.encode(frame)) for frame in batch]
-    texts = {text.key_hash: text for _, of_frame in found for text in of_frame}
-    await log.append([row for row, _ in found], list(texts.values()))
+    found = [read_frame(msgspec.json.encode(frame)) for frame in batch]
+    texts = {text.key_hash: text for one in found for text in one.texts}
+    await log.append([one.row for one in found], list(texts.values()))
 
 
 async def _project(engine: AsyncEngine) -> None:

@@ -21,7 +21,7 @@ import msgspec
 from benchmarks.traffic import Traffic
 from orchestrator.events import Frame
 from orchestrator.projections.fold import Tally
-from storage.codec import decode_events, frame_row
+from storage.codec import decode_events, read_frame
 from storage.file_reader import BATCH_RECORDS
 from storage.sql_engine import open_engine, sqlite_url
 from storage.sql_event_log import SqlEventLog
@@ -89,7 +89,7 @@ async def record(url: str, records: Iterable[bytes], seconds: float) -> Cost:
     while cost.stored_s + cost.counted_s < seconds:
         batch = list(itertools.islice(source, BATCH_RECORDS))
         begun_at, begun_cpu_s = time.perf_counter(), time.process_time()
-        await log.append([frame_row(payload)[0] for payload in batch])
+        await log.append([read_frame(payload).row for payload in batch])
         stored_at, stored_cpu_s = time.perf_counter(), time.process_time()
         while not (await projector.project()).is_done:
             pass
@@ -122,7 +122,7 @@ async def measure(url: str, sources: Sequence[Iterable[bytes]], seconds: float) 
 
 def fold_alone(records: Iterable[bytes]) -> float:
     """Frames a second that are decoded and counted in all rollups, without any SQL, by processor time."""
-    rows = [frame_row(payload)[0].events for payload in itertools.islice(records, FOLD_FRAMES)]
+    rows = [read_frame(payload).row.events for payload in itertools.islice(records, FOLD_FRAMES)]
     tally = Tally([rollup for rollup, _ in rollups])
     begun_s = time.process_time()
     for row in rows:

@@ -189,11 +189,6 @@ def read_frame(payload: bytes) -> ReadFrame:
     return ReadFrame(_row(frame, events, last_word(envelopes)), texts, envelopes)
 
 
-def frame_row(payload: bytes) -> tuple[FrameRow, list[QueryText]]:
-    """The row of a frame's JSON and its texts. Raises UnreadableFrame."""
-    return read_frame(payload)[:2]
-
-
 def _row(frame: _RawFrame, events: str, last: RequestCompleted | RequestFailed | None) -> FrameRow:
     done = last if isinstance(last, RequestCompleted) else None
     failed = last if isinstance(last, RequestFailed) else None

@@ -35,6 +35,8 @@ REFUSED = {
     "foreign_peer": "They come from another machine without a key: `amos keys create --client NAME`.",
     "foreign_host": "They name another host: AMOS_ALLOWED_HOSTS may name it, or see who does that.",
     "foreign_origin": "A page of another origin asks: AMOS_ALLOWED_ORIGINS may name it.",
+    "no_credential": "They show no key: `amos keys create --client NAME` makes one. Whoever opens the "
+    "console and has not logged in yet is counted too.",
     "unknown_key": "They show keys that are not known here; `amos keys list` shows those that are.",
     "wrong_secret": "They show keys with a wrong secret: a typing error, or somebody tries.",
     "expired_key": "Their keys have expired: `amos keys rotate ID` makes a new one.",

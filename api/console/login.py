@@ -84,8 +84,8 @@ async def _begin(console: Console, request: Request) -> Response:
     key, to = given.get("key"), given.get("next", "/")
     if not isinstance(key, str) or not isinstance(to, str) or len(key) > KEY_CHARS_MAX:
         raise InvalidRequest("key: expected an API key.", field="key")
-    # Only the key counts that was typed: neither one in a header nor an older session.
-    caller = msgspec.structs.replace(console.caller(request, LOGIN), credential=key.strip(), key_id="")
+    # The key counts that was typed: before one in a header, and before an older session.
+    caller = msgspec.structs.replace(console.caller(request, LOGIN), credential=key.strip())
     principal = await console.gateway.principal_for(caller)
     if not principal.key_id:  # there are no keys, and this is the person at this machine
         return json_response({"next": local_path(to)})

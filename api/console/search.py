@@ -16,7 +16,7 @@ from api.rest.dialects.fields import parameters
 from api.rest.dialects.tavily import parse_search_query
 from api.rest.problems import Problem, problem_of
 from orchestrator import limits
-from orchestrator.errors import UNRECORDED, GatewayError, Unauthenticated
+from orchestrator.errors import EventLogUnavailable, GatewayError
 from orchestrator.history import closing, saved
 from orchestrator.model import TOPICS, CacheControl, SearchAnswer
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from api.console.visits import Console, Visit
     from orchestrator.events import Cost
-    from orchestrator.model import Call, Response, SearchRequest
+    from orchestrator.model import Response
 
 OPTIONS = (
     "topic",
@@ -80,8 +80,6 @@ def routes(console: Console) -> list[Route]:
             if asked["q"]:
                 outcome = await _searched(console, visit, asked)
         except (GatewayError, Problem) as error:
-            if isinstance(error, Unauthenticated):
-                raise
             outcome = Outcome(problem=problem_of(error))
         status = outcome.problem.status if outcome is not None and outcome.problem is not None else 200
         return await visit.page(
@@ -116,7 +114,7 @@ def is_web(url: str) -> bool:
 
 
 async def _searched(console: Console, visit: Visit, asked: Mapping[str, str]) -> Outcome:
-    """The outcome of a search. Raises InvalidRequest for what is none, Unauthenticated."""
+    """The outcome of a search. Raises InvalidRequest for what is none."""
     given = {name: text for name, text in asked.items() if text and name != FRESH}
     wanted = parse_search_query(urlencode(given).encode()).request
     caller = visit.caller
@@ -125,25 +123,17 @@ async def _searched(console: Console, visit: Visit, asked: Mapping[str, str]) ->
     call = console.gateway.open(wanted, caller)
     try:
         response = await console.gateway.search(call)
-    except Unauthenticated:
-        raise
     except GatewayError as error:
-        return _failed(call, error)
+        return Outcome(
+            problem=problem_of(error),
+            execution_id="" if isinstance(error, EventLogUnavailable) else call.trail.execution_id,
+            waterfall=waterfall(call.trail.events),
+        )
     return Outcome(
         answer=_decode(b"{" + response.fragment + b"}"),
         response=response,
         saved=saved(call.trail.events),
         execution_id=call.trail.execution_id,
         duration_s=closing(call.trail.events).duration_s,
-        waterfall=waterfall(call.trail.events),
-    )
-
-
-def _failed(call: Call[SearchRequest], error: GatewayError) -> Outcome:
-    problem = problem_of(error)
-    is_recorded = not isinstance(error, UNRECORDED)
-    return Outcome(
-        problem=problem,
-        execution_id=call.trail.execution_id if is_recorded else "",
         waterfall=waterfall(call.trail.events),
     )

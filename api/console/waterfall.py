@@ -48,7 +48,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Waterfall(msgspec.Struct, frozen=True):
-    """All bars, in the order in which they began, and how long the axis is."""
+    """All bars, in the order of the record, and how long the axis is."""
 
     steps: tuple[Step, ...]
     total_s: float
@@ -59,7 +59,7 @@ def waterfall(history: Sequence[Envelope]) -> Waterfall:
     if not history:
         return Waterfall((), 0.0)
     begun_at = history[0].at
-    steps = sorted(_steps(history, begun_at), key=lambda step: step.start_s)
+    steps = tuple(_steps(history, begun_at))
     end_s = max((step.start_s + step.duration_s for step in steps), default=0.0)
     last = next((e.event for e in history if isinstance(e.event, RequestCompleted | RequestFailed)), None)
     whole_s = last.duration_s if last is not None else history[-1].at - begun_at
@@ -163,6 +163,6 @@ def _mark(event: object, start_s: float) -> Iterator[Step]:
 
 
 def _price(cost: Cost, word: str = "") -> str:
-    if cost == FREE or not cost.unit or cost.unit == "mixed":
+    if cost == FREE or not cost.unit:
         return ""
     return f"{amount(cost.amount, cost.unit)} {word}".strip()

@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, insert, text
 
-from storage.codec import frame_row
+from storage.codec import read_frame
 from storage.file_reader import JournalReader
 from storage.sql_engine import open_engine, prepare, transaction
 from storage.sql_schema import ALEMBIC_DIRECTORY, current, head
@@ -187,7 +187,7 @@ async def record_as_before(record: Recording) -> None:
         await connection.run_sync(migrate_to, BEFORE)
     reader = JournalReader(record.journal())
     batch = await asyncio.to_thread(reader.read)
-    rows = [frame_row(payload)[0]._asdict() for _, payload in batch.records]
+    rows = [read_frame(payload).row._asdict() for _, payload in batch.records]
     async with transaction(engine) as connection:
         await connection.execute(insert(frames), rows)
         await connection.execute(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.codec import decode_events, frame_row
+from storage.codec import decode_events, read_frame
 from storage.file_segments import DAMAGED_SUFFIX, list_segments, read_segment
 from tests.support.installation import Installation
 from tests.support.load import Load
@@ -41,7 +41,7 @@ async def test_the_last_record_is_torn(installation: Installation, seed: int) ->
     load, segment = await left_unread(installation, seed)
     *_, before, last = read_segment(segment)
     os.truncate(segment, chance.randrange(before.end + 1, last.end))
-    row, _ = frame_row(last.payload)
+    row = read_frame(last.payload).row
     # The kernel had the whole frame, and so had the client its answer, before this test took it away.
     load.answered.discard(row.stream)
     torn = {getattr(envelope.event, "span_id", "") for envelope in decode_events(row.events)}

@@ -14,7 +14,7 @@ from orchestrator.events import (
     Event,
     UnknownEvent,
 )
-from storage.codec import decode_events, frame_row
+from storage.codec import decode_events, read_frame
 from storage.upcasting import UPCASTERS
 from tests.support import golden
 from tests.support.golden_events import EVENTS, PAST, PRESENT
@@ -44,7 +44,7 @@ def test_a_golden_frame_is_read_as_it_was_meant(name):
     """The journal's JSON of a frame, of whatever version, is exactly the events of today."""
     payload = golden.golden_file(name).read_bytes()
 
-    row, texts = frame_row(payload)
+    row, texts, _ = read_frame(payload)
     full, sparse = decode_events(row.events)
 
     expected = golden.golden_frame(EVENTS[name])
@@ -208,6 +208,6 @@ def test_a_golden_frame_of_an_unknown_type_would_be_noticed():
     for envelope in frame["events"]:
         envelope["event"]["type"] = "amos.cache.hit.v9"
 
-    row, _ = frame_row(json.dumps(frame).encode())
+    row = read_frame(json.dumps(frame).encode()).row
 
     assert {envelope.event for envelope in decode_events(row.events)} == {UnknownEvent("amos.cache.hit.v9")}

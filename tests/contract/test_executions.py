@@ -13,7 +13,7 @@ from orchestrator.events import CacheMissed, Frame
 from orchestrator.executions import ExecutionQuery, FoundExecutions
 from orchestrator.facts import CircuitOpened
 from storage import sql_executions
-from storage.codec import frame_row
+from storage.codec import read_frame
 from storage.sql_engine import open_engine, sqlite_url
 from storage.sql_event_log import SqlEventLog
 from storage.sql_reports import SqlReports
@@ -67,8 +67,10 @@ def history() -> list[Frame]:
 async def store(url: str, frames: list[Frame]) -> None:
     """Append the frames, as a recorder does."""
     engine = open_engine(url, writer=True)
-    found = [frame_row(msgspec.json.encode(frame)) for frame in frames]
-    await SqlEventLog(engine).append([row for row, _ in found], [text for _, of in found for text in of])
+    found = [read_frame(msgspec.json.encode(frame)) for frame in frames]
+    await SqlEventLog(engine).append(
+        [one.row for one in found], [text for one in found for text in one.texts]
+    )
     await engine.dispose()
 
 

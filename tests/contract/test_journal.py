@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.ports import Journal
-from storage.codec import frame_row
+from storage.codec import read_frame
 from storage.file_journal import FileJournal
 from storage.file_reader import JournalReader
 from tests.support.histories import NOON, hit, miss, numbered
@@ -26,7 +26,7 @@ async def journal(request, tmp_path):
 def written(tmp_path):
     """Reads back the rows of all frames that are durable."""
     reader = JournalReader(tmp_path / "journal")
-    return lambda: [frame_row(payload)[0] for _, payload in reader.read().records]
+    return lambda: [read_frame(payload).row for _, payload in reader.read().records]
 
 
 async def test_a_frame_is_durable_when_its_result_is_done(journal: Journal, written):

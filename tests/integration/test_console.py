@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import html
 import re
 import sqlite3
 import time
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from tests.support.tavily_simulator import TavilySimulator
 
 HTMX = {"HX-Request": "true"}
+
+PAGES = ("/", *(f"/console/{name}" for name in ("live", "executions", "overview", "providers", "keys")))
+"""All pages of the menu."""
 
 
 @pytest.fixture
@@ -123,6 +127,7 @@ async def test_older_executions_are_on_the_next_page(amos: GatewayServer):
     assert (len(ids_in(first)), len(ids_in(second))) == (50, 1)
     assert not set(ids_in(first)) & set(ids_in(second))
     assert 'rel="next"' not in second.text
+    assert (">Newest</a>" in first.text, ">Newest</a>" in second.text) == (False, True)
 
 
 async def test_everybody_sees_their_own_and_reports_sees_all(amos: GatewayServer):
@@ -230,6 +235,21 @@ async def test_a_session_opens_every_instance_until_its_key_ends(tmp_path, tavil
         while (await two.client.get("/", headers=cookie)).status_code == 200:
             assert time.monotonic() - revoked_at < 5.0
             await asyncio.sleep(0.05)
+
+
+async def test_no_link_is_dead_for_whoever_is_logged_in(amos: GatewayServer):
+    """Every link on a page leads to what the session may see: none into the API, which wants a header."""
+    made = await make(amos, "acme", "search", "reports", "admin")
+    async with browser(amos, made.raw) as client:
+        (execution_id,) = ids_in(await client.get("/?q=tide+tables"))
+        await amos.drain()
+        found = {}
+        for page in (*PAGES, f"/console/executions/{execution_id}"):
+            for link in re.findall(r'href="(/[^"]*)"', (await client.get(page)).text):
+                found[link] = (await client.get(html.unescape(link))).status_code
+
+    assert len(found) > 10
+    assert {link for link, status in found.items() if status != 200} == set()
 
 
 async def test_a_session_is_recorded_by_its_key_and_not_by_its_cookie(amos: GatewayServer):

@@ -73,6 +73,7 @@ async def test_the_overview_says_what_the_reports_say(amos: GatewayServer):
     }
     assert "0 failed, 1 refused" in page
     assert "of 1 USD" in page
+    assert '<div class="stat stat-success"><dt>Availability</dt>' in page
     assert "No calls in the last" not in page
     assert page.index("tavily") < page.index("jina")
 
@@ -86,7 +87,9 @@ async def test_searches_that_fail_are_named(
     await amos.search("<b>lost</b> ferries")
     await amos.drain()
     page = (await amos.client.get("/console/overview/queries?range=1h")).text
+    figures = (await amos.client.get("/console/overview/kpis?range=1h")).text
 
+    assert '<div class="stat stat-danger"><dt>Availability</dt>' in figures
     assert "&lt;b&gt;lost&lt;/b&gt; ferries" in page
     assert "<b>lost" not in page
     assert "None took longer than 2 s." in page
@@ -128,9 +131,11 @@ async def test_without_calls_the_page_says_how_to_begin(tmp_path: Path):
         page = html.unescape((await fresh.client.get("/console/overview")).text)
         data = (await fresh.client.get("/console/data/latency", headers=JSON)).json()
         queries = (await fresh.client.get("/console/overview/queries", headers=HTMX)).text
+        executions = (await fresh.client.get("/console/executions")).text
 
     assert f"curl '{fresh.base_url}/search?q=tide+tables'" in page
     assert "cannot be read" not in page + queries
+    assert "Nothing happened yet" in executions
     assert data["is_empty"]
     assert set(data["columns"][1]) == {None}
 

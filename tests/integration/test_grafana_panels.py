@@ -245,6 +245,6 @@ async def test_prometheus_answers(lived: Lived, name: str):
     expression = lived.expression(PROMQL[name])
     promql_parser.parse(expression)
 
-    found = await lived.prometheus.query(expression)
+    found = await lived.prometheus.query(expression, lived.scraped_at)
 
     assert bool(found) == (name not in WITHOUT_SERIES), expression

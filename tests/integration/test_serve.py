@@ -207,7 +207,7 @@ async def test_providers_that_cannot_be_end_the_start(tmp_path: Path, settings: 
     status, output = await AmosProcesses(tmp_path / "var", settings).command("serve")
 
     assert status == 1
-    assert output.count("AMOS cannot start with this configuration") == 1
+    assert output.count("AMOS cannot start with this configuration: ") == 1
     assert words in output
     assert "started again" not in output
 

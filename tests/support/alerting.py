@@ -82,12 +82,12 @@ def hurried(files: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]
 
 
 def scraping(
-    address: str, folder: Path, key: str, alertmanager: Alertmanager | None = None
+    address: str, folder: Path, key: str, alertmanager: Alertmanager | None = None, *, every: str = SCRAPE
 ) -> dict[str, Any]:
     """prometheus.yml for one gateway at `address` (host and port), whose key is put into the folder."""
     found = _read(PROMETHEUS / "prometheus.yml")
     found["global"] |= {
-        "scrape_interval": SCRAPE, "scrape_timeout": SCRAPE,
+        "scrape_interval": every, "scrape_timeout": every,
         "evaluation_interval": SCRAPE,
     }  # fmt: skip
     (folder / "prometheus_key").write_text(key, encoding="utf-8")

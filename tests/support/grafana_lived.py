@@ -103,6 +103,8 @@ class Lived:
     prometheus: Prometheus
     reader: str
     window: Window
+    scraped_at: float = 0.0
+    """When Prometheus had all of it; later ones may be a page that timed out on a busy machine."""
     chosen: dict[str, list[str]] = field(default_factory=dict)
     """What is to be chosen on the dashboards: all that each variable offers."""
 
@@ -149,6 +151,9 @@ async def after_traffic(folder: Path) -> AsyncIterator[Lived]:
             lived = Lived(amos, prometheus, await _reader(url), Window(now - 3_600, now + 60))
             lived.chosen |= await _choices(lived)
             await _until_counted(prometheus)
+            for job in ("amos", "amos-instance"):
+                await prometheus.until_scraped(job)
+            lived.scraped_at = time.time()
             yield lived
 
 

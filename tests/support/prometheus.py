@@ -157,12 +157,12 @@ class Prometheus(_Server):
         return told["data"]
 
     async def until_scraped(self, job: str, within_s: float = READY_S) -> None:
-        """Wait until every target of a job has been scraped, however that went."""
+        """Wait until the last scrape of every target of a job was a success."""
         give_up_at = time.monotonic() + within_s
         while True:
             active = (await self.get("targets", state="active"))["activeTargets"]
             health = [target["health"] for target in active if target["labels"]["job"] == job]
-            if health and "unknown" not in health:
+            if set(health) == {"up"}:
                 return
             assert time.monotonic() < give_up_at, f"{job} is not scraped: {health}"
             await asyncio.sleep(0.05)

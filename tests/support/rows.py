@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from orchestrator.events import Envelope, Event, Frame
-from storage.codec import FrameRow, QueryText, ReadFrame, frame_row, read_frame
+from storage.codec import FrameRow, QueryText, ReadFrame, read_frame
 from tests.support.histories import NOON, numbered
 
 
@@ -28,7 +28,7 @@ def row(
         recorded_at=at,
         events=numbered(events, at, first),
     )
-    return frame_row(msgspec.json.encode(frame))[0]
+    return read_frame(msgspec.json.encode(frame)).row
 
 
 def read(

@@ -16,7 +16,7 @@ from orchestrator.events import (
     Frame,
     UnknownEvent,
 )
-from storage.codec import QueryText, UnreadableFrame, decode_events, frame_row, row_frame
+from storage.codec import QueryText, UnreadableFrame, decode_events, read_frame, row_frame
 from tests.support.histories import NOON, answered, fallback, hit, numbered, refused
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -69,7 +69,7 @@ def test_a_frame_survives_journal_and_row(events):
     """Whatever events a frame holds, they are the same after JSON, row and back."""
     frame = frame_of(events)
 
-    row, texts = frame_row(msgspec.json.encode(frame))
+    row, texts, _ = read_frame(msgspec.json.encode(frame))
 
     assert row_frame(row.instance, row.instance_seq, row.stream, row.recorded_at, row.events) == frame
     assert texts == []
@@ -77,7 +77,7 @@ def test_a_frame_survives_journal_and_row(events):
 
 def test_an_answered_execution_fills_the_columns():
     """What reports filter by comes from the last word, even if a later event stands behind it."""
-    row, _ = frame_row(msgspec.json.encode(frame_of(numbered((*fallback(), *fallback()[4:5])))))
+    row = read_frame(msgspec.json.encode(frame_of(numbered((*fallback(), *fallback()[4:5]))))).row
 
     assert (row.operation, row.door, row.client, row.topic) == ("search", "http", "local-operator", "general")
     assert (row.provider, row.cache, row.outcome, row.error) == ("local", "miss", "answered", "")
@@ -86,14 +86,14 @@ def test_an_answered_execution_fills_the_columns():
 
 def test_a_failed_execution_fills_the_columns_with_its_error():
     """A call without an answer has an error and no provider."""
-    row, _ = frame_row(msgspec.json.encode(frame_of(numbered((refused("rate_limited"),)))))
+    row = read_frame(msgspec.json.encode(frame_of(numbered((refused("rate_limited"),))))).row
 
     assert (row.outcome, row.error, row.provider, row.cache) == ("failed", "rate_limited", "", "")
 
 
 def test_an_intent_leaves_the_columns_empty():
     """A frame that closes nothing is found by its stream only."""
-    row, _ = frame_row(msgspec.json.encode(frame_of(numbered(fallback()[:4]))))
+    row = read_frame(msgspec.json.encode(frame_of(numbered(fallback()[:4])))).row
 
     assert (row.operation, row.outcome, row.duration_s) == ("", "", None)
 
@@ -103,7 +103,7 @@ def test_what_else_was_asked_is_handed_out_with_its_text():
     frame = frame_of(numbered(hit()), {"k1": "the question", "k2": "a page"})
     frame = msgspec.structs.replace(frame, requests={"k1": '{"topic":"news"}', "k3": "{}"})
 
-    row, texts = frame_row(msgspec.json.encode(frame))
+    row, texts, _ = read_frame(msgspec.json.encode(frame))
 
     assert [(text.text, text.request) for text in texts] == [
         ("the question", '{"topic":"news"}'),
@@ -114,7 +114,7 @@ def test_what_else_was_asked_is_handed_out_with_its_text():
 
 def test_texts_are_handed_out_and_not_in_the_row():
     """The text of a query is no part of the event log."""
-    row, texts = frame_row(msgspec.json.encode(frame_of(numbered(hit()), {"k1": "the question"})))
+    row, texts, _ = read_frame(msgspec.json.encode(frame_of(numbered(hit()), {"k1": "the question"})))
 
     assert texts == [QueryText("k1", "the question", NOON, "", "i-1", 7)]
     assert "the question" not in repr(row)
@@ -128,7 +128,7 @@ def test_an_event_of_a_later_version_is_kept_and_named():
         {"instance": "i", "instance_seq": 1, "stream": "e", "recorded_at": NOON, "events": events}
     )
 
-    row, _ = frame_row(payload)
+    row = read_frame(payload).row
     unknown, known = decode_events(row.events)
 
     assert unknown.event == UnknownEvent("amos.request.completed.v2")
@@ -153,6 +153,6 @@ def frame_named(**names):
 def test_what_is_no_frame_is_said_to_be_none(payload):
     """Bytes with a right checksum and no frame in them are refused, without being shown."""
     with pytest.raises(UnreadableFrame) as refusal:
-        frame_row(payload)
+        read_frame(payload)
 
     assert "instance" not in str(refusal.value)

@@ -17,7 +17,7 @@ from orchestrator.facts import (
 from orchestrator.reports.catalogue import REPORTS
 from orchestrator.reports.hit_rate import HitRateReport
 from orchestrator.reports.report import TIMES, Fact, Question
-from storage.codec import QueryText, frame_row
+from storage.codec import QueryText, read_frame
 from storage.sql_engine import open_engine, sqlite_url
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import SqlProjector
@@ -56,7 +56,7 @@ def fact(number, event):
     frame = Frame(
         instance="i-1", instance_seq=100 + number, stream="circuit:tavily", recorded_at=at, events=envelopes
     )
-    return frame_row(msgspec.json.encode(frame))[0]
+    return read_frame(msgspec.json.encode(frame)).row
 
 
 async def history(engine, since=NOON, until=NOON + HOUR):

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from orchestrator.reports.catalogue import REPORTS
 from orchestrator.reports.report import TIMES, Question
-from storage.codec import frame_row
+from storage.codec import read_frame
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import SqlProjector
 from storage.sql_reports import SqlReports
@@ -54,7 +54,7 @@ async def test_a_report_of_any_window_equals_the_naive_fold(engine, drawn):
     """Every report, by everything it can be grouped by, in several windows and time zones, is exact."""
     random = Random(drawn)
     frames = RandomHistories(random).frames(EXECUTIONS)
-    stored = [frame_row(msgspec.json.encode(frame))[0] for frame in frames]
+    stored = [read_frame(msgspec.json.encode(frame)).row for frame in frames]
     texts = [text_of(1, key, text) for key, text in TEXTS.items()]
     await SqlEventLog(engine).append(stored, texts)
     await SqlProjector(engine).project()

@@ -127,6 +127,9 @@ async def test_a_key_is_rotated_and_revoked(client: httpx.AsyncClient, keys: Key
     assert found[new_id].revoked_at
     assert not RAW.search(revoked.text)
     assert f"The key {new_id} of bot is revoked" in revoked.text
+    shown = re.compile(rf'nowrap">({old.key.id}|{new_id})<')
+    assert shown.findall(rotated.text) == [new_id, old.key.id]
+    assert shown.findall(revoked.text) == [old.key.id, new_id]
 
 
 @pytest.mark.parametrize(

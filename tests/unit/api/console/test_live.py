@@ -1,14 +1,21 @@
-"""The live list looks into the record for all its pages at once, and for nobody into what is not theirs."""
+"""The live list: one look for all its pages, for nobody into what is not theirs, whatever the clocks say."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from api.console.live import SHARED_S, Newest
 from orchestrator.errors import EventLogUnavailable
 from orchestrator.executions import ExecutionQuery, FoundExecutions
+
+if TYPE_CHECKING:
+    import httpx
+
+    from tests.support.memory_gateway import MemoryGateway
 
 
 class SlowReports:
@@ -86,3 +93,14 @@ async def test_a_failure_is_told_to_all_who_waited_and_kept_from_nobody_later(
 
     assert [type(one) for one in told] == [EventLogUnavailable] * 3
     assert (await newest.of(None)).searched_since == 2.0
+
+
+async def test_what_a_clock_that_is_ahead_has_dated_is_shown(
+    client: httpx.AsyncClient, memory: MemoryGateway
+):
+    """An execution of a moment to come is one of now, at an instance whose clock is fast."""
+    await client.get("/?q=tides")
+    frames = memory.journal.frames
+    frames[:] = [msgspec.structs.replace(one, recorded_at=one.recorded_at + 3.0) for one in frames]
+
+    assert frames[-1].stream in (await client.get("/console/live")).text

@@ -167,3 +167,4 @@ async def test_when_nothing_can_be_recorded_the_page_says_so(
 
     assert shown.status_code == 503
     assert "The journal is full." in shown.text
+    assert "in the record" not in shown.text
