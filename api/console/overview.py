@@ -6,6 +6,7 @@ the same figures; the charts are tables then.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -77,13 +78,16 @@ def routes(console: Console) -> list[Route]:
 
     async def overview(request: Request, visit: Visit) -> Response:
         chosen = _chosen(request)
+        kpis, now = await asyncio.gather(
+            part(first_row(figures, chosen.span, time.time())), _now(gateway, figures, chosen.span)
+        )
         return await visit.page(
             "overview.html",
             ranges=RANGES,
             chosen=chosen,
             charts=CHARTS,
-            kpis=await part(first_row(figures, chosen.span, time.time())),
-            now=await _now(gateway, figures, chosen.span),
+            kpis=kpis,
+            now=now,
             curl=_curl(request),
         )
 

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import html
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from api.console.data import CHARTS
 from api.quantities import dollars, ratio, seconds
+from orchestrator.errors import EventLogUnavailable
 from tests.support.faults import Fault
 from tests.support.gateway_server import GatewayServer, serving
 
@@ -156,6 +157,28 @@ async def test_while_the_database_is_away_the_rest_is_there(amos: GatewayServer)
     assert "The figures of the last 24 hours cannot be read" in listed.text
     assert "provider-tavily" in listed.text
     assert back.status_code == 200
+
+
+async def test_a_database_that_hangs_is_waited_for_once(amos: GatewayServer, monkeypatch: pytest.MonkeyPatch):
+    """The parts of the page are asked for side by side, so it comes when the slowest of them has given up."""
+    asked: list[str] = []
+    both = asyncio.Event()
+
+    async def hang(name: str, _question: object) -> dict[str, Any]:
+        asked.append(name)
+        if len(asked) == 2:
+            both.set()
+        async with asyncio.timeout(5.0):
+            await both.wait()
+        raise EventLogUnavailable("The event log is out of reach.")
+
+    monkeypatch.setattr(amos.gateway.reports, "report", hang)
+
+    page = await amos.client.get("/console/overview")
+
+    assert page.status_code == 200
+    assert "The figures cannot be read" in page.text
+    assert "The history of the circuits cannot be read" in page.text
 
 
 async def test_a_provider_is_asked_one_question(
