@@ -18,7 +18,7 @@ from orchestrator.canonical import normalize
 from orchestrator.errors import InvalidRequest
 from orchestrator.executions import ExecutionQuery, FoundExecution, FoundExecutions
 from storage.sql_engine import dialect_of, transaction
-from storage.sql_tables import HAS_ENDED, HAS_FAILED, frames, queries
+from storage.sql_tables import HAS_ENDED, HAS_ENDED_OF_CLIENT, HAS_FAILED, frames, queries
 
 LOOKED_AT_MAX = 5_000
 """chosen: executions looked at for a page, where their rows lie side by side: 20 ms of a core."""
@@ -100,7 +100,7 @@ class _Search:
         query = self._query
         which: list[ColumnElement[bool] | TextClause] = [HAS_FAILED if self._is_of_failed else HAS_ENDED]
         if query.client is not None and not self._is_of_failed:
-            which.append(frames.c.client == query.client)
+            which = [HAS_ENDED_OF_CLIENT, frames.c.client == query.client]
         return (
             select(frames.c.recorded_at, frames.c.position)
             .where(

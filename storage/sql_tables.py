@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import Index
 
+from orchestrator.api_keys import CLIENT_CHARS_MAX
 from orchestrator.projections.clients import ClientsRollup
 from orchestrator.projections.fold import DAY_S, Rollup
 from orchestrator.projections.health import HealthRollup
@@ -39,7 +40,11 @@ metadata = MetaData(
 )
 
 HAS_ENDED, HAS_FAILED = text("outcome <> ''"), text("outcome = 'failed'")
-"""Which rows of frames two of its indexes have: the last frames of executions, and of those the failed."""
+"""The last frames of executions, and of those the failed, which have an index of their own."""
+
+HAS_ENDED_OF_CLIENT = text(f"outcome <> '' AND length(client) <= {CLIENT_CHARS_MAX}")
+"""The last frames of executions of clients, which an index has. A longer name can come from a damaged record
+only, and PostgreSQL would refuse to store a frame whose name does not fit into an index."""
 
 frames = Table(
     "frames",
@@ -71,8 +76,8 @@ frames = Table(
     Index(
         "ix_frames_client",
         *("client", "recorded_at", "position"),
-        sqlite_where=HAS_ENDED,
-        postgresql_where=HAS_ENDED,
+        sqlite_where=HAS_ENDED_OF_CLIENT,
+        postgresql_where=HAS_ENDED_OF_CLIENT,
     ),
     Index(
         "ix_frames_failed",
