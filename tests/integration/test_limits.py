@@ -6,7 +6,9 @@ import asyncio
 import math
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -214,54 +216,85 @@ async def test_whoever_insists_on_a_wrong_key_is_told_to_wait(tmp_path, tavily):
 # --- too many calls at once
 
 
+OVERLOAD_TRIES = 3
+
+
 async def test_too_many_calls_are_refused_quickly_and_fairly(tmp_path, tavily):
     """At twice the bound: those let in are as fast as before, the others learn at once, and nobody starves.
 
     The greedy client keeps twice as many calls under way as there is room for; the modest one asks one thing
-    after the other and is answered each time.
+    after the other and is answered each time. A try in which the machine stood still for longer than a call
+    takes says nothing of how fast they are, and is made again.
     """
     delay_s, room = 0.2, 20
     tavily.delay_s = delay_s
     fields = {**WIDE, "anonymous_per_minute": 100_000, "concurrency_max": room}
-    async with serving(tmp_path, tavily=tavily, **fields) as amos:
-        until = time.monotonic() + 3.0
-        greedy: list[tuple[int, float]] = []
-        modest: list[tuple[int, float]] = []
+    for number in range(OVERLOAD_TRIES):
+        async with serving(tmp_path / f"try{number}", tavily=tavily, **fields) as amos:
+            seen = await _overload(amos, room)
+            assert set(seen.modest) == {200}
+            assert seen.admitted_s
+            assert seen.shed_s
+            await asyncio.sleep(1.1)  # counts are written once a second
+            await amos.drain()
+            counted = [
+                envelope["event"]["count"]
+                for frame in amos.frames("callers")
+                for envelope in frame["events"]
+                if envelope["event"]["reason"] == "overloaded"
+            ]
+            assert sum(counted) == len(seen.shed_s)
+            executions = [frame for frame in amos.frames() if frame["outcome"]]
+            assert {frame["outcome"] for frame in executions} == {"answered"}
+        if seen.stood_still_s < delay_s:
+            break
+    # How fast a loaded machine is nobody knows: they are held against one another.
+    median_s = _quantile(seen.admitted_s, 0.5)
+    assert _quantile(seen.admitted_s, 0.99) < 5 * median_s, f"stood still for {seen.stood_still_s} s"
+    assert _quantile(seen.shed_s, 0.5) < median_s
 
-        async def ask(address: str, name: str, told: list[tuple[int, float]]) -> None:
-            turn = 0
-            while time.monotonic() < until:
-                turn += 1
-                begun = time.monotonic()
-                answer = await amos.search(f"boats {name} {turn}", as_(address))
-                told.append((answer.status_code, time.monotonic() - begun))
-                if answer.status_code == 503:
-                    assert answer.headers["retry-after"] == "1"
-                    await asyncio.sleep(0.05)
 
-        await asyncio.gather(
-            *(ask("203.0.113.7", f"greedy {n}", greedy) for n in range(2 * room)),
-            ask("203.0.113.8", "modest", modest),
-        )
+@dataclass
+class _Overload:
+    """What an overload did: seconds of the greedy client's calls, statuses of the modest one's."""
 
-        assert {status for status, _ in modest} == {200}
-        assert {status for status, _ in greedy} == {200, 503}
-        admitted = [taken for status, taken in greedy if status == 200]
-        shed = [taken for status, taken in greedy if status == 503]
-        # How fast a loaded machine is nobody knows: they are held against one another.
-        assert _quantile(admitted, 0.99) < 5 * _quantile(admitted, 0.5)
-        assert _quantile(shed, 0.5) < _quantile(admitted, 0.5)
-        await asyncio.sleep(1.1)  # counts are written once a second
-        await amos.drain()
-        counted = [
-            envelope["event"]["count"]
-            for frame in amos.frames("callers")
-            for envelope in frame["events"]
-            if envelope["event"]["reason"] == "overloaded"
-        ]
-        assert sum(counted) == len(shed)
-        executions = [frame for frame in amos.frames() if frame["outcome"]]
-        assert {frame["outcome"] for frame in executions} == {"answered"}
+    admitted_s: list[float] = field(default_factory=list)
+    shed_s: list[float] = field(default_factory=list)
+    modest: list[int] = field(default_factory=list)
+    stood_still_s: float = 0.0
+
+
+async def _overload(amos: GatewayServer, room: int, lasts_s: float = 3.0) -> _Overload:
+    """Ask for so long, with twice as many at once as there is room for, and one beside them."""
+    seen = _Overload()
+    until = time.monotonic() + lasts_s
+
+    async def ask(address: str, name: str) -> AsyncIterator[tuple[int, float]]:
+        turn = 0
+        while time.monotonic() < until:
+            turn += 1
+            begun = time.monotonic()
+            answer = await amos.search(f"boats {name} {turn}", as_(address))
+            yield answer.status_code, time.monotonic() - begun
+            if answer.status_code == 503:
+                assert answer.headers["retry-after"] == "1"
+                await asyncio.sleep(0.05)
+
+    async def greedy(number: int) -> None:
+        async for status, taken_s in ask("203.0.113.7", f"greedy {number}"):
+            {200: seen.admitted_s, 503: seen.shed_s}[status].append(taken_s)
+
+    async def modest() -> None:
+        async for status, _ in ask("203.0.113.8", "modest"):
+            seen.modest.append(status)
+
+    async def watch() -> None:
+        while (begun := time.monotonic()) < until:
+            await asyncio.sleep(0.01)
+            seen.stood_still_s = max(seen.stood_still_s, time.monotonic() - begun - 0.01)
+
+    await asyncio.gather(*(greedy(number) for number in range(2 * room)), modest(), watch())
+    return seen
 
 
 def _quantile(values: list[float], q: float) -> float:

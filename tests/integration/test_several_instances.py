@@ -219,6 +219,22 @@ FAILURES_MAX = 5
 SHORT = Policies(circuit=CircuitPolicy(failures_max=FAILURES_MAX, cooldowns_s=(2.0,), jitter_ratio=0.0))
 
 
+async def hear(amos: Sequence[GatewayServer], redis: Valkey, failures: int) -> None:
+    """Wait until Redis was told of so many failures, and if they opened the circuit, until all gateways know.
+
+    No call waits for that: while the machine gives Redis no time, calls are made that it would have prevented.
+    """
+    known: list[Any] = []
+
+    def are_told() -> bool:
+        known[:] = redis.command("HMGET", "amos:circuit:{tavily}", "state", "failures")
+        return known[0] == "open" or int(known[1] or 0) >= failures
+
+    await until(are_told, 5.0, lambda: f"{failures} failures, known {known}")
+    if known[0] == "open":
+        await all_are(amos, "down", 1.5)
+
+
 async def test_a_dead_provider_is_noticed_by_all_together(
     tmp_path: Path, tavily: TavilySimulator, valkey: Valkey
 ):
@@ -231,7 +247,7 @@ async def test_a_dead_provider_is_noticed_by_all_together(
         for n in range(30):
             response = await amos[n % INSTANCES].search(f"question {n}")
             assert response.json()["amos"]["provider"] == "jina"
-        await all_are(amos, "down", 1.5)
+            await hear(amos, valkey, tavily.count)
         dead_calls = tavily.count
         tavily.recover()
         tavily.delay_s = 1.5
@@ -245,8 +261,8 @@ async def test_a_dead_provider_is_noticed_by_all_together(
     # A machine so slow that a cooldown passes among the first searches has seen a probe for each.
     early = changes["circuit.opened"] - 1
     assert changes == {"circuit.opened": early + 1, "circuit.half_opened": early + 1, "circuit.closed": 1}
-    # A gateway may have a call out before it hears of the others' failures.
-    assert FAILURES_MAX <= dead_calls <= FAILURES_MAX + INSTANCES - 1 + early
+    # The search whose failure was the last may have tried again before it heard.
+    assert FAILURES_MAX <= dead_calls <= FAILURES_MAX + 1 + early
     assert calls == 1
     providers = Counter(response.json()["amos"]["provider"] for response in during)
     assert providers == {"tavily": 1, "jina": 11}
