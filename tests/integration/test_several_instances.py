@@ -220,9 +220,9 @@ SHORT = Policies(circuit=CircuitPolicy(failures_max=FAILURES_MAX, cooldowns_s=(2
 
 
 async def hear(amos: Sequence[GatewayServer], redis: Valkey, failures: int) -> None:
-    """Wait until Redis was told of so many failures, and if they opened the circuit, until all gateways know.
+    """Wait until Redis knows of so many failures, and if they opened the circuit, until all gateways do.
 
-    No call waits for that: while the machine gives Redis no time, calls are made that it would have prevented.
+    No call waits for that: while the machine gives Redis no time, more are made than there should be.
     """
     known: list[Any] = []
 
