@@ -39,8 +39,8 @@ from storage.sql_projector import Projected, SqlProjector
 from storage.sql_schema import upgrade
 
 BUSY_S = 0.1
-"""chosen: pause between two looks while frames keep coming. A commit costs about a millisecond whatever it
-holds, so a shorter pause burns more of the core, a longer one keeps executions from being found."""
+"""chosen: from one look to the next while frames keep coming. A commit costs about a millisecond whatever it
+holds, so looking more often burns more of the core, more seldom keeps executions from being found."""
 
 IDLE_S = 0.25
 """chosen: longest pause while nothing comes; a look at an idle journal costs tens of microseconds."""
@@ -136,17 +136,19 @@ class RecorderLoop:
         """Record until `stop` is set, then drain if SQL lets us. Any fault is waited out, whatever it is."""
         pause_s = BUSY_S
         while not stop.is_set():
+            looked_at, wait_s = self._clock.monotonic(), 0.0
             try:
                 batch = await self._step()
                 if not batch.is_cut:
                     await self._compact()
             except Exception as error:  # noqa: BLE001 - a recorder that died of a bug would record nothing at all
-                pause_s = min(max(pause_s, BUSY_S) * 2, RETRY_S_MAX)
+                wait_s = pause_s = min(max(pause_s, BUSY_S) * 2, RETRY_S_MAX)
                 await self._wait_out(error)
             else:
                 pause_s = _pause_s(batch, pause_s)
+                wait_s = max(looked_at + pause_s - self._clock.monotonic(), 0.0)
                 self._report()
-            await _rest(stop, pause_s)
+            await _rest(stop, wait_s)
         try:
             await self.drain()
         except Exception as error:  # noqa: BLE001 - the journal keeps what is left, for the next recorder
@@ -349,7 +351,7 @@ def _in_order(frames: list[ReadFrame]) -> list[ReadFrame]:
 
 
 def _pause_s(batch: Batch, last_s: float) -> float:
-    """None while there is a backlog, short while frames keep coming, longer and longer after that."""
+    """From one look to the next: 0 with a backlog, short while frames keep coming, then longer and longer."""
     if batch.is_cut:
         return 0.0
     return BUSY_S if batch.records else min(max(last_s, BUSY_S) * 1.5, IDLE_S)
