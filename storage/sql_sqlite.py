@@ -8,7 +8,10 @@ here: it keeps appends, projections and migrations apart.
 from __future__ import annotations
 
 import fcntl
+import math
 import os
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -36,12 +39,15 @@ PLACE_S_MAX = 5.0
 """chosen: as on PostgreSQL; who waits longer for a place learns more from an error."""
 
 
+STEPS = 100_000
+"""chosen: instructions of SQLite between two looks at the clock: some milliseconds, so looking is free."""
+
+
 class Sqlite:
     """The Dialect of SQLite."""
 
     def open(self, address: Address, *, writer: bool, timeout_s: float) -> AsyncEngine:
         """An engine on the file."""
-        del timeout_s
         url = URL.create("sqlite+aiosqlite", database=str(address.path))
         engine = create_async_engine(
             url,
@@ -51,7 +57,7 @@ class Sqlite:
             pool_timeout=PLACE_S_MAX,
             hide_parameters=True,
         )
-        _configure(engine.sync_engine, writer=writer)
+        _configure(engine.sync_engine, writer=writer, timeout_s=timeout_s)
         return engine
 
     def prepare(self, address: Address) -> None:
@@ -79,6 +85,8 @@ class Sqlite:
         """The kind of the error says enough, and nothing else is known to be free of values."""
         if isinstance(error, PoolTimeoutError):
             return "too many ask at once, and none was through in time"
+        if getattr(getattr(error, "orig", None), "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+            return "a statement took too long"
         return type(error).__name__
 
     def insert(self, table: Table) -> Any:
@@ -137,10 +145,10 @@ class Sqlite:
         """BEGIN IMMEDIATE has done it."""
 
 
-def _configure(engine: Engine, *, writer: bool) -> None:
+def _configure(engine: Engine, *, writer: bool, timeout_s: float) -> None:
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, record: Any) -> None:
-        record.info["file"] = _identity(engine)
+        record.info.update(file=_identity(engine), ends_at=math.inf)
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         if writer:
@@ -150,6 +158,14 @@ def _configure(engine: Engine, *, writer: bool) -> None:
                 cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute(f"PRAGMA synchronous = {'FULL' if writer else 'NORMAL'}")
         cursor.close()
+        info = record.info
+        connection.run_async(
+            lambda driver: driver.set_progress_handler(lambda: time.monotonic() > info["ends_at"], STEPS)
+        )
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def limit(connection: Connection, *_statement: Any) -> None:
+        connection.info["ends_at"] = time.monotonic() + timeout_s
 
     @event.listens_for(engine, "checkout")
     def see_the_file(_connection: Any, record: Any, _proxy: Any) -> None:

@@ -7,13 +7,13 @@ nothing is neither 0 nor 1.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from orchestrator.errors import InvalidRequest, NotFound, Overloaded
+from orchestrator.bulkhead import Bulkhead
+from orchestrator.errors import InvalidRequest, NotFound
 from orchestrator.ports import ReportStore
 from orchestrator.projections.fold import DAY_S, HOUR_S
 from orchestrator.reports.report import Question
@@ -239,21 +239,12 @@ class Figures:
 
     def __init__(self, reports: ReportStore, *, wait_s: float = WAIT_S) -> None:
         self._reports = reports
-        self._wait_s = wait_s
-        self._places = asyncio.Semaphore(QUESTIONS_MAX)
+        self._few = Bulkhead(QUESTIONS_MAX, wait_s=wait_s, refusal="Too many pages ask for figures at once.")
 
     async def report(self, name: str, question: Question) -> dict[str, Any]:
         """A report. Raises what the store does, and Overloaded if there is no place for so long."""
-        try:
-            async with asyncio.timeout(self._wait_s):
-                await self._places.acquire()
-        except TimeoutError as crowded:
-            message = "Too many pages ask for figures at once."
-            raise Overloaded(message, retry_after_s=self._wait_s) from crowded
-        try:
+        async with self._few.place():
             return await self._reports.report(name, question)
-        finally:
-            self._places.release()
 
     async def chart(self, chart: Chart, span: Range, *, now: float, tz: str) -> ChartData:
         """A chart over the range that ends now, epoch seconds. Raises EventLogUnavailable, Overloaded.

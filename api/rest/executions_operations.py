@@ -5,7 +5,7 @@ from __future__ import annotations
 from api.openapi.operation import Answer, Operation, Parameters, Schema, Shape
 from api.rest.executions_search import MIN_DURATION_S_MAX, OUTCOMES, POSITION, ExecutionParameters
 from api.spreadsheet import MEDIA_TYPE
-from orchestrator.errors import EventLogUnavailable
+from orchestrator.errors import EventLogUnavailable, Overloaded
 from orchestrator.executions import LIMIT_MAX, FoundExecutions
 from orchestrator.limits import FRAME_NAME_CHARS_MAX
 
@@ -69,6 +69,6 @@ OPERATIONS = (
                 also={MEDIA_TYPE: {"type": "string", "description": "The same with a heading."}},
             ),
         ),
-        errors=(EventLogUnavailable,),
+        errors=(EventLogUnavailable, Overloaded),
     ),
 )

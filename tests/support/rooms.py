@@ -55,6 +55,7 @@ CORE: dict[str, set[str]] = {
     "key_admin.py": VALUES | {"api_keys", "ports", "key_ring"},
     "service.py": {"model"},
     "outcome.py": {"events", "errors"},
+    "bulkhead.py": {"errors"},
     "cooldown.py": {"errors"},
     "canonical.py": {"model"},
     "checks.py": {"addresses", "errors", "limits", "sanitise"},
@@ -115,6 +116,7 @@ CORE: dict[str, set[str]] = {
     | {"ports", "pipeline", "recorder", "key_admin", "health", "record_watch", "reports.metrics"}
     | {
         "budgets",
+        "bulkhead",
         "cache_admin",
         "executions",
         "provider_admin",

@@ -87,6 +87,23 @@ async def test_a_few_read_at_once_and_nobody_waits_long_for_a_place(database_url
     assert "in time" in told
 
 
+async def test_a_statement_ends_in_time(database_url):
+    """What takes too long is given up and said so; the next statement has all its time."""
+    reader = open_engine(database_url, timeout_s=0.2)
+    endless = text("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x FROM n) SELECT count(*) FROM n")
+
+    async with asyncio.timeout(20.0):
+        for _ in range(2):
+            with pytest.raises(EventLogUnavailable, match="took too long"):
+                async with transaction(reader) as connection:
+                    await connection.execute(endless)
+            async with transaction(reader) as connection:
+                assert (await connection.execute(text("SELECT count(*) FROM frames"))).scalar() == 0
+                await asyncio.sleep(0.2)
+                assert (await connection.execute(text("SELECT count(*) FROM frames"))).scalar() == 0
+    await reader.dispose()
+
+
 async def test_a_lock_held_too_long_is_an_unavailable_log(engine, database_url, impatience):
     """A writer that does not get its turn says so; nothing of its transaction is left."""
     impatient = open_engine(database_url, writer=True)

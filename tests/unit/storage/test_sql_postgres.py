@@ -92,17 +92,6 @@ async def test_nobody_meets_a_dead_connection(engine):
     assert await log.last_position() > 0
 
 
-async def test_a_statement_ends_in_time(database_url):
-    """What the server works on for too long it gives up, and says so."""
-    engine = open_engine(database_url, timeout_s=0.05)
-
-    with pytest.raises(EventLogUnavailable, match="took too long"):
-        async with transaction(engine) as connection:
-            await connection.execute(text("SELECT pg_sleep(60)"))
-
-    await engine.dispose()
-
-
 async def test_a_server_that_is_silent_is_given_up(database_url, monkeypatch):
     """A server that keeps its connections and says nothing is an error in time, and found again after it."""
     monkeypatch.setattr(sql_postgres, "CONNECT_TIMEOUT_S", 0.3)

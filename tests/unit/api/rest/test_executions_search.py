@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 from typing import TYPE_CHECKING
@@ -9,12 +10,14 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+import orchestrator.gateway
 from api.rest.executions_search import PARAMETERS, question
 from orchestrator.errors import InvalidRequest
 from tests.support.keys import Keys
 from tests.support.memory_gateway import served
 
 if TYPE_CHECKING:
+    from orchestrator.executions import ExecutionQuery, FoundExecutions
     from tests.support.memory_gateway import MemoryGateway
 
 NOW = 1_795_000_000.0
@@ -143,3 +146,27 @@ async def test_a_stranger_learns_nothing(memory: MemoryGateway, client: httpx.As
         assert answer.status_code == 401
     await memory.recorder.aclose()
     assert [frame.stream for frame in memory.journal.frames] == ["callers"]
+
+
+async def test_few_search_at_once(monkeypatch: pytest.MonkeyPatch):
+    """Who finds no place for too long is told when to ask again; nobody is counted as turned away."""
+    monkeypatch.setattr(orchestrator.gateway, "SEARCH_WAIT_S", 0.05)
+    may_go = asyncio.Event()
+    async with served() as (memory, client), asyncio.timeout(20.0):
+        find = memory.gateway.reports.executions
+
+        async def slowly(query: ExecutionQuery) -> FoundExecutions:
+            await may_go.wait()
+            return await find(query)
+
+        monkeypatch.setattr(memory.gateway.reports, "executions", slowly)
+        under_way = [asyncio.create_task(client.get("/executions?text=tide")) for _ in range(2)]
+        await asyncio.sleep(0)
+        refused = await client.get("/executions?text=tide")
+        may_go.set()
+
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert refused.json()["code"] == "overloaded"
+        assert [answer.status_code for answer in await asyncio.gather(*under_way)] == [200, 200]
+        assert (await client.get("/executions?text=tide")).status_code == 200
+    assert memory.journal.frames == []
