@@ -64,54 +64,35 @@ class SharedFile:
         self._lock_path = Path(f"{path}.lock")
         self._bytes_max = bytes_max
         self._kept = kept
-        self._fd: int | None = None
 
     def write(self, lines: bytes) -> None:
-        """Append whole lines; what the disk took of lines that did not fit is taken back. Raises OSError."""
-        with self._locked():
-            fd = self._current()
-            size = os.fstat(fd).st_size
-            if size and size + len(lines) > self._bytes_max:
-                self._rotate()
-                fd, size = self._current(), 0
-            if size and os.pread(fd, 1, size - 1) != b"\n":  # who wrote last was killed in the middle
-                lines = b"\n" + lines
-            try:
-                _write_all(fd, lines)
-            except OSError:
-                os.ftruncate(fd, size)
-                raise
+        """Append whole lines; what the disk took of lines that did not fit is taken back. Raises OSError.
+
+        Both files are opened each time: whoever tidied the folder up has perhaps taken them away.
+        """
+        with self._opened(self._lock_path) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with self._opened(self._path) as fd:
+                size = _size(fd)
+                if not size or size + len(lines) <= self._bytes_max:
+                    _append(fd, size, lines)
+                    return
+            self._rotate()
+            with self._opened(self._path) as fd:
+                _append(fd, 0, lines)
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        lock_fd = self._open_lock()  # each time: who tidied the folder up has taken it away from some of us
-        try:
-            fcntl.flock(lock_fd, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock_fd)
-
-    def _open_lock(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        try:
-            return os.open(self._lock_path, flags, FILE_MODE)
-        except FileNotFoundError:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            return os.open(self._lock_path, flags, FILE_MODE)
-
-    def _current(self) -> int:
-        """The file that has the name now."""
-        if self._fd is not None:
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(self._path.stat(), os.fstat(self._fd)):
-                    return self._fd
-            self._forget()
+    def _opened(self, path: Path) -> Iterator[int]:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        self._fd = os.open(self._path, flags, FILE_MODE)
-        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
-            self._forget()
-            raise OSError(None, "it is no file")
-        return self._fd
+        try:
+            fd = os.open(path, flags, FILE_MODE)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fd = os.open(path, flags, FILE_MODE)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
     def _rotate(self) -> None:
         names = [self._path, *(Path(f"{self._path}.{number}") for number in range(1, self._kept + 1))]
@@ -119,10 +100,24 @@ class SharedFile:
             with contextlib.suppress(FileNotFoundError):
                 newer.replace(older)
 
-    def _forget(self) -> None:
-        fd, self._fd = self._fd, None
-        if fd is not None:
-            os.close(fd)
+
+def _size(fd: int) -> int:
+    """How long the file is. Raises OSError if it is none."""
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(None, "it is no file")
+    return found.st_size
+
+
+def _append(fd: int, size: int, lines: bytes) -> None:
+    """Append whole lines to a file of that size."""
+    if size and os.pread(fd, 1, size - 1) != b"\n":  # who wrote last was killed in the middle
+        lines = b"\n" + lines
+    try:
+        _write_all(fd, lines)
+    except OSError:
+        os.ftruncate(fd, size)
+        raise
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -37,6 +38,15 @@ def files_of(path: Path) -> list[Path]:
         key=lambda one: -int(one.suffix[1:]),
     )
     return [*older, path]
+
+
+def open_files() -> set[str]:
+    """What this process has open now."""
+    found = set()
+    for one in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # that of the look itself
+            found.add(f"{one.name} {one.readlink()}")
+    return found
 
 
 def test_processes_that_write_at_once_lose_and_mix_nothing(tmp_path: Path):
@@ -147,6 +157,18 @@ def test_what_is_no_file_is_refused(tmp_path: Path):
     for path in (tmp_path, Path("/dev/full")):
         with pytest.raises(OSError, match=r"file|directory|Permission|denied"):
             SharedFile(path).write(b"x\n")
+
+
+def test_no_descriptor_is_kept(tmp_path: Path):
+    """Whoever sets the log up again and again has no more files open than before, faults included."""
+    os.mkfifo(tmp_path / "pipe")
+    before = open_files()
+    for number in range(5):
+        SharedFile(tmp_path / "a.log", bytes_max=10).write(b"line %d\n" % number)
+        with pytest.raises(OSError, match="no file"):
+            SharedFile(tmp_path / "pipe").write(b"x\n")
+
+    assert open_files() == before
 
 
 def test_a_console_that_does_not_block_is_waited_for():
