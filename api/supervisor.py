@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import resource
@@ -64,10 +65,11 @@ def serve(settings: Settings) -> int:
     with contextlib.ExitStack() as listeners:
         try:
             _look_at_certificate(settings)
-            listener = listeners.enter_context(_listen(settings.host, settings.port))
+            listener = listeners.enter_context(_listen(settings.host, settings.port, "AMOS_PORT (or --port)"))
             redirect = None
             if settings.redirect_port is not None:
-                redirect = listeners.enter_context(_listen(settings.host, settings.redirect_port))
+                port = settings.redirect_port
+                redirect = listeners.enter_context(_listen(settings.host, port, "AMOS_REDIRECT_PORT"))
         except (SettingsError, OSError) as error:
             _log.error("%s", error)
             return 1
@@ -104,8 +106,8 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """The listening socket. Raises OSError that names the address."""
+def _listen(host: str, port: int, setting: str) -> socket.socket:
+    """The listening socket. Raises OSError that names the address and, if it is taken, what to do."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -116,7 +118,12 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(1_024)
     except OSError as error:
         listener.close()
-        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        message = f"cannot listen on {host}:{port}: {error.strerror}"
+        if error.errno == errno.EADDRINUSE:
+            message += (
+                f". `ss -ltnp 'sport = :{port}'` shows who has it; end it, or set {setting} to another."
+            )
+        raise OSError(message) from error
     return listener
 
 

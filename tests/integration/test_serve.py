@@ -170,14 +170,15 @@ async def test_an_answer_can_be_looked_up(fresh: AmosProcesses):
 
 
 async def test_a_taken_port_is_a_sentence(fresh: AmosProcesses, tmp_path: Path):
-    """A second server on the same port ends with status 1 and says which address is taken."""
+    """A second server on the same port ends with status 1 and says which address is taken, and what to do."""
     port = urlsplit(fresh.base_url).port
     second = AmosProcesses(tmp_path / "var", {"AMOS_PORT": str(port)})
     status, output = await second.command("serve")
 
     assert status == 1
     assert f"127.0.0.1:{port}" in output
-    assert "in use" in output
+    assert f"in use. `ss -ltnp 'sport = :{port}'` shows who has it" in output
+    assert "AMOS_PORT" in output
     assert "Traceback" not in output
     assert not second.alive()
     assert (await get(fresh, "/livez")).status_code == 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -200,6 +201,19 @@ async def test_a_stop_finishes_what_is_under_way(tmp_path: Path, files: TlsFiles
 
     assert {answer.status_code for answer in answers} == {200}
     assert "Traceback" not in amos.log
+
+
+async def test_a_taken_port_of_the_redirect_is_a_sentence(tmp_path: Path, files: TlsFiles):
+    """The start ends with status 1 and says which setting to change."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = str(other.getsockname()[1])
+        settings = {"AMOS_TLS_CERT_FILE": str(files.cert), "AMOS_TLS_KEY_FILE": str(files.key)}
+        settings["AMOS_REDIRECT_PORT"] = taken
+        status, output = await AmosProcesses(tmp_path / "var", settings).command("serve")
+
+    assert status == 1
+    assert len(output.splitlines()) == 1
+    assert f"'sport = :{taken}'` shows who has it; end it, or set AMOS_REDIRECT_PORT to another." in output
 
 
 async def test_a_bad_certificate_is_a_sentence(tmp_path: Path, files: TlsFiles):
