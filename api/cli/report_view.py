@@ -83,8 +83,10 @@ def _section(title: str, body: Mapping[str, Any], look: Look) -> list[Renderable
 
 def _is_section(value: Any) -> bool:
     """Whether the value is a list of objects, or an object that is not empty."""
-    if isinstance(value, Mapping):
-        return bool(value)
+    return bool(value) if isinstance(value, Mapping) else _is_table(value)
+
+
+def _is_table(value: Any) -> bool:
     return (
         isinstance(value, Sequence)
         and not isinstance(value, str)
@@ -102,14 +104,24 @@ def _figures(figures: Mapping[str, Any], look: Look) -> RenderableType:
 
 
 def _table(name: str, rows: Sequence[Row], look: Look) -> list[RenderableType]:
+    """A table, and one for each list of objects within its rows, which begin as the row does."""
     title = Text(f"\n{label(name)}", style="bold")
     if not rows:
         return [Text.assemble(title, ("  none", "dim"))]
     columns = list(dict.fromkeys(column for row in rows for column in row))
     times = [column for column in columns if column in TIMES and "time" in columns]
     line = look.chart.line(rows, times[0], _measured(columns, rows)) if times else ""
-    shown_columns = [column for column in columns if column != "time"]
-    return [title, *([Text(line)] if line else []), _Fitting(shown_columns, rows, look)]
+    within = [column for column in columns if all(_is_table(row.get(column)) for row in rows)]
+    shown_columns = [column for column in columns if column not in {"time", *within}]
+    parts: list[RenderableType] = [
+        title,
+        *([Text(line)] if line else []),
+        _Fitting(shown_columns, rows, look),
+    ]
+    first = columns[0]
+    for column in within:
+        parts += _table(column, [{first: row[first], **one} for row in rows for one in row[column]], look)
+    return parts
 
 
 def _measured(columns: Sequence[str], rows: Sequence[Row]) -> str:

@@ -43,6 +43,32 @@ def test_an_object_within_is_a_section():
     assert lines[2:] == [["requests"], ["total", "2"], ["errors", "-"]]
 
 
+def test_a_list_within_rows_is_a_table_of_its_own():
+    """Its rows begin with what theirs began with, so that no cell holds a table; without any it is none."""
+    rows = [
+        {"provider": "jina", "calls": 9, "failures": []},
+        {
+            "provider": "tavily",
+            "calls": 8,
+            "failures": [{"reason": "http_500", "calls": 5}, {"reason": "timeout", "calls": 3}],
+        },
+    ]
+    lines = [line.split() for line in rendered(report_view({"providers": rows})).splitlines()]
+    none = rendered(report_view({"providers": rows[:1]})).splitlines()
+
+    assert [line for line in lines if line and not set(line[0]) <= {"─"}] == [
+        ["providers"],
+        ["provider", "calls"],
+        ["jina", "9"],
+        ["tavily", "8"],
+        ["failures"],
+        ["provider", "reason", "calls"],
+        ["tavily", "http_500", "5"],
+        ["tavily", "timeout", "3"],
+    ]
+    assert none[-1].split() == ["failures", "none"]
+
+
 SERIES = {
     "tz": "Asia/Kathmandu",
     "since": 1_800_000_000,
