@@ -10,11 +10,14 @@ from sqlalchemy.sql.expression import column, table
 from orchestrator.facts import CircuitClosed, CircuitOpened
 from orchestrator.projections.buckets import estimate, upper_bound
 from orchestrator.projections.fold import DAY_S, HOUR_S, MINUTE_S
+from orchestrator.reports.report import Question
 from storage.sql_compaction import SqlCompaction
 from storage.sql_engine import open_engine, transaction
 from storage.sql_event_log import SqlEventLog
 from storage.sql_projector import SqlProjector, live_generation
+from storage.sql_prune import prune
 from storage.sql_rebuild import replay
+from storage.sql_reports import SqlReports
 from storage.sql_tables import FIRST, frames, parked, rollups
 from tests.support.histories import NOON, answered, known, miss, mixture, received
 from tests.support.rows import row
@@ -43,7 +46,40 @@ CIRCUIT = (
 )
 
 
-def untold(phase: str, done: int, total: int) -> None:
+SAID_TWICE = {
+    "health": (
+        "sum(degraded), sum(fallback), sum(stale) FROM dashboard_outcomes",
+        lambda said: [said["requests"][name] for name in ("degraded", "fallback", "stale")],
+    ),
+    "hit-rate": (
+        "sum(requests), sum(results) FROM dashboard_cache",
+        lambda said: [said["answered"], said["results"]],
+    ),
+    "clients": (
+        "sum(requests), sum(hits) FROM dashboard_requests",
+        lambda said: [said["requests"], said["hits"]],
+    ),
+    "cost": (
+        "sum(spent_usd_micros), sum(assumed_usd_micros), sum(saved_usd_micros) FROM dashboard_ledger",
+        lambda said: [said[f"{name}_usd_micros"] for name in ("spent", "assumed", "saved")],
+    ),
+    "latency": (
+        "sum(calls) FROM dashboard_stage_latency",
+        lambda said: [sum(one["calls"] for one in said["stages"])],
+    ),
+    "providers": (
+        "sum(CASE subject WHEN 'attempt' THEN calls END) FROM dashboard_providers",
+        lambda said: [sum(one["calls"] for one in said["rows"])],
+    ),
+    "queries": (
+        "sum(calls), sum(hits) FROM dashboard_queries",
+        lambda said: [sum(one[name] for one in said["top"]) for name in ("calls", "hits")],
+    ),
+}
+"""Of each report some totals: what to ask its view for them, and where they stand in the report."""
+
+
+def untold(*_: object) -> None:
     """Nobody listens."""
 
 
@@ -129,6 +165,30 @@ async def test_a_replay_is_followed(engine, database_url):
     async with transaction(engine) as connection:
         assert await live_generation(connection) != FIRST
     assert await sums(engine, MINUTE_S) == before
+
+
+async def test_a_prune_leaves_every_figure(engine, database_url):
+    """Old frames are gone from the views over frames; all sums stay those of the reports, recounted too."""
+    changes = [
+        row(90 + number, (event,), stream="circuit:tavily", at=NOON + number * DAY_S)
+        for number, event in enumerate(CIRCUIT)
+    ]
+    await record(engine, 0, 1, extra=changes)
+    before = [await sums(engine, resolution_s) for resolution_s in (MINUTE_S, HOUR_S, DAY_S)]
+
+    assert await prune(database_url, NOON + DAY_S / 2, untold) == (len(mixture()) + 1, 0)
+
+    for _ in range(2):
+        assert [await sums(engine, resolution_s) for resolution_s in (MINUTE_S, HOUR_S, DAY_S)] == before
+        for name, (totals, figures_of) in SAID_TWICE.items():
+            said = await SqlReports(engine).report(name, Question(since=NOON, until=NOON + 2 * DAY_S))
+            (shown,) = await ask(engine, f"SELECT {totals} WHERE resolution_s = 60")
+            assert [int(figure) for figure in shown] == figures_of(said), name
+            assert any(shown), name
+        await replay(database_url, untold)
+    for view in ("executions", "circuits"):
+        found = await ask(engine, f"SELECT recorded_at FROM dashboard_{view}")
+        assert {at for (at,) in found} == {NOON + DAY_S}
 
 
 async def test_buckets_say_which_durations_are_in_them(engine):
