@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import sqlite3
@@ -15,6 +16,8 @@ from api.cli.doctor_checks import check_journal, check_lock, check_recorder
 from api.cli.doctor_finding import Finding, explained
 from api.cli.doctor_record import check_clock, read_record
 from api.settings import Settings
+from orchestrator.cooldown import CircuitPolicy
+from orchestrator.parts import Policies
 from storage.file_status import RecorderStatus
 from tests.support.command_line import InThisProcess
 from tests.support.faults import Fault
@@ -164,13 +167,21 @@ def test_what_fails_is_not_called_sound():
 
 async def test_the_record_tells_of_a_circuit_until_it_has_closed(tmp_path: Path):
     """Without a server too, an open circuit is named with its reason; a closed one is not."""
-    async with TavilySimulator() as tavily, serving(tmp_path, tavily=tavily) as amos:
+    policies = Policies(circuit=CircuitPolicy(cooldowns_s=(0.5,), jitter_ratio=0.0))
+    async with TavilySimulator() as tavily, serving(tmp_path, tavily=tavily, policies=policies) as amos:
         tavily.always(Fault.status(500))
         for number in range(6):
             await amos.search(f"tide tables {number}")
         await amos.drain()
         opened = await read_record(Settings(data_dir=tmp_path))
+        tavily.recover()
+        await asyncio.sleep(0.5)
+        found = await amos.search("tide tables again")
+        await amos.drain()
+        closed = await read_record(Settings(data_dir=tmp_path))
 
     (circuit,) = [one for one in opened.findings if one.name == "circuit tavily"]
     assert circuit.detail.startswith("open after http_500")
     assert 0 <= time.time() - circuit.since < 60
+    assert found.json()["amos"]["provider"] == "tavily"
+    assert not [one for one in closed.findings if one.name == "circuit tavily"]
