@@ -168,7 +168,11 @@ def frames_in_order() -> Select[Any]:
 
 
 def _stored(rows: Iterable[Row[Any]]) -> list[StoredFrame]:
-    try:
-        return [stored_frame(row) for row in rows]
-    except msgspec.MsgspecError as error:
-        raise EventLogUnavailable("A row of the event log cannot be read.") from error
+    found = []
+    for row in rows:
+        try:
+            found.append(stored_frame(row))
+        except msgspec.MsgspecError as error:
+            message = f"The frame at position {row.position} of the event log cannot be read."
+            raise EventLogUnavailable(message) from error
+    return found

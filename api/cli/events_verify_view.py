@@ -131,15 +131,13 @@ def _damaged(damaged: Sequence[str]) -> list[RenderableType]:
 def _uncounted(verdict: Verdict) -> list[RenderableType]:
     parts: list[RenderableType] = []
     if verdict.unknown_events:
-        parts.append(
-            Text(
-                f"{number(verdict.unknown_events)} events are of types of another version; no figure has them"
-            )
-        )
+        count = verdict.unknown_events
+        are = "1 event is of a type" if count == 1 else f"{number(count)} events are of types"
+        parts.append(Text(f"{are} of another version, and in no figure"))
     if verdict.parked_frames:
-        title = (
-            f"{number(verdict.parked_frames)} frames hold something that cannot be counted; no figure has it"
-        )
+        count = verdict.parked_frames
+        hold = "1 frame holds" if count == 1 else f"{number(count)} frames hold"
+        title = f"{hold} something that cannot be counted; no figure has it"
         parts.append(Text(title, style="yellow"))
         parts += [
             Text(

@@ -72,6 +72,20 @@ def test_what_the_log_lacks_is_named(amos: CommandLine):
     assert as_json.json["damaged_segments"] == ["host-1-aa.000001.seg.damaged"]
 
 
+def test_a_frame_that_cannot_be_read_is_named(amos: CommandLine):
+    """Its position is told by whoever meets it, so that it can be looked at with SQL."""
+    amos.run("search", "circuit breaker")
+    (last,) = query(database_of(amos), "SELECT position, stream FROM frames WHERE outcome = 'answered'")
+    position, execution = last["position"], last["stream"]
+    change(amos, "UPDATE frames SET events = '[{half' WHERE outcome = 'answered'")
+
+    assert f"1 frame holds something that cannot be counted; no figure has it\n  position {position}" in (
+        amos.run("events", "verify").stdout
+    )
+    for words in (("show", execution), ("tail",)):
+        assert f"The frame at position {position} of the event log" in amos.run("events", *words).stderr
+
+
 def test_it_works_beside_a_server(amos: CommandLine, server: str):
     """While a server answers and records its figures are verified and replaced."""
     for number in range(3):
