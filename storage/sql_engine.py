@@ -32,7 +32,7 @@ class Dialect(Protocol):
     """What is done differently on SQLite and on PostgreSQL."""
 
     def open(self, address: Address, *, writer: bool, timeout_s: float) -> AsyncEngine:
-        """An engine. A statement may take `timeout_s`, and is then given up."""
+        """An engine. A statement may take `timeout_s`; a writer's on SQLite takes what it takes."""
 
     def prepare(self, address: Address) -> None:
         """Make what must be there before the first connection. Raises OSError."""

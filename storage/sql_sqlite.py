@@ -57,7 +57,9 @@ class Sqlite:
             pool_timeout=PLACE_S_MAX,
             hide_parameters=True,
         )
-        _configure(engine.sync_engine, writer=writer, timeout_s=timeout_s)
+        _configure(engine.sync_engine, writer=writer)
+        if not writer:
+            _limit(engine.sync_engine, timeout_s)
         return engine
 
     def prepare(self, address: Address) -> None:
@@ -145,10 +147,10 @@ class Sqlite:
         """BEGIN IMMEDIATE has done it."""
 
 
-def _configure(engine: Engine, *, writer: bool, timeout_s: float) -> None:
+def _configure(engine: Engine, *, writer: bool) -> None:
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, record: Any) -> None:
-        record.info.update(file=_identity(engine), ends_at=math.inf)
+        record.info["file"] = _identity(engine)
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         if writer:
@@ -158,14 +160,6 @@ def _configure(engine: Engine, *, writer: bool, timeout_s: float) -> None:
                 cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute(f"PRAGMA synchronous = {'FULL' if writer else 'NORMAL'}")
         cursor.close()
-        info = record.info
-        connection.run_async(
-            lambda driver: driver.set_progress_handler(lambda: time.monotonic() > info["ends_at"], STEPS)
-        )
-
-    @event.listens_for(engine, "before_cursor_execute")
-    def limit(connection: Connection, *_statement: Any) -> None:
-        connection.info["ends_at"] = time.monotonic() + timeout_s
 
     @event.listens_for(engine, "checkout")
     def see_the_file(_connection: Any, record: Any, _proxy: Any) -> None:
@@ -184,6 +178,22 @@ def _configure(engine: Engine, *, writer: bool, timeout_s: float) -> None:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+
+
+def _limit(engine: Engine, timeout_s: float) -> None:
+    """Give up each statement after so long."""
+
+    @event.listens_for(engine, "connect")
+    def watch(connection: Any, record: Any) -> None:
+        info = record.info
+        info["ends_at"] = math.inf
+        connection.run_async(
+            lambda driver: driver.set_progress_handler(lambda: time.monotonic() > info["ends_at"], STEPS)
+        )
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def begin(connection: Connection, *_statement: Any) -> None:
+        connection.info["ends_at"] = time.monotonic() + timeout_s
 
 
 def _locked(fd: int) -> bool:
