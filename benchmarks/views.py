@@ -32,7 +32,7 @@ from tests.support.rotel import Rotel
 RATIO_PROMISED = 0.95
 
 TURN_S = 15.0
-"""From one scrape to the next (deploy/prometheus), and from one look of the overview to the next (charts.js)."""
+"""From one scrape to the next (deploy/prometheus), and between two looks at the overview (charts.js)."""
 
 LIVE_S = 2.0
 """How often the page of live executions asks."""
