@@ -7,7 +7,7 @@ the facts comes to the same list (registrations.py).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -152,13 +152,20 @@ class ProviderAdmin:
             await self._record(fact)
             return self._listed(self._found(one.name))
 
-    async def change(self, name: str, change: ProviderChange, *, by: str) -> ListedProvider:
-        """Move a provider, enable or disable it; what is so already is not recorded again."""
+    async def change(
+        self, name: str, change: ProviderChange, *, by: str, seen: Sequence[str] = ()
+    ) -> ListedProvider:
+        """Move a provider, enable or disable it; what is so already is not recorded again.
+
+        `seen` is the order that the change was decided upon, by names: if it is another one by now, that is a
+        ProviderConflict. Without it the last one wins.
+        """
         if change == ProviderChange():
             raise InvalidRequest("Nothing was said to change; give priority or enabled.", field="body")
         async with self._turn:
             await self._up_to_date()
             one = self._found(name)
+            self._refuse_other_order(seen)
             facts: list[Event] = []
             if change.priority is not None and _priority(change.priority) != one.priority:
                 facts.append(ProviderMoved(provider=name, priority=change.priority, by=by))
@@ -208,6 +215,13 @@ class ProviderAdmin:
             )
         if len(taken | {wish.name}) > limits.PROVIDERS_MAX:
             raise InvalidRequest(f"There are {limits.PROVIDERS_MAX} such providers already; remove some.")
+
+    def _refuse_other_order(self, seen: Sequence[str]) -> None:
+        now = [one.name for one in self._roster.registrations]
+        if seen and list(seen) != now:
+            raise ProviderConflict(
+                f"The list was changed meanwhile: it is {', '.join(now)} now. Look at it again first."
+            )
 
     def _found(self, name: str) -> Registration:
         for one in self._roster.registrations:

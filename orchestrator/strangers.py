@@ -7,6 +7,7 @@ single machine has all the rest to itself.
 from __future__ import annotations
 
 import ipaddress
+import math
 from functools import lru_cache
 
 from orchestrator.errors import RefusedTooOften, Unauthenticated
@@ -53,7 +54,7 @@ class Strangers:
         wait_s = self._wait_s(caller.address)
         if wait_s:
             raise RefusedTooOften(
-                f"{refusal.message} This was refused too often; wait before you try again.",
+                f"{refusal.message} This was refused too often; retry after {math.ceil(wait_s)} seconds.",
                 reason="too_often",
                 retry_after_s=wait_s,
             ) from refusal

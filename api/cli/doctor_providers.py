@@ -5,25 +5,19 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
-
+from api import provider_question
 from api.cli.doctor_finding import FAILURE, OK, UNCONFIGURED, WARNING, Finding
-from api.composition import gateway
+from api.cli.in_process import DOOR
 from api.providers import roster_of
-from api.quantities import seconds
 from api.registrations import registrations
 from orchestrator.clock import SystemClock
 from orchestrator.errors import GatewayError
 from orchestrator.health import plugins_health
-from orchestrator.model import CacheControl, Caller, SearchRequest
 
 if TYPE_CHECKING:
     from api.settings import Settings
     from orchestrator.providers.registry import Kinds, Registration
     from orchestrator.roster import Roster
-
-QUESTION = "search gateway"
-"""What every provider is asked: harmless, short, and found everywhere."""
 
 _PROVIDER = "provider "
 """How the finding about one provider is called, before its name."""
@@ -87,34 +81,16 @@ def _plugins(kinds: Kinds) -> list[Finding]:
 
 
 async def ask_provider(settings: Settings, name: str) -> list[Finding]:
-    """One search at one provider, alone, with each of its keys: recorded and billed as every other is.
-
-    Without Redis: what other instances know of the provider would keep it from being asked, and what is found
-    out about one key would close the provider to all of them.
-    """
-    alone = settings.model_copy(update={"local_paths": settings.local_folders, "redis_url": None})
-    keys = settings.api_keys(name)
-    if len(keys) < 2:
-        return [await _ask(alone, name, f"online {name}")]
+    """What a provider answers to one question, with each of its keys; see api/provider_question.py."""
     return [
-        await _ask(
-            alone.model_copy(update={f"{name}_api_key": SecretStr(key)}), name, f"online {name}, key {number}"
+        Finding(
+            name=f"online {name}, key {reply.key}" if reply.key else f"online {name}",
+            status=FAILURE if reply.next_step else OK,
+            detail=reply.detail,
+            next_step=reply.next_step,
         )
-        for number, key in enumerate(keys, start=1)
+        for reply in await provider_question.ask_provider(settings, name, door=DOOR)
     ]
-
-
-async def _ask(alone: Settings, name: str, shown: str) -> Finding:
-    caller = Caller(door="cli", is_in_process=True, cache_control=CacheControl(no_cache=True))
-    async with gateway(alone, only=name) as running:
-        call = running.open(SearchRequest(query=QUESTION, max_results=1), caller)
-        try:
-            response = await running.search(call)
-        except GatewayError as error:
-            step = f"Check key, quota and address; see `amos events show {call.trail.execution_id}`."
-            return Finding(name=shown, status=FAILURE, detail=error.message, next_step=step)
-    took = seconds(sum(attempt.duration_s for attempt in response.attempts))
-    return Finding(name=shown, status=OK, detail=f"answered in {took}")
 
 
 def _finding(name: str, status: str, detail: str) -> Finding:

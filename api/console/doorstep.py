@@ -32,4 +32,4 @@ async def doorstep(scope: Scope, problem: Problem) -> Response | None:
         return None
     query = scope["query_string"].decode("latin-1")
     to = path + (f"?{query}" if query else "")
-    return await page("doorstep.html", status=problem.status, visit=None, to=to)
+    return await page("doorstep.html", problem=problem, visit=None, to=to)

@@ -72,7 +72,6 @@ def routes(console: Console) -> list[Route]:
             problem = problem_of(error)
         return await visit.page(
             "parts/executions.html" if visit.is_fragment else "executions.html",
-            status=200 if problem is None else problem.status,
             asked=asked,
             found=found,
             problem=problem,

@@ -7,6 +7,7 @@ record is asked no more than twice a second for each client, and for all who see
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -43,34 +44,48 @@ class Newest:
 
     def __init__(self, reports: ReportStore) -> None:
         self._reports = reports
-        self._looks: dict[str | None, tuple[float, asyncio.Task[FoundExecutions]]] = {}
+        self._looks: dict[str | None, _Look] = {}
 
     async def of(self, client: str | None) -> FoundExecutions:
         """The newest calls of the client, as they were `SHARED_S` ago at most. Raises EventLogUnavailable."""
         now = time.monotonic()
-        self._looks = {
-            whose: (begun, look)
-            for whose, (begun, look) in self._looks.items()
-            if now < begun + SHARED_S or not look.done()
-        }
-        if client not in self._looks:
-            look = asyncio.create_task(self._look(client))
-            look.add_done_callback(_heard)
-            self._looks[client] = now, look
-        # Whoever leaves must not take the look away from the others.
-        return await asyncio.shield(self._looks[client][1])
+        self._looks = {whose: look for whose, look in self._looks.items() if look.is_of_use(now)}
+        look = self._looks.setdefault(client, _Look())
+        # One page looks for all. If it leaves, the look ends with it, and the next who waits takes it over.
+        async with look.turn:
+            if not look.is_for(now):
+                begun = time.monotonic()
+                look.found = await self._found(client)
+                look.begun, look.ended = begun, time.monotonic()
+        if isinstance(look.found, EventLogUnavailable):
+            raise look.found
+        return look.found
 
-    async def _look(self, client: str | None) -> FoundExecutions:
+    async def _found(self, client: str | None) -> FoundExecutions | EventLogUnavailable:
         now = time.time()
         # Clocks of instances differ a little: what one of them dates a moment ahead is new all the same.
         wanted = ExecutionQuery(since=now - WINDOW_S, until=now + WINDOW_S, client=client, limit=NEW_ROWS_MAX)
-        return await self._reports.executions(wanted)
+        try:
+            return await self._reports.executions(wanted)
+        except EventLogUnavailable as error:
+            return error
 
 
-def _heard(look: asyncio.Task[FoundExecutions]) -> None:
-    """All who waited may have left, and then nobody is there to be told of a failure."""
-    if not look.cancelled():
-        look.exception()
+class _Look:
+    """A client's last look and what was found or kept it from being; moments of the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self.begun = self.ended = -math.inf
+        self.found: FoundExecutions | EventLogUnavailable = FoundExecutions(searched_since=0.0)
+
+    def is_for(self, asked: float) -> bool:
+        """Whether it answers who asked then: it was under way, or had begun a moment before."""
+        return asked < max(self.ended, self.begun + SHARED_S)
+
+    def is_of_use(self, now: float) -> bool:
+        """Whether anybody who asks now may share it."""
+        return self.turn.locked() or self.is_for(now)
 
 
 def routes(console: Console) -> list[Route]:
@@ -87,8 +102,7 @@ def routes(console: Console) -> list[Route]:
         try:
             found = _since(after, await newest.of(visit.whose))
         except EventLogUnavailable as error:
-            problem = problem_of(error)
-            return await visit.page("parts/live_failure.html", status=problem.status, problem=problem)
+            return await visit.page("parts/live_failure.html", problem=problem_of(error))
         return await visit.page("parts/live_rows.html", found=found, after=_cursor(found, after))
 
     return [console.route("/console/live", live), console.route("/console/live/rows", rows)]

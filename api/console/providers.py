@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from api.cli.doctor_providers import ask_provider
 from api.console.data import RANGES
 from api.console.overview import part
+from api.console.visits import DOOR
+from api.provider_question import ask_provider
 from api.rest import providers as changes
 from api.rest.exchange import read_body
 from api.rest.plain_routes import body_of
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import Route
 
-    from api.cli.doctor_finding import Finding
     from api.console.visits import Console, Visit
+    from api.provider_question import Reply
     from api.settings import Settings
     from orchestrator.provider_admin import ListedProvider, ProviderAdmin
 
@@ -72,7 +73,9 @@ def routes(console: Console) -> list[Route]:
         if request.method == "DELETE":
             await changes.remove(admin, name, by)
             return await show(visit, "parts/providers.html", f"{name} is no provider any more.")
-        changed = await changes.change(admin, name, await body_of(request), by)
+        body = await body_of(request)
+        seen = _seen(body.pop("seen", []))
+        changed = await changes.change(admin, name, body, by, seen=seen)
         place = [one.name for one in admin.list()].index(changed.name) + 1
         state = f"is asked as number {place}" if changed.enabled else "is disabled, and asked no more"
         return await show(visit, "parts/providers.html", f"{name} {state}.")
@@ -80,8 +83,7 @@ def routes(console: Console) -> list[Route]:
     async def test(request: Request, visit: Visit) -> Response:
         name = request.path_params["name"]
         await read_body(request.receive)
-        found = await trial.ask(admin, name)
-        return await visit.page("parts/tested.html", name=name, found=found)
+        return await visit.page("parts/tested.html", name=name, replies=await trial.ask(admin, name))
 
     return [
         console.route(PATH, providers, "admin", methods=("GET", "POST")),
@@ -100,7 +102,7 @@ class Trial:
         self._settings = settings
         self._is_under_way = False
 
-    async def ask(self, admin: ProviderAdmin, name: str) -> Sequence[Finding]:
+    async def ask(self, admin: ProviderAdmin, name: str) -> Sequence[Reply]:
         """What came of it, for each of the provider's keys.
 
         Raises ProviderNotFound, InvalidRequest for one that is not asked at all, Overloaded.
@@ -115,7 +117,7 @@ class Trial:
         self._is_under_way = True
         try:
             async with asyncio.timeout(TEST_S_MAX):
-                return await ask_provider(self._settings, name)
+                return await ask_provider(self._settings, name, door=DOOR)
         except TimeoutError as error:
             raise Overloaded(f"{name} was not through with the test in {TEST_S_MAX:g} s.") from error
         finally:
@@ -126,9 +128,11 @@ async def _listing(console: Console, admin: ProviderAdmin) -> dict[str, Any]:
     now = time.time()
     asked = Question(since=now - RANGES["24h"].seconds, until=now)
     report = await part(console.figures.report("providers", asked))
+    listed = admin.list()
     rows = report.shown["rows"] if report.shown else []
     return {
-        "places": places(admin.list()),
+        "places": places(listed),
+        "order": [one.name for one in listed],
         "kinds": await admin.kinds(),
         "health": {one.name: one for one in await console.gateway.health()},
         "figures": {row["provider"]: row for row in rows},
@@ -147,6 +151,14 @@ def places(listed: Sequence[ListedProvider]) -> list[Place]:
         )
         for place, one in enumerate(listed)
     ]
+
+
+def _seen(names: object) -> Sequence[str]:
+    """The order that a button was pressed upon. Raises InvalidRequest."""
+    try:
+        return msgspec.convert(names, list[str])
+    except msgspec.ValidationError as error:
+        raise InvalidRequest("seen: expected the names of providers.", field="seen") from error
 
 
 def _between(low: int, high: int) -> int | None:

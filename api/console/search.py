@@ -81,10 +81,9 @@ def routes(console: Console) -> list[Route]:
                 outcome = await _searched(console, visit, asked)
         except (GatewayError, Problem) as error:
             outcome = Outcome(problem=problem_of(error))
-        status = outcome.problem.status if outcome is not None and outcome.problem is not None else 200
         return await visit.page(
             "parts/answer.html" if visit.is_fragment else "search.html",
-            status=status,
+            problem=None if outcome is None else outcome.problem,
             asked=asked,
             has_options=any(text for name, text in asked.items() if name != "q"),
             outcome=outcome,

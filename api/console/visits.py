@@ -78,9 +78,9 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         """Whose executions they see: their own client's, `None` for everybody's."""
         return None if self.may("reports") else self.principal.client
 
-    async def page(self, template: str, *, status: int = 200, **values: Any) -> Response:
-        """The answer made of a template, which knows the visit as `visit`."""
-        return await page(template, status=status, visit=self, **values)
+    async def page(self, template: str, **values: Any) -> Response:
+        """The answer made of a template, which knows the visit as `visit`; see `page`."""
+        return await page(template, visit=self, **values)
 
 
 Handler: TypeAlias = "Callable[[Request, Visit], Awaitable[Response]]"
@@ -171,7 +171,6 @@ class Console:
         template = "parts/failure.html" if wants_fragment(request) else "failure.html"
         return await page(
             template,
-            status=problem.status,
             visit=await self._visit_if_known(request),
             problem=problem,
             lacks=error.scopes if isinstance(error, PermissionDenied) else (),

@@ -21,6 +21,8 @@ from orchestrator.provider_admin import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -65,9 +67,11 @@ async def register(admin: ProviderAdmin, body: dict[str, Any], by: str) -> Liste
     return await admin.register(build_known(ProviderWish, body), by=by)
 
 
-async def change(admin: ProviderAdmin, name: str, body: dict[str, Any], by: str) -> ListedProvider:
+async def change(
+    admin: ProviderAdmin, name: str, body: dict[str, Any], by: str, *, seen: Sequence[str] = ()
+) -> ListedProvider:
     """A provider with what the body changes. Raises what `ProviderAdmin.change` does."""
-    return await admin.change(name, build_known(ProviderChange, body), by=by)
+    return await admin.change(name, build_known(ProviderChange, body), by=by, seen=seen)
 
 
 async def remove(admin: ProviderAdmin, name: str, by: str) -> ListedProvider:

@@ -302,3 +302,15 @@ async def test_strangers_who_are_served_may_search_and_nothing_else(tmp_path, ta
 
     assert (shown.status_code, 'href="/console/login"' in shown.text) == (200, True)
     assert [one.status_code for one in others] == [303] * 3
+
+
+async def test_who_searches_too_often_is_told_when_to_try_again(tmp_path, tavily: TavilySimulator):
+    """The page of a 429 says it in words and has the header, as the answer of the API has."""
+    async with serving(tmp_path, tavily=tavily, anonymous_per_minute=1) as amos:
+        await amos.drain()
+        await make(amos, "acme", "search")
+        first, second = [await amos.client.get("/?q=tide+tables") for _ in range(2)]
+
+    assert (first.status_code, second.status_code) == (200, 429)
+    assert 1 <= int(second.headers["retry-after"]) <= 60
+    assert f"Retry after {second.headers['retry-after']} seconds." in second.text

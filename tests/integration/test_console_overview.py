@@ -6,15 +6,18 @@ import asyncio
 import contextlib
 import html
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from api.console import overview
 from api.console.data import CHARTS
 from api.quantities import dollars, ratio, seconds
 from orchestrator.errors import EventLogUnavailable
 from tests.support.faults import Fault
 from tests.support.gateway_server import GatewayServer, serving
+from tests.support.postgres import shared_postgres
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 
     from tests.support.jina_simulator import JinaSimulator
     from tests.support.tavily_simulator import TavilySimulator
+
+DRIVER_S_MAX = 4.0
+"""The two seconds in which the driver lets go of a connection that hangs, on a busy machine."""
 
 HTMX = {"HX-Request": "true"}
 JSON = {"Accept": "application/json"}
@@ -181,6 +187,38 @@ async def test_a_database_that_hangs_is_waited_for_once(amos: GatewayServer, mon
     assert "The history of the circuits cannot be read" in page.text
 
 
+async def test_a_postgresql_that_hangs_is_not_waited_for_long(
+    tmp_path: Path, tavily: TavilySimulator, monkeypatch: pytest.MonkeyPatch
+):
+    """However many questions a page has, and whatever the driver's own limits are, it has one deadline."""
+    monkeypatch.setattr(overview, "PART_S_MAX", 0.3)
+    server = shared_postgres()
+    url = server.new_database()
+    async with serving(
+        tmp_path, tavily=tavily, budget_usd_per_month=1, database_url=url, key_pepper="p" * 32
+    ) as amos:
+        await amos.drain()
+        shown = await amos.client.get("/console/overview")
+        server.pause()
+        try:
+            begun = time.monotonic()
+            hanging = await amos.client.get("/console/overview")
+            took_s = time.monotonic() - begun
+        finally:
+            server.resume()
+
+    faults = (
+        "The figures cannot be read",
+        "The budgets cannot be read",
+        "The history of the circuits cannot be read",
+    )
+    assert [shown.text.count(fault) for fault in faults] == [0, 0, 0]
+    assert [hanging.text.count(fault) for fault in faults] == [1, 1, 1]
+    assert hanging.text.count("The record did not answer within 0.3 s.") == 3
+    assert '<th scope="row">tavily</th>' in hanging.text
+    assert took_s < 0.3 + DRIVER_S_MAX
+
+
 async def test_a_provider_is_asked_one_question(
     amos: GatewayServer, tavily: TavilySimulator, jina: JinaSimulator
 ):
@@ -198,5 +236,5 @@ async def test_a_provider_is_asked_one_question(
     assert "jina answered in" in tested.text
     assert "notice-danger" in failed.text
     assert jina.count == before + 1
-    assert [frame["provider"] for frame in amos.frames() if frame["door"] == "cli"] == ["jina", ""]
+    assert [frame["provider"] for frame in amos.frames() if frame["door"] == "console"] == ["jina", ""]
     assert sorted([one.status_code for one in await asyncio.gather(*both)]) == [200, 503]

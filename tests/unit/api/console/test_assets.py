@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from api.console import pages
+from api.console import environment
 from api.console.assets import FOR_EVER, PREFIX, address, assets
 from api.console.visits import NAVIGATION
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BYTES_MAX = 150_000
 """The promise for all files of all pages together, as they are sent: nothing is compressed."""
 
-TEMPLATES = sorted(pages.FOLDER.rglob("*.html"))
+TEMPLATES = sorted(environment.FOLDER.rglob("*.html"))
 
 INLINE = re.compile(
     r"""<style|\sstyle\s*=|\son[a-z]+\s*=|javascript:|<script(?![^>]*\ssrc=)|hx-on|\bjs:""",

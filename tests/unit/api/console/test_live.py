@@ -68,15 +68,28 @@ async def test_what_was_found_is_soon_looked_for_anew(newest: Newest, reports: S
 
 
 async def test_who_leaves_takes_nothing_from_the_others(newest: Newest, reports: SlowReports):
-    """The page that asked first may be closed before the answer is there."""
-    leader, follower = asyncio.create_task(newest.of(None)), asyncio.create_task(newest.of(None))
+    """The page that asked first may be closed before the answer is there; then another one looks for all."""
+    leader, *followers = [asyncio.create_task(newest.of(None)) for _ in range(3)]
     await asyncio.sleep(0)
     leader.cancel()
     await asyncio.sleep(0)
     reports.may_answer.set()
 
-    assert (await follower).searched_since == 1.0
+    assert [found.searched_since for found in await asyncio.gather(*followers)] == [2.0, 2.0]
     assert leader.cancelled()
+
+
+async def test_nothing_is_left_when_all_have_left(newest: Newest, reports: SlowReports):
+    """A look ends with those who wait for it, so that none outlives the application."""
+    before = asyncio.all_tasks()
+    pages = [asyncio.create_task(newest.of(None)) for _ in range(3)]
+    await asyncio.sleep(0)
+    for page in pages:
+        page.cancel()
+    await asyncio.gather(*pages, return_exceptions=True)
+
+    assert asyncio.all_tasks() == before
+    assert reports.asked == [None]
 
 
 async def test_a_failure_is_told_to_all_who_waited_and_kept_from_nobody_later(

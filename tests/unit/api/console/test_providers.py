@@ -73,6 +73,24 @@ async def test_a_provider_is_added_moved_disabled_and_removed(client: httpx.Asyn
     assert shown((await client.get(PAGE)).text) == ["first", "local"]
 
 
+async def test_of_two_who_move_at_the_same_time_one_is_told(client: httpx.AsyncClient, here: Instance):
+    """A button says which order it was pressed upon; in another one it does nothing, and that is said."""
+    await client.post(PAGE, json={"name": "wiki", "kind": "engine", "priority": 150}, headers=HTMX)
+    (later, *_) = re.findall(r"data-sends='([^']+)'", (await client.get(PAGE)).text)[1::2]
+    wish = msgspec.json.decode(html.unescape(later))
+    before = list(here.asked)
+    done = await client.patch(f"{PAGE}/first", json=wish, headers=HTMX)
+    moved = list(here.asked)
+    refused = await client.patch(f"{PAGE}/first", json=wish, headers=HTMX)
+    wrong = await client.patch(f"{PAGE}/first", json={**wish, "seen": "first"}, headers=HTMX)
+
+    assert wish["seen"] == before
+    assert (done.status_code, refused.status_code, wrong.status_code) == (200, 409, 400)
+    assert moved != before
+    assert f"The list was changed meanwhile: it is {', '.join(moved)} now." in html.unescape(refused.text)
+    assert here.asked == moved
+
+
 @pytest.mark.parametrize(
     ("form", "status", "words"),
     [
