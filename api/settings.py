@@ -199,8 +199,6 @@ class Settings(CacheSettings, ChainSettings, LogSettings, McpSettings, MoneySett
             )
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
             raise ValueError("AMOS_TLS_CERT_FILE and AMOS_TLS_KEY_FILE: set both, or neither")
-        if self.redirect_port and self.redirect_port == self.port:
-            raise ValueError("AMOS_REDIRECT_PORT: must be another port than AMOS_PORT")
         if self.redirect_port is not None and self.tls_cert_file is None:
             raise ValueError("AMOS_REDIRECT_PORT: needs AMOS_TLS_CERT_FILE and AMOS_TLS_KEY_FILE")
         if self.warms and not self.store_query_text:

@@ -65,6 +65,7 @@ def serve(settings: Settings) -> int:
     with contextlib.ExitStack() as listeners:
         try:
             _look_at_certificate(settings)
+            _look_at_ports(settings)
             listener = listeners.enter_context(_listen(settings.host, settings.port, "AMOS_PORT (or --port)"))
             redirect = None
             if settings.redirect_port is not None:
@@ -81,6 +82,12 @@ def _look_at_certificate(settings: Settings) -> None:
     files = tls_files(settings)
     if files is not None and (advice := check(files)):
         _log.warning("%s", advice)
+
+
+def _look_at_ports(settings: Settings) -> None:
+    """Only now, because `--port` may have another in place of AMOS_PORT. Raises SettingsError."""
+    if settings.redirect_port and settings.redirect_port == settings.port:
+        raise SettingsError("AMOS_REDIRECT_PORT: must be another port than AMOS_PORT (or --port).")
 
 
 def _is_safe(settings: Settings) -> bool:

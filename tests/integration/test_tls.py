@@ -216,6 +216,21 @@ async def test_a_taken_port_of_the_redirect_is_a_sentence(tmp_path: Path, files:
     assert f"'sport = :{taken}'` shows who has it; end it, or set AMOS_REDIRECT_PORT to another." in output
 
 
+async def test_one_port_for_both_is_a_sentence(tmp_path: Path, files: TlsFiles):
+    """The port in force counts: what AMOS_PORT says is no matter where `--port` says something else."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port, taken = str(free_port()), str(other.getsockname()[1])
+        settings = {"AMOS_TLS_CERT_FILE": str(files.cert), "AMOS_TLS_KEY_FILE": str(files.key)}
+        settings |= {"AMOS_PORT": port, "AMOS_REDIRECT_PORT": port}
+        amos = AmosProcesses(tmp_path / "var", settings)
+        status, same = await amos.command("serve")
+        _, others = await amos.command("serve", "--port", taken)
+
+    assert status == 1
+    assert "AMOS_REDIRECT_PORT: must be another port than AMOS_PORT (or --port)." in same
+    assert f"cannot listen on 127.0.0.1:{taken}" in others
+
+
 async def test_a_bad_certificate_is_a_sentence(tmp_path: Path, files: TlsFiles):
     """The start ends with status 1 and says which file is wrong."""
     other = make(tmp_path / "other")
