@@ -13,7 +13,7 @@ from api.rest.executions import answer
 from api.rest.executions_search import OUTCOMES, question
 from api.rest.problems import problem_of
 from orchestrator import relays
-from orchestrator.errors import EventLogUnavailable, InvalidRequest, NotFound
+from orchestrator.errors import EventLogUnavailable, InvalidRequest, NotFound, Overloaded
 from orchestrator.executions import FoundExecutions
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def routes(console: Console) -> list[Route]:
         try:
             wanted = question([*_wanted(asked), *_cursor(given)], time.time())
             found = await console.gateway.executions(wanted, visit.caller)
-        except (InvalidRequest, EventLogUnavailable) as error:
+        except (InvalidRequest, EventLogUnavailable, Overloaded) as error:
             problem = problem_of(error)
         return await visit.page(
             "parts/executions.html" if visit.is_fragment else "executions.html",
