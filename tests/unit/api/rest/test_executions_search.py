@@ -165,7 +165,9 @@ async def test_few_search_at_once(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(memory.gateway.reports, "executions", slowly)
         under_way = [asyncio.create_task(client.get("/executions?text=tide")) for _ in range(2)]
         await asyncio.sleep(0)
-        refused, page = [await client.get(f"{path}?text=tide") for path in ("/executions", "/console/executions")]
+        refused, page = [
+            await client.get(f"{path}?text=tide") for path in ("/executions", "/console/executions")
+        ]
         may_go.set()
 
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
