@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "templates"
 
+ROOT = Path(__file__).parents[2]
+"""Where `-m` finds our packages, and not others of the same names in the folder that AMOS was started in."""
+
 COMPILING_S_MAX = 10.0
 """chosen: it takes 0.4 s; where it takes so long the machine has other troubles, and it is done here."""
 
@@ -76,6 +79,7 @@ def compiled(python: str = sys.executable, *, within_s: float = COMPILING_S_MAX)
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and module
             (python, "-m", "api.console.environment"),
+            cwd=ROOT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=within_s,

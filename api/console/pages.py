@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
@@ -29,8 +29,9 @@ POLICY = (
 """The content security policy of every page: our own files, nothing in the page itself, nothing of others."""
 
 
-_making = threading.Lock()
-"""All who ask for the first page wait for one environment."""
+_maker = ThreadPoolExecutor(1)
+"""Where all who ask for the first page wait for one environment. If they waited in the threads of the event
+loop, no name of a provider could be resolved meanwhile."""
 
 
 async def page(
@@ -58,12 +59,7 @@ async def page(
 async def _environment() -> Environment:
     if _made.cache_info().currsize:
         return _made()
-    return await asyncio.to_thread(_made_once)
-
-
-def _made_once() -> Environment:
-    with _making:
-        return _made()
+    return await asyncio.get_running_loop().run_in_executor(_maker, _made)
 
 
 @functools.cache

@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_worker_compiles_nothing():
-    """What another process has compiled is read, and nothing of it is compiled again."""
+def test_a_worker_compiles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What another process has compiled is read, and nothing of it is compiled again.
+
+    That process runs our code, whatever lies in the folder that AMOS was started in.
+    """
+    (tmp_path / "api.py").touch()
+    monkeypatch.chdir(tmp_path)
     known = compiled()
     with cProfile.Profile() as profile:
         environment(known)

@@ -149,7 +149,10 @@ async def test_a_stranger_learns_nothing(memory: MemoryGateway, client: httpx.As
 
 
 async def test_few_search_at_once(monkeypatch: pytest.MonkeyPatch):
-    """Who finds no place for too long is told when to ask again; nobody is counted as turned away."""
+    """Who finds no place for too long is told when to ask again; nobody is counted as turned away.
+
+    A page keeps what was looked for.
+    """
     monkeypatch.setattr(orchestrator.gateway, "SEARCH_WAIT_S", 0.05)
     may_go = asyncio.Event()
     async with served() as (memory, client), asyncio.timeout(20.0):
@@ -162,11 +165,15 @@ async def test_few_search_at_once(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(memory.gateway.reports, "executions", slowly)
         under_way = [asyncio.create_task(client.get("/executions?text=tide")) for _ in range(2)]
         await asyncio.sleep(0)
-        refused = await client.get("/executions?text=tide")
+        refused, page = [
+            await client.get(f"{path}?text=tide") for path in ("/executions", "/console/executions")
+        ]
         may_go.set()
 
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert refused.json()["code"] == "overloaded"
+        assert (page.status_code, page.headers["retry-after"]) == (503, "1")
+        assert 'value="tide"' in page.text
         assert [answer.status_code for answer in await asyncio.gather(*under_way)] == [200, 200]
         assert (await client.get("/executions?text=tide")).status_code == 200
     assert memory.journal.frames == []
