@@ -48,7 +48,7 @@ def same(request: Request) -> tuple[Request, str]:
 
 
 def in_turns(everybody: Sequence[Counted], seconds: float, turn_s: float) -> Iterator[Counted]:
-    """Who is next: each has so many seconds in all, one turn at least, and goes first as often as the others."""
+    """Who is next: each has so many seconds in all (one turn at least) and goes first as often as others."""
     for turn in range(max(1, round(seconds / turn_s))):
         shift = turn % len(everybody)
         yield from [*everybody[shift:], *everybody[:shift]]
