@@ -14,7 +14,6 @@ import httpx
 import pytest
 
 from api.console.live import NEW_ROWS_MAX, SHARED_S
-from orchestrator.bulkhead import Bulkhead
 from orchestrator.key_admin import KeyWish, NewKey
 from tests.support.faults import Fault
 from tests.support.gateway_server import GatewayServer, serving
@@ -197,20 +196,6 @@ async def test_while_the_record_cannot_be_read(amos: GatewayServer):
     assert 'name="text"' in whole.text
     assert 'hx-target="#live-state"' in rows.text
     assert "The list goes on by itself" in rows.text
-
-
-async def test_who_looks_while_too_many_do_keeps_the_filters(amos: GatewayServer, monkeypatch):
-    """The form stands above the refusal with what was typed into it, so that one click asks again."""
-    searches = Bulkhead(1, wait_s=0.05, refusal="Too many look.")
-    monkeypatch.setattr(amos.gateway, "_searches", searches)
-    async with searches.place():
-        whole = await amos.client.get("/console/executions?text=tide")
-        part = await amos.client.get("/console/executions?text=tide", headers=HTMX)
-
-    for page in (whole, part):
-        assert (page.status_code, page.headers["retry-after"]) == (503, "1")
-        assert "Too many look." in page.text
-    assert 'name="text" type="search" value="tide"' in whole.text
 
 
 async def test_a_deadline_is_told_with_what_was_tried(tmp_path, tavily: TavilySimulator):
