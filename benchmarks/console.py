@@ -19,12 +19,11 @@ import msgspec
 
 from api.console.data import CHARTS, RANGES, Figures
 from api.console.live import NEW_ROWS_MAX, WINDOW_S
-from api.console.overview import QUERIES_SHOWN, first_row
+from api.console.overview import first_row, rankings
 from api.server import calm_collector
 from benchmarks.history import DAYS, UNTIL, built
 from orchestrator.executions import ExecutionQuery
 from orchestrator.projections.fold import DAY_S
-from orchestrator.reports.report import Question
 from storage.sql_engine import open_engine
 from storage.sql_reports import SqlReports
 
@@ -49,9 +48,7 @@ def calls(reports: SqlReports) -> Iterator[tuple[str, Call]]:
         for name, chart in CHARTS.items():
             yield f"{name}, {label}", partial(figures.chart, chart, span, now=UNTIL, tz="UTC")
         yield f"first row, {label}", partial(first_row, figures, span, UNTIL)
-        asked = Question(since=UNTIL - span.seconds, until=UNTIL, limit=QUERIES_SHOWN)
-        ranked = msgspec.structs.replace(asked, ranked_by=("failed", "slow"))
-        yield f"rankings, {label}", partial(figures.report, "queries", ranked)
+        yield f"rankings, {label}", partial(rankings, figures, span, UNTIL)
     live = ExecutionQuery(since=UNTIL - WINDOW_S, until=UNTIL + WINDOW_S, limit=NEW_ROWS_MAX)
     yield "live list", partial(reports.executions, live)
     month = ExecutionQuery(since=UNTIL - DAYS * DAY_S, until=UNTIL)

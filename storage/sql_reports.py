@@ -123,6 +123,8 @@ async def _found(connection: AsyncConnection, need: Need | Facts, window: Window
     if need.ranked_by:
         is_wanted = not question.ranked_by or need.ranked_by in question.ranked_by
         return await _ranked(connection, need, window, question.limit) if is_wanted else {}
+    if question.among and question.among[0] in need.dimensions:
+        need = need._replace(among=question.among)
     return await read_sums(connection, need, window.pieces, await live_generation(connection))
 
 

@@ -8,6 +8,7 @@ nothing is neither 0 nor 1.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from orchestrator.bulkhead import Bulkhead
 from orchestrator.errors import InvalidRequest, NotFound
 from orchestrator.ports import ReportStore
 from orchestrator.projections.fold import DAY_S, HOUR_S
-from orchestrator.reports.report import Question
+from orchestrator.reports.report import Among, Question
 from orchestrator.reports.windows import groups_of
 
 OBJECTIVE = 0.999
@@ -73,7 +74,7 @@ class Chart(msgspec.Struct, frozen=True):
 
     `unit` is `count`, `ratio`, `seconds` or `usd_micros`; `kind` is `bars` (each series on top of the last)
     or `lines`. `of_rows` gives a value for each series from the rows of one stretch of time, of which there
-    may be none.
+    may be none. `among` says of which values of a dimension rows are wanted, if not of all.
     """
 
     title: str
@@ -82,6 +83,7 @@ class Chart(msgspec.Struct, frozen=True):
     kind: str
     series: tuple[Series, ...]
     of_rows: Callable[[Sequence[Mapping[str, Any]]], Sequence[float | None]]
+    among: Among | None = None
 
 
 class ChartData(msgspec.Struct, frozen=True):
@@ -119,11 +121,15 @@ def _hit_rate(rows: Sequence[Mapping[str, Any]]) -> Sequence[float | None]:
     return tuple(row[way] / row["answered"] for way in ("l1", "l2", "collapsed", "miss"))
 
 
+STAGES: Among = ("stage", ("hit", "miss"))
+"""What people wait for; the report has the parts of it too."""
+
+
 def _latency(rows: Sequence[Mapping[str, Any]]) -> Sequence[float | None]:
     of_stage = {row["stage"]: row for row in rows}
     return [
         of_stage[stage][quantile] if stage in of_stage else None
-        for stage in ("hit", "miss")
+        for stage in STAGES[1]
         for quantile in ("p50_s", "p95_s", "p99_s")
     ]
 
@@ -188,6 +194,7 @@ CHARTS = {
             Series("miss_p99_s", "Miss p99", "series-3", DOTTED),
         ),
         _latency,
+        STAGES,
     ),
     "providers": Chart(
         "Provider calls",
@@ -252,14 +259,14 @@ class Figures:
         Its days are those of the zone; of UTC, where the zone is unknown or the counts that are left do not
         say where its days begin.
         """
-        question = question_of(span, now, "UTC")
         if span.by == "day" and tz != "UTC":
-            try:
-                question = question_of(span, now, tz)
-                return _data(chart, question, await self.report(chart.report, question))
-            except InvalidRequest:
-                question = question_of(span, now, "UTC")
-        return _data(chart, question, await self.report(chart.report, question))
+            with suppress(InvalidRequest):
+                return await self._drawn(chart, question_of(span, now, tz))
+        return await self._drawn(chart, question_of(span, now, "UTC"))
+
+    async def _drawn(self, chart: Chart, question: Question) -> ChartData:
+        asked = msgspec.structs.replace(question, among=chart.among)
+        return _data(chart, asked, await self.report(chart.report, asked))
 
 
 def question_of(span: Range, now: float, tz: str) -> Question:

@@ -25,12 +25,17 @@ LIMIT_MAX = 1_000
 """chosen: a longer ranking is an export."""
 
 
+Among: TypeAlias = tuple[str, tuple[str, ...]]
+"""A dimension, and those of its values that count."""
+
+
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants to know: a window of epoch seconds, and how the figures shall be grouped.
 
     `by` is `""` for no groups. `limit` bounds rankings; time series are never cut. `time_zone` is an IANA
     name; it says where days and hours begin. `ranked_by` names the measures whose rankings are wanted, if not
-    all are; the others stay empty, and cost nothing.
+    all are; `among` a dimension and the values of it that are wanted, where figures are told by it. The
+    others stay empty, and cost nothing.
     """
 
     since: float
@@ -39,6 +44,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = LIMIT_DEFAULT
     time_zone: str = "UTC"
     ranked_by: tuple[str, ...] = ()
+    among: Among | None = None
 
 
 class Need(NamedTuple):
@@ -59,7 +65,7 @@ class Need(NamedTuple):
     ranked_by: str = ""
     has_buckets: bool = False
     only: tuple[str, ...] = ()
-    among: tuple[str, tuple[str, ...]] | None = None
+    among: Among | None = None
 
     @property
     def measures(self) -> tuple[str, ...]:

@@ -100,6 +100,29 @@ async def test_only_the_rankings_that_are_wanted_are_read(reports):
     assert found == everything | {"top": []}
 
 
+@pytest.mark.parametrize("by", ["", "minute", "operation"])
+async def test_only_the_stages_that_are_wanted_are_read(reports, by):
+    """They are the same as among all, by whatever they are grouped; a report without stages has it all."""
+    question = asked(since=FROM, until=FROM + 2 * HOUR, by=by)
+    wanted = msgspec.structs.replace(question, among=("stage", ("hit", "miss")))
+    everything = await reports.report("latency", question)
+
+    found = await reports.report("latency", wanted)
+
+    assert {row["stage"] for row in found["stages"]} == {"hit", "miss"}
+    assert len(everything["stages"]) > len(found["stages"])
+    for part in ("stages", "rows"):
+        assert found[part] == [row for row in everything[part] if row["stage"] in {"hit", "miss"}]
+
+
+async def test_what_is_not_told_by_a_dimension_is_told_whole(reports):
+    """A report that knows no stages does not mind that some are wanted."""
+    question = asked(since=FROM, until=FROM + 2 * HOUR)
+    wanted = msgspec.structs.replace(question, among=("stage", ("hit", "miss")))
+
+    assert await reports.report("health", wanted) == await reports.report("health", question)
+
+
 async def test_history_of_circuits_is_the_newest(reports):
     """The newest changes come first, as many as were asked for, and none from outside of the window."""
     question = Question(since=NOON, until=NOON + HOUR, limit=2)
