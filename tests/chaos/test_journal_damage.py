@@ -52,6 +52,7 @@ async def test_the_last_record_is_torn(installation: Installation, seed: int) ->
     assert not list(installation.amos.journal.glob(f"*{DAMAGED_SUFFIX}"))
 
 
+@pytest.mark.slow  # the suite has the torn record, and garbage between records
 @pytest.mark.parametrize("seed", SEEDS[:1] + MORE_SEEDS)
 async def test_garbage_follows_the_last_record(installation: Installation, seed: int) -> None:
     """Garbage behind the frames of a dead writer loses none of them and stops nobody."""

@@ -71,6 +71,7 @@ async def large_calls(installation: Installation, count: int) -> AsyncIterator[h
                 return
 
 
+@pytest.mark.slow  # the suite has a locked database without load, in test_record_faults
 async def test_the_database_is_locked(installation: Installation) -> None:
     """While another program holds the database's lock calls are answered, and stored after it lets go."""
     database = installation.amos.database

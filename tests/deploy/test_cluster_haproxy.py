@@ -66,6 +66,7 @@ async def test_haproxy_asks_no_instance_that_hangs(haproxy_deployment: Deploymen
     assert (load.broken, load.refused) == (0, {})
 
 
+@pytest.mark.slow  # the suite kills one behind nginx
 async def test_haproxy_a_killed_instance_loses_what_it_was_doing(haproxy_deployment: Deployment) -> None:
     """SIGKILL of a whole instance under load: at most the calls in flight on it fail."""
     cluster = haproxy_deployment.cluster

@@ -169,6 +169,9 @@ async def test_an_empty_window_is_a_report_of_nothing(lived: Lived, facts: list[
     assert found["until"] < facts[0]["at"]
 
 
+@pytest.mark.parametrize(
+    "lived", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)
 @pytest.mark.parametrize("name", list(REPORTS))
 async def test_a_report_at_the_command_line_is_that_over_http(
     lived: Lived, window: dict[str, str], name: str

@@ -18,6 +18,7 @@ from storage.sql_event_log import SqlEventLog
 from storage.sql_reports import SqlReports
 from tests.support.histories import NOON
 from tests.support.postgres import shared_postgres
+from tests.support.seeds import SEEDS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -57,7 +58,7 @@ def start(program, *arguments):
     )
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_every_acknowledged_frame_is_in_sql_once(tmp_path, seed):
     """Writers and recorders die at random moments; in the end all that was told is in SQL, counted once."""
     chance = random.Random(seed)
