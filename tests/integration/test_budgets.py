@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import msgspec
+import pytest
 from typing_extensions import override
 
 from orchestrator.clock import SystemClock
@@ -218,8 +220,15 @@ class Later(SystemClock):
         return self._other.now() + 61.0
 
 
+MINUTES_AHEAD = timedelta(minutes=5)
+"""No test here goes further ahead."""
+
+
 async def _ask(amos: GatewayServer) -> None:
     """Ask the providers as `amos budget --reconcile` does, and as if a minute had passed since."""
+    now = datetime.now(UTC)
+    if (now + MINUTES_AHEAD).month != now.month:
+        pytest.skip("the UTC month ends in some minutes, and what is compared begins anew with it")
     assert amos.gateway.budgets is not None
     reconciliation = amos.gateway.budgets._reconciliation
     reconciliation._rate_limits = MemoryRateLimit(SystemClock())
