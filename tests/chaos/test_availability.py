@@ -60,7 +60,7 @@ def tell(record_property: Callable[[str, object], None]) -> Tell:
 @pytest.mark.parametrize(
     ("seed", "total_s"),
     [
-        pytest.param(34, 960.0, id="seed34"),
+        pytest.param(34, 960.0, id="seed34", marks=pytest.mark.slow),
         *(
             pytest.param(seed, LONG_S, id=f"seed{seed}", marks=[pytest.mark.slow, pytest.mark.timeout(900)])
             for seed in LONG_SEEDS

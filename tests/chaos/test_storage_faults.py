@@ -93,6 +93,7 @@ async def test_the_database_is_locked(installation: Installation) -> None:
     assert not load.refused
 
 
+@pytest.mark.slow  # the suite kills one between commit and deletion, in test_record_faults
 async def test_the_recorder_dies_with_a_batch_in_its_hands(installation: Installation) -> None:
     """Frames of a dead worker that the recorder has read and not yet stored stay in the journal."""
     async with Load(installation.amos, 1) as load:
@@ -181,6 +182,7 @@ async def test_the_journal_is_full(install: Install) -> None:
     assert await installation.settled(load, after) == []
 
 
+@pytest.mark.slow  # the suite has the full journal
 async def test_a_small_journal_is_drained(install: Install) -> None:
     """With its recorder at work the smallest journal allowed takes any amount of calls."""
     installation = install(AMOS_JOURNAL_MAX_BYTES=str(limits.JOURNAL_SEGMENT_BYTES))
