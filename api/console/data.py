@@ -27,8 +27,9 @@ QUESTIONS_MAX = 2
 """chosen: reports that the console has under way in this process; more at once only slow each other, and
 whoever else reads reports."""
 
-WAIT_S = 5.0
-"""chosen: who waits longer for a place sees an error that says so, and the page asks again by itself."""
+WAIT_S = 2.0
+"""chosen: who waits longer for a place sees an error that says so, and the page asks again by itself. Less
+than `overview.PART_S_MAX`, after which a part is told that the record does not answer."""
 
 
 class Range(msgspec.Struct, frozen=True):

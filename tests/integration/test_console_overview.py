@@ -153,11 +153,13 @@ async def test_while_the_database_is_away_the_rest_is_there(amos: GatewayServer)
         kpis = await amos.client.get("/console/overview/kpis", headers=HTMX)
         data = await amos.client.get("/console/data/cost", headers=JSON)
         listed = await amos.client.get("/console/providers")
+        queries = await amos.client.get("/console/overview/queries", headers=HTMX)
     back = await amos.client.get("/console/data/cost", headers=JSON)
 
     assert (page.status_code, kpis.status_code, listed.status_code) == (200, 200, 200)
     assert "The figures cannot be read" in page.text
     assert "The figures cannot be read" in kpis.text
+    assert queries.text.count("The searches cannot be read") == 2
     assert '<th scope="row">tavily</th>' in page.text
     assert (data.status_code, data.json()["code"]) == (503, "event_log_unavailable")
     assert "The figures of the last 24 hours cannot be read" in listed.text

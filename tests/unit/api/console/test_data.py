@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from api.console.data import CHARTS, OBJECTIVE, RANGES, Figures, chart_of, range_of
+from api.console.overview import part
 from orchestrator.errors import InvalidRequest, NotFound, Overloaded
 from orchestrator.projections.fold import MINUTE_S
 from orchestrator.reports.report import Question
@@ -172,24 +173,45 @@ def test_what_there_is_not_is_named(ask: Any, error: type[Exception]):
         ask("17y")
 
 
+class Slow:
+    """Reports that are there when `done` is set."""
+
+    def __init__(self) -> None:
+        self.done = asyncio.Event()
+
+    async def report(self, name: str, question: Question) -> Row:
+        """The report, in the end."""
+        await self.done.wait()
+        return {"name": name, "since": question.since}
+
+
 async def test_few_ask_at_once():
     """Whoever finds no place for too long is told so, and a place that is left is taken again."""
-    done = asyncio.Event()
-
-    class Slow:
-        async def report(self, name: str, question: Question) -> Row:
-            await done.wait()
-            return {"name": name, "since": question.since}
-
-    figures = Figures(Slow(), wait_s=0.02)  # type: ignore[arg-type]
+    slow = Slow()
+    figures = Figures(slow, wait_s=0.02)  # type: ignore[arg-type]
     asked = Question(since=0.0, until=60.0)
     under_way = [asyncio.create_task(figures.report("health", asked)) for _ in range(2)]
     await asyncio.sleep(0)
     async with asyncio.timeout(5.0):
         with pytest.raises(Overloaded):
             await figures.report("health", asked)
-    done.set()
+    slow.done.set()
 
     assert [one["name"] for one in await asyncio.gather(*under_way)] == ["health", "health"]
     for _ in range(3):
         assert (await figures.report("cost", asked))["name"] == "cost"
+
+
+async def test_a_part_that_finds_no_place_is_told_so():
+    """Not that the record does not answer, which nobody has asked yet."""
+    slow = Slow()
+    figures = Figures(slow)  # type: ignore[arg-type]
+    asked = Question(since=0.0, until=60.0)
+    under_way = [asyncio.create_task(figures.report("health", asked)) for _ in range(2)]
+    await asyncio.sleep(0)
+
+    found = await part(figures.report("health", asked))
+    slow.done.set()
+    await asyncio.gather(*under_way)
+
+    assert found.fault == "Too many pages ask for figures at once."
