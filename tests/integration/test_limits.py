@@ -58,6 +58,12 @@ def statuses(answers: list[httpx.Response]) -> Counter[int]:
     return Counter(answer.status_code for answer in answers)
 
 
+def refusals(server: GatewayServer, reason: str) -> list[int]:
+    """How many calls each fact tells of that were turned away for this reason."""
+    events = server.events("callers")
+    return [event["count"] for event in events if event["reason"] == reason]
+
+
 def facts(server: GatewayServer, stream: str) -> list[tuple[str, str]]:
     """Type, and reason if there is one, of the facts of a stream."""
     events = [envelope["event"] for frame in server.frames(stream) for envelope in frame["events"]]
@@ -146,12 +152,7 @@ async def test_strangers_over_their_limit_are_only_counted(tmp_path, tavily):
         answers = [await amos.search("tide tables", as_("203.0.113.7")) for _ in range(52)]
         await asyncio.sleep(1.1)
         await amos.drain()
-        counted = [
-            envelope["event"]["count"]
-            for frame in amos.frames("callers")
-            for envelope in frame["events"]
-            if envelope["event"]["reason"] == "anonymous_limit"
-        ]
+        counted = refusals(amos, "anonymous_limit")
         executions = {frame["stream"] for frame in amos.frames() if ":" not in frame["stream"]} - {"callers"}
 
     assert [answer.status_code for answer in answers] == [200] * 2 + [429] * 50
@@ -237,12 +238,7 @@ async def test_too_many_calls_are_refused_quickly_and_fairly(tmp_path, tavily):
             assert seen.shed_s
             await asyncio.sleep(1.1)  # counts are written once a second
             await amos.drain()
-            counted = [
-                envelope["event"]["count"]
-                for frame in amos.frames("callers")
-                for envelope in frame["events"]
-                if envelope["event"]["reason"] == "overloaded"
-            ]
+            counted = refusals(amos, "overloaded")
             assert sum(counted) == len(seen.shed_s)
             executions = [frame for frame in amos.frames() if frame["outcome"]]
             assert {frame["outcome"] for frame in executions} == {"answered"}
