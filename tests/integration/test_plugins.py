@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from orchestrator.parts import Policies
-from orchestrator.ports import ProviderTiming
 from tests.support.gateway_server import serving
 from tests.support.plugin_package import WIKIPEDIA, install, write_metadata
 from tests.support.processes import ROOT, AmosProcesses
@@ -21,10 +19,8 @@ if TYPE_CHECKING:
 
     from tests.support.tavily_simulator import TavilySimulator
 
-PATIENCE_S = 0.5
-
-HASTY = Policies(timing=ProviderTiming(search_s=PATIENCE_S))
-"""One that hangs costs half a second here."""
+PATIENCE_S = {"hang": 0.5, "swallow": 0.5}
+"""A rogue that does not end costs half a second; everybody else has the time they always have."""
 
 
 @pytest.fixture
@@ -38,7 +34,8 @@ def rogue(tmp_path, monkeypatch):
 
 def rogue_first(**options: str) -> dict[str, Any]:
     """Settings with the rogue before Tavily."""
-    return {"providers": ("rogue", "tavily"), "provider_options": {"rogue": options}}
+    timed = {**options, "timeout_s": PATIENCE_S.get(options["does"])}
+    return {"providers": ("rogue", "tavily"), "provider_options": {"rogue": timed}}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +62,7 @@ async def test_the_next_provider_answers(
 ):
     """Whatever a plug-in does, the caller gets an answer from the next one, and the record says why."""
     settings = rogue_first(does=does, how=how)
-    async with asyncio.timeout(20), serving(tmp_path, tavily=tavily, policies=HASTY, **settings) as amos:
+    async with asyncio.timeout(20), serving(tmp_path, tavily=tavily, **settings) as amos:
         response = await amos.search("tide tables")
         await amos.drain()
 
@@ -90,7 +87,7 @@ async def test_what_harms_others_is_reported(
     tmp_path: Path, tavily: TavilySimulator, rogue: Path, does: str, fact: str
 ):
     """A plug-in that holds the loop, or will not end, is in the record once, and degraded in health."""
-    async with serving(tmp_path, tavily=tavily, policies=HASTY, **rogue_first(does=does)) as amos:
+    async with serving(tmp_path, tavily=tavily, **rogue_first(does=does)) as amos:
         for query in ("tide tables", "harbour dues"):
             assert (await amos.search(query)).status_code == 200
         shown = await health_of(amos, "provider:rogue")
@@ -104,7 +101,7 @@ async def test_what_harms_others_is_reported(
 async def test_a_rogue_does_not_stop_the_others(tmp_path: Path, tavily: TavilySimulator, rogue: Path):
     """While its calls hang callers are answered by the next one, and it is not asked for long."""
     settings = rogue_first(does="swallow")
-    async with serving(tmp_path, tavily=tavily, policies=HASTY, **settings) as amos:
+    async with serving(tmp_path, tavily=tavily, **settings) as amos:
         answers = await asyncio.gather(*(amos.search(f"question {n}") for n in range(20)))
         last = await amos.search("one more")
 

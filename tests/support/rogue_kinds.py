@@ -10,6 +10,7 @@ import msgspec
 
 from orchestrator.model import Call, SearchRequest
 from orchestrator.plugin import ProviderKind, Tools
+from orchestrator.providers.option_checks import timing_of
 from orchestrator.providers.stepping import STUCK_S
 from tests.support.rogue_provider import (
     Answering,
@@ -24,10 +25,11 @@ from tests.support.rogue_provider import (
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`does` is what it does wrong, `how` which of the ways to do that."""
+    """`does` is what it does wrong, `how` which of the ways to do that; `timeout_s` is its own."""
 
     does: str = "nothing"
     how: str = ""
+    timeout_s: float | None = None
 
 
 class BlockingAndFailing(Blocking):
@@ -68,7 +70,10 @@ def make(name: str, options: Options, _tools: Tools) -> Any:
         "be another": lambda: Honest("somebody_else"),
         "exit": _exit,
     }
-    return makers[options.does]()
+    provider = makers[options.does]()
+    if isinstance(provider, Honest):
+        provider.timing = timing_of(options.timeout_s)
+    return provider
 
 
 def _exit() -> None:

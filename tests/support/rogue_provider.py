@@ -12,6 +12,7 @@ import msgspec
 from orchestrator.errors import ProviderUnavailable
 from orchestrator.model import Call, ExtractAnswer, ExtractRequest, Found, SearchAnswer, SearchRequest
 from orchestrator.plugin import FREE, WEB_SCHEMES, Cost, ProviderRejected, result
+from orchestrator.ports import ProviderTiming
 
 BLOCKS_S = 0.3
 
@@ -23,7 +24,7 @@ class Honest:
         self.name = name
         self.operations = frozenset({"search"})
         self.schemes = WEB_SCHEMES
-        self.timing = None
+        self.timing: ProviderTiming | None = None
         self.calls = 0
 
     def search_estimate(self, request: SearchRequest) -> Cost:
