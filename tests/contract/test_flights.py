@@ -15,6 +15,7 @@ from storage.redis_flight import LEASE_MS, LOOK_S, RedisFlights
 from storage.redis_wakeups import RedisWakeups
 from tests.support.processes import until
 from tests.support.shared_memory import LEASE_S, MemoryFlights
+from tests.support.stillness import undisturbed
 from tests.support.valkey import Valkey
 
 PATIENT_S = 5.0
@@ -48,6 +49,13 @@ async def flights(request):
 async def moment_of(wait):
     """What the wait brought, and when."""
     return await wait, time.monotonic()
+
+
+async def renew_for_long(flights, key):
+    """Renew the lease for longer than one lasts."""
+    for _ in range(3):
+        await asyncio.sleep(LEASE_S / 2)
+        assert await flights.renew(key, "a")
 
 
 async def test_one_of_many_becomes_the_leader(flights):
@@ -109,28 +117,37 @@ async def test_a_landing_without_word_only_frees_the_key(flights):
 
 async def test_a_wait_lasts_as_long_as_the_leader_lives(flights):
     """A leader that renews is waited for; when it falls silent the wait ends with its lease and a look."""
-    await flights.claim("k", "a")
-    waiting = asyncio.create_task(flights.outcome("k", "a"))
-    for _ in range(3):
-        await asyncio.sleep(LEASE_S / 2)
-        assert await flights.renew("k", "a")
-    assert not waiting.done()
 
-    begun = time.monotonic()
-    assert await waiting is None
-    assert time.monotonic() - begun < LEASE_S + LOOK_S + 1.0
+    async def attempt(number):
+        key = f"k{number}"
+        await flights.claim(key, "a")
+        waiting = asyncio.create_task(flights.outcome(key, "a"))
+        try:
+            await renew_for_long(flights, key)
+            assert not waiting.done()
+
+            begun = time.monotonic()
+            assert await waiting is None
+            assert time.monotonic() - begun < LEASE_S + LOOK_S + 1.0
+        finally:
+            waiting.cancel()
+
+    await undisturbed(attempt, still_s=LEASE_S / 4)
 
 
 async def test_a_lease_lapses_unless_renewed(flights):
     """A leader that is gone is followed by another; one that renews is not, however long it takes."""
-    await flights.claim("dead", "a")
-    await flights.claim("alive", "a")
-    for _ in range(3):
-        await asyncio.sleep(LEASE_S / 2)
-        assert await flights.renew("alive", "a")
 
-    assert await flights.claim("dead", "b") == "b"
-    assert await flights.claim("alive", "b") == "a"
+    async def attempt(number):
+        dead, alive = f"dead{number}", f"alive{number}"
+        await flights.claim(dead, "a")
+        await flights.claim(alive, "a")
+        await renew_for_long(flights, alive)
+
+        assert await flights.claim(dead, "b") == "b"
+        assert await flights.claim(alive, "b") == "a"
+
+    await undisturbed(attempt, still_s=LEASE_S / 4)
 
 
 async def test_a_lapsed_leader_disturbs_nobody(flights):

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import msgspec
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
@@ -17,6 +18,7 @@ from tests.support.gateway_server import GatewayServer, serving
 from tests.support.postgres import PostgresServer, shared_postgres
 from tests.support.prometheus import promtool
 from tests.support.simulator import Fault
+from tests.support.stillness import undisturbed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -228,9 +230,14 @@ async def test_figures_pass_the_lint_of_prometheus(tmp_path: Path, tavily: Tavil
 
 async def _database(amos: GatewayServer) -> str:
     """The state of the database by a look at health, which takes no time whatever it is."""
-    begun = time.monotonic()
-    answer = await amos.client.get("/health")
-    assert time.monotonic() - begun < HEALTH_S_MAX
+
+    async def look(_number: int) -> httpx.Response:
+        begun = time.monotonic()
+        answer = await amos.client.get("/health")
+        assert time.monotonic() - begun < HEALTH_S_MAX
+        return answer
+
+    answer = await undisturbed(look, still_s=HEALTH_S_MAX / 2)
     assert answer.status_code == 200
     component = next(one for one in answer.json()["components"] if one["name"] == "database")
     assert bool(component["advice"]) == (component["status"] != "ok")
