@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from storage.sql_engine import sqlite_url
@@ -16,6 +17,10 @@ from tests.support.valkey import Valkey
 from tests.support.valkey_groups import Cluster, Sentinels
 
 ENGINES = ("sqlite", "postgresql")
+
+# An example that takes long is a machine that stands still, more often than a fault; tests have a timeout.
+hypothesis.settings.register_profile("untimed", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has started the tests behind it (`&`). The commands they start would inherit that, and no Ctrl-C

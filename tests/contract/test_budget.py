@@ -173,7 +173,6 @@ async def test_a_figure_is_raised_to_what_it_should_be(budget):
 )
 @settings(
     max_examples=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     derandomize=True,
 )

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from orchestrator.errors import GatewayError
 
-patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+patient = settings(suppress_health_check=[HealthCheck.too_slow])
 """Decorates a property test: how long an example takes says something about the machine only."""
 
 

@@ -121,7 +121,7 @@ def test_languages(index: LocalIndex, body: str, text: str) -> None:
     assert hit.marked.replace("\x02", "").replace("\x03", "") == body
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=100) | st.text(st.sampled_from("ab\"'*()^:-+NEARORANDT{} \0熔é\u0301"), max_size=60))
 @example('"')
 @example('NEAR("a" "b", 1)')

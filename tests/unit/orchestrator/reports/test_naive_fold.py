@@ -37,7 +37,7 @@ def test_a_report_of_any_history_equals_the_naive_fold(name, drawn):
 
     @seed(drawn)
     # A history of a few executions is small enough to be read; making it smaller takes minutes.
-    @settings(max_examples=60, deadline=None, database=None, phases=(Phase.generate,))
+    @settings(max_examples=60, database=None, phases=(Phase.generate,))
     @given(st.randoms(use_true_random=False), st.integers(0, 12))
     def holds(random, count):
         frames = RandomHistories(random).frames(count)

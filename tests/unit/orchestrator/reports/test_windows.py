@@ -21,9 +21,6 @@ NOON = 1_800_014_400
 
 BERLIN_SPRING, BERLIN_AUTUMN = "2026-03-29", "2026-10-25"
 
-UNHURRIED = settings(deadline=None)
-"""A busy machine is no failure."""
-
 moments = st.integers(min_value=86_400, max_value=4_000_000_000)
 kept = st.fixed_dictionaries({}, optional={MINUTE_S: moments, HOUR_S: moments})
 odd_zones = st.sampled_from(
@@ -59,7 +56,6 @@ def covers(window):
         assert piece.low % piece.span_s == piece.high % piece.span_s == 0
 
 
-@UNHURRIED
 @given(moments, st.floats(min_value=1, max_value=4e8), kept, st.sampled_from([ALL, ALL[1:], ALL[2:]]))
 def test_pieces_cover_the_window_exactly_once(since, length_s, kept_from, spans_s):
     """Whatever is kept and wherever it begins: no moment is missing or twice, and only kept rows are read."""
@@ -75,7 +71,6 @@ def test_pieces_cover_the_window_exactly_once(since, length_s, kept_from, spans_
     assert {piece.span_s for piece in window.pieces} <= set(spans_s)
 
 
-@UNHURRIED
 @given(moments, st.integers(min_value=1, max_value=400_000_000))
 def test_few_pieces_are_enough(since, length_s):
     """Where all is kept a window is minutes, hours, days, hours and minutes, widened to minutes."""
@@ -86,7 +81,6 @@ def test_few_pieces_are_enough(since, length_s):
     assert window.until < since + length_s + MINUTE_S
 
 
-@UNHURRIED
 @given(
     st.integers(min_value=100_000_000, max_value=3_000_000_000),
     st.floats(1, 2_000_000),
@@ -112,7 +106,7 @@ def test_groups_partition_the_window(since, length_s, zone, by):
             assert local.minute == 0 or wall(begin - 1, zone).utcoffset() != local.utcoffset()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(sorted(available_timezones())), st.integers(min_value=0, max_value=250_000_000_000))
 def test_every_zone_has_days(zone, since):
     """Days follow each other in every zone there is, at any time."""
