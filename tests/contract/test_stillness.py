@@ -41,8 +41,11 @@ async def test_a_disturbed_attempt_is_made_again():
     assert made == [0, 1]
 
 
-async def test_a_failure_of_its_own_counts_at_once():
-    """While nothing stands still there is no second attempt."""
+@pytest.mark.parametrize(
+    ("still_s", "attempts"), [(3600.0, 1), (0.0, TRIES)], ids=["nothing stands still", "all always does"]
+)
+async def test_a_failure_stays_one(still_s: float, attempts: int):
+    """It counts at once while nothing stands still, and in the end on a machine that always does."""
     made: list[int] = []
 
     async def attempt(number: int) -> None:
@@ -50,21 +53,8 @@ async def test_a_failure_of_its_own_counts_at_once():
         raise AssertionError("too slow")
 
     with pytest.raises(AssertionError, match="too slow"):
-        await undisturbed(attempt, still_s=3600.0)
-    assert made == [0]
-
-
-async def test_the_last_attempt_counts_whatever_happens():
-    """A machine that always stands still does not make a failure pass."""
-    made: list[int] = []
-
-    async def attempt(number: int) -> None:
-        made.append(number)
-        raise AssertionError("too slow")
-
-    with pytest.raises(AssertionError, match="too slow"):
-        await undisturbed(attempt, still_s=0.0)
-    assert made == list(range(TRIES))
+        await undisturbed(attempt, still_s)
+    assert made == list(range(attempts))
 
 
 def test_who_holds_up_the_loop_is_not_the_machine():
